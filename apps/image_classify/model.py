@@ -1,0 +1,204 @@
+"""The networks: functional Keras 3 models from `image` to `probabilities`.
+
+All take float32 `(batch, height, width, channels)` in [0, 1] and are stock
+layers only, in the order convolution, batch normalization, activation, which
+is what quantization folds.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from common.config import InputError
+
+Shape = tuple[int, int, int]
+
+
+def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """The seed article's network: 61,706 weights for 28 x 28 and 10 classes.
+
+    LeCun et al., Gradient-based learning applied to document recognition, 1998,
+    with ReLU and maximum pooling. Padding by 2 makes 28 x 28 give 16 x 5 x 5.
+    """
+    x = layers.Conv2D(6, 5, padding="same", activation="relu")(image)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(16, 5, activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(120, activation="relu")(x)
+    x = layers.Dense(84, activation="relu")(x)
+    return layers.Dropout(dropout)(x) if dropout else x
+
+
+def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """A small, strong network for images of about 8 x 8 to 64 x 64."""
+    x = image
+    for filters in (32, 64, 128):
+        x = _convolve(x, filters, 3)
+        x = _convolve(x, filters, 3)
+        if min(x.shape[1:3]) >= 4:
+            x = layers.MaxPooling2D()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return layers.Dropout(dropout)(x) if dropout else x
+
+
+def resnet8(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """MLPerf Tiny's network for CIFAR-10, 78 k weights (Banbury, 2021)."""
+    return _resnet(image, blocks=1, dropout=dropout)
+
+
+def resnet20(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """The 20-layer network for CIFAR-10, 0.27 M weights (He et al., 2016)."""
+    return _resnet(image, blocks=3, dropout=dropout)
+
+
+def _resnet(
+    image: keras.KerasTensor, blocks: int, dropout: float
+) -> keras.KerasTensor:
+    """Three stages of `blocks` residual blocks of two convolutions."""
+    x = _convolve(image, 16, 3)
+    for filters in (16, 32, 64):
+        for block in range(blocks):
+            strides = 2 if block == 0 and filters > 16 else 1
+            y = _convolve(x, filters, 3, strides)
+            y = _convolve(y, filters, 3, activation=False)
+            if strides > 1:
+                x = layers.Conv2D(filters, 1, strides, padding="same")(x)
+            x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return layers.Dropout(dropout)(x) if dropout else x
+
+
+def _convolve(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    strides: int = 1,
+    activation: bool = True,
+) -> keras.KerasTensor:
+    """Convolution, batch normalization and, mostly, ReLU."""
+    x = layers.Conv2D(
+        filters,
+        size,
+        strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+    )(x)
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x) if activation else x
+
+
+NETWORKS: dict[str, Callable] = {
+    "lenet5": lenet5,
+    "small_cnn": small_cnn,
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+}
+# Name in keras.applications and the pixel range that its weights expect.
+BACKBONES = {
+    "mobilenet_v2": ("MobileNetV2", {}),
+    "mobilenet_v3_small": (
+        "MobileNetV3Small",
+        {"include_preprocessing": False},
+    ),
+    "efficientnet_v2_b0": (
+        "EfficientNetV2B0",
+        {"include_preprocessing": False},
+    ),
+}
+MODELS = (*NETWORKS, *BACKBONES)
+USUAL_SIZES = {"lenet5": 28, "small_cnn": 64, "resnet8": 32, "resnet20": 32}
+BACKBONE_SIZE = 224
+SMALLEST_SIZES = {"lenet5": 12, "small_cnn": 4, "resnet8": 4, "resnet20": 4}
+SMALLEST_BACKBONE = 32
+
+
+def usual_size(name: str) -> int:
+    """Returns the side that images of mixed sizes are resized to."""
+    return USUAL_SIZES.get(name, BACKBONE_SIZE)
+
+
+def build(
+    name: str,
+    shape: Shape,
+    num_classes: int,
+    *,
+    dropout: float = 0.0,
+    weights: str = "none",
+) -> keras.Model:
+    """Builds a classifier.
+
+    Args:
+        name: One of `MODELS`.
+        shape: Height, width and channels of an image.
+        num_classes: The number of classes.
+        dropout: The part of the last features dropped in training.
+        weights: `none`, `imagenet` (backbones; downloaded by Keras) or a
+            `.weights.h5` file of this same model.
+
+    Returns:
+        A model from `image`, float32 in [0, 1], to softmax `probabilities`
+        `(batch, num_classes)`.
+    """
+    least = SMALLEST_SIZES.get(name, SMALLEST_BACKBONE)
+    if min(shape[:2]) < least:
+        raise InputError(
+            f"--model={name} needs images of at least {least} x {least} pixels;"
+            f" received {shape[0]} x {shape[1]}. Pass --image_size={least} or "
+            "more."
+        )
+    image = keras.Input(shape, name="image")
+    if name in NETWORKS:
+        if weights == "imagenet":
+            raise InputError(
+                f"--weights=imagenet needs one of {', '.join(BACKBONES)}; "
+                f"received --model={name}."
+            )
+        x = NETWORKS[name](image, dropout)
+    else:
+        x = _backbone(name, image, dropout, weights)
+    x = layers.Dense(num_classes, name="logits")(x)
+    output = layers.Softmax(name="probabilities")(x)
+    model = keras.Model(image, output, name=name)
+    if weights not in ("none", "imagenet"):
+        _load_weights(model, Path(weights))
+    return model
+
+
+def _backbone(
+    name: str, image: keras.KerasTensor, dropout: float, weights: str
+) -> keras.KerasTensor:
+    """Features of a keras.applications network."""
+    x = image
+    if image.shape[-1] == 1:
+        x = layers.Concatenate()([x, x, x])
+    x = layers.Rescaling(2.0, offset=-1.0)(x)
+    constructor, arguments = BACKBONES[name]
+    # Flat, not nested: TF-MOT does not look into models inside models.
+    features = getattr(keras.applications, constructor)(
+        input_tensor=x,
+        include_top=False,
+        weights="imagenet" if weights == "imagenet" else None,
+        pooling="avg",
+        **arguments,
+    ).output
+    return layers.Dropout(dropout)(features) if dropout else features
+
+
+def _load_weights(model: keras.Model, path: Path) -> None:
+    """Loads a weights file that a user names."""
+    if not path.name.endswith(".weights.h5") or not path.is_file():
+        raise InputError(
+            f"--weights must be none, imagenet or a .weights.h5 file; received "
+            f"{str(path)!r}."
+        )
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            f"--weights={path} does not fit --model={model.name}: "
+            f"{str(error).splitlines()[0]}"
+        ) from None

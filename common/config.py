@@ -1,0 +1,228 @@
+"""Options: frozen dataclasses whose fields become command-line flags.
+
+An app's `Config` inherits `Options` and adds fields made by `option`. The
+fields become absl flags only when the app is the program that runs (`launch`),
+so any number of apps can be imported into one process, and every function can
+be called from a test or a notebook with a plain `Config(...)`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+
+# Flags defined here belong to the app that calls `launch`; otherwise `--help`,
+# which lists the main module's flags, would be empty.
+flags.disclaim_key_flags()
+
+
+class InputError(ValueError):
+    """Says that an option, a file or data are not as they must be.
+
+    The message is one line: the rule, the value received, what to do. `launch`
+    prints it without a traceback and ends with status 2.
+    """
+
+
+def option(
+    default: Any,
+    help: str,  # Named as in absl's DEFINE functions.
+    *,
+    choices: Sequence[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    training: bool = True,
+) -> Any:
+    """Returns a dataclass field that `define_flags` makes into a flag.
+
+    Args:
+        default: The value if the flag is not given.
+        help: One sentence for `--help`.
+        choices: The only values allowed, if any.
+        minimum: The least number allowed, itself included.
+        maximum: The greatest number allowed, itself included.
+        training: Whether the trained weights depend on it. Runs that differ
+            only in the other options continue one another's training.
+    """
+    rule = {
+        "help": help,
+        "choices": tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+        "training": training,
+    }
+    return dataclasses.field(default=default, metadata=rule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options that all apps share."""
+
+    mode: str = option(
+        "train",
+        "train a model and write a release, or use a release.",
+        choices=("train", "evaluate", "predict"),
+        training=False,
+    )
+    dataset: str = option("", "a TFDS name, or a path of your own files.")
+    data_dir: str = option(
+        "",
+        "TFDS data directory; by default $TFDS_DATA_DIR or TFDS's own.",
+        training=False,
+    )
+    export_dir: str = option(
+        "saved_models", "where releases are written.", training=False
+    )
+    work_dir: str = option(
+        "", "checkpoints and logs; by default runs/<app>.", training=False
+    )
+    epochs: int = option(10, "passes over the training data.", minimum=1)
+    batch_size: int = option(64, "examples per step.", minimum=1)
+    learning_rate: float = option(
+        1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
+    )
+    seed: int = option(
+        0, "fixes splits, order, initial weights, dropout.", minimum=0
+    )
+    variants: tuple[str, ...] = option(
+        ("float32", "float16", "dynamic", "int8"),
+        "TFLite files to make, e.g. float32,int8,prune+cluster+qat.",
+        training=False,
+    )
+    max_drop: float = option(
+        0.005,
+        "the most that the task metric of the chosen variant may fall.",
+        minimum=0.0,
+        training=False,
+    )
+    strategy: str = option(
+        "auto",
+        "how training is spread over devices.",
+        choices=("auto", "one_device", "mirrored"),
+    )
+    release: str = option(
+        "",
+        "evaluate, predict: the release directory; by default the newest.",
+        training=False,
+    )
+    inputs: str = option("", "predict: what to predict.", training=False)
+    output: str = option(
+        "", "predict: write a .csv or .json file.", training=False
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every option against its own rule."""
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+
+    def replace(self, **changes: Any) -> typing.Self:
+        """Returns a copy with `changes` made, checked like a new one."""
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns every option by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def digest(self) -> str:
+        """Returns 8 hex digits that name the options training depends on."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata.get("training", True)
+        }
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+ConfigT = typing.TypeVar("ConfigT", bound=Options)
+
+
+def _check(field: dataclasses.Field, value: Any) -> None:
+    """Raises `InputError` if `value` breaks the field's rule."""
+    rule = field.metadata
+    name, choices = f"--{field.name}", rule.get("choices")
+    if choices and value not in choices:
+        raise InputError(
+            f"{name} must be one of {', '.join(choices)}; received {value!r}."
+        )
+    if isinstance(value, float) and value != value:
+        raise InputError(f"{name} must be a number; received {value}.")
+    low, high = rule.get("minimum"), rule.get("maximum")
+    if low is not None and value < low:
+        raise InputError(f"{name} must be at least {low}; received {value}.")
+    if high is not None and value > high:
+        raise InputError(f"{name} must be at most {high}; received {value}.")
+
+
+def define_flags(config_class: type[Options]) -> None:
+    """Defines an absl flag for every field of `config_class`."""
+    kinds = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        tuple[str, ...]: flags.DEFINE_list,
+    }
+    types = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        text, choices = field.metadata["help"], field.metadata["choices"]
+        if choices:
+            text = f"<{'|'.join(choices)}> {text}"
+        default = field.default
+        if isinstance(default, tuple):
+            default = list(default)
+        kinds[types[field.name]](field.name, default, text)
+
+
+def from_flags(config_class: type[ConfigT]) -> ConfigT:
+    """Returns a `config_class` with the values of the parsed flags."""
+    values = {}
+    for field in dataclasses.fields(config_class):
+        value = flags.FLAGS[field.name].value
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return config_class(**values)
+
+
+def launch(
+    main: Callable[[ConfigT], None], config_class: type[ConfigT]
+) -> None:
+    """Runs `main` with the command line's options and exits.
+
+    Exit status: 0 when `main` returns, 2 when it raises `InputError` or the
+    command line is wrong, 130 after SIGINT. Other errors keep their traceback:
+    they are ours.
+    """
+    define_flags(config_class)
+
+    def run(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            _fail(f"options start with --; received {argv[1]!r}.")
+        try:
+            main(from_flags(config_class))
+        except InputError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    app.run(run, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags with one-line errors; `--help` succeeds."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()))
+    except SystemExit:  # absl ends --help with status 1.
+        sys.exit(0)
+
+
+def _fail(message: str) -> typing.NoReturn:
+    """Ends the program with one line on stderr and status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,1 @@
+"""TFDS builders: the embedded data sets, one folder each."""

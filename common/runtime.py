@@ -1,0 +1,143 @@
+"""The process: quiet start-up, seeds, devices, versions, memory, signals."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import resource
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import FrameType
+
+from etils import epy
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+    import tf_keras
+
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "tensorflow-datasets",
+    "ai-edge-litert",
+    "numpy",
+)
+
+
+@contextlib.contextmanager
+def native_stderr_hidden() -> Iterator[None]:
+    """Hides what native code writes to stderr; shows it after an exception.
+
+    Meant for two places only, where TensorFlow's C++ prints lines that a user
+    cannot act on and that no setting turns off: its import (oneDNN, "Could not
+    find cuda drivers") and the TFLite converter (MLIR progress).
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            hidden.seek(0)
+            sys.stderr.write(hidden.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def start(seed: int) -> None:
+    """Imports TensorFlow without its start-up noise and sets every seed.
+
+    Call it before anything else touches TensorFlow. Seeds Python's, NumPy's,
+    Keras's and tf_keras's generators and makes TensorFlow's operations
+    deterministic, so that the same command gives the same figures.
+    """
+    # Level 2 leaves errors; it is read when TensorFlow is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with native_stderr_hidden():
+        tf.config.list_physical_devices()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    # Deprecations inside tf_keras and TF-MOT: theirs, not a user's.
+    tf.get_logger().setLevel("ERROR")
+    set_seed(seed)
+
+
+def set_seed(seed: int) -> None:
+    """Seeds all generators; see `start`."""
+    keras.utils.set_random_seed(seed)
+    tf_keras.utils.set_random_seed(seed)
+
+
+def strategy(name: str) -> "tf.distribute.Strategy":
+    """Returns the distribution strategy called `name`.
+
+    Args:
+        name: `one_device`; `mirrored`, a copy of the model on every GPU of this
+            machine; `auto`, `mirrored` if there are several GPUs, else
+            `one_device`.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on, by package name."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}
+
+
+def peak_memory_mb() -> float:
+    """Returns the most memory this process has held, in MB (2**20 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(peak * unit / 2**20, 1)
+
+
+class Interrupted(SystemExit):
+    """Ends the program after SIGINT or SIGTERM with the shell's status.
+
+    Attributes:
+        code: 128 + the signal's number: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+
+
+class SignalFlag:
+    """Notes SIGINT and SIGTERM while it is entered, for a polite end.
+
+    The first signal sets `received`; a second one ends the program at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "SignalFlag":
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # Not in the main thread.
+                self._previous[signum] = signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise Interrupted(signum)
+        self.received = signum

@@ -1,0 +1,157 @@
+"""TFDS data sets as splits: by name, prepared on first use, never re-split."""
+
+import contextlib
+import importlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from etils import epy
+
+from common import data
+from common.config import InputError
+
+with epy.lazy_imports():
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+# The data sets that come with this project, and where they are prepared.
+EMBEDDED = ("digits",)
+EMBEDDED_DIR = Path("runs/datasets")
+
+VALID_NAMES = ("validation", "valid", "val", "dev")
+VALID_PERCENT = 10
+INTERLEAVED_FILES = 16
+
+
+def builder(name: str, data_dir: str = "") -> "tfds.core.DatasetBuilder":
+    """Returns the prepared builder of the TFDS data set `name`.
+
+    Args:
+        name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or one
+            of `EMBEDDED`, which need no download.
+        data_dir: The TFDS data directory; by default TFDS's own.
+
+    Raises:
+        InputError: If there is no such data set or it cannot be prepared.
+    """
+    tfds.disable_progress_bar()
+    if name in EMBEDDED:
+        module = importlib.import_module(
+            f"common.datasets.{name}.{name}_dataset_builder"
+        )
+        found = module.Builder(data_dir=EMBEDDED_DIR)
+    else:
+        # TFDS reads the variable at import only; an empty value means unset.
+        place = data_dir or os.environ.get("TFDS_DATA_DIR") or None
+        try:
+            found = tfds.builder(name, data_dir=place)
+        except (tfds.core.DatasetNotFoundError, ValueError) as error:
+            raise InputError(
+                f"--dataset must be a TFDS name, one of {', '.join(EMBEDDED)},"
+                f" or a path; received {name!r}. {_first_line(error)}"
+            ) from None
+    try:
+        # TFDS speaks of a download even where an embedded set needs none.
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with quiet if name in EMBEDDED else contextlib.nullcontext():
+            found.download_and_prepare()
+    except Exception as error:  # The network, the disk, a checksum, ...
+        raise InputError(
+            f"--dataset={name} could not be prepared: {_first_line(error)} "
+            f"Point --data_dir at a prepared copy."
+        ) from None
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    """Returns the first line of an error's text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def split_names(found: "tfds.core.DatasetBuilder") -> dict[str, str]:
+    """Returns TFDS's split expressions for train, valid and test.
+
+    A missing validation split is the last 10 % of train; a missing test split
+    is the validation split if there is one, else the last 10 % of train. TFDS
+    stores train in a shuffled, fixed order, so the same name always gives the
+    same three sets.
+    """
+    have = set(found.info.splits)
+    if "train" not in have:
+        raise InputError(
+            f"--dataset must have a split called train; {found.name} has "
+            f"{', '.join(sorted(have))}."
+        )
+    valid = next((name for name in VALID_NAMES if name in have), None)
+    test = "test" if "test" in have else None
+    if not test and valid:
+        test, valid = valid, None
+    cut = 100
+    names = {}
+    for key, name in (("test", test), ("valid", valid)):
+        if name is None:
+            name = f"train[{cut - VALID_PERCENT}%:{cut}%]"
+            cut -= VALID_PERCENT
+        names[key] = name
+    names["train"] = "train" if cut == 100 else f"train[:{cut}%]"
+    return names
+
+
+def stream(
+    found: "tfds.core.DatasetBuilder",
+    split: str,
+    parse: Callable[[dict[str, Any]], tuple[Any, Any]],
+    feature_shape: tuple[int, ...],
+) -> data.StreamSplit:
+    """Returns a split that streams the data set's TFRecord files.
+
+    Shuffled reading takes the files in random order, 16 at a time, and passes
+    their records through a buffer of `data.SHUFFLE_BUFFER`.
+
+    Args:
+        found: A prepared builder.
+        split: A TFDS split expression, e.g. `train[:90%]`.
+        parse: Makes `(features, label)` of one decoded TFDS example.
+        feature_shape: The shape of the features that `parse` gives.
+    """
+    info = found.info.splits[split]
+    files = [
+        (str(one.filename), one.skip, one.take) for one in info.file_instructions
+    ]
+    if not all("tfrecord" in Path(path).name for path, _, _ in files):
+        raise InputError(
+            f"--dataset={found.name} must be stored as TFRecord; prepare it "
+            "with file_format=tfrecord."
+        )
+    names = [path for path, _, _ in files]
+    parts_read = np.array([part for _, *part in files], np.int64)
+
+    def records(seed: Any) -> tf.data.Dataset:
+        parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
+        if seed is not None:
+            parts = data.shuffle(parts, len(names), seed)
+        # One file after another in evaluation: the order that is documented.
+        cycle = 1 if seed is None else min(INTERLEAVED_FILES, len(names))
+        rows = parts.interleave(
+            lambda name, part: (
+                tf.data.TFRecordDataset(name).skip(part[0]).take(part[1])
+            ),
+            cycle_length=cycle,
+            num_parallel_calls=tf.data.AUTOTUNE if cycle > 1 else None,
+        )
+        if seed is None:
+            return rows
+        return data.shuffle(rows, data.SHUFFLE_BUFFER, seed)
+
+    return data.StreamSplit(
+        num_examples=info.num_examples,
+        feature_shape=feature_shape,
+        records=records,
+        parse=lambda record: parse(
+            found.info.features.deserialize_example(record)
+        ),
+    )

@@ -1,0 +1,148 @@
+"""Training: fit with resume, and learning-rate schedules."""
+
+import dataclasses
+from pathlib import Path
+
+from etils import epy
+
+from common import data
+from common.config import Options
+
+with epy.lazy_imports():
+    import keras
+
+    from common import callbacks
+
+# Examples at a time where there is no gradient to keep.
+EVALUATION_BATCH = 500
+SCHEDULES = ("constant", "cosine", "plateau")
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """What training did.
+
+    Attributes:
+        history: Values per epoch, by metric.
+        seconds: Wall time, that before a restart included.
+        examples_per_second: Training examples per second, validation's time
+            included.
+    """
+
+    history: dict[str, list[float]]
+    seconds: float
+    examples_per_second: float
+
+    def describe(self) -> dict[str, float]:
+        """Returns the figures of `report.json`'s `training`."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "epochs": len(self.history.get("loss", ())),
+            "examples_per_second": round(self.examples_per_second, 1),
+        }
+
+
+def learning_rate(
+    options: Options, schedule: str, warmup: float, num_steps: int
+) -> "float | keras.optimizers.schedules.LearningRateSchedule":
+    """Returns the learning rate, or its schedule over all steps.
+
+    Args:
+        options: Gives the peak rate and the number of epochs.
+        schedule: `cosine` warms up linearly and then falls to zero along half
+            a cosine (Loshchilov and Hutter, 2017); the others are constant.
+        warmup: The part of all steps in which the rate rises.
+        num_steps: Steps in an epoch.
+    """
+    peak = options.learning_rate
+    if schedule != "cosine":
+        return peak
+    total = options.epochs * num_steps
+    rising = int(warmup * total)
+    if not rising:
+        return keras.optimizers.schedules.CosineDecay(peak, total)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        total - rising,
+        warmup_target=peak,
+        warmup_steps=rising,
+    )
+
+
+def fit(
+    model: "keras.Model",
+    splits: data.Splits,
+    options: Options,
+    *,
+    work_dir: Path,
+    transform: data.TrainingTransform,
+    evaluation_transform: data.Transform,
+    monitor: str,
+    mode: str = "max",
+    patience: int = 0,
+    plateau: bool = False,
+) -> Log:
+    """Fits a compiled model, leaves the best weights in it.
+
+    If `work_dir` holds a backup, training continues from there and ends with
+    the weights of an uninterrupted run.
+
+    Args:
+        model: A compiled Keras 3 model.
+        splits: Train is fitted, valid decides which weights are best.
+        options: Gives epochs, batch size and seed.
+        work_dir: Where checkpoints and logs go.
+        transform: See `data.for_training`.
+        evaluation_transform: See `data.for_evaluation`.
+        monitor: See `callbacks.standard`, as are the rest.
+        mode: `max` or `min`.
+        patience: Epochs without improvement before an early stop; 0 for none.
+        plateau: Halve the rate on a plateau.
+    """
+    position = data.Position()
+    watch = callbacks.standard(
+        work_dir,
+        position,
+        epochs=options.epochs,
+        num_steps=data.num_steps(splits.train, options.batch_size),
+        monitor=monitor,
+        mode=mode,
+        patience=patience,
+        plateau=plateau,
+    )
+    backup = watch[-1]
+    while not backup.stopped:
+        position.set(backup.epoch, backup.step)
+        model.fit(
+            data.for_training(
+                splits.train,
+                options.batch_size,
+                seed=options.seed,
+                position=position,
+                transform=transform,
+            ),
+            validation_data=data.for_evaluation(
+                splits.valid, EVALUATION_BATCH, transform=evaluation_transform
+            ),
+            initial_epoch=backup.epoch,
+            # The rest of an interrupted epoch is a `fit` of its own: Keras
+            # takes the length of the first epoch for that of all.
+            epochs=backup.epoch + 1 if backup.step else options.epochs,
+            callbacks=watch,
+            shuffle=False,
+            verbose=0,
+        )
+    model.load_weights(work_dir / "best.weights.h5")
+    examples = len(backup.history["loss"]) * splits.train.num_examples
+    return Log(
+        backup.history, backup.seconds, examples / max(backup.seconds, 1e-9)
+    )
+
+
+def finish(work_dir: Path) -> None:
+    """Removes the checkpoints of a run whose release is written.
+
+    The logs stay. The same command then trains anew.
+    """
+    for name in ("backup.npz", "best.weights.h5"):
+        (work_dir / name).unlink(missing_ok=True)
