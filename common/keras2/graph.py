@@ -1,0 +1,133 @@
+"""Reads the graph of a Keras 3 model: what is called on what."""
+
+import inspect
+from typing import Any
+
+from etils import epy
+
+from common.keras2.registry import UnsupportedLayerError
+
+with epy.lazy_imports():
+    import keras
+    from keras.src.models import functional as keras_functional
+
+
+def as_functional(model: Any) -> Any:
+    """Returns the functional model that holds a model's graph.
+
+    Args:
+        model: a Keras 3 model.
+
+    Returns:
+        The model itself, or what is behind a Sequential one.
+
+    Raises:
+        UnsupportedLayerError: the model has no graph to walk.
+    """
+    if isinstance(model, keras.Sequential):
+        if type(model).call is not keras.Sequential.call:
+            raise UnsupportedLayerError(_SUBCLASSED)
+        if model._functional is None:
+            raise UnsupportedLayerError(
+                "has no input shape yet; add keras.Input first or call "
+                "build(input_shape)"
+            )
+        return model._functional
+    cls = keras_functional.Functional
+    if not isinstance(model, cls) or type(model).call is not cls.call:
+        raise UnsupportedLayerError(_SUBCLASSED)
+    return model
+
+
+_SUBCLASSED = (
+    "is a subclassed model, which has no graph to walk; build it with the "
+    "functional API"
+)
+
+
+def live_nodes(functional: Any) -> list[Any]:
+    """Returns the calls that the outputs depend on, in order of execution.
+
+    Keras 3 records the making of masks in the graph as well. tf_keras makes
+    its own, so a call that only leads to a mask is left out.
+    """
+    by_depth = functional._nodes_by_depth
+    nodes = [n for depth in sorted(by_depth) for n in by_depth[depth]]
+    needed = {id(tensor) for tensor in functional.outputs}
+    needed -= {id(tensor) for tensor in functional.inputs}
+    live = []
+    for node in nodes:  # From the outputs up.
+        if node.is_input or not any(id(t) in needed for t in node.outputs):
+            continue
+        live.append(node)
+        needed.update(id(t) for t in tensors(call_arguments(node)))
+        needed -= {id(tensor) for tensor in functional.inputs}
+    return live[::-1]
+
+
+def tensors(structure: Any) -> list[Any]:
+    """Returns the symbolic tensors in a structure, in order."""
+    return [x for x in keras.tree.flatten(structure) if is_symbolic(x)]
+
+
+def is_symbolic(value: Any) -> bool:
+    """Tells whether a value is a Keras 3 symbolic tensor."""
+    return isinstance(value, keras.KerasTensor)
+
+
+def call_arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the arguments of a call, as tf_keras should be given them.
+
+    For a layer: one positional argument, the others by name; without those
+    that are None, without `training` (the model's own argument overrides it)
+    and without the masks that travel with the tensors.
+    """
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    operation = node.operation
+    if not isinstance(operation, keras.layers.Layer):
+        return list(args), dict(kwargs)
+    if isinstance(operation, keras.Model):
+        first = args[0] if args else kwargs["inputs"]
+        return [first], {}
+    bound = inspect.signature(operation.call).bind_partial(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            named.update({f"{name}_{i}": v for i, v in enumerate(value)})
+        else:
+            named[name] = value
+    kept = {
+        name: value
+        for name, value in named.items()
+        if name != "training" and not _is_nothing(value)
+    }
+    masks = [name for name in kept if _is_own_mask(name, kept)]
+    for name in masks:
+        del kept[name]
+    first = next(iter(named))
+    return [kept.pop(first)], kept
+
+
+def _is_nothing(value: Any) -> bool:
+    """Tells whether a structure holds only None."""
+    return all(x is None for x in keras.tree.flatten(value))
+
+
+def _is_own_mask(name: str, named: dict[str, Any]) -> bool:
+    """Tells whether an argument is the mask its tensors carry anyway."""
+    if name == "mask":
+        owner = next(iter(named.values()))
+    elif name.endswith("_mask"):
+        owner = named.get(name.removesuffix("_mask"))
+    else:
+        return False
+    carried = [
+        getattr(x, "_keras_mask", None) for x in keras.tree.flatten(owner)
+    ]
+    given = keras.tree.flatten(named[name])
+    return len(carried) == len(given) and all(
+        a is b for a, b in zip(carried, given, strict=True)
+    )

@@ -1,0 +1,153 @@
+"""Converters of Keras 3's own layers."""
+
+from typing import Any
+
+from etils import epy
+
+from common.keras2 import configs, registry
+from common.keras2.registry import UnsupportedLayerError, stock_converter
+
+with epy.lazy_imports():
+    import numpy as np
+    import tf_keras
+
+_AUGMENTATION = (
+    "AugMix",
+    "AutoContrast",
+    "CutMix",
+    "Equalization",
+    "MixUp",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+)
+_SERVING = (
+    "TFLite cannot take it: put this preprocessing in the serving signature "
+    "and give the bridge the model behind it"
+)
+
+
+def convert(layer: Any) -> Any:
+    """Returns what stands for a Keras 3 layer in the twin.
+
+    Args:
+        layer: any Keras 3 layer but a model.
+
+    Returns:
+        A tf_keras layer, or a function of the layer's inputs.
+
+    Raises:
+        UnsupportedLayerError: nothing stands for it; says why.
+    """
+    found = registry.find(layer)
+    if found is not None:
+        return found(layer)
+    if registry.is_stock(layer) and hasattr(
+        tf_keras.layers, type(layer).__name__
+    ):
+        return configs.rebuild(layer)
+    raise UnsupportedLayerError(
+        "is not known to the bridge; register a converter for its class with "
+        "@common.keras2.converter"
+    )
+
+
+@stock_converter("Lambda")
+def _lambda(layer: Any) -> Any:
+    raise UnsupportedLayerError(
+        "holds arbitrary Python; use stock layers or keras.ops in its place"
+    )
+
+
+@stock_converter(
+    "FeatureSpace",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+)
+def _lookup(layer: Any) -> Any:
+    raise UnsupportedLayerError(_SERVING)
+
+
+@stock_converter(*_AUGMENTATION)
+def _identity(layer: Any) -> Any:
+    """Augmentation that tf_keras lacks: the identity, as at inference."""
+    return tf_keras.layers.Activation(
+        "linear",
+        name=registry.twin_name(layer.name),
+        dtype=configs.dtype_of(layer),
+    )
+
+
+@stock_converter("LeakyReLU")
+def _leaky_relu(layer: Any) -> Any:
+    return configs.rebuild(
+        layer, negative_slope=None, alpha=float(layer.negative_slope)
+    )
+
+
+@stock_converter("Normalization")
+def _normalization(layer: Any) -> Any:
+    """Adapted statistics become constants: cloning a twin keeps those."""
+    if layer.input_mean is not None:
+        return configs.rebuild(layer)
+    mean = np.array(layer.adapt_mean)
+    variance = np.array(layer.adapt_variance)
+    return configs.rebuild(layer, mean=mean, variance=variance)
+
+
+@stock_converter("Discretization")
+def _discretization(layer: Any) -> Any:
+    return configs.rebuild(
+        layer, bin_boundaries=list(layer.bin_boundaries), num_bins=None
+    )
+
+
+@stock_converter("RNN")
+def _rnn(layer: Any) -> Any:
+    return configs.rebuild(layer, cell=convert(layer.cell))
+
+
+@stock_converter("StackedRNNCells")
+def _stacked(layer: Any) -> Any:
+    cells = [convert(cell) for cell in layer.cells]
+    return configs.rebuild(layer, cells=cells)
+
+
+@stock_converter("Bidirectional")
+def _bidirectional(layer: Any) -> Any:
+    forward = convert(layer.forward_layer)
+    config = layer.get_config()
+    backward = None
+    if config.get("backward_layer"):
+        backward = convert(layer.backward_layer)
+    return configs.rebuild(layer, layer=forward, backward_layer=backward)
+
+
+@stock_converter("TimeDistributed", "SpectralNormalization")
+def _wrapper(layer: Any) -> Any:
+    return configs.rebuild(layer, layer=convert(layer.layer))
+
+
+@stock_converter("BatchNormalization")
+def _batch_normalization(layer: Any) -> Any:
+    if getattr(layer, "renorm", False):
+        raise UnsupportedLayerError(
+            "has renorm=True, which tf_keras lacks; train without it"
+        )
+    config = layer.get_config()
+    lost = {key: None for key in config if key.startswith("renorm")}
+    return configs.rebuild(layer, **lost)

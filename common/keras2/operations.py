@@ -1,0 +1,63 @@
+"""Operations of keras.ops in a graph: stock layers, or a layer of our own."""
+
+from typing import Any
+
+from etils import epy
+
+from common.keras2 import registry
+from common.keras2.registry import UnsupportedLayerError
+
+with epy.lazy_imports():
+    import keras
+
+    from common.keras2 import op_layer, stock_ops
+
+
+def check_input(layer: Any) -> None:
+    """Raises for an input that a TFLite model can't have."""
+    if layer.dtype == "string":
+        raise UnsupportedLayerError(
+            "is a string input; put string preprocessing in the serving "
+            "signature and give the bridge the model behind it"
+        )
+    if layer.sparse or getattr(layer, "ragged", False):
+        raise UnsupportedLayerError(
+            "is a sparse or ragged input; use a dense one"
+        )
+
+
+def check(node: Any) -> None:
+    """Raises for an operation that the twin can't repeat."""
+    operation = node.operation
+    if not registry.is_stock(operation):
+        raise UnsupportedLayerError(
+            "is an operation of your own; write it with keras.ops or as a "
+            "layer with a converter"
+        )
+    try:
+        op_layer.describe(node)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise UnsupportedLayerError(
+            "holds what a configuration cannot (a function, a variable); "
+            "use stock layers in its place"
+        ) from error
+
+
+def call(node: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Repeats an operation on tf_keras tensors."""
+    found = stock_ops.find(node, args, kwargs)
+    if found is not None:
+        layer, inputs = found
+        return layer(inputs)
+    inputs = [
+        x for x in keras.tree.flatten((args, kwargs)) if stock_ops.is_tensor(x)
+    ]
+    layer = op_layer.OperationLayer(
+        name=registry.twin_name(node.operation.name), **op_layer.describe(node)
+    )
+    return layer(inputs if len(inputs) > 1 else inputs[0])
+
+
+def flatten(structure: Any) -> list[Any]:
+    """Returns the leaves of a structure of tensors."""
+    return keras.tree.flatten(structure)

@@ -1,0 +1,171 @@
+"""Which stock tf_keras layer computes an operation of keras.ops, if any."""
+
+from collections.abc import Callable
+from typing import Any
+
+from etils import epy
+
+from common.keras2 import registry
+
+with epy.lazy_imports():
+    import tf_keras
+
+_MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
+
+
+def find(
+    node: Any, args: list[Any], kwargs: dict[str, Any]
+) -> tuple[Any, Any] | None:
+    """Finds the stock layer for a call of an operation.
+
+    Args:
+        node: the call, as the Keras 3 graph holds it.
+        args: its arguments, with tf_keras tensors in place of Keras 3's.
+        kwargs: likewise.
+
+    Returns:
+        The layer and its inputs, or None. A tensor with a mask has none:
+        operations end masks, and stock layers pass them on.
+    """
+    flat = [x for part in args for x in _items(part)]
+    if kwargs or any(getattr(x, "_keras_mask", None) is not None for x in flat):
+        return None
+    operation = node.operation
+    name = type(operation).__name__
+    common = {
+        "name": registry.twin_name(operation.name),
+        "dtype": node.outputs[0].dtype,
+    }
+    if "float" not in common["dtype"]:
+        return None
+    if name in _MERGES:
+        return _merge(name, flat, common)
+    if name in _MAKERS and len(args) == 1:
+        layer = _MAKERS[name](node, common)
+        return None if layer is None else (layer, args[0])
+    return None
+
+
+def is_tensor(value: Any) -> bool:
+    """Tells whether a value is a tf_keras symbolic tensor."""
+    return hasattr(value, "_keras_history")
+
+
+def _items(part: Any) -> list[Any]:
+    return list(part) if isinstance(part, list | tuple) else [part]
+
+
+def _merge(
+    name: str, inputs: list[Any], common: dict[str, Any]
+) -> tuple[Any, Any] | None:
+    """Returns a merging layer for tensors of one rank and dtype."""
+    if not all(is_tensor(x) for x in inputs):
+        return None
+    if len({(x.shape.rank, x.dtype) for x in inputs}) > 1:
+        return None
+    return getattr(tf_keras.layers, name)(**common), inputs
+
+
+def _concatenate(node: Any, common: dict[str, Any]) -> Any:
+    inputs = node.arguments.args[0]
+    axis = node.operation.axis
+    if axis in (0, -len(inputs[0].shape)) or len(inputs) < 2:
+        return None
+    if len({x.dtype for x in inputs}) > 1:
+        return None
+    return tf_keras.layers.Concatenate(axis=axis, **common)
+
+
+def _reshape(node: Any, common: dict[str, Any]) -> Any:
+    """A reshape that leaves the batch axis alone."""
+    source, shape = node.arguments.args[0].shape, node.operation.newshape
+    if shape[0] not in (-1, None, source[0]) or None in shape[1:]:
+        return None
+    if node.outputs[0].shape[0] != source[0] or shape[1:].count(-1) > 1:
+        return None
+    if shape[0] == -1 and -1 in shape[1:]:
+        return None
+    if None in source[1:] and -1 not in shape[1:]:
+        return None
+    return tf_keras.layers.Reshape(tuple(shape[1:]), **common)
+
+
+def _transpose(node: Any, common: dict[str, Any]) -> Any:
+    axes = node.operation.axes
+    if not axes or axes[0] != 0 or any(axis < 0 for axis in axes):
+        return None
+    return tf_keras.layers.Permute(tuple(axes[1:]), **common)
+
+
+def _softmax(node: Any, common: dict[str, Any]) -> Any:
+    axis = node.operation.axis
+    if not isinstance(axis, int):
+        return None
+    return tf_keras.layers.Softmax(axis=axis, **common)
+
+
+def _mean(node: Any, common: dict[str, Any]) -> Any:
+    return _global_pool("Average", node, common)
+
+
+def _max(node: Any, common: dict[str, Any]) -> Any:
+    if node.operation.initial is not None:
+        return None
+    return _global_pool("Max", node, common)
+
+
+def _global_pool(kind: str, node: Any, common: dict[str, Any]) -> Any:
+    """A reduction over all axes but the first and the last."""
+    source = node.arguments.args[0]
+    rank = len(source.shape)
+    axis = node.operation.axis
+    axes = [axis] if isinstance(axis, int) else list(axis or [])
+    axes = sorted(a % rank for a in axes)
+    if rank not in (3, 4, 5) or axes != list(range(1, rank - 1)):
+        return None
+    if source.dtype != common["dtype"]:
+        return None
+    cls = getattr(tf_keras.layers, f"Global{kind}Pooling{rank - 2}D")
+    return cls(
+        keepdims=node.operation.keepdims,
+        data_format="channels_last",
+        **common,
+    )
+
+
+def _relu(node: Any, common: dict[str, Any]) -> Any:
+    return tf_keras.layers.ReLU(**common)
+
+
+def _relu6(node: Any, common: dict[str, Any]) -> Any:
+    return tf_keras.layers.ReLU(6.0, **common)
+
+
+def _leaky_relu(node: Any, common: dict[str, Any]) -> Any:
+    slope = float(node.operation.negative_slope)
+    return tf_keras.layers.LeakyReLU(slope, **common)
+
+
+def _activation(name: str) -> Callable[[Any, dict[str, Any]], Any]:
+    def make(node: Any, common: dict[str, Any]) -> Any:
+        return tf_keras.layers.Activation(name, **common)
+
+    return make
+
+
+_MAKERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "Concatenate": _concatenate,
+    "LeakyRelu": _leaky_relu,
+    "Max": _max,
+    "Mean": _mean,
+    "Relu": _relu,
+    "Relu6": _relu6,
+    "Reshape": _reshape,
+    "Sigmoid": _activation("sigmoid"),
+    "Silu": _activation("swish"),
+    "Softmax": _softmax,
+    "Softplus": _activation("softplus"),
+    "Softsign": _activation("softsign"),
+    "Tanh": _activation("tanh"),
+    "Transpose": _transpose,
+}
