@@ -5,14 +5,14 @@ from typing import Any
 from etils import epy
 
 from common.keras2 import check as checks
-from common.keras2 import graph, layers, operations, registry, weights
+from common.keras2 import graph, layers, operations, pruning, registry, weights
 from common.keras2.registry import UnsupportedLayerError
 
 with epy.lazy_imports():
     import keras
     import tf_keras
 
-    from common.keras2 import twin_layers
+    from common.keras2 import stock_ops, twin_layers
 
 
 def to_tf_keras(model: Any, *, check: bool = True) -> Any:
@@ -115,9 +115,12 @@ class _Builder:
             ):
                 values[id(ours)] = theirs
         outputs = _replace(functional._outputs_struct, values)
-        return tf_keras.Model(
+        twin = tf_keras.Model(
             inputs, outputs, name=registry.twin_name(model.name)
         )
+        for layer in twin.layers:
+            pruning.prepare(layer)
+        return twin
 
     def _call(self, node: Any, values: dict[int, Any]) -> Any:
         """Makes one call of the graph with tf_keras tensors."""
@@ -130,6 +133,7 @@ class _Builder:
         elif not isinstance(operation, keras.layers.Layer):
             return operations.call(node, args, kwargs)
         layer = self.made[id(operation)]
+        kwargs = {k: _constants(v, args[0]) for k, v in kwargs.items()}
         return layer(_without_mask(layer, args[0]), **kwargs)
 
 
@@ -147,6 +151,15 @@ def _replace(structure: Any, values: dict[int, Any]) -> Any:
     return keras.tree.map_structure(
         lambda x: values[id(x)] if graph.is_symbolic(x) else x, structure
     )
+
+
+def _constants(value: Any, inputs: Any) -> Any:
+    """Makes an array that is given to a call a tensor of the graph."""
+    if stock_ops.is_tensor(value) or not hasattr(value, "shape"):
+        return value
+    array = keras.ops.convert_to_numpy(value)
+    layer = twin_layers.Constant(array.tolist(), array.dtype.name)
+    return layer(operations.flatten(inputs)[0])
 
 
 def _without_mask(layer: Any, inputs: Any) -> Any:

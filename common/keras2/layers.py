@@ -8,8 +8,11 @@ from common.keras2 import configs, registry
 from common.keras2.registry import UnsupportedLayerError, stock_converter
 
 with epy.lazy_imports():
+    import keras
     import numpy as np
     import tf_keras
+
+    from common.keras2 import bridge, twin_layers
 
 _AUGMENTATION = (
     "AugMix",
@@ -42,7 +45,7 @@ def convert(layer: Any) -> Any:
     """Returns what stands for a Keras 3 layer in the twin.
 
     Args:
-        layer: any Keras 3 layer but a model.
+        layer: any Keras 3 layer, or a model that a wrapper holds.
 
     Returns:
         A tf_keras layer, or a function of the layer's inputs.
@@ -50,6 +53,8 @@ def convert(layer: Any) -> Any:
     Raises:
         UnsupportedLayerError: nothing stands for it; says why.
     """
+    if isinstance(layer, keras.Model):
+        return bridge.to_tf_keras(layer, check=False)
     found = registry.find(layer)
     if found is not None:
         return found(layer)
@@ -85,11 +90,7 @@ def _lookup(layer: Any) -> Any:
 @stock_converter(*_AUGMENTATION)
 def _identity(layer: Any) -> Any:
     """Augmentation that tf_keras lacks: the identity, as at inference."""
-    return tf_keras.layers.Activation(
-        "linear",
-        name=registry.twin_name(layer.name),
-        dtype=configs.dtype_of(layer),
-    )
+    return tf_keras.layers.Activation("linear", **_common(layer))
 
 
 @stock_converter("LeakyReLU")
@@ -137,9 +138,20 @@ def _bidirectional(layer: Any) -> Any:
     return configs.rebuild(layer, layer=forward, backward_layer=backward)
 
 
-@stock_converter("TimeDistributed", "SpectralNormalization")
-def _wrapper(layer: Any) -> Any:
+@stock_converter("TimeDistributed")
+def _time_distributed(layer: Any) -> Any:
     return configs.rebuild(layer, layer=convert(layer.layer))
+
+
+@stock_converter("SpectralNormalization")
+def _spectral(layer: Any) -> Any:
+    """The wrapped layer: its kernel is divided only while training.
+
+    What tf_keras has can't be built beside Keras 3, nor be pruned.
+    """
+    twin = convert(layer.layer)
+    twin._name = registry.twin_name(layer.name)
+    return twin
 
 
 @stock_converter("BatchNormalization")
@@ -151,3 +163,72 @@ def _batch_normalization(layer: Any) -> Any:
     config = layer.get_config()
     lost = {key: None for key in config if key.startswith("renorm")}
     return configs.rebuild(layer, **lost)
+
+
+@stock_converter("RMSNormalization")
+def _rms_normalization(layer: Any) -> Any:
+    configs.refuse_adapters(layer)
+    return twin_layers.RMSNormalization(
+        layer.axis, layer.epsilon, **_common(layer)
+    )
+
+
+@stock_converter("LayerScale")
+def _layer_scale(layer: Any) -> Any:
+    return twin_layers.LayerScale(**_common(layer))
+
+
+@stock_converter("StochasticDepth")
+def _stochastic_depth(layer: Any) -> Any:
+    """Dropout of whole examples."""
+    return tf_keras.layers.Dropout(
+        layer.drop_path_rate, noise_shape=(None, 1, 1, 1), **_common(layer)
+    )
+
+
+@stock_converter("CustomScaleLayer")
+def _custom_scale(layer: Any) -> Any:
+    """InceptionResNetV2's residual sum, of stock layers."""
+    common = _common(layer)
+    name = common["name"]
+    scale = tf_keras.layers.Rescaling(
+        layer.scale, **{**common, "name": f"{name}_scale"}
+    )
+    add = tf_keras.layers.Add(**common)
+    return lambda inputs: add([inputs[0], scale(inputs[1])])
+
+
+@stock_converter(
+    *(
+        f"Adaptive{kind}Pooling{rank}D"
+        for kind in ("Average", "Max")
+        for rank in (1, 2, 3)
+    )
+)
+def _stateless(layer: Any) -> Any:
+    return twin_layers.StatelessLayer(
+        type(layer).__name__, layer.get_config(), **_common(layer)
+    )
+
+
+@stock_converter("GroupedQueryAttention")
+def _grouped_query(layer: Any) -> Any:
+    raise UnsupportedLayerError(
+        "has no equal in tf_keras; use MultiHeadAttention"
+    )
+
+
+@stock_converter("RandomCrop")
+def _random_crop(layer: Any) -> Any:
+    raise UnsupportedLayerError(
+        "leaves the image whole at inference in Keras 3; crop in the data "
+        "pipeline and use CenterCrop here"
+    )
+
+
+def _common(layer: Any) -> dict[str, Any]:
+    """Returns the name and dtype for a twin layer."""
+    return {
+        "name": registry.twin_name(layer.name),
+        "dtype": configs.dtype_of(layer),
+    }

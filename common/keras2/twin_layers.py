@@ -150,3 +150,98 @@ class DropMask(OpLayer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the input."""
         return tf.identity(inputs)
+
+
+@register
+class Constant(OpLayer):
+    """Gives a constant, whatever its input: a mask given as an array, say."""
+
+    def __init__(self, value: Any, value_dtype: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.value = value
+        self.value_dtype = value_dtype
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Returns the constant."""
+        return tf.constant(self.value, self.value_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what rebuilds the layer."""
+        config = {"value": self.value, "value_dtype": self.value_dtype}
+        return {**super().get_config(), **config}
+
+
+@register
+class StatelessLayer(OpLayer):
+    """Calls a stock Keras 3 layer that has no weights."""
+
+    def __init__(
+        self, class_name: str, config: dict[str, Any], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.class_name = class_name
+        self.config = config
+        self._layer = getattr(keras.layers, class_name).from_config(config)
+
+    def call(self, inputs: Any) -> Any:
+        """Computes the layer."""
+        return self._layer.call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what rebuilds the layer."""
+        config = {"class_name": self.class_name, "config": self.config}
+        return {**super().get_config(), **config}
+
+
+class _Scaling(tf_keras.layers.Layer):
+    """Base of layers with one vector of factors, which is not pruned."""
+
+    def get_prunable_weights(self) -> list[Any]:
+        """Returns no weights: TF-MOT asks before it wraps a layer."""
+        return []
+
+
+@register
+class LayerScale(_Scaling):
+    """Multiplies each channel by a factor; see arXiv 2103.17239."""
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the factors."""
+        self.gamma = self.add_weight(name="gamma", shape=input_shape[-1:])
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the scaled input."""
+        return inputs * self.gamma
+
+
+@register
+class RMSNormalization(_Scaling):
+    """Divides by the root mean square, then scales; see arXiv 1910.07467."""
+
+    def __init__(
+        self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis = [axis] if isinstance(axis, int) else list(axis)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the factors."""
+        shape = [input_shape[axis] for axis in self.axis]
+        self.scale = self.add_weight(name="scale", shape=shape)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the normalized input."""
+        square = tf.reduce_mean(tf.square(inputs), self.axis, keepdims=True)
+        shape = [1] * inputs.shape.rank
+        for axis in self.axis:
+            shape[axis] = inputs.shape[axis]
+        scale = tf.reshape(self.scale, shape)
+        return inputs * tf.math.rsqrt(square + self.epsilon) * scale
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what rebuilds the layer."""
+        config = {"axis": self.axis, "epsilon": self.epsilon}
+        return {**super().get_config(), **config}

@@ -50,6 +50,9 @@ def variable_pairs(model: Any, twin: Any) -> list[tuple[Any, Any]]:
 
 def layer_pairs(layer: Any, other: Any) -> Iterator[tuple[Any, Any]]:
     """Yields matching layers of model and twin, containers first."""
+    if isinstance(layer, keras.layers.SpectralNormalization):
+        yield from layer_pairs(layer.layer, other)
+        return
     yield layer, other
     if isinstance(layer, keras.Model):
         twins = {part.name: part for part in other.layers}
@@ -88,8 +91,6 @@ def _leaf_pairs(layer: Any, other: Any) -> list[tuple[Any, Any]]:
     """Pairs the weights that a layer owns itself."""
     if isinstance(layer, keras.layers.Normalization):
         return []  # Constants in the twin.
-    if isinstance(layer, keras.layers.SpectralNormalization):
-        return [(layer.vector_u, other.vector_u)]
     if isinstance(layer, keras.Model) or hasattr(layer, "cells"):
         return []
     if _parts(layer):
