@@ -1,0 +1,1 @@
+"""The applications, each run by `python -m apps.<app>`."""

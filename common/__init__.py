@@ -1,0 +1,1 @@
+"""What the applications share: data, training, compression, export."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import rich.console
 import rich.progress
 
 from common import data, runtime
@@ -199,9 +198,7 @@ class Backup(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         self.epoch, self.step = epoch + 1, 0
-        self.stopped = (
-            self.model.stop_training or self.epoch >= self._epochs
-        )
+        self.stopped = self.model.stop_training or self.epoch >= self._epochs
         self._save()
         self._end_if_signalled()
 
@@ -209,7 +206,7 @@ class Backup(keras.callbacks.Callback):
         if self._signals.received:
             signum = self._signals.received
             self._signals.__exit__()
-            console = rich.console.Console(stderr=True, highlight=False)
+            console = runtime.console(stderr=True)
             console.print(
                 f"stopped after {self.epoch} epochs and {self.step} steps; the "
                 "same command again continues from there."
@@ -276,7 +273,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, epochs: int, num_steps: int) -> None:
         super().__init__()
         self._epochs, self._num_steps = epochs, num_steps
-        self._console = rich.console.Console(highlight=False, soft_wrap=True)
+        self._console = runtime.console()
         self._bar: rich.progress.Progress | None = None
         self._start = 0.0
 

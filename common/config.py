@@ -9,9 +9,12 @@ be called from a test or a notebook with a plain `Config(...)`.
 import dataclasses
 import hashlib
 import json
+import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -100,6 +103,32 @@ class Options:
         minimum=0.0,
         training=False,
     )
+    sparsity: float = option(
+        0.9,
+        "part of each pruned kernel set to zero.",
+        minimum=0.0,
+        maximum=0.99,
+        training=False,
+    )
+    prune_layers: tuple[str, ...] = option(
+        (), "layers to prune; by default all that can be.", training=False
+    )
+    num_clusters: int = option(
+        16, "distinct values per clustered kernel.", minimum=2, training=False
+    )
+    finetune_epochs: int = option(
+        3, "epochs after each compression step.", minimum=1, training=False
+    )
+    finetune_learning_rate: float = option(
+        1e-3, "peak step size after compression.", minimum=1e-8, training=False
+    )
+    distill: float = option(
+        0.5,
+        "weight of the float model's outputs among the targets there.",
+        minimum=0.0,
+        maximum=1.0,
+        training=False,
+    )
     strategy: str = option(
         "auto",
         "how training is spread over devices.",
@@ -127,6 +156,16 @@ class Options:
     def as_dict(self) -> dict[str, Any]:
         """Returns every option by name, ready for JSON."""
         return dataclasses.asdict(self)
+
+    def run_dir(self, app: str) -> Path:
+        """Returns the directory of this run's checkpoints and logs.
+
+        The same options lead to the same directory, so that a run continues
+        itself and no other.
+        """
+        root = Path(self.work_dir or f"runs/{app}")
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)
+        return root / f"{name}-{self.digest()}"
 
     def digest(self) -> str:
         """Returns 8 hex digits that name the options training depends on."""
@@ -219,6 +258,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         _fail(" ".join(str(error).split()))
     except SystemExit:  # absl ends --help with status 1.
+        sys.exit(0)
+    except BrokenPipeError:  # The reader of --help has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 

@@ -51,9 +51,14 @@ class MemorySplit:
         """The shape of one example's features."""
         return self.features.shape[1:]
 
-    def take(self, num: int) -> "MemorySplit":
-        """Returns the first `num` examples."""
-        return MemorySplit(self.features[:num], self.labels[:num])
+    def sample(self, num: int, seed: int) -> "MemorySplit":
+        """Returns `num` random examples, or all if there are fewer."""
+        order = np.random.default_rng(seed).permutation(self.num_examples)
+        return self.pick(order[:num])
+
+    def pick(self, indices: np.ndarray) -> "MemorySplit":
+        """Returns the examples at `indices`."""
+        return MemorySplit(self.features[indices], self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +78,23 @@ class StreamSplit:
     records: Callable[[Any], "tf.data.Dataset"]
     parse: Callable[..., tuple[Any, Any]]
 
-    def take(self, num: int) -> MemorySplit:
-        """Returns the first `num` examples, read into memory."""
-        few = self.records(None).take(num)
+    def sample(self, num: int, seed: int) -> MemorySplit:
+        """Returns `num` random examples, or all if there are fewer."""
+        few = self.records(tf.constant(seed, tf.int64)).take(num)
         return _to_memory(dataclasses.replace(self, records=lambda seed: few))
+
+    def pick(self, indices: np.ndarray) -> MemorySplit:
+        """Returns the examples at `indices`; reads the whole split."""
+        order = np.argsort(indices)
+        wanted = tf.constant(indices[order], tf.int64)
+        rows = (
+            self.records(None)
+            .enumerate()
+            .filter(lambda index, *row: tf.reduce_any(index == wanted))
+            .map(lambda index, row: row)
+        )
+        found = _to_memory(dataclasses.replace(self, records=lambda seed: rows))
+        return found.pick(np.argsort(order))
 
 
 Split = MemorySplit | StreamSplit

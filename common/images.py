@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.console
 import rich.progress
 from etils import epy
 
-from common import data, tfds_source
+from common import data, runtime, tfds_source
 from common.config import InputError
 
 with epy.lazy_imports():
@@ -243,7 +242,7 @@ def _check_files(
                 description="checking images",
                 total=len(paths),
                 transient=True,
-                console=rich.console.Console(stderr=True),
+                console=runtime.console(stderr=True),
                 disable=len(paths) < 1000,
             )
         )

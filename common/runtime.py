@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from types import FrameType
 
+import rich.console
+from absl import logging
 from etils import epy
 
 with epy.lazy_imports():
     import keras
     import tensorflow as tf
-    import tf_keras
 
 PACKAGES = (
     "tensorflow",
@@ -61,21 +62,35 @@ def start(seed: int) -> None:
     Keras's and tf_keras's generators and makes TensorFlow's operations
     deterministic, so that the same command gives the same figures.
     """
-    # Level 2 leaves errors; it is read when TensorFlow is first imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Read when TensorFlow is first imported. Real errors come as exceptions;
+    # those that C++ only logs are such as "oneDNN supports DT_INT32 only on
+    # platforms with AVX-512".
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with native_stderr_hidden():
         tf.config.list_physical_devices()
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     # Deprecations inside tf_keras and TF-MOT: theirs, not a user's.
     tf.get_logger().setLevel("ERROR")
+    logging.set_verbosity(logging.WARNING)
     set_seed(seed)
+
+
+def console(stderr: bool = False) -> rich.console.Console:
+    """Returns the console that everything is printed on.
+
+    Where there is no terminal to ask, lines are 120 characters: a file of them
+    is to be read, not to be cut at 80.
+    """
+    found = rich.console.Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not found.is_terminal:
+        found.width = 120
+    return found
 
 
 def set_seed(seed: int) -> None:
     """Seeds all generators; see `start`."""
     keras.utils.set_random_seed(seed)
-    tf_keras.utils.set_random_seed(seed)
 
 
 def strategy(name: str) -> "tf.distribute.Strategy":

@@ -120,7 +120,8 @@ def stream(
     """
     info = found.info.splits[split]
     files = [
-        (str(one.filename), one.skip, one.take) for one in info.file_instructions
+        (str(one.filename), one.skip, one.take)
+        for one in info.file_instructions
     ]
     if not all("tfrecord" in Path(path).name for path, _, _ in files):
         raise InputError(

@@ -1,0 +1,1 @@
+"""Image classification: see `__main__` for the story."""

@@ -17,7 +17,7 @@ class Augmentation:
         flip: Mirror left to right with probability one half.
         shift: The most an image moves, as a part of its side.
         rotation: The most it turns, in degrees.
-        zoom: The most it grows or shrinks, as a part of its size.
+        crop: The most it is cropped or padded, as a part of its size.
         mixup: Alpha of mixup (Zhang et al., 2018): a batch is mixed with its
             reverse by a weight drawn from Beta(alpha, alpha).
     """
@@ -25,13 +25,13 @@ class Augmentation:
     flip: bool = False
     shift: float = 0.0
     rotation: float = 0.0
-    zoom: float = 0.0
+    crop: float = 0.0
     mixup: float = 0.0
 
     @property
     def moves(self) -> bool:
         """Whether images are warped at all."""
-        return bool(self.flip or self.shift or self.rotation or self.zoom)
+        return bool(self.flip or self.shift or self.rotation or self.crop)
 
 
 def for_evaluation(num_classes: int) -> data.Transform:
@@ -68,7 +68,7 @@ def for_training(
 def warp(
     images: "tf.Tensor", augmentation: Augmentation, seed: "tf.Tensor"
 ) -> "tf.Tensor":
-    """Flips, shifts, turns and zooms each image, in one resampling.
+    """Flips, shifts, turns and crops each image, in one resampling.
 
     Args:
         images: `(batch, height, width, channels) float32`.
@@ -84,7 +84,7 @@ def warp(
     width = tf.cast(shape[2], tf.float32)
     draw = tf.random.stateless_uniform((5, batch), seed, -1.0, 1.0)
     angle = draw[0] * (augmentation.rotation * math.pi / 180)
-    scale = 1.0 + draw[1] * augmentation.zoom
+    scale = 1.0 + draw[1] * augmentation.crop
     mirror = tf.where(draw[2] < 0, -1.0, 1.0) if augmentation.flip else 1.0
     cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
     # Output pixel (x, y) is read at a*(x, y) + b, about the image's centre.

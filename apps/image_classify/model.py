@@ -33,13 +33,17 @@ def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
 
 
 def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """A small, strong network for images of about 8 x 8 to 64 x 64."""
+    """A small, strong network for 28 x 28: 0.19 M weights, six convolutions."""
     x = image
-    for filters in (32, 64, 128):
-        x = _convolve(x, filters, 3)
-        x = _convolve(x, filters, 3)
-        if min(x.shape[1:3]) >= 4:
-            x = layers.MaxPooling2D()(x)
+    for filters, strides in (
+        (16, 1),
+        (32, 2),
+        (48, 1),
+        (64, 1),
+        (96, 2),
+        (96, 1),
+    ):
+        x = _convolve(x, filters, 3, strides)
     x = layers.GlobalAveragePooling2D()(x)
     return layers.Dropout(dropout)(x) if dropout else x
 
@@ -87,7 +91,8 @@ def _convolve(
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    x = layers.BatchNormalization()(x)
+    # Small sets have few steps for the default's 0.99 to forget the start.
+    x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x) if activation else x
 
 
@@ -110,7 +115,7 @@ BACKBONES = {
     ),
 }
 MODELS = (*NETWORKS, *BACKBONES)
-USUAL_SIZES = {"lenet5": 28, "small_cnn": 64, "resnet8": 32, "resnet20": 32}
+USUAL_SIZES = {"lenet5": 28, "small_cnn": 28, "resnet8": 32, "resnet20": 32}
 BACKBONE_SIZE = 224
 SMALLEST_SIZES = {"lenet5": 12, "small_cnn": 4, "resnet8": 4, "resnet20": 4}
 SMALLEST_BACKBONE = 32

@@ -1,0 +1,172 @@
+"""Using a release: prediction for files, evaluation on a data set."""
+
+import csv
+import glob
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich.box
+import rich.markup
+import rich.table
+import tensorflow as tf
+
+from common import data, images, metrics, runtime, tflite
+from common.config import InputError, Options
+
+BATCH = 64
+
+
+class Classifier:
+    """A released classifier: the SavedModel, or one of the TFLite files.
+
+    Attributes:
+        shape: Height, width and channels of the model's image.
+        class_names: The classes, in the order of the probabilities.
+    """
+
+    def __init__(self, release: Path, variant: str = "") -> None:
+        self._path = release
+        labels = release / "mobile" / "labels.txt"
+        self.class_names = tuple(labels.read_text("utf-8").splitlines())
+        self._model = tf.saved_model.load(release)
+        _, inputs = self._model.signatures["pixels"].structured_input_signature
+        self.shape = tuple(inputs["image"].shape[1:])
+        self._runner = None
+        if variant:
+            path = release / "mobile" / f"{variant}.tflite"
+            if not path.is_file():
+                known = sorted(one.stem for one in path.parent.glob("*.tflite"))
+                raise InputError(
+                    f"--variant must be one of {', '.join(known)}; received "
+                    f"{variant!r}."
+                )
+            self._runner = tflite.Runner(path.read_bytes())
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """Returns probabilities for uint8 images `(num, *shape)`."""
+        if self._runner:
+            scaled = image.astype(np.float32) / 255
+            return self._runner(image=scaled)["probabilities"]
+        served = self._model.signatures["pixels"](image=tf.constant(image))
+        return served["probabilities"].numpy()
+
+    def encoded(self, contents: list[bytes]) -> np.ndarray:
+        """Returns probabilities for encoded images."""
+        if self._runner:
+            height, width, channels = self.shape
+            decoded = [images.decode(one, channels) for one in contents]
+            fitted = [images.fit(one, (height, width)) for one in decoded]
+            return self.pixels(np.stack([one.numpy() for one in fitted]))
+        served = self._model.signatures["serving_default"]
+        found = served(image_bytes=tf.constant(contents))
+        return found["probabilities"].numpy()
+
+
+def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
+    """Returns the metrics on the test split of `splits`."""
+    if splits.class_names != classifier.class_names:
+        raise InputError(
+            f"--dataset must have the release's classes, "
+            f"{', '.join(classifier.class_names)}; {splits.name} has "
+            f"{', '.join(splits.class_names)}."
+        )
+    if splits.test.feature_shape != classifier.shape:
+        raise InputError(
+            f"--dataset must have images of {classifier.shape}; {splits.name} "
+            f"has {splits.test.feature_shape}."
+        )
+    test = data.for_evaluation(splits.test, 500, transform=lambda x, y: (x, y))
+    found, labels = [], []
+    for image, label in test.as_numpy_iterator():
+        found.append(classifier.pixels(image))
+        labels.append(label)
+    return {
+        "dataset": splits.name,
+        "examples": splits.test.num_examples,
+        **metrics.classification(np.concatenate(found), np.concatenate(labels)),
+    }
+
+
+def predict_files(classifier: Classifier, options: Options) -> None:
+    """Prints label and probability of each file; writes them if asked to."""
+    if options.output and not options.output.endswith((".csv", ".json")):
+        raise InputError(
+            f"--output must end in .csv or .json; received {options.output!r}."
+        )
+    paths, contents = _read(options.inputs, options.on_bad_input == "skip")
+    rows = []
+    for start in range(0, len(paths), BATCH):
+        found = classifier.encoded(contents[start : start + BATCH])
+        for path, row in zip(paths[start:], found, strict=False):
+            best = int(np.argmax(row))
+            rows.append(
+                {
+                    "file": path,
+                    "label": classifier.class_names[best],
+                    "probability": round(float(row[best]), 6),
+                }
+            )
+    if options.output:
+        _write(Path(options.output), rows)
+    table = rich.table.Table(*rows[0], box=rich.box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(
+            rich.markup.escape(row["file"]),
+            rich.markup.escape(row["label"]),
+            f"{row['probability']:.4f}",
+        )
+    runtime.console().print(table)
+
+
+def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
+    """Returns the paths and contents of the files that can be decoded."""
+    if Path(pattern).is_dir():
+        pattern = str(Path(pattern) / "*")
+    paths = [
+        path
+        for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+        if path.lower().endswith(images.SUFFIXES)
+    ]
+    if not paths:
+        raise InputError(
+            f"--inputs must match image files ({', '.join(images.SUFFIXES)}); "
+            f"{pattern!r} matches none."
+        )
+    good, contents = [], []
+    for path in paths:
+        content = Path(path).read_bytes()
+        try:
+            images.decode(content, 3)
+        except tf.errors.InvalidArgumentError:
+            if not skip_bad:
+                raise InputError(
+                    f"--inputs must be readable images; {path} cannot be "
+                    "decoded. Remove it, or pass --on_bad_input=skip."
+                ) from None
+            continue
+        good.append(path)
+        contents.append(content)
+    if not good:
+        raise InputError(
+            f"--inputs has no image that can be decoded: {pattern}"
+        )
+    return good, contents
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as CSV or JSON, whole or not at all."""
+    if path.suffix == ".json":
+        text = json.dumps(rows, indent=1) + "\n"
+    else:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

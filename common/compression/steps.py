@@ -1,0 +1,118 @@
+"""The steps: wrap, fine-tune, strip, verify, each shared by its variants."""
+
+import time
+from collections.abc import Iterable
+
+import keras
+import tf_keras
+
+from common import data, keras2, runtime
+from common.compression import wrappers
+from common.compression.finetuning import Finetuning, finetune
+from common.compression.variants import Techniques, Variant, prefixes
+from common.config import Options
+
+
+def plan(
+    model: keras.Model, variants: Iterable[Variant]
+) -> tuple[list[Variant], list[dict[str, str]]]:
+    """Separates the variants that `model` can take from those it can't.
+
+    Tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
+    trains for an hour to learn it.
+
+    Returns:
+        The possible variants, and `{"name", "reason"}` of the others.
+    """
+    wanted = list(variants)
+    reasons: dict[Techniques, str] = {}
+    for techniques in prefixes(one.techniques for one in wanted):
+        try:
+            wrappers.wrap(_copy(model), techniques[-1:], 10, Options())
+        except (ValueError, RuntimeError) as error:
+            reasons[techniques] = " ".join(str(error).split())
+    possible, refused = [], []
+    for one in wanted:
+        reason = next(
+            (
+                reasons[prefix]
+                for prefix in prefixes([one.techniques])
+                if prefix in reasons
+            ),
+            None,
+        )
+        if reason is None:
+            possible.append(one)
+            continue
+        nearest = _nearest(one, reasons)
+        refused.append(
+            {"name": one.name, "reason": f"{reason} Nearest: {nearest}."}
+        )
+    return possible, refused
+
+
+def _nearest(variant: Variant, reasons: dict[Techniques, str]) -> str:
+    """Returns the name of the variant with the most of the same steps."""
+    kept = variant.techniques
+    while kept and any(one in reasons for one in prefixes([kept])):
+        kept = kept[:-1]
+    return "+".join((*kept, "int8"))
+
+
+def compress(
+    model: keras.Model, variants: Iterable[Variant], finetuning: Finetuning
+) -> dict[Techniques, tf_keras.Model]:
+    """Makes the twins behind `variants`; shared steps are done once.
+
+    Args:
+        model: A trained, compiled Keras 3 model; it is not changed.
+        variants: What `plan` found possible.
+        finetuning: The data and the options.
+
+    Returns:
+        The twin after each sequence of techniques; `()` is the plain twin.
+    """
+    twins = {(): keras2.to_tf_keras(model)}
+    for techniques in prefixes(one.techniques for one in variants):
+        twins[techniques] = _step(
+            model, twins[()], twins[techniques[:-1]], techniques, finetuning
+        )
+    return twins
+
+
+def _step(
+    model: keras.Model,
+    teacher: tf_keras.Model,
+    base: tf_keras.Model,
+    techniques: Techniques,
+    finetuning: Finetuning,
+) -> tf_keras.Model:
+    """Does the last of `techniques` to a copy of `base` and fine-tunes it."""
+    options, start = finetuning.options, time.monotonic()
+    console = runtime.console()
+    runtime.set_seed(options.seed)
+    tf_keras.utils.set_random_seed(options.seed)
+    num_steps = data.num_steps(finetuning.split, options.batch_size)
+    twin = _copy(model, base)
+    wrapped = wrappers.wrap(
+        twin, techniques, num_steps * options.finetune_epochs, options
+    )
+    with console.status(f"{'+'.join(techniques)}: fine-tuning"):
+        loss = finetune(model, teacher, wrapped, num_steps, finetuning)
+    stripped = wrappers.strip(wrapped, techniques[-1])
+    wrappers.verify(stripped, techniques, options)
+    console.print(
+        f"{'+'.join(techniques):<18} {options.finetune_epochs} epochs "
+        f"{time.monotonic() - start:6.1f} s  loss {loss:.4f}"
+    )
+    return stripped
+
+
+def _copy(
+    model: keras.Model, base: "tf_keras.Model | None" = None
+) -> tf_keras.Model:
+    """Returns a new twin, with the weights of `base` if there is one."""
+    twin = keras2.to_tf_keras(model, check=False)
+    if base is not None:
+        twin.set_weights(base.get_weights())
+    return twin

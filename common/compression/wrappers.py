@@ -1,0 +1,199 @@
+"""TF-MOT's wrappers, put on a twin and taken off again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras.experimental import (  # noqa: E501
+    cluster as sparsity_preserving,
+)
+
+from common.compression.variants import Techniques
+from common.config import InputError, Options
+
+default_8bit = tfmot.quantization.keras.default_8bit
+
+
+def wrap(
+    twin: tf_keras.Model, techniques: Techniques, steps: int, options: Options
+) -> tf_keras.Model:
+    """Returns `twin` in the wrappers for the last of `techniques`.
+
+    Args:
+        twin: The result of the techniques before the last one.
+        techniques: All of them, in order.
+        steps: The training steps that will follow.
+        options: Gives sparsity, layers and the number of clusters.
+
+    Raises:
+        RuntimeError, ValueError: If TF-MOT cannot take a layer; it says which.
+    """
+    last, before = techniques[-1], techniques[:-1]
+    if last == "prune":
+        return prune(twin, steps, options)
+    if last == "cluster":
+        return cluster(twin, options.num_clusters, "prune" in before)
+    return quantize(twin, before)
+
+
+def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
+    """Wraps the layers to prune; sparsity is reached after 60 % of steps."""
+    names = {layer.name for layer in twin.layers}
+    unknown = [name for name in options.prune_layers if name not in names]
+    if unknown:
+        raise InputError(
+            f"--prune_layers must name layers of the model; {unknown[0]} is "
+            f"none of {', '.join(sorted(names))}."
+        )
+    end = max(1, int(0.6 * steps))
+    schedule = tfmot.sparsity.keras.PolynomialDecay(
+        initial_sparsity=options.sparsity / 2,
+        final_sparsity=options.sparsity,
+        begin_step=0,
+        end_step=end,
+        frequency=max(1, end // 50),
+    )
+
+    def wrap_one(layer: Any) -> Any:
+        if options.prune_layers and layer.name not in options.prune_layers:
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(
+            layer, pruning_schedule=schedule
+        )
+
+    return tf_keras.models.clone_model(twin, clone_function=wrap_one)
+
+
+class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
+    """Quantizes only the output of a layer that has no weights.
+
+    For layers that TFLite computes in int8 but TF-MOT does not list, such as
+    Multiply or Rescaling.
+    """
+
+    def get_weights_and_quantizers(self, layer: Any) -> list:
+        """Returns none."""
+        return []
+
+    def get_activations_and_quantizers(self, layer: Any) -> list:
+        """Returns none."""
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+        """Does nothing."""
+
+    def set_quantize_activations(
+        self, layer: Any, quantize_activations: Any
+    ) -> None:
+        """Does nothing."""
+
+    def get_output_quantizers(self, layer: Any) -> list:
+        """Returns an 8-bit quantizer that follows the range of the output."""
+        return [
+            tfmot.quantization.keras.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+        ]
+
+    def get_config(self) -> dict:
+        """Returns nothing: there is nothing to choose."""
+        return {}
+
+
+def cluster(
+    twin: tf_keras.Model, num_clusters: int, preserve_sparsity: bool
+) -> tf_keras.Model:
+    """Returns `twin` with clustered kernels; zeros can be kept zero."""
+    return sparsity_preserving.cluster_weights(
+        twin,
+        number_of_clusters=num_clusters,
+        cluster_centroids_init=(
+            tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
+        ),
+        preserve_sparsity=preserve_sparsity,
+    )
+
+
+def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
+    """Returns `twin` with fake quantization in every layer.
+
+    Args:
+        twin: A functional model.
+        before: The techniques whose results must be kept.
+
+    Raises:
+        RuntimeError: If TF-MOT cannot quantize a layer; it says which.
+    """
+    known = default_8bit.Default8BitQuantizeRegistry()
+
+    def annotate(layer: Any) -> Any:
+        # BatchNormalization has weights, and is folded into the convolution
+        # before it; other layers with weights are TF-MOT's to judge.
+        if isinstance(layer, tf_keras.layers.InputLayer):
+            return layer
+        if known.supports(layer) or layer.weights:
+            return tfmot.quantization.keras.quantize_annotate_layer(layer)
+        return tfmot.quantization.keras.quantize_annotate_layer(
+            layer, OutputQuantizeConfig()
+        )
+
+    annotated = tf_keras.models.clone_model(twin, clone_function=annotate)
+    annotated.set_weights(twin.get_weights())
+    scope = {"OutputQuantizeConfig": OutputQuantizeConfig}
+    with tfmot.quantization.keras.quantize_scope(scope):
+        return tfmot.quantization.keras.quantize_apply(
+            annotated, _scheme(before)
+        )
+
+
+def _scheme(before: Techniques) -> Any:
+    """Returns the quantization scheme that keeps zeros and clusters."""
+    collaborative = tfmot.experimental.combine
+    if "cluster" in before:
+        return collaborative.Default8BitClusterPreserveQuantizeScheme(
+            preserve_sparsity="prune" in before
+        )
+    if "prune" in before:
+        return collaborative.Default8BitPrunePreserveQuantizeScheme()
+    return default_8bit.Default8BitQuantizeScheme()
+
+
+def strip(wrapped: tf_keras.Model, technique: str) -> "tf_keras.Model":
+    """Removes TF-MOT's wrappers; those of QAT stay, they are the result."""
+    strips: dict[str, Callable] = {
+        "prune": tfmot.sparsity.keras.strip_pruning,
+        "cluster": tfmot.clustering.keras.strip_clustering,
+        "qat": lambda twin: twin,
+    }
+    return strips[technique](wrapped)
+
+
+def verify(
+    twin: tf_keras.Model, techniques: Techniques, options: Options
+) -> None:
+    """Raises `RuntimeError` if a stripped twin is not what was asked for."""
+    kernels = {
+        kernel.name: kernel.numpy()
+        for layer in twin.layers
+        for kernel in layer.trainable_weights
+        if "kernel" in kernel.name and kernel.shape.rank > 1
+    }
+    if "qat" in techniques:
+        return  # Its kernels are float; the file's sparsity is measured.
+    for name, kernel in kernels.items():
+        zeros = np.mean(kernel == 0)
+        pruned = not options.prune_layers or any(
+            layer in name for layer in options.prune_layers
+        )
+        # Rounding leaves at most one weight too many.
+        if (
+            "prune" in techniques
+            and pruned
+            and zeros + 1 / kernel.size < (options.sparsity - 1e-3)
+        ):
+            raise RuntimeError(f"{name}: sparsity {zeros:.3f} after pruning.")
+        values = len(np.unique(kernel))
+        if "cluster" in techniques and values > options.num_clusters + 1:
+            raise RuntimeError(f"{name}: {values} values after clustering.")

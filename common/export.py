@@ -1,0 +1,217 @@
+"""Releases: a directory that a server loads and a phone build takes from.
+
+A release is written under a hidden name beside its final one and renamed when
+it is whole and has been read back, so a server that polls never sees half of
+one. Versions count up and are never overwritten.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from etils import epy
+
+from common.config import InputError
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+
+# The hidden name's start; servers look only for names that are numbers.
+PARTIAL = ".partial-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to ask the model.
+
+    Attributes:
+        function: From tensors, in the order of `inputs`, to named tensors.
+            Everything from raw input to decision happens in it.
+        inputs: What a client sends; the batch axis is None.
+        example: An input that `verify` sends to the written model.
+    """
+
+    function: Callable[..., dict[str, Any]]
+    inputs: tuple[Any, ...]
+    example: tuple[Any, ...]
+
+
+@dataclasses.dataclass
+class Draft:
+    """A release that is being written.
+
+    Attributes:
+        directory: Where to write.
+        path: The release's own directory, once it is published.
+    """
+
+    directory: Path
+    path: Path | None = None
+
+
+@contextlib.contextmanager
+def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
+    """Gives a draft to fill; on leaving, it becomes the next version.
+
+    If the block raises, nothing is left of it.
+    """
+    root = Path(export_dir) / app
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _remove_stale(root)
+        partial = Path(
+            tempfile.mkdtemp(prefix=f"{PARTIAL}{os.getpid()}-", dir=root)
+        )
+    except OSError as error:
+        raise InputError(
+            f"--export_dir must be a directory that can be written; received "
+            f"{str(export_dir)!r}: {error.strerror}."
+        ) from None
+    try:
+        partial.chmod(0o755)  # mkdtemp's 0700 would lock a server out.
+        draft = Draft(partial)
+        yield draft
+        draft.path = _publish(partial, root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_stale(root: Path) -> None:
+    """Removes what killed exports left; living ones are left alone."""
+    for path in root.glob(f"{PARTIAL}*"):
+        pid = path.name.removeprefix(PARTIAL).split("-")[0]
+        if not (pid.isdigit() and _is_alive(int(pid))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Tells whether a process of this machine exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _publish(partial: Path, root: Path) -> Path:
+    """Renames `partial` to the next free version and returns that."""
+    while True:
+        path = root / str(max(versions(root), default=0) + 1)
+        try:
+            return partial.rename(path)
+        except OSError:
+            # Another export took the number; a rename never replaces a
+            # directory that has files.
+            if not path.exists():
+                raise
+
+
+def versions(root: Path) -> list[int]:
+    """Returns the versions in an app's directory, in order."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        int(path.name) for path in root.iterdir() if path.name.isdigit()
+    )
+
+
+def find(release_dir: str, export_dir: str, app: str) -> Path:
+    """Returns the release to use: the one named, or the app's newest.
+
+    Raises:
+        InputError: If there is none.
+    """
+    root = Path(export_dir) / app
+    if release_dir:
+        found = Path(release_dir)
+    elif versions(root):
+        found = root / str(versions(root)[-1])
+    else:
+        raise InputError(
+            f"--export_dir must hold a release of {app}; {root} has none. "
+            "Train one with --mode=train."
+        )
+    if not (found / "saved_model.pb").is_file():
+        raise InputError(
+            f"--release must be a release directory; {found} has no "
+            "saved_model.pb."
+        )
+    return found
+
+
+def save(
+    directory: Path, model: "keras.Model", signatures: Mapping[str, Signature]
+) -> dict[str, Any]:
+    """Writes the SavedModel and `model.keras`, and reads both back.
+
+    Args:
+        directory: The partial release.
+        model: The trained model.
+        signatures: What clients call, by name; one is `serving_default`.
+
+    Returns:
+        The `serving` part of `report.json`.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, signature in signatures.items():
+        archive.add_endpoint(name, signature.function, list(signature.inputs))
+    archive.write_out(directory, verbose=False)
+    model.save(directory / "model.keras")
+    return verify(directory, model, signatures)
+
+
+def verify(
+    directory: Path, model: "keras.Model", signatures: Mapping[str, Signature]
+) -> dict[str, Any]:
+    """Reads a written release back and compares it with the model in memory.
+
+    Raises:
+        RuntimeError: If an output differs by more than 1e-5.
+    """
+    loaded, worst, described = tf.saved_model.load(directory), 0.0, {}
+    for name, signature in signatures.items():
+        served = loaded.signatures[name]
+        keys = [spec.name for spec in signature.inputs]
+        feed = dict(zip(keys, map(tf.constant, signature.example), strict=True))
+        expected = signature.function(*feed.values())
+        for key, value in served(**feed).items():
+            worst = max(worst, _difference(value, expected[key]))
+        _, inputs = served.structured_input_signature
+        described[name] = {
+            "inputs": {key: _spec(spec) for key, spec in inputs.items()},
+            "outputs": {
+                key: _spec(spec)
+                for key, spec in served.structured_outputs.items()
+            },
+        }
+    copy = keras.saving.load_model(directory / "model.keras", compile=False)
+    for one, other in zip(copy.weights, model.weights, strict=True):
+        worst = max(worst, _difference(one, other))
+    if not worst <= 1e-5:
+        raise RuntimeError(f"the release differs from the model by {worst}.")
+    return {"signatures": described, "max_abs_error": worst}
+
+
+def _difference(one: Any, other: Any) -> float:
+    """Returns the greatest difference; infinite where texts differ."""
+    one, other = np.asarray(one), np.asarray(other)
+    if one.dtype.kind in "OSU":
+        return 0.0 if np.array_equal(one, other) else np.inf
+    if not one.size:
+        return 0.0
+    return float(np.max(np.abs(one.astype(float) - other.astype(float))))
+
+
+def _spec(spec: Any) -> dict[str, Any]:
+    """Returns a tensor's dtype and shape, ready for JSON."""
+    return {"dtype": spec.dtype.name, "shape": list(spec.shape)}

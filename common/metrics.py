@@ -1,0 +1,84 @@
+"""Metrics over a whole split: arrays in, floats out."""
+
+from typing import Any
+
+import numpy as np
+
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the part of examples whose likeliest class is right.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
+    """
+    return float(np.mean(np.argmax(probabilities, axis=1) == labels))
+
+
+def top_k_accuracy(
+    probabilities: np.ndarray, labels: np.ndarray, k: int
+) -> float:
+    """Returns the part of examples whose class is among the `k` likeliest."""
+    k = min(k, probabilities.shape[1])
+    best = np.argpartition(-probabilities, k - 1, axis=1)[:, :k]
+    return float(np.mean(np.any(best == labels[:, None], axis=1)))
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean cross-entropy in nats."""
+    right = probabilities[np.arange(len(labels)), labels]
+    return float(-np.mean(np.log(np.clip(right, 1e-7, 1.0))))
+
+
+def confusion_matrix(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Returns `(classes, classes) int64`: rows are true, columns predicted."""
+    classes = probabilities.shape[1]
+    predicted = np.argmax(probabilities, axis=1)
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
+
+
+def per_class(confusion: np.ndarray) -> dict[str, list[float]]:
+    """Returns precision, recall and support of each class.
+
+    Where a class was never predicted, or never occurs, the figure is 0.
+    """
+    right = np.diag(confusion).astype(float)
+    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    return {
+        "precision": (right / np.maximum(predicted, 1)).tolist(),
+        "recall": (right / np.maximum(support, 1)).tolist(),
+        "support": support.tolist(),
+    }
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> float:
+    """Returns the mean gap between confidence and accuracy (Guo et al., 2017).
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
+        bins: Intervals of equal width; each gap weighs by its examples.
+    """
+    confidence = np.max(probabilities, axis=1)
+    right = np.argmax(probabilities, axis=1) == labels
+    index = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    gap = np.bincount(index, confidence - right, minlength=bins)
+    return float(np.sum(np.abs(gap)) / len(labels))
+
+
+def classification(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """Returns all metrics of a classifier that fit on a line."""
+    return {
+        "accuracy": accuracy(probabilities, labels),
+        "top_5_accuracy": top_k_accuracy(probabilities, labels, 5),
+        "loss": log_loss(probabilities, labels),
+        "ece": expected_calibration_error(probabilities, labels),
+    }
