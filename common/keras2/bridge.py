@@ -84,7 +84,7 @@ class _Builder:
                 self._try(operation, operations.check_input)
         for node in graph.live_nodes(functional):
             operation = node.operation
-            if isinstance(operation, keras.Model):
+            if graph.is_nested(operation):
                 self.plan(operation)
             elif not isinstance(operation, keras.layers.Layer):
                 self._try(node, operations.check)
@@ -127,7 +127,7 @@ class _Builder:
         operation = node.operation
         args, kwargs = graph.call_arguments(node)
         args, kwargs = _replace((args, kwargs), values)
-        if isinstance(operation, keras.Model):
+        if graph.is_nested(operation):
             if id(operation) not in self.made:
                 self.made[id(operation)] = self.build(operation)
         elif not isinstance(operation, keras.layers.Layer):

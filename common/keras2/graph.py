@@ -5,6 +5,7 @@ from typing import Any
 
 from etils import epy
 
+from common.keras2 import registry
 from common.keras2.registry import UnsupportedLayerError
 
 with epy.lazy_imports():
@@ -43,6 +44,13 @@ _SUBCLASSED = (
     "is a subclassed model, which has no graph to walk; build it with the "
     "functional API"
 )
+
+
+def is_nested(operation: Any) -> bool:
+    """Tells whether an operation is a model whose own graph is walked."""
+    return (
+        isinstance(operation, keras.Model) and registry.find(operation) is None
+    )
 
 
 def live_nodes(functional: Any) -> list[Any]:

@@ -9,7 +9,6 @@ from common.keras2.registry import UnsupportedLayerError, stock_converter
 
 with epy.lazy_imports():
     import keras
-    import numpy as np
     import tf_keras
 
     from common.keras2 import bridge, twin_layers
@@ -53,11 +52,11 @@ def convert(layer: Any) -> Any:
     Raises:
         UnsupportedLayerError: nothing stands for it; says why.
     """
-    if isinstance(layer, keras.Model):
-        return bridge.to_tf_keras(layer, check=False)
     found = registry.find(layer)
     if found is not None:
         return found(layer)
+    if isinstance(layer, keras.Model):
+        return bridge.to_tf_keras(layer, check=False)
     if registry.is_stock(layer) and hasattr(
         tf_keras.layers, type(layer).__name__
     ):
@@ -105,8 +104,8 @@ def _normalization(layer: Any) -> Any:
     """Adapted statistics become constants: cloning a twin keeps those."""
     if layer.input_mean is not None:
         return configs.rebuild(layer)
-    mean = np.array(layer.adapt_mean)
-    variance = np.array(layer.adapt_variance)
+    mean = keras.ops.convert_to_numpy(layer.adapt_mean)
+    variance = keras.ops.convert_to_numpy(layer.adapt_variance)
     return configs.rebuild(layer, mean=mean, variance=variance)
 
 

@@ -20,6 +20,8 @@ def check_input(layer: Any) -> None:
             "is a string input; put string preprocessing in the serving "
             "signature and give the bridge the model behind it"
         )
+    if getattr(layer, "optional", False):
+        raise UnsupportedLayerError("is optional; make it a required input")
     if layer.sparse or getattr(layer, "ragged", False):
         raise UnsupportedLayerError(
             "is a sparse or ragged input; use a dense one"

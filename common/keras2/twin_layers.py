@@ -120,7 +120,6 @@ _ACTIVATIONS = {
         "sparsemax",
         "squareplus",
         "tanh_shrink",
-        "threshold",
     )
 }
 

@@ -10,7 +10,16 @@ from common.keras2.registry import is_stock, twin_name
 with epy.lazy_imports():
     import keras
 
-_WRAPPED = ("layer", "forward_layer", "backward_layer", "cell")
+_PARTS = (
+    "layer",
+    "forward_layer",
+    "backward_layer",
+    "cell",
+    "_query_dense",
+    "_key_dense",
+    "_value_dense",
+    "_output_dense",
+)
 
 
 def weights_to(model: Any, twin: Any) -> None:
@@ -67,6 +76,7 @@ def layer_pairs(layer: Any, other: Any) -> Iterator[tuple[Any, Any]]:
                     "(strip_pruning, strip_clustering) before copying back."
                 )
         return
+    _mend_attention(other)
     for name, part in _parts(layer).items():
         yield from layer_pairs(part, getattr(other, name))
     for part, match in zip(
@@ -76,15 +86,27 @@ def layer_pairs(layer: Any, other: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _parts(layer: Any) -> dict[str, Any]:
-    """Returns the layers that a stock wrapper or RNN layer holds."""
+    """Returns the layers that a stock layer has."""
     if not is_stock(layer):
         return {}
-    found = {name: getattr(layer, name, None) for name in _WRAPPED}
+    found = {name: getattr(layer, name, None) for name in _PARTS}
     return {
         name: part
         for name, part in found.items()
         if isinstance(part, keras.layers.Layer)
     }
+
+
+def _mend_attention(layer: Any) -> None:
+    """Puts kernels in the place where TF-MOT should have put them.
+
+    Its `strip_clustering` sets an attribute called "_query_dense.kernel" of
+    the attention layer in place of the attribute of the part.
+    """
+    for name, value in list(vars(layer).items()):
+        part, dot, attribute = name.rpartition(".")
+        if dot and hasattr(layer, part):
+            setattr(getattr(layer, part), attribute, value)
 
 
 def _leaf_pairs(layer: Any, other: Any) -> list[tuple[Any, Any]]:
@@ -95,7 +117,8 @@ def _leaf_pairs(layer: Any, other: Any) -> list[tuple[Any, Any]]:
         return []
     if _parts(layer):
         return []
-    ours, theirs = list(layer.weights), list(other.weights)
+    ours = list(layer.weights)
+    theirs = _by_name(ours, other) or list(other.weights)
     shapes = [tuple(v.shape) for v in ours], [tuple(v.shape) for v in theirs]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -104,3 +127,11 @@ def _leaf_pairs(layer: Any, other: Any) -> list[tuple[Any, Any]]:
             "twin made from this model."
         )
     return list(zip(ours, theirs, strict=True))
+
+
+def _by_name(ours: list[Any], other: Any) -> list[Any] | None:
+    """Finds weights as attributes: strip_clustering changes their order."""
+    found = [getattr(other, v.name, None) for v in ours]
+    if all(hasattr(v, "assign") for v in found):
+        return found
+    return None

@@ -1,0 +1,23 @@
+import os
+
+import pytest
+
+# Before anything imports TensorFlow.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--run_large", action="store_true", help="run tests marked large"
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if config.getoption("--run_large"):
+        return
+    skip = pytest.mark.skip(reason="large: run with --run_large")
+    for item in items:
+        if "large" in item.keywords:
+            item.add_marker(skip)
