@@ -90,6 +90,17 @@ def test_adapted_normalization_survives_cloning() -> None:
     assert check.compare(model, clone) <= 1e-6
 
 
+def test_open_dimensions_and_small_images() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            L.Conv2D(2, 50, activation=ops.gelu),
+            L.GlobalMaxPooling2D(),
+        ]
+    )
+    keras2.to_tf_keras(model)
+
+
 def test_mixed_precision_becomes_float32() -> None:
     dense = L.Dense(3, dtype="mixed_float16", name="dense")
     model = keras.Sequential([keras.Input((4,)), dense])

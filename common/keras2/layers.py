@@ -92,6 +92,14 @@ def _identity(layer: Any) -> Any:
     return tf_keras.layers.Activation("linear", **_common(layer))
 
 
+@stock_converter("Activation")
+def _activation(layer: Any) -> Any:
+    function = configs.activation_of(layer)
+    if function in twin_layers.QUANTIZABLE:
+        return configs.rebuild(layer)
+    return twin_layers.OtherActivation(function, **_common(layer))
+
+
 @stock_converter("LeakyReLU")
 def _leaky_relu(layer: Any) -> Any:
     return configs.rebuild(

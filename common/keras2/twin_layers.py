@@ -15,6 +15,19 @@ from common.keras2 import registry
 PACKAGE = "Keras2Twin"
 register = tf_keras.saving.register_keras_serializable(PACKAGE)
 
+# What TF-MOT's quantization takes in an Activation layer.
+QUANTIZABLE = frozenset(
+    {
+        "gelu",
+        "linear",
+        "relu",
+        "relu6",
+        "sigmoid",
+        "softmax",
+        "swish",
+        "tanh",
+    }
+)
 # Same name and same formula in both versions.
 _SHARED = frozenset(
     {
@@ -55,13 +68,16 @@ def activation(function: Any) -> Any:
             f"has activation {name}, which is not one of Keras; use a named "
             "activation or keras.ops in the graph"
         )
+    if name == "gelu" and function.__module__.startswith("keras.src.ops"):
+        return gelu_tanh
     if name in _SHARED:
         return name
     if name in ("silu", "swish"):
         return "swish"
     if name not in _ACTIVATIONS:
         raise registry.UnsupportedLayerError(
-            f"has activation {name}, unknown to the bridge; use a named one"
+            f"has activation {name}, which tf_keras does not take as one; "
+            "use a named activation, or a layer of its own"
         )
     return _ACTIVATIONS[name]
 
@@ -76,6 +92,12 @@ def hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
 def hard_silu(x: tf.Tensor) -> tf.Tensor:
     """Computes x * relu6(x + 3) / 6, which TFLite fuses to HARD_SWISH."""
     return x * (tf.nn.relu6(x + 3.0) * (1.0 / 6.0))
+
+
+@register
+def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    """Computes GELU by its tanh formula: the default of keras.ops.gelu."""
+    return tf.nn.gelu(x, approximate=True)
 
 
 @register
@@ -134,7 +156,7 @@ class OpLayer(tf_keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Returns None: the mask ends here."""
 
     def get_prunable_weights(self) -> list[Any]:
@@ -149,6 +171,32 @@ class DropMask(OpLayer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the input."""
         return tf.identity(inputs)
+
+
+@register
+class OtherActivation(OpLayer):
+    """Computes an activation that TF-MOT's quantization does not know.
+
+    One in a stock `Activation` layer makes `quantize_apply` fail for the
+    whole model; a layer of this class is left in float.
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = tf_keras.activations.get(activation)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the activations."""
+        return self.activation(inputs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Returns the mask unchanged, as `Activation` does."""
+        return mask
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what rebuilds the layer."""
+        name = tf_keras.activations.serialize(self.activation)
+        return {**super().get_config(), "activation": name}
 
 
 @register
