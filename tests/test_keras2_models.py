@@ -102,10 +102,11 @@ def test_open_dimensions_and_small_images() -> None:
 
 
 def test_mixed_precision_becomes_float32() -> None:
-    dense = L.Dense(3, dtype="mixed_float16", name="dense")
-    model = keras.Sequential([keras.Input((4,)), dense])
-    twin = keras2.to_tf_keras(model)
-    assert twin.get_layer("dense").compute_dtype == "float32"
+    inputs = keras.Input((4,))
+    x = L.Dense(4, dtype="mixed_float16")(inputs)
+    x = ops.relu(x + L.Dense(4, dtype="mixed_float16")(x))
+    twin = keras2.to_tf_keras(keras.Model(inputs, L.Dense(2)(x)))
+    assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
 
 
 class Swoosh(L.Layer):

@@ -32,12 +32,14 @@ def find(
         return None
     operation = node.operation
     name = type(operation).__name__
+    # The dtype of the twin's tensors: mixed precision is float32 there.
+    dtypes = [x.dtype.name for x in flat if is_tensor(x)]
+    if "float" not in node.outputs[0].dtype or "float" not in dtypes[0]:
+        return None
     common = {
         "name": registry.twin_name(operation.name),
-        "dtype": node.outputs[0].dtype,
+        "dtype": dtypes[0],
     }
-    if "float" not in common["dtype"]:
-        return None
     if name in _MERGES:
         return _merge(name, flat, common)
     if name in _MAKERS and len(args) == 1:
@@ -122,8 +124,6 @@ def _global_pool(kind: str, node: Any, common: dict[str, Any]) -> Any:
     axes = [axis] if isinstance(axis, int) else list(axis or [])
     axes = sorted(a % rank for a in axes)
     if rank not in (3, 4, 5) or axes != list(range(1, rank - 1)):
-        return None
-    if source.dtype != common["dtype"]:
         return None
     cls = getattr(tf_keras.layers, f"Global{kind}Pooling{rank - 2}D")
     return cls(
