@@ -12,9 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import rich.progress
 
-from common import data, runtime
+from common import data, progress, runtime
 from common.config import InputError
 
 # An epoch longer than this is also backed up on the way.
@@ -53,7 +52,7 @@ def standard(
         keras.callbacks.TensorBoard(
             work_dir / "tensorboard", write_graph=False
         ),
-        Progress(epochs, num_steps),
+        progress.EpochLines(epochs, num_steps),
     ]
     if patience:
         chosen.append(
@@ -166,7 +165,6 @@ class Backup(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores the last backup, if there is one."""
         self._saved_at = self._counted_to = time.monotonic()
-        self.model.optimizer.build(self.model.trainable_variables)
         if self.path.exists():
             self._read_variables()
         self._signals.__enter__()
@@ -229,7 +227,7 @@ class Backup(keras.callbacks.Callback):
                 for one in self._others
             ],
         }
-        arrays = {
+        arrays: dict[str, Any] = {
             f"variable_{i}": np.array(one)
             for i, one in enumerate(self._variables())
         }
@@ -265,53 +263,3 @@ class Backup(keras.callbacks.Callback):
         for other, counters in zip(self._others, self._counters, strict=True):
             for name, value in counters.items():
                 setattr(other, name, value)
-
-
-class Progress(keras.callbacks.Callback):
-    """Prints one line per epoch, and a bar within it on a terminal."""
-
-    def __init__(self, epochs: int, num_steps: int) -> None:
-        super().__init__()
-        self._epochs, self._num_steps = epochs, num_steps
-        self._console = runtime.console()
-        self._bar: rich.progress.Progress | None = None
-        self._start = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Shows the bar."""
-        self._start = time.monotonic()
-        if self._console.is_terminal:
-            self._bar = rich.progress.Progress(
-                console=self._console, transient=True
-            )
-            total = self._num_steps
-            self._bar.add_task(f"epoch {epoch + 1}", total=total)
-            self._bar.start()
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the bar."""
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=batch + 1)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Prints the epoch's line."""
-        self._hide()
-        width = len(str(self._epochs))
-        values = "  ".join(
-            f"{name} {value:.4f}"
-            for name, value in (logs or {}).items()
-            if name != "learning_rate"
-        )
-        self._console.print(
-            f"epoch {epoch + 1:{width}d}/{self._epochs}  "
-            f"{time.monotonic() - self._start:6.1f} s  {values}"
-        )
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Hides the bar."""
-        self._hide()
-
-    def _hide(self) -> None:
-        if self._bar:
-            self._bar.stop()
-            self._bar = None

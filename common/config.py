@@ -220,7 +220,7 @@ def define_flags(config_class: type[Options]) -> None:
 
 def from_flags(config_class: type[ConfigT]) -> ConfigT:
     """Returns a `config_class` with the values of the parsed flags."""
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):
         value = flags.FLAGS[field.name].value
         values[field.name] = tuple(value) if isinstance(value, list) else value

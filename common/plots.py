@@ -77,7 +77,6 @@ def size_against_metric(
     kilobytes = np.array([one["gzip_bytes"] / 1000 for one in variants])
     values = np.array([one["metric"] for one in variants])
     chosen = np.array([one["chosen"] for one in variants])
-    axes.axhline(values[0] - max_drop, ls="--", lw=1, c=GREY)
     axes.scatter(kilobytes, values, c=np.where(chosen, ORANGE, BLUE), zorder=3)
     axes.set_xscale("log")
     low, high = kilobytes.min(), kilobytes.max()
@@ -91,9 +90,9 @@ def size_against_metric(
     return Plot(
         "size_against_metric",
         "Size against quality",
-        f"Every file, measured on the whole test split. Orange is the file "
-        f"chosen: the smallest above the dashed line ({max_drop:g} below "
-        "float32).",
+        "Every file, measured on the whole test split. Orange is the file "
+        f"chosen: the smallest that is at most {max_drop:g} below float32 on "
+        "the validation split.",
         figure,
     )
 

@@ -79,12 +79,12 @@ def start(seed: int) -> None:
 def console(stderr: bool = False) -> rich.console.Console:
     """Returns the console that everything is printed on.
 
-    Where there is no terminal to ask, lines are 120 characters: a file of them
+    Where there is no terminal to ask, lines are 132 characters: a file of them
     is to be read, not to be cut at 80.
     """
     found = rich.console.Console(stderr=stderr, highlight=False, soft_wrap=True)
     if not found.is_terminal:
-        found.width = 120
+        found.width = 132
     return found
 
 

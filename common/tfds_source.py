@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from etils import epy
 
-from common import data
+from common import splits
 from common.config import InputError
 
 with epy.lazy_imports():
@@ -25,6 +25,7 @@ EMBEDDED_DIR = Path("runs/datasets")
 VALID_NAMES = ("validation", "valid", "val", "dev")
 VALID_PERCENT = 10
 INTERLEAVED_FILES = 16
+SHUFFLE_BUFFER = 10_000  # Encoded records.
 
 
 def builder(name: str, data_dir: str = "") -> "tfds.core.DatasetBuilder":
@@ -106,11 +107,11 @@ def stream(
     split: str,
     parse: Callable[[dict[str, Any]], tuple[Any, Any]],
     feature_shape: tuple[int, ...],
-) -> data.StreamSplit:
+) -> splits.StreamSplit:
     """Returns a split that streams the data set's TFRecord files.
 
     Shuffled reading takes the files in random order, 16 at a time, and passes
-    their records through a buffer of `data.SHUFFLE_BUFFER`.
+    their records through a buffer of `SHUFFLE_BUFFER`.
 
     Args:
         found: A prepared builder.
@@ -131,12 +132,12 @@ def stream(
     names = [path for path, _, _ in files]
     parts_read = np.array([part for _, *part in files], np.int64)
 
-    def records(seed: Any) -> tf.data.Dataset:
+    def records(key: Any) -> tf.data.Dataset:
         parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
-        if seed is not None:
-            parts = data.shuffle(parts, len(names), seed)
+        if key is not None:
+            parts = splits.shuffle(parts, len(names), key)
         # One file after another in evaluation: the order that is documented.
-        cycle = 1 if seed is None else min(INTERLEAVED_FILES, len(names))
+        cycle = 1 if key is None else min(INTERLEAVED_FILES, len(names))
         rows = parts.interleave(
             lambda name, part: (
                 tf.data.TFRecordDataset(name).skip(part[0]).take(part[1])
@@ -144,11 +145,11 @@ def stream(
             cycle_length=cycle,
             num_parallel_calls=tf.data.AUTOTUNE if cycle > 1 else None,
         )
-        if seed is None:
+        if key is None:
             return rows
-        return data.shuffle(rows, data.SHUFFLE_BUFFER, seed)
+        return splits.shuffle(rows, SHUFFLE_BUFFER, key)
 
-    return data.StreamSplit(
+    return splits.StreamSplit(
         num_examples=info.num_examples,
         feature_shape=feature_shape,
         records=records,

@@ -111,6 +111,8 @@ def fit(
         plateau=plateau,
     )
     backup = watch[-1]
+    # Before any file is read that has its variables.
+    model.optimizer.build(model.trainable_variables)
     while not backup.stopped:
         position.set(backup.epoch, backup.step)
         model.fit(

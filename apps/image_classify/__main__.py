@@ -10,14 +10,13 @@ a report.
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from etils import epy
 
 from common import config as options
-from common import metrics, runtime
+from common import runtime
 from common.compression import variants as names
 from common.config import option
 
@@ -25,7 +24,7 @@ with epy.lazy_imports():
     import keras
     import tensorflow as tf
 
-    from apps.image_classify import augment, plots, predict
+    from apps.image_classify import augment, predict, results
     from apps.image_classify import model as networks
     from common import (
         compression,
@@ -33,13 +32,10 @@ with epy.lazy_imports():
         export,
         images,
         report,
-        tflite,
         training,
     )
-    from common import plots as common_plots
 
 APP = "image_classify"
-CALIBRATION_IMAGES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,19 +171,10 @@ def evaluate(
         lambda batch: model(batch, training=False), reduce_retracing=True
     )
     found, labels = [], []
-    for inputs, targets in batches(split, num_classes):
+    for inputs, targets in augment.batches(split, num_classes):
         found.append(run(inputs).numpy())
         labels.append(targets)
     return np.concatenate(found), np.argmax(np.concatenate(labels), axis=1)
-
-
-def batches(split: "data.Split", num_classes: int) -> Any:
-    """Returns an iterator over a split's float images and one-hot labels."""
-    return data.for_evaluation(
-        split,
-        training.EVALUATION_BATCH,
-        transform=augment.for_evaluation(num_classes),
-    ).as_numpy_iterator()
 
 
 def signatures(
@@ -261,83 +248,21 @@ def run(config: Config) -> dict[str, Any]:
     }
     with export.release(config.export_dir, APP) as draft:
         serving = export.save(draft.directory, model, signatures(model, splits))
-        rows = write_mobile(
+        rows = results.write_mobile(
             draft.directory / "mobile", twins, variants, splits, config,
             reference=measured["test"][0],
         )  # fmt: skip
         result = report.build(
             APP, config, splits,
             task_metric="accuracy",
-            metrics=summarize(measured, splits.class_names),
+            metrics=results.summarize(measured, splits.class_names),
             log=log, variants=rows, refused=refused, serving=serving,
         )  # fmt: skip
-        pictures = draw(result, splits, measured["test"])
+        pictures = results.draw(result, splits, measured["test"])
         report.write(draft.directory / "report", result, pictures)
     training.finish(config.run_dir(APP))
     report.print_table(result, draft.path)
     return result
-
-
-def write_mobile(
-    directory: Path,
-    twins: dict,
-    variants: list,
-    splits: "data.Splits",
-    config: Config,
-    reference: np.ndarray,
-) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, and `labels.txt`."""
-    num_classes = len(splits.class_names)
-    few = splits.train.sample(CALIBRATION_IMAGES, config.seed)
-    inputs = [inputs for inputs, _ in batches(few, num_classes)]
-    calibration = {"image": np.concatenate(inputs)}
-    paths = tflite.write(
-        directory, twins, variants, calibration, ["probabilities"]
-    )
-    labels = "\n".join(splits.class_names) + "\n"
-    (directory / "labels.txt").write_text(labels, encoding="utf-8")
-    return tflite.measure_all(
-        paths,
-        lambda: batches(splits.test, num_classes),
-        reference,
-        lambda found, truth: metrics.accuracy(found, np.argmax(truth, axis=1)),
-        config.max_drop,
-    )
-
-
-def summarize(
-    measured: dict[str, tuple[np.ndarray, np.ndarray]],
-    class_names: tuple[str, ...],
-) -> dict[str, dict[str, Any]]:
-    """Returns the metrics of each split; test has those of each class."""
-    found: dict[str, dict[str, Any]] = {
-        name: metrics.classification(*one) for name, one in measured.items()
-    }
-    matrix = metrics.confusion_matrix(*measured["test"])
-    found["test"]["per_class"] = {
-        "class": list(class_names),
-        **metrics.per_class(matrix),
-    }
-    found["test"]["confusion"] = matrix.tolist()
-    return found
-
-
-def draw(
-    result: dict[str, Any],
-    splits: "data.Splits",
-    test: tuple[np.ndarray, np.ndarray],
-) -> list[Any]:
-    """Returns the plots of the report."""
-    return [
-        common_plots.size_against_metric(
-            result["variants"], "accuracy", result["config"]["max_drop"]
-        ),
-        common_plots.learning_curves(result["history"], "accuracy"),
-        common_plots.confusion(
-            metrics.confusion_matrix(*test), splits.class_names
-        ),
-        plots.worst_mistakes(splits.test, *test, splits.class_names),
-    ]
 
 
 def main(config: Config) -> None:
@@ -349,7 +274,7 @@ def main(config: Config) -> None:
     found = export.find(config.release, config.export_dir, APP)
     classifier = predict.Classifier(found, config.variant)
     if config.mode == "predict":
-        predict.predict_files(classifier, config)
+        predict.predict_files(classifier, config, config.on_bad_input == "skip")
         return
     trained = report.read(found)["config"]
     merged = config.replace(

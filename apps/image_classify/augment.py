@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from common import data
+from common import data, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,17 @@ def for_evaluation(num_classes: int) -> data.Transform:
         return scaled, tf.one_hot(labels, num_classes)
 
     return transform
+
+
+def batches(
+    split: data.Split, num_classes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Returns the batches of a split: float images, one-hot labels."""
+    return data.for_evaluation(
+        split,
+        training.EVALUATION_BATCH,
+        transform=for_evaluation(num_classes),
+    ).as_numpy_iterator()
 
 
 def for_training(

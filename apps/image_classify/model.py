@@ -13,8 +13,6 @@ from keras import layers
 
 from common.config import InputError
 
-Shape = tuple[int, int, int]
-
 
 def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     """The seed article's network: 61,706 weights for 28 x 28 and 10 classes.
@@ -128,7 +126,7 @@ def usual_size(name: str) -> int:
 
 def build(
     name: str,
-    shape: Shape,
+    shape: tuple[int, ...],
     num_classes: int,
     *,
     dropout: float = 0.0,

@@ -14,7 +14,7 @@ import rich.markup
 import rich.table
 import tensorflow as tf
 
-from common import data, images, metrics, runtime, tflite
+from common import data, image_folder, images, litert, metrics, runtime
 from common.config import InputError, Options
 
 BATCH = 64
@@ -44,7 +44,7 @@ class Classifier:
                     f"--variant must be one of {', '.join(known)}; received "
                     f"{variant!r}."
                 )
-            self._runner = tflite.Runner(path.read_bytes())
+            self._runner = litert.Runner(path.read_bytes())
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
         """Returns probabilities for uint8 images `(num, *shape)`."""
@@ -91,14 +91,16 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
     }
 
 
-def predict_files(classifier: Classifier, options: Options) -> None:
+def predict_files(
+    classifier: Classifier, options: Options, skip_bad: bool
+) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     if options.output and not options.output.endswith((".csv", ".json")):
         raise InputError(
             f"--output must end in .csv or .json; received {options.output!r}."
         )
-    paths, contents = _read(options.inputs, options.on_bad_input == "skip")
-    rows = []
+    paths, contents = _read(options.inputs, skip_bad)
+    rows: list[dict[str, Any]] = []
     for start in range(0, len(paths), BATCH):
         found = classifier.encoded(contents[start : start + BATCH])
         for path, row in zip(paths[start:], found, strict=False):
@@ -129,12 +131,12 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
     paths = [
         path
         for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if path.lower().endswith(images.SUFFIXES)
+        if path.lower().endswith(image_folder.SUFFIXES)
     ]
     if not paths:
         raise InputError(
-            f"--inputs must match image files ({', '.join(images.SUFFIXES)}); "
-            f"{pattern!r} matches none."
+            f"--inputs must match files that end in "
+            f"{', '.join(image_folder.SUFFIXES)}; {pattern!r} matches none."
         )
     good, contents = [], []
     for path in paths:

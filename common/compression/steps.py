@@ -72,7 +72,7 @@ def compress(
     Returns:
         The twin after each sequence of techniques; `()` is the plain twin.
     """
-    twins = {(): keras2.to_tf_keras(model)}
+    twins: dict[Techniques, tf_keras.Model] = {(): keras2.to_tf_keras(model)}
     for techniques in prefixes(one.techniques for one in variants):
         twins[techniques] = _step(
             model, twins[()], twins[techniques[:-1]], techniques, finetuning

@@ -1,0 +1,42 @@
+# Every target sets up what it needs; nothing but Python, pip and make is asked.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.requirements
+DEV := $(VENV)/.requirements-dev
+
+.PHONY: install demo test check clean
+
+install: $(RUN)
+
+demo: $(RUN)
+	$(BIN)/python -m apps.image_classify \
+	  --flagfile=apps/flagfiles/image_classify_demo.flags
+
+# Arguments for pytest: make test ARGS="--run_large -k mnist"
+test: $(DEV)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pip check
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "error: Python must be 3.11 to 3.13; found %d.%d. Pass PYTHON=..." % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(DEV): requirements-dev.txt requirements.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  -r requirements-dev.txt
+	touch $(RUN) $@

@@ -1,0 +1,114 @@
+"""What this app leaves: the files for phones, the report's figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.image_classify import augment
+from common import data, metrics, plots, tflite
+from common.config import Options
+
+CALIBRATION_IMAGES = 500
+SHOWN = 24
+
+
+def write_mobile(
+    directory: Path,
+    twins: dict,
+    variants: list,
+    splits: data.Splits,
+    options: Options,
+    reference: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Writes and measures the TFLite files, and `labels.txt`."""
+    num_classes = len(splits.class_names)
+    few = splits.train.sample(CALIBRATION_IMAGES, options.seed)
+    inputs = [inputs for inputs, _ in augment.batches(few, num_classes)]
+    calibration = {"image": np.concatenate(inputs)}
+    paths = tflite.write(
+        directory, twins, variants, calibration, ["probabilities"]
+    )
+    labels = "\n".join(splits.class_names) + "\n"
+    (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    how = tflite.Measurement(
+        valid=lambda: augment.batches(splits.valid, num_classes),
+        test=lambda: augment.batches(splits.test, num_classes),
+        reference=reference,
+        metric=lambda found, truth: metrics.accuracy(
+            found, np.argmax(truth, axis=1)
+        ),
+    )
+    return tflite.measure_all(paths, how, options.max_drop)
+
+
+def summarize(
+    measured: dict[str, tuple[np.ndarray, np.ndarray]],
+    class_names: tuple[str, ...],
+) -> dict[str, dict[str, Any]]:
+    """Returns the metrics of each split; test has those of each class."""
+    found: dict[str, dict[str, Any]] = {
+        name: metrics.classification(*one) for name, one in measured.items()
+    }
+    matrix = metrics.confusion_matrix(*measured["test"])
+    found["test"]["per_class"] = {
+        "class": list(class_names),
+        **metrics.per_class(matrix),
+    }
+    found["test"]["confusion"] = matrix.tolist()
+    return found
+
+
+def draw(
+    result: dict[str, Any],
+    splits: data.Splits,
+    test: tuple[np.ndarray, np.ndarray],
+) -> list[Any]:
+    """Returns the plots of the report."""
+    return [
+        plots.size_against_metric(
+            result["variants"], "accuracy", result["config"]["max_drop"]
+        ),
+        plots.learning_curves(result["history"], "accuracy"),
+        plots.confusion(metrics.confusion_matrix(*test), splits.class_names),
+        worst_mistakes(splits.test, *test, splits.class_names),
+    ]
+
+
+def worst_mistakes(
+    split: data.Split,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+) -> plots.Plot:
+    """Plots the test images that the model got wrong most confidently."""
+    predicted = np.argmax(probabilities, axis=1)
+    confidence = np.max(probabilities, axis=1)
+    order = np.argsort(-confidence)
+    worst = order[predicted[order] != labels[order]][:SHOWN]
+    figure = plots.new_figure(9.0, 0.4 + 1.45 * max(1, -(-len(worst) // 8)))
+    grid = figure.subplots(max(1, -(-len(worst) // 8)), 8, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    images = split.pick(worst).features if len(worst) else ()
+    for axes, image, index in zip(grid.flat, images, worst, strict=False):
+        grey = image.shape[-1] == 1
+        axes.imshow(
+            image[..., 0] if grey else image,
+            cmap="gray" if grey else None,
+            vmin=0,
+            vmax=255,
+        )
+        names = [class_names[labels[index]], class_names[predicted[index]]]
+        true, wrong = (name[:10] for name in names)
+        axes.set_title(
+            f"{true} as {wrong}\n{confidence[index]:.2f}", fontsize=7
+        )
+    return plots.Plot(
+        "worst_mistakes",
+        "Worst mistakes",
+        f"The {len(worst)} test images that were classified wrongly with the "
+        "most confidence: true class as predicted class, confidence.",
+        figure,
+    )

@@ -1,0 +1,208 @@
+"""The report as one HTML page that needs no other file."""
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from common.plots import Plot
+
+Report = dict[str, Any]
+
+COLUMNS = (
+    "variant",
+    "{metric}",
+    "valid",
+    "drop",
+    "kB",
+    "gzip kB",
+    "x smaller",
+    "sparsity",
+    "p50 ms",
+    "p95 ms",
+    "max error",
+)
+
+
+def rows(report: Report) -> list[list[str]]:
+    """Returns the variants table, the header first, as text."""
+    header = [c.format(metric=report["task_metric"]) for c in COLUMNS]
+    table = [header]
+    whole = report["variants"][0]["gzip_bytes"]
+    for one in report["variants"]:
+        table.append(
+            [
+                one["name"],
+                f"{one['metric']:.4f}",
+                f"{one['valid_metric']:.4f}",
+                f"{one['drop']:.4f}",
+                f"{one['bytes'] / 1000:.1f}",
+                f"{one['gzip_bytes'] / 1000:.1f}",
+                f"{whole / one['gzip_bytes']:.1f}",
+                f"{one['sparsity']:.2f}",
+                f"{one['latency_ms']['p50']:.3f}",
+                f"{one['latency_ms']['p95']:.3f}",
+                f"{one['max_abs_error']:.1g}",
+            ]
+        )
+    return table
+
+
+def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Returns the items that are plain numbers."""
+    return [(k, v) for k, v in values.items() if isinstance(v, (int, float))]
+
+
+def render(report: Report, pictures: Sequence[tuple[Plot, bytes]]) -> str:
+    """Returns the HTML page; every text in it is escaped."""
+    chosen = next(one for one in report["variants"] if one["chosen"])
+    whole = report["variants"][0]
+    metric = report["task_metric"]
+    cards = [
+        (f"test {metric}", f"{report['metrics']['test'][metric]:.4f}"),
+        ("on the phone", f"{chosen['metric']:.4f}"),
+        ("file, gzip", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
+        ("smaller", f"{whole['gzip_bytes'] / chosen['gzip_bytes']:.1f} x"),
+        ("latency p50", f"{chosen['latency_ms']['p50']:.3f} ms"),
+    ]
+    header, *lines = rows(report)
+    marks = ["chosen" if one["chosen"] else "" for one in report["variants"]]
+    names = list(dict(scalars(report["metrics"]["test"])))
+    metric_rows = [
+        [split, *(f"{values[name]:.4f}" for name in names)]
+        for split, values in report["metrics"].items()
+    ]
+    metric_rows += [
+        [one["name"], *(_format(one["metrics"].get(n)) for n in names)]
+        for one in report["baselines"]
+    ]
+    sizes = report["dataset"]
+    parts = [
+        f"<h1>{_text(report['app'])} <small>{_text(sizes['name'])}, "
+        f"{sizes['train']} train, {sizes['valid']} valid, {sizes['test']} "
+        "test examples</small></h1>",
+        '<div class="cards">',
+        *(f"<p><b>{_text(v)}</b>{_text(k)}</p>" for k, v in cards),
+        "</div>",
+        *(f"<p>Note: {_text(note)}</p>" for note in report["notes"]),
+        "<h2>Metrics</h2>",
+        _table(["split", *names], metric_rows),
+        "<h2>Variants</h2>",
+        "<p>Each row is a file in <code>mobile/</code>, run by the LiteRT "
+        "interpreter over the whole test split; latency at batch 1, one "
+        "thread, on the machine that trained. Highlighted: "
+        "<code>model.tflite</code>, the smallest whose validation metric drops "
+        "little enough; the figures of test played no part.</p>",
+        _table(header, lines, marks),
+        *(
+            f"<p>Refused <b>{_text(one['name'])}</b>: {_text(one['reason'])}"
+            "</p>"
+            for one in report["refused_variants"]
+        ),
+    ]
+    for plot, png in pictures:
+        source = base64.b64encode(png).decode()
+        parts.append(
+            f"<h2>{_text(plot.title)}</h2><p>{_text(plot.caption)}</p>"
+            f'<img alt="{_text(plot.title)}" '
+            f'src="data:image/png;base64,{source}">'
+        )
+    parts += [_classes(report), _serving(report), _facts(report)]
+    return _FRAME.format(title=_text(report["app"]), body="\n".join(parts))
+
+
+def _classes(report: Report) -> str:
+    """Returns the table of per-class figures, if the app gives one."""
+    found = report["metrics"]["test"].get("per_class")
+    if not found:
+        return ""
+    keys = list(found)
+    lines = [
+        [_format(found[key][index]) for key in keys]
+        for index in range(len(found[keys[0]]))
+    ]
+    return "<h2>Classes, test</h2>" + _table(keys, lines)
+
+
+def _serving(report: Report) -> str:
+    """Returns the signatures of the SavedModel."""
+    lines = []
+    for name, one in report["serving"]["signatures"].items():
+        for way in ("inputs", "outputs"):
+            for key, spec in one[way].items():
+                shape = [
+                    "batch" if n is None else str(n) for n in spec["shape"]
+                ]
+                lines.append([name, way[:-1], key, spec["dtype"], str(shape)])
+    error = report["serving"]["max_abs_error"]
+    return (
+        f"<h2>Serving</h2><p>Read back from disk and compared with the model "
+        f"in memory: greatest difference {error:.1g}.</p>"
+        + _table(["signature", "", "name", "dtype", "shape"], lines)
+    )
+
+
+def _facts(report: Report) -> str:
+    """Returns settings, versions and costs, folded."""
+    facts = {**report["training"], **report["versions"], **report["config"]}
+    lines = [[str(key), _format(value)] for key, value in facts.items()]
+    return (
+        "<h2>Settings</h2><details><summary>options, versions, cost"
+        f"</summary>{_table(['name', 'value'], lines)}</details>"
+    )
+
+
+def _format(value: Any) -> str:
+    """Returns a figure with four digits, anything else as it is."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _table(
+    header: Sequence[str],
+    lines: Iterable[Sequence[str]],
+    marks: Sequence[str] = (),
+) -> str:
+    """Returns an HTML table; `marks` are the rows' classes."""
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
+    body = []
+    for index, line in enumerate(lines):
+        mark = f' class="{marks[index]}"' if marks else ""
+        cells = "".join(f"<td>{_text(cell)}</td>" for cell in line)
+        body.append(f"<tr{mark}>{cells}</tr>")
+    return (
+        f'<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>'
+    )
+
+
+def _text(value: Any) -> str:
+    """Returns `value` escaped: class names and paths are a user's."""
+    return html.escape(str(value))
+
+
+_FRAME = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #111827;
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 small {{ display: block; font-size: 1rem; font-weight: 400;
+  color: #6b7280; }}
+h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #e5e7eb; }}
+.cards {{ display: flex; flex-wrap: wrap; gap: .75rem; }}
+.cards p {{ flex: 1 1 8rem; margin: 0; padding: .75rem 1rem;
+  background: #f3f4f6; border-radius: .5rem; color: #6b7280; }}
+.cards b {{ display: block; font-size: 1.5rem; color: #111827; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .3rem .7rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid #e5e7eb; }}
+th:first-child, td:first-child {{ text-align: left; }}
+tr.chosen td {{ background: #ffedd5; font-weight: 600; }}
+img {{ max-width: 100%; }}
+</style></head><body>
+{body}
+</body></html>
+"""

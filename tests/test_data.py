@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import data, splits, tfds_source
+
+
+def plain(features, labels):
+    return features, labels
+
+
+def noisy(features, labels, seed):
+    noise = tf.random.stateless_uniform(tf.shape(features), seed)
+    return features + noise, labels
+
+
+def memory_split(num=23):
+    return data.MemorySplit(
+        np.arange(num, dtype=np.float32)[:, None], np.arange(num)
+    )
+
+
+def stream_split(num=23):
+    def records(key):
+        rows = tf.data.Dataset.range(num)
+        return rows if key is None else splits.shuffle(rows, num, key)
+
+    def parse(row):
+        return tf.cast(row, tf.float32)[None], row
+
+    return data.StreamSplit(num, (1,), records, parse)
+
+
+SPLITS = pytest.mark.parametrize("split", [memory_split(), stream_split()])
+
+
+def epoch(split, position, seed=0, batch=4):
+    batches = data.for_training(
+        split, batch, seed=seed, position=position, transform=noisy
+    )
+    return list(batches.as_numpy_iterator())
+
+
+def labels_of(batches):
+    return np.concatenate([labels for _, labels in batches])
+
+
+@SPLITS
+def test_an_epoch_has_every_example_once_in_a_new_order(split) -> None:
+    position = data.Position()
+    first = labels_of(epoch(split, position))
+    position.set(1)
+    second = labels_of(epoch(split, position))
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert list(first) != list(range(23))
+    assert list(first) != list(second)
+
+
+@SPLITS
+def test_the_order_is_a_function_of_seed_and_epoch(split) -> None:
+    one, same, other = (
+        epoch(split, data.Position(3), seed) for seed in (0, 0, 1)
+    )
+    for (x, y), (u, v) in zip(one, same, strict=True):
+        np.testing.assert_array_equal(x, u)
+        np.testing.assert_array_equal(y, v)
+    assert list(labels_of(one)) != list(labels_of(other))
+
+
+@SPLITS
+def test_an_epoch_continues_in_the_middle(split) -> None:
+    whole = epoch(split, data.Position(2, 0))
+    rest = epoch(split, data.Position(2, 4))
+    assert len(rest) == 2
+    for (x, y), (u, v) in zip(whole[4:], rest, strict=True):
+        np.testing.assert_array_equal(x, u)
+        np.testing.assert_array_equal(y, v)
+
+
+@SPLITS
+def test_one_data_set_gives_the_epoch_that_the_position_says(split) -> None:
+    position = data.Position()
+    batches = data.for_training(
+        split, 4, seed=0, position=position, transform=noisy
+    )
+    first = labels_of(batches.as_numpy_iterator())
+    position.set(5)
+    sixth = labels_of(batches.as_numpy_iterator())
+    assert list(first) != list(sixth)
+    assert list(sixth) == list(labels_of(epoch(split, data.Position(5))))
+
+
+@SPLITS
+def test_evaluation_drops_nothing_and_keeps_the_order(split) -> None:
+    batches = data.for_evaluation(split, 10, transform=plain)
+    rows = list(batches.as_numpy_iterator())
+    assert [len(labels) for _, labels in rows] == [10, 10, 3]
+    assert list(labels_of(rows)) == list(range(23))
+
+
+@SPLITS
+def test_pick_and_sample(split) -> None:
+    picked = split.pick(np.array([7, 2, 19]))
+    assert list(picked.labels) == [7, 2, 19]
+    assert list(picked.features[:, 0]) == [7, 2, 19]
+    sample = split.sample(5, seed=1)
+    assert len(set(sample.labels)) == 5
+    assert list(sample.labels) == list(split.sample(5, seed=1).labels)
+    assert split.sample(100, seed=0).num_examples == 23
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "kind"),
+    [
+        ("auto", data.MemorySplit),
+        ("in_memory", data.MemorySplit),
+        ("streaming", data.StreamSplit),
+    ],
+)
+def test_the_pipeline_is_chosen(pipeline: str, kind: type) -> None:
+    assert isinstance(splits.load(stream_split(), pipeline), kind)
+
+
+def test_large_sets_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "MAX_MEMORY_BYTES", 22)
+    assert isinstance(splits.load(stream_split(), "auto"), data.StreamSplit)
+
+
+class FakeBuilder:
+    name = "fake"
+
+    def __init__(self, *splits: str) -> None:
+        self.info = type("Info", (), {"splits": dict.fromkeys(splits)})()
+
+
+@pytest.mark.parametrize(
+    ("have", "want"),
+    [
+        (("train", "validation", "test"), ("train", "validation", "test")),
+        (("train", "test"), ("train[:90%]", "train[90%:100%]", "test")),
+        (
+            ("train", "validation"),
+            ("train[:90%]", "train[90%:100%]", "validation"),
+        ),
+        (("train",), ("train[:80%]", "train[80%:90%]", "train[90%:100%]")),
+    ],
+)
+def test_missing_splits_are_carved_from_train(have, want) -> None:
+    names = tfds_source.split_names(FakeBuilder(*have))
+    assert (names["train"], names["valid"], names["test"]) == want

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import data, images
+from common.config import InputError
+
+ENCODERS = {
+    ".png": tf.io.encode_png,
+    ".jpg": tf.io.encode_jpeg,
+}
+
+
+def write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(ENCODERS[path.suffix](image).numpy())
+
+
+def bmp(height: int, width: int) -> bytes:
+    """Returns a 24-bit BMP, written by hand: TensorFlow only reads them."""
+    row = width * 3 + (-width * 3) % 4
+    body = b"\x40" * (row * height)
+    head = b"BM" + (54 + len(body)).to_bytes(4, "little") + bytes(4)
+    head += (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+    head += width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    head += (1).to_bytes(2, "little") + (24).to_bytes(2, "little")
+    return head + bytes(24) + body
+
+
+GIF = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000"
+    "010001000002024401003b"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        for name, channels in (("cat", 3), ("dog", 1)):
+            shape = (10 + index, 12, channels)
+            image = rng.integers(0, 255, shape, dtype=np.uint8)
+            suffix = ".png" if index % 2 else ".jpg"
+            write(tmp_path / name / f"{index:02d}{suffix}", image)
+    (tmp_path / "cat" / "x.bmp").write_bytes(bmp(9, 7))
+    (tmp_path / "dog" / "x.gif").write_bytes(GIF)
+    (tmp_path / "dog" / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+@pytest.mark.parametrize("pipeline", ["in_memory", "streaming"])
+def test_a_folder_of_mixed_images_becomes_splits(folder, pipeline) -> None:
+    splits = images.load(str(folder), usual_size=16, pipeline=pipeline)
+    assert splits.class_names == ("cat", "dog")
+    sizes = splits.describe()
+    assert (sizes["train"], sizes["valid"], sizes["test"]) == (22, 2, 2)
+    assert splits.train.feature_shape == (16, 16, 3)
+    batches = data.for_evaluation(
+        splits.train, 5, transform=lambda x, y: (x, y)
+    )
+    assert sum(len(y) for _, y in batches) == 22
+
+
+def test_both_pipelines_read_the_same_pixels(folder) -> None:
+    one, other = (
+        images.load(str(folder), image_size=8, pipeline=name).test
+        for name in ("in_memory", "streaming")
+    )
+    streamed = other.pick(np.arange(2))
+    np.testing.assert_array_equal(one.features, streamed.features)
+    np.testing.assert_array_equal(one.labels, streamed.labels)
+
+
+def test_the_seed_fixes_the_split(folder) -> None:
+    one, same, other = (
+        images.load(str(folder), image_size=8, seed=seed).test.features
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_split_folders_are_kept(folder, tmp_path) -> None:
+    root = tmp_path / "set"
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            write(root / split / name / "0.png", np.zeros((8, 8, 1), np.uint8))
+            write(root / split / name / "1.png", np.ones((8, 8, 1), np.uint8))
+    splits = images.load(str(root))
+    assert splits.train.feature_shape == (8, 8, 1)
+    assert splits.describe()["valid"] == splits.describe()["train"] == 4
+
+
+def test_a_corrupt_image_is_named_or_skipped(folder) -> None:
+    bad = folder / "cat" / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(InputError, match=r"bad\.png cannot be decoded"):
+        images.load(str(folder))
+    splits = images.load(str(folder), skip_bad=True)
+    assert sum(splits.describe()[k] for k in ("train", "valid", "test")) == 26
+    assert "left out 1" in splits.notes[0]
+
+
+def test_folders_that_cannot_be_used_are_refused(folder, tmp_path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match="empty has none"):
+        images.load(str(folder))
+    (tmp_path / "one" / "only").mkdir(parents=True)
+    with pytest.raises(InputError, match="at least two class folders"):
+        images.load(str(tmp_path / "one"))
+    with pytest.raises(InputError, match="must be a folder"):
+        images.load("./missing/")
+    with pytest.raises(InputError, match="TFDS name"):
+        images.load("no_such_set")
+
+
+def test_decode_gives_the_channels_asked_for() -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    content = tf.io.encode_png(grey)
+    np.testing.assert_array_equal(images.decode(content, 1), grey)
+    assert images.decode(content, 3).shape == (8, 8, 3)
+    assert images.decode(tf.constant(GIF), 1).shape == (1, 1, 1)
+
+
+def test_fit_resizes_only_what_differs() -> None:
+    image = tf.zeros((8, 8, 1), tf.uint8)
+    assert images.fit(image, (8, 8)) is image
+    assert images.fit(image, (4, 6)).shape == (4, 6, 1)
+
+
+def test_digits_come_with_the_project(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    splits = images.load("digits")
+    assert splits.describe() == {
+        "name": "digits/1.0.0", "train": 1293, "valid": 144, "test": 360,
+    }  # fmt: skip
+    assert splits.train.feature_shape == (8, 8, 1)
+    assert splits.train.features.max() == 255
+    streamed = images.load("digits", pipeline="streaming")
+    few = np.arange(10)
+    np.testing.assert_array_equal(
+        splits.test.pick(few).features, streamed.test.pick(few).features
+    )
