@@ -244,9 +244,9 @@ def test_applications(name: str) -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("name", ALL)
 def test_every_application(name: str) -> None:
+    # Compares within what rounding makes of it: untrained EfficientNetV2s
+    # turn a change in the last bits of the input into 1e-5 and more.
     model = application(name, 80)
-    twin = keras2.to_tf_keras(model, check=False)
-    assert check.compare(model, twin) <= 1e-5
-    keras2.weights_back(twin, model)
+    keras2.weights_back(keras2.to_tf_keras(model), model)
     keras.backend.clear_session()
     tf_keras.backend.clear_session()
