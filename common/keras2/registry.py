@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from common.config import InputError
+
 # A converter takes the Keras 3 layer and returns what stands for it in the
 # twin: a tf_keras layer, or a function of the tensors the layer is called on.
 Converter = Callable[[Any], Any]
@@ -12,7 +14,7 @@ _USERS: dict[str | type, Converter] = {}
 _STOCK: dict[str, Converter] = {}
 
 
-class UnsupportedLayerError(ValueError):
+class UnsupportedLayerError(InputError):
     """Raised for a model with parts that have no equal in tf_keras."""
 
 
