@@ -86,7 +86,7 @@ class StopOnNaN(keras.callbacks.Callback):
         """Raises `InputError` if the loss is NaN or infinite."""
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
-        rate = float(np.array(self.model.optimizer.learning_rate))
+        rate = float(self.model.optimizer.learning_rate.numpy())
         raise InputError(
             f"training diverged: the loss is not finite in epoch "
             f"{self._epoch + 1}, step {batch + 1}, at a learning rate of "
@@ -176,13 +176,15 @@ class Backup(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Points the pipeline at this epoch, in the middle after a restart."""
         self._position.set(epoch, self.step)
-        metrics = self.model.metrics_variables
-        for variable, value in zip(metrics, self._running, strict=False):
-            variable.assign(value)
-        self._running = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Backs up when it is time, or when a signal came."""
+        if self._running:
+            # Only now do the metrics exist; their variables are sums.
+            metrics = self.model.metrics_variables
+            for variable, value in zip(metrics, self._running, strict=True):
+                variable.assign_add(value)
+            self._running = []
         due = time.monotonic() - self._saved_at > BACKUP_SECONDS
         if due or self._signals.received:
             first = self.step
@@ -228,11 +230,11 @@ class Backup(keras.callbacks.Callback):
             ],
         }
         arrays: dict[str, Any] = {
-            f"variable_{i}": np.array(one)
+            f"variable_{i}": one.numpy()
             for i, one in enumerate(self._variables())
         }
         arrays |= {
-            f"metric_{i}": np.array(one)
+            f"metric_{i}": one.numpy()
             for i, one in enumerate(self.model.metrics_variables)
         }
         partial = self.path.with_suffix(".partial")
@@ -257,8 +259,8 @@ class Backup(keras.callbacks.Callback):
         with np.load(self.path, allow_pickle=False) as arrays:
             for i, variable in enumerate(self._variables()):
                 variable.assign(arrays[f"variable_{i}"])
+            count = sum(name.startswith("metric_") for name in arrays.files)
             if self.step:
-                count = len(self.model.metrics_variables)
                 self._running = [arrays[f"metric_{i}"] for i in range(count)]
         for other, counters in zip(self._others, self._counters, strict=True):
             for name, value in counters.items():

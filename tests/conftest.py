@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,12 @@ def pytest_collection_modifyitems(
     for item in items:
         if "large" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture
+def mnist_dir() -> str:
+    """The TFDS directory that holds MNIST; skips where there is none."""
+    found = os.environ.get("TFDS_DATA_DIR", "")
+    if not found or not (Path(found) / "mnist").is_dir():
+        pytest.skip("needs MNIST: set TFDS_DATA_DIR to a prepared copy")
+    return found

@@ -1,0 +1,141 @@
+"""Hooks driven by hand; whole trainings are in test_training.py."""
+
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from common import callbacks, data, progress, runtime
+from common.config import InputError
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    made = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)]
+    )
+    made.compile("adam", "mse")
+    made.optimizer.build(made.trainable_variables)
+    return made
+
+
+def test_not_a_number_ends_training_with_advice(model) -> None:
+    stop = callbacks.StopOnNaN()
+    stop.set_model(model)
+    stop.on_epoch_begin(4)
+    stop.on_train_batch_end(0, {"loss": 1.0})
+    with pytest.raises(InputError, match=r"epoch 5, step 8.*--learning_rate"):
+        stop.on_train_batch_end(7, {"loss": float("nan")})
+
+
+def test_the_best_weights_are_kept_whole(model, tmp_path: Path) -> None:
+    path = tmp_path / "best.weights.h5"
+    best = callbacks.BestCheckpoint(path, "val_accuracy")
+    best.set_model(model)
+    for epoch, value in enumerate([0.5, 0.8, 0.7]):
+        model.layers[-1].bias.assign([epoch, epoch])
+        best.on_epoch_end(epoch, {"val_accuracy": value})
+    assert best.best == 0.8
+    model.load_weights(path)
+    np.testing.assert_array_equal(model.layers[-1].bias, [1, 1])
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_less_is_better_where_it_is(model, tmp_path: Path) -> None:
+    best = callbacks.BestCheckpoint(tmp_path / "b.weights.h5", "loss", "min")
+    best.set_model(model)
+    for value in (3.0, 1.0, 2.0):
+        best.on_epoch_end(0, {"loss": value})
+    assert best.best == 1.0
+
+
+def backup_of(model, path: Path, others=()) -> callbacks.Backup:
+    backup = callbacks.Backup(path, data.Position(), 5, tuple(others))
+    backup.set_model(model)
+    backup.set_params({"epochs": 5})
+    return backup
+
+
+def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
+    path = tmp_path / "backup.npz"
+    stopping = keras.callbacks.EarlyStopping("val_loss")
+    stopping.wait, stopping.best = 2, 0.25
+    first = backup_of(model, path, [stopping])
+    first.on_train_begin()
+    model.fit(np.ones((8, 3)), np.ones((8, 2)), verbose=0)
+    first.on_epoch_end(0, {"loss": 0.5})
+    first.on_train_end()
+    wanted = [one.numpy() for one in first._variables()]
+
+    for variable in first._variables():
+        variable.assign(np.zeros_like(variable.numpy()))
+    stopping.wait, stopping.best = 0, None
+    second = backup_of(model, path, [stopping])
+    assert (second.epoch, second.step, second.stopped) == (1, 0, False)
+    second.on_train_begin()
+    second.on_train_end()
+    assert second.history == {"loss": [0.5]}
+    assert (stopping.wait, stopping.best) == (2, 0.25)
+    for value, variable in zip(wanted, second._variables(), strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())
+    # Weights, the dropout's random state, the optimizer.
+    assert len(wanted) > 5
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_backs_up_and_ends(model, tmp_path, signum, capsys) -> None:
+    backup = backup_of(model, tmp_path / "backup.npz")
+    backup.on_train_begin()
+    backup.on_epoch_begin(0)
+    backup.on_train_batch_end(0)
+    assert not backup.path.exists()
+    signal.raise_signal(signum)
+    with pytest.raises(runtime.Interrupted) as ended:
+        backup.on_train_batch_end(15)
+    assert ended.value.code == 128 + signum
+    assert "the same command again" in capsys.readouterr().err
+    assert backup_of(model, backup.path).step == 16
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_long_epochs_are_backed_up_on_the_way(
+    model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(callbacks, "BACKUP_SECONDS", 0.0)
+    backup = backup_of(model, tmp_path / "backup.npz")
+    backup.on_train_begin()
+    backup.on_epoch_begin(2)
+    backup.on_train_batch_end(3)
+    backup.on_train_end()
+    found = backup_of(model, backup.path)
+    assert found.step == 4 and backup.step == 0
+
+
+def test_one_calm_line_per_epoch(model, capsys) -> None:
+    lines = progress.EpochLines(12, 3)
+    lines.set_model(model)
+    lines.on_epoch_begin(8)
+    lines.on_train_batch_end(2)
+    lines.on_epoch_end(8, {"loss": 0.123456, "learning_rate": 0.1})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("epoch  9/12") and line.endswith("loss 0.1235")
+
+
+def test_the_standard_list(tmp_path: Path) -> None:
+    def made(**changes) -> list[str]:
+        chosen = callbacks.standard(
+            tmp_path / "run", data.Position(), epochs=3, num_steps=4,
+            monitor="val_accuracy", **changes,
+        )  # fmt: skip
+        return [type(one).__name__ for one in chosen]
+
+    plain = made()
+    assert plain[-1] == "Backup"
+    assert {"StopOnNaN", "BestCheckpoint", "CSVLogger", "TensorBoard"} < {
+        *plain
+    }
+    assert "EarlyStopping" in made(patience=2)
+    assert "ReduceLROnPlateau" in made(plateau=True)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from common import metrics
+
+
+@pytest.fixture
+def scored() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.dirichlet(np.ones(7), 500), rng.integers(0, 7, 500)
+
+
+def test_they_equal_scikit_learn(scored) -> None:
+    probabilities, labels = scored
+    predicted = probabilities.argmax(axis=1)
+    found = metrics.classification(probabilities, labels)
+    assert found["accuracy"] == reference.accuracy_score(labels, predicted)
+    assert found["top_5_accuracy"] == reference.top_k_accuracy_score(
+        labels, probabilities, k=5
+    )
+    assert found["loss"] == pytest.approx(
+        reference.log_loss(labels, probabilities)
+    )
+    matrix = metrics.confusion_matrix(probabilities, labels)
+    np.testing.assert_array_equal(
+        matrix, reference.confusion_matrix(labels, predicted)
+    )
+    precision, recall, _, support = reference.precision_recall_fscore_support(
+        labels, predicted
+    )
+    each = metrics.per_class(matrix)
+    np.testing.assert_allclose(each["precision"], precision)
+    np.testing.assert_allclose(each["recall"], recall)
+    np.testing.assert_array_equal(each["support"], support)
+
+
+def test_calibration_error_of_known_gaps() -> None:
+    sure = np.array([[0.9, 0.1]] * 10)
+    right = np.zeros(10, int)
+    half = np.array([0, 1] * 5)
+    ece = metrics.expected_calibration_error
+    assert ece(sure, right) == pytest.approx(0.1)
+    assert ece(sure, half) == pytest.approx(0.4)
+
+
+def test_top_k_of_few_classes_is_everything() -> None:
+    assert metrics.top_k_accuracy(np.eye(3), np.array([1, 2, 0]), 5) == 1.0
+
+
+def test_a_class_that_never_occurs_scores_zero() -> None:
+    each = metrics.per_class(np.array([[3, 0], [0, 0]]))
+    assert each["precision"] == [1.0, 0.0] and each["recall"] == [1.0, 0.0]

@@ -1,0 +1,160 @@
+import math
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import callbacks, data, runtime, training
+from common.config import Options
+
+OPTIONS = Options(epochs=4, batch_size=8, seed=3)
+
+
+def make_splits() -> data.Splits:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 6)).astype(np.float32)
+    y = (x.sum(axis=1) > 0).astype(np.int64)
+    parts = [data.MemorySplit(x[i : i + 50], y[i : i + 50]) for i in (0, 50, 100)]
+    return data.Splits("toy", ("no", "yes"), *parts)
+
+
+def make_model(steps_per_execution: int = 1) -> keras.Model:
+    runtime.set_seed(OPTIONS.seed)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(2, "softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(
+            training.learning_rate(OPTIONS, "cosine", 0.1, 7)
+        ),
+        "categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+    )
+    return model
+
+
+def one_hot(features, labels, seed=None):
+    if seed is not None:
+        features += tf.random.stateless_normal(tf.shape(features), seed) / 10
+    return features, tf.one_hot(labels, 2)
+
+
+def fit(model: keras.Model, work_dir: Path, **changes) -> training.Log:
+    return training.fit(
+        model, make_splits(), OPTIONS,
+        work_dir=work_dir, transform=one_hot, evaluation_transform=one_hot,
+        monitor="val_accuracy", **changes,
+    )  # fmt: skip
+
+
+class Killer(keras.callbacks.Callback):
+    """Does `act` after step `step` of epoch `epoch`."""
+
+    def __init__(self, epoch: int, step: int, act) -> None:
+        super().__init__()
+        self.when, self.act, self.epoch = (epoch, step), act, 0
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        if (self.epoch, batch) == self.when:
+            self.act()
+
+
+def crash() -> None:
+    raise OSError("power cut")
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize(
+    ("act", "raised"), [(crash, OSError), (interrupt, SystemExit)]
+)
+def test_a_stopped_run_ends_like_one_that_was_not(
+    tmp_path, monkeypatch, act, raised, steps_per_execution
+) -> None:
+    undisturbed = make_model(steps_per_execution)
+    log = fit(undisturbed, tmp_path / "undisturbed")
+
+    standard = callbacks.standard
+
+    def with_killer(*args, **kwargs):
+        return [Killer(2, 3, act), *standard(*args, **kwargs)]
+
+    monkeypatch.setattr(callbacks, "standard", with_killer)
+    with pytest.raises(raised):
+        fit(make_model(steps_per_execution), tmp_path / "killed")
+    monkeypatch.setattr(callbacks, "standard", standard)
+
+    continued = make_model(steps_per_execution)
+    rest = fit(continued, tmp_path / "killed")
+    assert len(rest.history["loss"]) == 4
+    for name, values in log.history.items():
+        np.testing.assert_allclose(rest.history[name], values, rtol=1e-6)
+    for one, other in zip(undisturbed.weights, continued.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
+    first = make_model()
+    fit(first, tmp_path)
+    second = make_model()
+    log = fit(second, tmp_path)
+    assert len(log.history["loss"]) == 4
+    np.testing.assert_array_equal(
+        first.weights[0].numpy(), second.weights[0].numpy()
+    )
+    training.finish(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "log.csv", "tensorboard",
+    ]  # fmt: skip
+
+
+def test_the_best_weights_end_in_the_model(tmp_path) -> None:
+    model = make_model()
+    log = fit(model, tmp_path)
+    valid = make_splits().valid
+    _, accuracy = model.evaluate(
+        valid.features, np.eye(2)[valid.labels], verbose=0
+    )
+    assert accuracy == pytest.approx(max(log.history["val_accuracy"]))
+    assert log.examples_per_second > 0 and log.seconds > 0
+
+
+def test_patience_stops_early_and_for_good(tmp_path) -> None:
+    def still() -> keras.Model:
+        model = make_model()
+        model.compile(  # At this rate nothing ever improves.
+            keras.optimizers.SGD(1e-12),
+            "categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        return model
+
+    log = fit(still(), tmp_path, patience=1)
+    assert len(log.history["loss"]) == 2
+    again = fit(still(), tmp_path, patience=1)
+    assert len(again.history["loss"]) == 2
+
+
+def test_schedules() -> None:
+    rate = training.learning_rate(OPTIONS, "cosine", 0.25, 10)
+    values = [float(rate(step)) for step in (0, 5, 10, 25, 40)]
+    peak = OPTIONS.learning_rate
+    assert values == pytest.approx(
+        [0, peak / 2, peak, peak * (1 + math.cos(math.pi / 2)) / 2, 0]
+    )
+    assert training.learning_rate(OPTIONS, "constant", 0.25, 10) == peak
