@@ -17,7 +17,9 @@ def make_splits() -> data.Splits:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = (x.sum(axis=1) > 0).astype(np.int64)
-    parts = [data.MemorySplit(x[i : i + 50], y[i : i + 50]) for i in (0, 50, 100)]
+    parts = [
+        data.MemorySplit(x[i : i + 50], y[i : i + 50]) for i in (0, 50, 100)
+    ]
     return data.Splits("toy", ("no", "yes"), *parts)
 
 

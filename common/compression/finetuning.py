@@ -44,7 +44,7 @@ def finetune(
         transform=finetuning.transform,
     )
     if options.distill:
-        batches = _distilled(batches, teacher, options.distill)
+        batches = distilled(batches, teacher, options.distill)
     rate = tf_keras.optimizers.schedules.CosineDecay(
         options.finetune_learning_rate, num_steps * options.finetune_epochs
     )
@@ -69,7 +69,7 @@ def finetune(
     return history.history["loss"][-1]
 
 
-def _distilled(
+def distilled(
     batches: tf.data.Dataset, teacher: tf_keras.Model, weight: float
 ) -> tf.data.Dataset:
     """Mixes the teacher's outputs into the targets (Hinton et al., 2015).

@@ -1,0 +1,151 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from common import compression, data, keras2
+from common.compression import finetuning, variants, wrappers
+from common.config import InputError, Options
+
+TINY = Options(batch_size=8, finetune_epochs=1, sparsity=0.5, num_clusters=4)
+
+
+def transform(features, labels, seed=None):
+    return features, tf.one_hot(labels, 3)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Rescaling(0.5)(x)  # TF-MOT does not list it.
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(3)(x)
+    made = keras.Model(image, keras.layers.Softmax()(x))
+    made.compile("adam", "categorical_crossentropy")
+    return made
+
+
+@pytest.fixture(scope="module")
+def split() -> data.MemorySplit:
+    rng = np.random.default_rng(0)
+    images = rng.random((64, 8, 8, 1), np.float32)
+    return data.MemorySplit(images, rng.integers(0, 3, 64))
+
+
+def kernels(twin: tf_keras.Model) -> list[np.ndarray]:
+    return [w.numpy() for w in twin.trainable_weights if "kernel" in w.name]
+
+
+def test_names_stand_for_steps_and_a_format() -> None:
+    found = variants.parse(["prune+cluster+qat", "prune+int8", "prune+int8"])
+    assert [one.name for one in found] == [
+        "float32", "prune+cluster+qat", "prune+int8",
+    ]  # fmt: skip
+    assert found[1].techniques == ("prune", "cluster", "qat")
+    assert (found[1].format, found[2].format) == ("int8", "int8")
+
+
+@pytest.mark.parametrize(
+    "name", ["int4", "prune", "qat+int8", "cluster+prune+int8", ""]
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="--variants must be"):
+        variants.parse([name])
+
+
+def test_shared_steps_are_done_once() -> None:
+    names = ["prune+int8", "prune+float16", "prune+cluster+qat"]
+    techniques = [one.techniques for one in variants.parse(names)]
+    assert variants.prefixes(techniques) == [
+        ("prune",), ("prune", "cluster"), ("prune", "cluster", "qat"),
+    ]  # fmt: skip
+
+
+def test_every_combination_does_what_it_says(model, split) -> None:
+    wanted = variants.parse(
+        ["prune+int8", "prune+cluster+int8", "cluster+int8", "qat"]
+    )
+    possible, refused = compression.plan(model, wanted)
+    assert possible == wanted and not refused
+    before = [weight.numpy() for weight in model.weights]
+    how = compression.Finetuning(split, transform, TINY)
+    twins = compression.compress(model, possible, how)
+    for kernel in kernels(twins[("prune",)]):
+        assert np.mean(kernel == 0) >= 0.5 - 1 / kernel.size
+    for kernel in kernels(twins[("prune", "cluster")]):
+        assert np.mean(kernel == 0) >= 0.5 - 1 / kernel.size
+        assert len(np.unique(kernel)) <= 5
+    for kernel in kernels(twins[("cluster",)]):
+        assert len(np.unique(kernel)) <= 4
+    assert any("quant" in layer.name for layer in twins[("qat",)].layers)
+    # Fine-tuned, and the user's model is as it was.
+    assert not np.allclose(
+        kernels(twins[("cluster",)])[0], kernels(twins[()])[0]
+    )
+    for one, other in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(one, other.numpy())
+
+
+def test_fine_tuning_is_repeatable(model, split) -> None:
+    wanted = variants.parse(["prune+float32"])
+    how = compression.Finetuning(split, transform, TINY)
+    one, same = (
+        compression.compress(model, wanted, how)[("prune",)] for _ in range(2)
+    )
+    for a, b in zip(kernels(one), kernels(same), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_only_the_layers_named_are_pruned(model, split) -> None:
+    name = model.layers[-2].name
+    how = compression.Finetuning(
+        split, transform, TINY.replace(prune_layers=(name,))
+    )
+    wanted = variants.parse(["prune+float32"])
+    twin = compression.compress(model, wanted, how)[("prune",)]
+    convolution, dense = kernels(twin)
+    assert np.mean(dense == 0) >= 0.49 and np.mean(convolution == 0) < 0.1
+
+
+def test_an_unknown_layer_is_refused(model) -> None:
+    options = TINY.replace(prune_layers=("nothing",))
+    with pytest.raises(InputError, match="nothing is none of"):
+        wrappers.prune(keras2.to_tf_keras(model), 10, options)
+
+
+def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
+    model = keras.Sequential(
+        [keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)]
+    )
+    wanted = variants.parse(["dynamic", "prune+int8", "prune+qat"])
+    possible, refused = compression.plan(model, wanted)
+    assert [one.name for one in possible] == [
+        "float32", "dynamic", "prune+int8",
+    ]  # fmt: skip
+    (one,) = refused
+    assert one["name"] == "prune+qat"
+    assert "lstm" in one["reason"].lower()
+    assert one["reason"].endswith("Nearest: prune+int8.")
+
+
+def test_verification_finds_what_is_missing(model) -> None:
+    twin = keras2.to_tf_keras(model)
+    with pytest.raises(RuntimeError, match="sparsity"):
+        wrappers.verify(twin, ("prune",), TINY)
+    with pytest.raises(RuntimeError, match="values after clustering"):
+        wrappers.verify(twin, ("cluster",), TINY)
+
+
+def test_distillation_mixes_the_teacher_into_the_targets(model, split) -> None:
+    teacher = keras2.to_tf_keras(model)
+    images = split.features[:4]
+    hard = np.eye(3, dtype=np.float32)[split.labels[:4]]
+    batches = tf.data.Dataset.from_tensors((images, hard))
+    ((_, mixed),) = finetuning.distilled(batches, teacher, 0.25)
+    expected = 0.75 * hard + 0.25 * teacher(images, training=False).numpy()
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)

@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from common import keras2, litert, tflite
+from common.compression import parse
+
+CALIBRATION = {
+    "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
+}
+IMAGES = np.random.default_rng(1).random((7, 8, 8, 1), np.float32)
+
+
+@pytest.fixture(scope="module")
+def twin() -> tf_keras.Model:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Conv2D(8, 3, activation="relu")(image)
+    x = keras.layers.Flatten()(x)
+    output = keras.layers.Dense(4, "softmax", name="p")(x)
+    return keras2.to_tf_keras(keras.Model(image, output))
+
+
+@pytest.fixture(scope="module")
+def files(twin) -> dict[str, bytes]:
+    return {
+        one.name: tflite.convert(twin, one, CALIBRATION, ["probabilities"])
+        for one in parse(["float16", "dynamic", "int8"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("float32", 1e-6), ("float16", 2e-3), ("dynamic", 2e-2), ("int8", 2e-2)],
+)
+def test_a_file_gives_what_the_model_gives(
+    twin, files, name, tolerance
+) -> None:
+    found = litert.Runner(files[name])(image=IMAGES)["probabilities"]
+    assert found.shape == (7, 4) and found.dtype == np.float32
+    expected = twin(IMAGES, training=False).numpy()
+    assert np.max(np.abs(found - expected)) < tolerance
+
+
+def test_formats_differ_in_size_and_types(files) -> None:
+    sizes = [len(files[n]) for n in ("float32", "float16", "dynamic")]
+    assert sizes == sorted(sizes, reverse=True)
+    runner = litert.Runner(files["int8"])
+    for detail in (runner.inputs["image"], runner.outputs["probabilities"]):
+        assert detail["dtype"] == np.uint8
+    # An image's bytes are the file's input as they are.
+    scale, zero_point = runner.inputs["image"]["quantization"]
+    assert scale == pytest.approx(1 / 255, rel=0.01) and zero_point == 0
+
+
+def test_contents_are_read_from_the_file(twin, files) -> None:
+    found = litert.inspect(files["float32"])
+    assert {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(found.ops)
+    assert found.sparsity == 0.0
+    sparse = tf_keras.models.clone_model(twin)
+    sparse.set_weights(
+        [
+            w * (np.arange(w.size).reshape(w.shape) % 4 == 0)
+            for w in twin.get_weights()
+        ]
+    )
+    for name in ("float32", "float16", "dynamic", "int8"):
+        (one,) = [v for v in parse([name]) if v.name == name]
+        content = tflite.convert(sparse, one, CALIBRATION, ["p"])
+        assert litert.inspect(content).sparsity == pytest.approx(0.75, abs=0.02)
+
+
+def test_integers_are_rounded_and_clipped() -> None:
+    detail = {"quantization": (0.1, 3), "dtype": np.int8}
+    values = np.array([0.0, 0.14, 0.16, -99.0, 99.0], np.float32)
+    steps = litert.quantize(values, detail)
+    assert steps.tolist() == [3, 4, 5, -128, 127]
+    back = litert.dequantize(steps[:3], detail)
+    np.testing.assert_allclose(back, [0.0, 0.1, 0.2], atol=1e-6)
+    plain = {"quantization": (0.0, 0), "dtype": np.int32}
+    assert litert.quantize(np.array([7]), plain).tolist() == [7]
+
+
+def row(name, valid, gzip_bytes, metric=0.9):
+    return {
+        "name": name, "valid_metric": valid, "metric": metric,
+        "gzip_bytes": gzip_bytes,
+    }  # fmt: skip
+
+
+def test_the_smallest_within_the_drop_is_chosen_on_validation() -> None:
+    rows = tflite.choose(
+        [
+            row("float32", 0.95, 100),
+            row("int8", 0.945, 30),
+            row("qat", 0.944, 20),
+            # Test says yes, but test is not asked.
+            row("tiny", 0.90, 5, metric=0.99),
+        ],
+        0.005,
+    )
+    assert [one["name"] for one in rows if one["chosen"]] == ["int8"]
+    assert rows[3]["drop"] == pytest.approx(-0.09)
+
+
+def test_files_are_measured_and_the_chosen_one_copied(
+    twin, files, tmp_path: Path
+) -> None:
+    directory = tmp_path / "mobile"
+    paths = tflite.write(
+        directory, {(): twin}, parse(["int8"]), CALIBRATION, ["probabilities"]
+    )
+    labels = np.array([0, 1, 2, 3, 0, 1, 2])
+    how = tflite.Measurement(
+        valid=lambda: [(IMAGES[:3], labels[:3])],
+        test=lambda: [(IMAGES[:4], labels[:4]), (IMAGES[4:], labels[4:])],
+        reference=twin(IMAGES).numpy(),
+        metric=lambda found, truth: float(np.mean(found.argmax(1) == truth)),
+    )
+    rows = tflite.measure_all(paths, how, max_drop=1.0)
+    assert [one["file"] for one in rows] == [
+        "mobile/float32.tflite", "mobile/int8.tflite",
+    ]  # fmt: skip
+    for path, one in zip(paths, rows, strict=True):
+        assert one["bytes"] == path.stat().st_size > one["gzip_bytes"] > 0
+        assert 0 < one["latency_ms"]["p50"] <= one["latency_ms"]["p95"]
+    assert rows[0]["max_abs_error"] < 1e-6 < rows[1]["max_abs_error"] < 0.02
+    assert (directory / "model.tflite").read_bytes() == paths[1].read_bytes()
