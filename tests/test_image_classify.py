@@ -1,0 +1,178 @@
+"""The app, from data to release, on tiny data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.image_classify import __main__ as app
+from apps.image_classify import predict
+from common import litert, report, runtime
+from common.config import InputError
+
+TINY = {
+    "dataset": "digits",
+    "model": "small_cnn",
+    "epochs": 2,
+    "batch_size": 64,
+    "learning_rate": 3e-3,
+    "finetune_epochs": 1,
+    "variants": ("float32", "int8", "prune+int8"),
+    "max_drop": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def released(home: Path) -> tuple[dict, Path]:
+    """Runs the app once; returns its report and the release."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        runtime.start(0)
+        result = app.run(app.Config(**TINY))
+    finally:
+        os.chdir(before)
+    return result, home / "saved_models" / "image_classify" / "1"
+
+
+def test_the_model_learns(released) -> None:
+    result, _ = released
+    assert result["metrics"]["test"]["accuracy"] > 0.5
+    assert result["history"]["loss"][1] < result["history"]["loss"][0]
+    assert result["dataset"]["test"] == 360
+    matrix = np.array(result["metrics"]["test"]["confusion"])
+    assert matrix.sum() == 360
+
+
+def test_the_release_is_whole(released) -> None:
+    result, release = released
+    names = {str(p.relative_to(release)) for p in release.rglob("*")}
+    assert {
+        "saved_model.pb", "fingerprint.pb", "variables/variables.index",
+        "model.keras", "mobile/model.tflite", "mobile/float32.tflite",
+        "mobile/prune+int8.tflite", "mobile/labels.txt", "report/report.json",
+        "report/report.html", "report/worst_mistakes.png",
+    } <= names  # fmt: skip
+    assert report.read(release) == json.loads(json.dumps(result))
+    assert not list(release.parent.glob(".*"))
+    assert (release / "mobile" / "labels.txt").read_text().split() == [
+        str(digit) for digit in range(10)
+    ]
+
+
+def test_every_variant_was_measured_on_its_file(released) -> None:
+    result, release = released
+    rows = {one["name"]: one for one in result["variants"]}
+    test = app.load_data(app.Config(**TINY)).test
+    for name, row in rows.items():
+        content = (release / row["file"]).read_bytes()
+        found = litert.Runner(content)(image=test.features / np.float32(255))
+        accuracy = np.mean(found["probabilities"].argmax(1) == test.labels)
+        assert row["metric"] == pytest.approx(accuracy), name
+        assert row["bytes"] == len(content)
+        assert not any("Flex" in op for op in row["ops"])
+    assert rows["prune+int8"]["sparsity"] == pytest.approx(0.9, abs=0.02)
+    assert rows["prune+int8"]["gzip_bytes"] < rows["int8"]["gzip_bytes"] / 2
+    assert rows["prune+int8"]["chosen"]
+    assert rows["float32"]["max_abs_error"] < 1e-5
+
+
+def test_the_saved_model_answers_without_this_project(released, home) -> None:
+    _, release = released
+    test = app.load_data(app.Config(**TINY)).test
+    images = home / "images"
+    images.mkdir(exist_ok=True)
+    for index, image in enumerate(test.features[:5]):
+        path = images / f"{index}.png"
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    code = """
+import json, sys, pathlib, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+contents = [p.read_bytes() for p in sorted(pathlib.Path(sys.argv[2]).iterdir())]
+found = model.signatures["serving_default"](image_bytes=tf.constant(contents))
+print(json.dumps([found["probabilities"].numpy().tolist(),
+                  found["label"].numpy().astype(str).tolist(),
+                  found["label_id"].numpy().tolist()]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(release), str(images)],
+        cwd=home, capture_output=True, check=True,
+    )  # fmt: skip
+    probabilities, names, ids = json.loads(done.stdout)
+    model = keras.saving.load_model(release / "model.keras", safe_mode=True)
+    expected = model.predict(test.features[:5] / np.float32(255), verbose=0)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    assert ids == expected.argmax(1).tolist()
+    assert names == [str(one) for one in ids]
+
+
+def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
+    _, release = released
+    test = app.load_data(app.Config(**TINY)).test
+    contents = [tf.io.encode_png(one).numpy() for one in test.features[:20]]
+    whole = predict.Classifier(release)
+    phone = predict.Classifier(release, "float32")
+    np.testing.assert_allclose(
+        whole.encoded(contents), phone.encoded(contents), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        whole.encoded(contents), whole.pixels(test.features[:20]), atol=1e-6
+    )
+    with pytest.raises(InputError, match="--variant must be one of float32"):
+        predict.Classifier(release, "int4")
+
+
+def test_predict_writes_a_table(released, home, capsys) -> None:
+    _, release = released
+    output = home / "found.json"
+    config = app.Config(
+        mode="predict", inputs=str(home / "images"), output=str(output),
+    )  # fmt: skip
+    classifier = predict.Classifier(release)
+    predict.predict_files(classifier, config, skip_bad=False)
+    rows = json.loads(output.read_text())
+    assert [Path(one["file"]).name for one in rows] == [
+        f"{index}.png" for index in range(5)
+    ]
+    assert rows[0]["label"] in capsys.readouterr().out
+    assert not list(home.glob(".partial*"))
+
+
+def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
+    _, release = released
+    classifier = predict.Classifier(release)
+
+    def files(skip_bad: bool = False, **changes) -> None:
+        config = app.Config(mode="predict", inputs=str(tmp_path), **changes)
+        predict.predict_files(classifier, config, skip_bad)
+
+    with pytest.raises(InputError, match="matches none"):
+        files()
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"bad\.png cannot be decoded"):
+        files()
+    with pytest.raises(InputError, match="no image that can be decoded"):
+        files(skip_bad=True)
+    with pytest.raises(InputError, match=r"end in \.csv or \.json"):
+        files(output="table.xlsx")
+
+
+def test_evaluate_gives_the_reports_figures(released) -> None:
+    result, release = released
+    splits = app.load_data(app.Config(**TINY))
+    found = predict.evaluate(predict.Classifier(release), splits)
+    assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
+    found = predict.evaluate(predict.Classifier(release, "int8"), splits)
+    (row,) = (one for one in result["variants"] if one["name"] == "int8")
+    assert found["accuracy"] == pytest.approx(row["metric"])

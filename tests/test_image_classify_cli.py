@@ -1,0 +1,74 @@
+"""The command line of image_classify, as a user meets it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen:
+    flags = [
+        "--dataset=digits", "--model=small_cnn", "--variants=float32",
+        "--epochs=40", "--batch_size=16", *arguments,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "apps.image_classify", *flags],
+        cwd=home, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_epoch(process: subprocess.Popen, epoch: int) -> None:
+    for line in process.stdout:
+        if line.startswith(f"epoch {epoch:2d}/"):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [(signal.SIGKILL, -9), (signal.SIGINT, 130)],
+)
+def test_a_stopped_command_continues(tmp_path, signum, status) -> None:
+    process = start(tmp_path)
+    wait_for_epoch(process, 2)
+    time.sleep(0.1)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    if signum != signal.SIGKILL:
+        (line,) = errors.strip().splitlines()
+        assert "the same command again continues from there" in line
+    assert not (tmp_path / "saved_models").exists()
+    process = start(tmp_path)
+    first = process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert first.startswith(("epoch  3/40", "epoch  4/40"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset=missing/"], "must be a folder"),
+        (["--dataset=no_such_set"], "must be a TFDS name"),
+        (["--mode=predict", "--inputs=x"], "must hold a release"),
+        (["--model=lenet5"], "--image_size=12"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    tmp_path, arguments, words
+) -> None:
+    done = start(tmp_path, *arguments)
+    output, errors = done.communicate(timeout=60)
+    assert done.returncode == 2
+    (line,) = errors.strip().splitlines()
+    assert line.startswith("error: ") and words in line
+    assert output == ""
+    assert not (tmp_path / "saved_models").exists()

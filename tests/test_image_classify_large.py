@@ -1,0 +1,92 @@
+"""Real data: MNIST, with the floors that the README's claims stand on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+
+from apps.image_classify import __main__ as app
+from common import runtime
+
+FLAGFILES = Path(__file__).resolve().parents[1] / "apps" / "flagfiles"
+pytestmark = pytest.mark.large
+
+
+def from_flagfile(name: str, **changes) -> app.Config:
+    """Returns the options of a flagfile, read as absl reads it."""
+    values = flags.FlagValues()
+    words = values.read_flags_from_files([f"--flagfile={FLAGFILES / name}"])
+    types = {
+        f.name: type(f.default) for f in app.dataclasses.fields(app.Config)
+    }
+    found = {}
+    for word in words:
+        key, _, value = word.removeprefix("--").partition("=")
+        found[key] = (
+            tuple(value.split(",")) if types[key] is tuple
+            else types[key](value or True)
+        )  # fmt: skip
+    return app.Config(**{**found, **changes})
+
+
+@pytest.fixture
+def run(tmp_path: Path, mnist_dir: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    def once(name: str, **changes) -> dict:
+        options = from_flagfile(name, data_dir=mnist_dir, **changes)
+        runtime.start(options.seed)
+        return app.run(options)
+
+    return once
+
+
+def test_the_articles_setting(run) -> None:
+    first = run(
+        "image_classify_mnist_seed.flags",
+        variants=("int8", "prune+cluster+qat"),
+    )
+    rows = {one["name"]: one for one in first["variants"]}
+    assert first["dataset"]["test"] == 10_000
+    assert rows["int8"]["drop"] <= 0.002
+    small = rows["prune+cluster+qat"]
+    assert small["chosen"] and small["drop"] <= 0.005
+    assert rows["float32"]["gzip_bytes"] >= 20 * small["gzip_bytes"]
+    accuracies = [first["metrics"]["test"]["accuracy"]]
+    for seed in (1, 2):
+        result = run(
+            "image_classify_mnist_seed.flags", seed=seed, variants=("float32",)
+        )
+        accuracies.append(result["metrics"]["test"]["accuracy"])
+    assert np.mean(accuracies) >= 0.990
+
+
+def test_a_quarter_of_the_best_setting(run) -> None:
+    # The whole of it, 20 epochs, is measured for the README.
+    result = run("image_classify_mnist.flags", epochs=5, variants=("float32",))
+    assert result["metrics"]["test"]["accuracy"] >= 0.991
+
+
+def test_the_same_command_twice_gives_the_same_metrics(run) -> None:
+    one, same = (
+        run(
+            "image_classify_mnist_seed.flags",
+            epochs=1, finetune_epochs=1, variants=("prune+int8",),
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    assert one["history"] == same["history"]
+    assert one["metrics"] == same["metrics"]
+    for a, b in zip(one["variants"], same["variants"], strict=True):
+        assert (a["metric"], a["gzip_bytes"]) == (b["metric"], b["gzip_bytes"])
+
+
+def test_streaming_gives_what_memory_gives(run) -> None:
+    result = run(
+        "image_classify_mnist_seed.flags",
+        epochs=2, variants=("float32",), pipeline="streaming",
+    )  # fmt: skip
+    assert result["metrics"]["test"]["accuracy"] >= 0.97
+    releases = Path("saved_models/image_classify").iterdir()
+    assert [one.name for one in releases] == ["1"]

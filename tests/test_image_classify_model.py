@@ -1,0 +1,109 @@
+"""The networks and the augmentation of image_classify."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.image_classify import augment
+from apps.image_classify import model as networks
+from common.config import InputError
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_networks_give_probabilities(name: str) -> None:
+    size = networks.usual_size(name)
+    model = networks.build(name, (size, size, 3), 7, dropout=0.2)
+    found = model(np.zeros((2, size, size, 3), np.float32))
+    assert found.shape == (2, 7)
+    np.testing.assert_allclose(np.sum(found, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "weights"),
+    [
+        ("lenet5", (28, 28, 1), 10, 61_706),
+        ("resnet8", (32, 32, 3), 10, 78_666),
+    ],
+)
+def test_networks_are_the_published_ones(name, shape, classes, weights) -> None:
+    model = networks.build(name, shape, classes)
+    trainable = sum(np.prod(w.shape) for w in model.trainable_weights)
+    assert abs(trainable - weights) < 1000
+    if name == "lenet5":
+        (flat,) = (one for one in model.layers if one.name.startswith("flat"))
+        assert flat.input.shape == (None, 5, 5, 16)
+
+
+def test_a_backbone_takes_grey_images() -> None:
+    model = networks.build("mobilenet_v3_small", (32, 32, 1), 5)
+    assert model(np.zeros((1, 32, 32, 1), np.float32)).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lenet5", (8, 8, 1), 2), "--image_size=12"),
+        (("mobilenet_v2", (28, 28, 3), 2), "at least 32 x 32"),
+    ],
+)
+def test_images_too_small_are_refused(arguments, message) -> None:
+    with pytest.raises(InputError, match=message):
+        networks.build(*arguments)
+
+
+def test_weights_come_from_a_file(tmp_path) -> None:
+    path = tmp_path / "w.weights.h5"
+    one = networks.build("lenet5", (28, 28, 1), 4)
+    one.save_weights(path)
+    other = networks.build("lenet5", (28, 28, 1), 4, weights=str(path))
+    for a, b in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    with pytest.raises(InputError, match="does not fit"):
+        networks.build("lenet5", (28, 28, 1), 5, weights=str(path))
+    with pytest.raises(InputError, match=r"\.weights\.h5 file"):
+        networks.build("lenet5", (28, 28, 1), 4, weights="imagenet21k")
+    with pytest.raises(InputError, match="needs one of mobilenet_v2"):
+        networks.build("lenet5", (28, 28, 1), 4, weights="imagenet")
+
+
+class TestAugmentation:
+    images = np.random.default_rng(0).random((6, 9, 9, 1), np.float32)
+    seed = tf.constant([1, 2], tf.int64)
+
+    def warped(self, **what) -> np.ndarray:
+        return augment.warp(
+            self.images, augment.Augmentation(**what), self.seed
+        ).numpy()
+
+    def test_nothing_asked_is_the_identity(self) -> None:
+        np.testing.assert_allclose(self.warped(), self.images, atol=1e-6)
+
+    def test_a_flip_mirrors_some_images_exactly(self) -> None:
+        found = self.warped(flip=True)
+        mirrored = [
+            np.allclose(a, b[:, ::-1], atol=1e-5)
+            for a, b in zip(found, self.images, strict=True)
+        ]
+        same = [
+            np.allclose(a, b, atol=1e-5)
+            for a, b in zip(found, self.images, strict=True)
+        ]
+        assert all(np.logical_xor(mirrored, same)) and any(mirrored)
+
+    @pytest.mark.parametrize(
+        "what", [{"shift": 0.2}, {"rotation": 20.0}, {"crop": 0.3}]
+    )
+    def test_each_option_moves_pixels_and_repeats(self, what: dict) -> None:
+        found = self.warped(**what)
+        assert not np.allclose(found, self.images, atol=0.05)
+        assert found.min() >= 0 and found.max() <= 1
+        np.testing.assert_array_equal(found, self.warped(**what))
+
+    def test_mixup_mixes_images_and_labels_alike(self) -> None:
+        labels = np.eye(6, dtype=np.float32)
+        images, mixed = augment.mix(self.images, labels, 0.4, self.seed)
+        weight = mixed.numpy()[0, 0]
+        assert 0.5 <= weight < 1
+        np.testing.assert_allclose(np.sum(mixed, axis=1), 1, rtol=1e-6)
+        expected = weight * self.images + (1 - weight) * self.images[::-1]
+        np.testing.assert_allclose(images, expected, rtol=1e-5)

@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import data, plots, report, report_page, training
+from common.config import Options
+
+
+def variant(name: str, **changes) -> dict:
+    base = {
+        "name": name, "file": f"mobile/{name}.tflite", "metric": 0.9,
+        "valid_metric": 0.91, "drop": 0.0, "bytes": 1000, "gzip_bytes": 900,
+        "sparsity": 0.0, "latency_ms": {"p50": 0.1, "p95": 0.2}, "threads": 1,
+        "ops": ["CONV_2D"], "max_abs_error": 0.0, "chosen": False,
+    }  # fmt: skip
+    return {**base, **changes}
+
+
+@pytest.fixture
+def made() -> report.Report:
+    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    splits = data.Splits(
+        "<toy> & co", ("a", "<b>"), split, split, split, notes=("one repair",)
+    )
+    history = {
+        name: [0.5, 0.6]
+        for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+    }
+    return report.build(
+        "image_classify", Options(), splits,
+        task_metric="accuracy",
+        metrics={
+            "valid": {"accuracy": 0.91},
+            "test": {
+                "accuracy": 0.9,
+                "per_class": {"class": ["a", "<b>"], "recall": [1.0, 0.8]},
+            },
+        },
+        log=training.Log(history, 12.5, 480.0),
+        variants=[
+            variant("float32"),
+            variant("int8", gzip_bytes=300, drop=0.001, chosen=True),
+        ],
+        refused=[{"name": "qat", "reason": "an LSTM <layer>"}],
+        serving={
+            "signatures": {
+                "serving_default": {
+                    "inputs": {"x": {"dtype": "string", "shape": [None]}},
+                    "outputs": {},
+                }
+            },
+            "max_abs_error": 1e-7,
+        },
+        baselines=[{"name": "most frequent", "metrics": {"accuracy": 0.1}}],
+    )  # fmt: skip
+
+
+def pictures(made: report.Report) -> list[plots.Plot]:
+    return [
+        plots.size_against_metric(made["variants"], "accuracy", 0.005),
+        plots.learning_curves(made["history"], "accuracy"),
+        plots.confusion(np.array([[5, 1], [0, 9]]), ["a", "<b>"]),
+    ]
+
+
+def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
+    report.write(tmp_path / "report", made, pictures(made))
+    found = report.read(tmp_path)
+    assert found == json.loads(json.dumps(made))
+    assert list(found) == [
+        "app", "dataset", "notes", "config", "versions", "seed", "task_metric",
+        "metrics", "baselines", "variants", "refused_variants", "serving",
+        "training", "history",
+    ]  # fmt: skip
+    assert found["dataset"] == {
+        "name": "<toy> & co", "train": 3, "valid": 3, "test": 3,
+    }  # fmt: skip
+    assert found["training"]["epochs"] == 2
+    assert found["training"]["seconds"] == 12.5
+    assert found["training"]["peak_memory_mb"] > 50
+    assert found["versions"]["tensorflow"]
+
+
+def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
+    report.write(tmp_path / "report", made, pictures(made))
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 3
+    assert 'src="http' not in page and "<script" not in page
+    for raw in ("<toy>", "<b>1", "<layer>"):
+        assert raw not in page
+    for shown in ("&lt;toy&gt; &amp; co", "one repair", "most frequent"):
+        assert shown in page
+    for one in pictures(made):
+        png = (tmp_path / "report" / f"{one.name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+
+
+def test_figures_that_are_no_numbers_are_not_written(made, tmp_path) -> None:
+    made["metrics"]["test"]["accuracy"] = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        report.write(tmp_path / "report", made, [])
+
+
+def test_the_table_on_the_console(made, capsys) -> None:
+    report.print_table(made, Path("saved_models/image_classify/3"))
+    lines = capsys.readouterr().out
+    assert "image_classify on <toy> & co (3 train, 3 valid, 3 test)" in lines
+    assert "refused qat: an LSTM <layer>" in lines
+    assert "chosen   int8 -> saved_models/image_classify/3/mobile" in lines
+    row = report_page.rows(made)[2]
+    assert row[:4] == ["int8", "0.9000", "0.9100", "0.0010"]
+    assert row[6] == "3.0"
+
+
+def test_many_classes_fit_a_confusion_plot() -> None:
+    plot = plots.confusion(np.eye(200, dtype=int), [str(i) for i in range(200)])
+    assert not plot.figure.axes[0].texts
