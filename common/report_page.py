@@ -133,7 +133,8 @@ def _serving(report: Report) -> str:
                 shape = [
                     "batch" if n is None else str(n) for n in spec["shape"]
                 ]
-                lines.append([name, way[:-1], key, spec["dtype"], str(shape)])
+                shape_text = f"({', '.join(shape)})"
+                lines.append([name, way[:-1], key, spec["dtype"], shape_text])
     error = report["serving"]["max_abs_error"]
     return (
         f"<h2>Serving</h2><p>Read back from disk and compared with the model "
