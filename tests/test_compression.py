@@ -135,10 +135,57 @@ def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
 
 def test_verification_finds_what_is_missing(model) -> None:
     twin = keras2.to_tf_keras(model)
-    with pytest.raises(RuntimeError, match="sparsity"):
-        wrappers.verify(twin, ("prune",), TINY)
-    with pytest.raises(RuntimeError, match="values after clustering"):
-        wrappers.verify(twin, ("cluster",), TINY)
+    wrapped = wrappers.prune(keras2.to_tf_keras(model), 10, TINY)
+    dense = wrappers.strip(wrapped, "prune")
+    with pytest.raises(RuntimeError, match="only 0 of"):
+        wrappers.verify(dense, twin, ("prune",), TINY)
+    with pytest.raises(RuntimeError, match="values are left"):
+        wrappers.verify(twin, twin, ("cluster",), TINY)
+
+
+def sparse_twin(model: keras.Model) -> tf_keras.Model:
+    """Returns a twin with every tenth weight of each kernel left."""
+    twin = keras2.to_tf_keras(model)
+    for kernel in (w for w in twin.trainable_weights if w.shape.rank > 1):
+        kept = np.arange(kernel.numpy().size).reshape(kernel.shape) % 10 == 0
+        kernel.assign(kernel.numpy() * kept)
+    return twin
+
+
+def test_few_weights_get_few_clusters(model) -> None:
+    # The convolution has 36 weights, of which 4 are left: too few to cluster.
+    # 16 clusters would be more than TF-MOT's k-means can place in them.
+    wrapped = wrappers.cluster(sparse_twin(model), 16, preserve_sparsity=True)
+    stripped = wrappers.strip(wrapped, "cluster")
+    for kernel in kernels(stripped):
+        assert np.mean(kernel == 0) >= 0.89
+        assert len(np.unique(kernel)) <= 17
+
+
+def test_filled_zeros_are_found(model) -> None:
+    sparse, dense = sparse_twin(model), keras2.to_tf_keras(model)
+    options = TINY.replace(num_clusters=1000)
+    with pytest.raises(RuntimeError, match="filled zeros"):
+        wrappers.verify(dense, sparse, ("prune", "cluster"), options)
+
+
+def test_depthwise_kernels_are_left_as_tf_mot_leaves_them(split) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1), name="image"),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.DepthwiseConv2D(3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, "softmax"),
+        ]
+    )
+    model.compile("adam", "categorical_crossentropy")
+    wanted = variants.parse(["prune+cluster+int8"])
+    how = compression.Finetuning(split, transform, TINY)
+    twin = compression.compress(model, wanted, how)[("prune", "cluster")]
+    convolution, depthwise, dense = kernels(twin)
+    assert np.mean(depthwise == 0) == 0
+    assert np.mean(convolution == 0) >= 0.45 and np.mean(dense == 0) >= 0.45
 
 
 def test_distillation_mixes_the_teacher_into_the_targets(model, split) -> None:

@@ -100,7 +100,7 @@ def _step(
     with console.status(f"{'+'.join(techniques)}: fine-tuning"):
         loss = finetune(model, teacher, wrapped, num_steps, finetuning)
     stripped = wrappers.strip(wrapped, techniques[-1])
-    wrappers.verify(stripped, techniques, options)
+    wrappers.verify(stripped, base, techniques, options)
     console.print(
         f"{'+'.join(techniques):<18} {options.finetune_epochs} epochs "
         f"{time.monotonic() - start:6.1f} s  loss {loss:.4f}"

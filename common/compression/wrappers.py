@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras import (
+    clustering_registry as registry,
+)
 from tensorflow_model_optimization.python.core.clustering.keras.experimental import (  # noqa: E501
     cluster as sparsity_preserving,
 )
@@ -13,6 +16,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.experimental imp
 from common.compression.variants import Techniques
 from common.config import InputError, Options
 
+FEWEST_CLUSTERS = 3  # TF-MOT takes no fewer.
 default_8bit = tfmot.quantization.keras.default_8bit
 
 
@@ -106,14 +110,30 @@ def cluster(
     twin: tf_keras.Model, num_clusters: int, preserve_sparsity: bool
 ) -> tf_keras.Model:
     """Returns `twin` with clustered kernels; zeros can be kept zero."""
-    return sparsity_preserving.cluster_weights(
-        twin,
-        number_of_clusters=num_clusters,
-        cluster_centroids_init=(
-            tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-        ),
-        preserve_sparsity=preserve_sparsity,
-    )
+    initial = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
+
+    def wrap_one(layer: Any) -> Any:
+        clusters = _clusters_of(layer, num_clusters)
+        if clusters < FEWEST_CLUSTERS or not (
+            registry.ClusteringRegistry.supports(layer)
+        ):
+            # Fine-tuning would fill the zeros that pruning made.
+            layer.trainable = layer.trainable and not preserve_sparsity
+            return layer
+        return sparsity_preserving.cluster_weights(
+            layer,
+            number_of_clusters=clusters,
+            cluster_centroids_init=initial,
+            preserve_sparsity=preserve_sparsity,
+        )
+
+    return tf_keras.models.clone_model(twin, clone_function=wrap_one)
+
+
+def _clusters_of(layer: Any, num_clusters: int) -> int:
+    """Returns the clusters of a layer: fewer where few weights are left."""
+    left = [int(np.count_nonzero(kernel)) for kernel in _kernels(layer)]
+    return min([num_clusters, *(count // 2 for count in left)])
 
 
 def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
@@ -171,29 +191,72 @@ def strip(wrapped: tf_keras.Model, technique: str) -> "tf_keras.Model":
 
 
 def verify(
-    twin: tf_keras.Model, techniques: Techniques, options: Options
+    twin: tf_keras.Model,
+    base: tf_keras.Model,
+    techniques: Techniques,
+    options: Options,
 ) -> None:
-    """Raises `RuntimeError` if a stripped twin is not what was asked for."""
-    kernels = {
-        kernel.name: kernel.numpy()
-        for layer in twin.layers
-        for kernel in layer.trainable_weights
-        if "kernel" in kernel.name and kernel.shape.rank > 1
-    }
-    if "qat" in techniques:
-        return  # Its kernels are float; the file's sparsity is measured.
-    for name, kernel in kernels.items():
-        zeros = np.mean(kernel == 0)
-        pruned = not options.prune_layers or any(
-            layer in name for layer in options.prune_layers
-        )
-        # Rounding leaves at most one weight too many.
-        if (
-            "prune" in techniques
-            and pruned
-            and zeros + 1 / kernel.size < (options.sparsity - 1e-3)
-        ):
-            raise RuntimeError(f"{name}: sparsity {zeros:.3f} after pruning.")
-        values = len(np.unique(kernel))
-        if "cluster" in techniques and values > options.num_clusters + 1:
-            raise RuntimeError(f"{name}: {values} values after clustering.")
+    """Checks a stripped twin against what was asked for.
+
+    Args:
+        twin: After the last of `techniques`.
+        base: Before it.
+        techniques: All of them, in order.
+        options: Gives the sparsity and the number of clusters.
+
+    Raises:
+        RuntimeError: If a kernel that TF-MOT handles is not as it must be.
+    """
+    last = techniques[-1]
+    before = {layer.name: _num_zeros(layer) for layer in base.layers}
+    for layer in twin.layers:
+        if last == "prune" and _is_pruned(layer, options):
+            size = sum(kernel.size for kernel in _kernels(layer))
+            # Rounding leaves at most one weight per kernel too many.
+            least = (options.sparsity - 1e-3) * size - len(_kernels(layer))
+            if _num_zeros(layer) < least:
+                raise RuntimeError(
+                    f"{layer.name}: only {_num_zeros(layer)} of {size} weights "
+                    "are zero after pruning."
+                )
+        if last == "cluster" and _is_clustered(layer):
+            values = max(len(np.unique(one)) for one in _kernels(layer))
+            if values > options.num_clusters + 1:
+                raise RuntimeError(
+                    f"{layer.name}: {values} values are left after clustering."
+                )
+            if "prune" in techniques and _num_zeros(layer) < before[layer.name]:
+                raise RuntimeError(f"{layer.name}: clustering filled zeros.")
+
+
+def _is_pruned(layer: Any, options: Options) -> bool:
+    """Tells whether TF-MOT prunes all kernels of a layer."""
+    if options.prune_layers and layer.name not in options.prune_layers:
+        return False
+    handled = getattr(layer, "get_prunable_weights", None)
+    if handled is None or not _kernels(layer):
+        return False
+    return len(handled()) == len(_kernels(layer))
+
+
+def _is_clustered(layer: Any) -> bool:
+    """Tells whether TF-MOT clusters all kernels of a layer."""
+    # It leaves depthwise kernels alone: too few weights share one.
+    plain = type(layer) in (
+        tf_keras.layers.Conv1D,
+        tf_keras.layers.Conv2D,
+        tf_keras.layers.Conv2DTranspose,
+        tf_keras.layers.Dense,
+        tf_keras.layers.Embedding,
+    )
+    return plain and layer.trainable
+
+
+def _num_zeros(layer: Any) -> int:
+    """Returns how many weights of a layer's kernels are zero."""
+    return sum(int(np.sum(kernel == 0)) for kernel in _kernels(layer))
+
+
+def _kernels(layer: Any) -> list[np.ndarray]:
+    """Returns a layer's weights of two or more axes."""
+    return [weight.numpy() for weight in layer.weights if weight.shape.rank > 1]
