@@ -7,8 +7,8 @@ the same 54,000 images, in turn, in one process:
 
 PyTorch's loop is the article's, its mistakes corrected: `F` imported, the model
 made, the first convolution padded. Ours is the app's own: its pipeline, its
-`compile_model`, Keras's `fit`. Each epoch is timed whole; the first of each is
-a warm-up and is not counted.
+`compile_model`, Keras's `fit`. Each epoch is timed whole; the first ones are
+warm-ups and are not counted.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from apps.image_classify import __main__ as app
-from apps.image_classify import augment
 from common import data, runtime
 
 
@@ -75,6 +74,8 @@ def pytorch_epoch(split: data.MemorySplit) -> Callable[[], None]:
 
 def keras_epoch(splits: data.Splits) -> Callable[[], None]:
     """Returns a function that trains one epoch with this project."""
+    from apps.image_classify import augment
+
     config = app.Config(
         dataset="mnist", model="lenet5", weight_decay=0.0, dropout=0.0,
         schedule="constant",
@@ -111,8 +112,8 @@ def main() -> None:
     runtime.start(0)
     splits = app.load_data(app.Config(dataset="mnist"))
     ours, theirs = keras_epoch(splits), pytorch_epoch(splits.train)
-    seconds(ours)
-    seconds(theirs)
+    for warm_up in (ours, ours, theirs):
+        warm_up()
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     ratios = []
     for index in range(rounds):

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,8 @@ def builder(name: str, data_dir: str = "") -> "tfds.core.DatasetBuilder":
         InputError: If there is no such data set or it cannot be prepared.
     """
     tfds.disable_progress_bar()
+    # Each of its retries would be a warning; the error says it once.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     if name in EMBEDDED:
         module = importlib.import_module(
             f"common.datasets.{name}.{name}_dataset_builder"

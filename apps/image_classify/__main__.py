@@ -145,9 +145,10 @@ def compile_model(
 ) -> "keras.Model":
     """Compiles `model` with AdamW and cross-entropy."""
     steps = data.num_steps(splits.train, config.batch_size)
-    optimizer = keras.optimizers.AdamW(
+    # With weight decay this is AdamW; decay of zero would still cost its steps.
+    optimizer = keras.optimizers.Adam(
         training.learning_rate(config, config.schedule, config.warmup, steps),
-        weight_decay=config.weight_decay,
+        weight_decay=config.weight_decay or None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
