@@ -46,14 +46,14 @@ def learning_curves(
     figure = new_figure()
     for axes, key in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
         epochs = np.arange(1, len(history[key]) + 1)
-        marker = "o" if len(epochs) < 30 else None
+        marker = "o" if len(epochs) < 30 else ""
         for name, colour, label in (
             (key, GREY, "train"),
             (f"val_{key}", BLUE, "valid"),
         ):
             axes.plot(
-                epochs, history[name], marker, ls="-", ms=3, c=colour,
-                label=label,
+                epochs, history[name], marker=marker, ls="-", ms=3,
+                c=colour, label=label,
             )  # fmt: skip
         axes.set(xlabel="epoch", title=key)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))

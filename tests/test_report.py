@@ -117,3 +117,11 @@ def test_the_table_on_the_console(made, capsys) -> None:
 def test_many_classes_fit_a_confusion_plot() -> None:
     plot = plots.confusion(np.eye(200, dtype=int), [str(i) for i in range(200)])
     assert not plot.figure.axes[0].texts
+
+
+def test_curves_of_many_epochs() -> None:
+    names = ("loss", "val_loss", "accuracy", "val_accuracy")
+    plot = plots.learning_curves(
+        {name: [0.5] * 30 for name in names}, "accuracy"
+    )
+    assert len(plot.figure.axes) == 2
