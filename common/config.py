@@ -62,6 +62,11 @@ def option(
     return dataclasses.field(default=default, metadata=rule)
 
 
+def fixed(default: Any) -> Any:
+    """Returns a field for a shared option that an app does not offer."""
+    return dataclasses.field(default=default, metadata={"fixed": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """The options that all apps share."""
@@ -155,7 +160,9 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns every option by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {
+            field.name: getattr(self, field.name) for field in _offered(self)
+        }
 
     def run_dir(self, app: str) -> Path:
         """Returns the directory of this run's checkpoints and logs.
@@ -179,6 +186,15 @@ class Options:
 
 
 ConfigT = typing.TypeVar("ConfigT", bound=Options)
+
+
+def _offered(options: "Options | type[Options]") -> list[dataclasses.Field]:
+    """Returns the fields that are flags: all but the `fixed` ones."""
+    return [
+        field
+        for field in dataclasses.fields(options)
+        if not field.metadata.get("fixed")
+    ]
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
@@ -208,7 +224,7 @@ def define_flags(config_class: type[Options]) -> None:
         tuple[str, ...]: flags.DEFINE_list,
     }
     types = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
+    for field in _offered(config_class):
         text, choices = field.metadata["help"], field.metadata["choices"]
         if choices:
             text = f"<{'|'.join(choices)}> {text}"
@@ -221,7 +237,7 @@ def define_flags(config_class: type[Options]) -> None:
 def from_flags(config_class: type[ConfigT]) -> ConfigT:
     """Returns a `config_class` with the values of the parsed flags."""
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(config_class):
+    for field in _offered(config_class):
         value = flags.FLAGS[field.name].value
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return config_class(**values)

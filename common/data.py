@@ -153,11 +153,13 @@ def _gather(split: Split) -> Callable[[Any], tuple[Any, Any]]:
     if isinstance(split, StreamSplit):
         return lambda batch: batch
     with tf.device("CPU"):
-        features = tf.constant(split.features)
+        features = tf.nest.map_structure(tf.constant, split.features)
         labels = tf.constant(split.labels)
 
     def gather(batch: Any) -> tuple[Any, Any]:
         indices = batch[0] if isinstance(batch, tuple) else batch
-        return tf.gather(features, indices), tf.gather(labels, indices)
+        return tf.nest.map_structure(
+            lambda array: tf.gather(array, indices), (features, labels)
+        )
 
     return gather

@@ -17,6 +17,9 @@ with epy.lazy_imports():
 SIGNATURE = "serving_default"
 LATENCY_RUNS = 200
 
+# Operators that remember what the run before them left.
+STATEFUL = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"}
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -42,22 +45,29 @@ class Contents:
 def inspect(content: bytes) -> Contents:
     """Reads the operators and the weights of a TFLite file."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    names = {
-        code: name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if not name.startswith("_")
-    }
-    ops, zeros, total = set(), 0, 0
-    for code in model.operatorCodes:
-        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-        custom = code.customCode
-        ops.add(custom.decode() if custom else names[builtin])
+    zeros, total = 0, 0
     for tensor in (one for graph in model.subgraphs for one in graph.tensors):
         values = _weights(tensor, model.buffers)
         if values is not None:
             zeros += int(np.sum(values == 0))
             total += values.size
-    return Contents(tuple(sorted(ops)), zeros / total if total else 0.0)
+    return Contents(ops(content), zeros / total if total else 0.0)
+
+
+def ops(content: bytes) -> tuple[str, ...]:
+    """Returns the names of a file's operators, each once, sorted."""
+    names = {
+        code: name
+        for name, code in vars(schema.BuiltinOperator).items()
+        if not name.startswith("_")
+    }
+    model, found = schema.Model.GetRootAs(content, 0), set()
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        custom = code.CustomCode()
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        found.add(custom.decode() if custom else names[builtin])
+    return tuple(sorted(found))
 
 
 def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
@@ -90,6 +100,7 @@ class Runner:
                 model_content=content, num_threads=num_threads
             )
             self._interpreter.allocate_tensors()
+        self._forgets = bool(STATEFUL & set(ops(content)))
         runner = self._interpreter.get_signature_runner(SIGNATURE)
         self.inputs: dict[str, dict] = runner.get_input_details()
         self.outputs: dict[str, dict] = runner.get_output_details()
@@ -115,6 +126,8 @@ class Runner:
 
     def invoke(self, inputs: Arrays) -> None:
         """Runs one example that is already as the file takes it."""
+        if self._forgets:  # Each example is a sequence of its own.
+            self._interpreter.reset_all_variables()
         for name, array in inputs.items():
             self._interpreter.set_tensor(self.inputs[name]["index"], array)
         self._interpreter.invoke()

@@ -91,8 +91,8 @@ def size_against_metric(
         "size_against_metric",
         "Size against quality",
         "Every file, measured on the whole test split. Orange is the file "
-        f"chosen: the smallest that is at most {max_drop:g} below float32 on "
-        "the validation split.",
+        f"chosen: the smallest that is at most {max_drop:g} worse than float32 "
+        "on the validation split.",
         figure,
     )
 

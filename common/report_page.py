@@ -35,7 +35,7 @@ def rows(report: Report) -> list[list[str]]:
                 one["name"],
                 f"{one['metric']:.4f}",
                 f"{one['valid_metric']:.4f}",
-                f"{one['drop']:.4f}",
+                f"{round(one['drop'], 4) + 0.0:.4f}",  # Never -0.0000.
                 f"{one['bytes'] / 1000:.1f}",
                 f"{one['gzip_bytes'] / 1000:.1f}",
                 f"{whole / one['gzip_bytes']:.1f}",

@@ -22,11 +22,13 @@ class MemorySplit:
     """Examples as arrays.
 
     Attributes:
-        features: `(num_examples, ...)` array.
-        labels: `(num_examples,)` int64 array.
+        features: `(num_examples, ...)` array, or a dict of such by name for
+            models of several inputs.
+        labels: `(num_examples,)` int64 array of classes; for other tasks
+            `(num_examples, ...)` targets.
     """
 
-    features: np.ndarray
+    features: Any
     labels: np.ndarray
 
     @property
@@ -46,7 +48,12 @@ class MemorySplit:
 
     def pick(self, indices: np.ndarray) -> "MemorySplit":
         """Returns the examples at `indices`."""
-        return MemorySplit(self.features[indices], self.labels[indices])
+        features = (
+            {name: array[indices] for name, array in self.features.items()}
+            if isinstance(self.features, dict)
+            else self.features[indices]
+        )
+        return MemorySplit(features, self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,24 +6,50 @@ size 1, and hold built-in operators only: one that needs TensorFlow's own
 """
 
 import dataclasses
-import gzip
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import litert, progress, runtime
+from common import litert, mixed, progress, runtime
 from common.compression import Variant
 from common.config import InputError
+from common.measurement import Measurement, choose, measure, measure_all
 
 with epy.lazy_imports():
     import tensorflow as tf
 
-Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
-Metric = Callable[[np.ndarray, np.ndarray], float]
+__all__ = [
+    "Int8",
+    "Measurement",
+    "calibrate",
+    "choose",
+    "convert",
+    "measure",
+    "measure_all",
+    "plan",
+    "write",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8:
+    """How files of the format int8 are made.
+
+    Attributes:
+        io: The type of inputs and outputs that are real numbers: uint8, for
+            pixels the bytes of the image; int8; or float32, which leaves the
+            rounding to the file.
+        whole: Whether an operator that has no int8 kernel is an error; if not,
+            it is computed in float.
+        denylist: Layers that stay in float; then `io` is float32.
+    """
+
+    io: str = "uint8"
+    whole: bool = True
+    denylist: tuple[str, ...] = ()
 
 
 def convert(
@@ -31,39 +57,33 @@ def convert(
     variant: Variant,
     calibration: litert.Arrays,
     outputs: Sequence[str],
+    int8: Int8 = Int8(),
 ) -> bytes:
     """Converts a twin to the bytes of a TFLite file.
 
     The signature `serving_default` has the twin's input names and `outputs`.
-    An `int8` file takes and gives uint8: for pixels, the bytes of the image.
 
     Args:
         twin: A functional tf_keras model.
         variant: Gives the format; after QAT the ranges come from training.
-        calibration: Inputs by name, `(num, ...)`, for the ranges of `int8`.
+        calibration: Inputs by name, `(num, ...)`, for the ranges of `int8`,
+            and for sizes that the twin leaves open.
         outputs: A name for each output of the twin.
+        int8: For that format.
 
     Raises:
         InputError: If the model needs operators that TFLite does not have.
     """
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [_concrete(twin, outputs)], twin
-    )
+    converter = _converter(twin, outputs, calibration)
     if variant.format != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant.format == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant.format == "int8":
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.uint8
-        if "qat" not in variant.techniques:
-            converter.representative_dataset = lambda: litert.examples(
-                calibration
-            )
-            converter.target_spec.supported_ops = [
-                tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-            ]
+        _to_int8(converter, variant, calibration, int8)
     try:
+        if converter.representative_dataset and int8.denylist:
+            return mixed.Calibrated(converter, twin).quantize(int8.denylist)
         with runtime.native_stderr_hidden():
             return converter.convert()
     except Exception as error:
@@ -76,126 +96,105 @@ def convert(
         raise
 
 
-def _concrete(twin: Any, outputs: Sequence[str]) -> Any:
+def calibrate(
+    twin: Any,
+    variant: Variant,
+    calibration: litert.Arrays,
+    outputs: Sequence[str],
+) -> mixed.Calibrated:
+    """Returns a twin with ranges, to be quantized with any layers in float."""
+    converter = _converter(twin, outputs, calibration)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    _to_int8(converter, variant, calibration, Int8("float32", whole=False))
+    return mixed.Calibrated(converter, twin)
+
+
+def _converter(
+    twin: Any, outputs: Sequence[str], examples: litert.Arrays
+) -> Any:
+    """Returns a converter with TFLite's defaults."""
+    return tf.lite.TFLiteConverter.from_concrete_functions(
+        [_concrete(twin, outputs, examples)], twin
+    )
+
+
+def _to_int8(
+    converter: Any, variant: Variant, calibration: litert.Arrays, int8: Int8
+) -> None:
+    """Sets a converter up for full-integer quantization."""
+    if int8.io != "float32" and not int8.denylist:
+        converter.inference_input_type = tf.as_dtype(int8.io)
+        converter.inference_output_type = tf.as_dtype(int8.io)
+    if "qat" in variant.techniques:
+        return
+    converter.representative_dataset = lambda: litert.examples(calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if not int8.whole:
+        converter.target_spec.supported_ops += [tf.lite.OpsSet.TFLITE_BUILTINS]
+
+
+def _concrete(
+    twin: Any, outputs: Sequence[str], examples: litert.Arrays
+) -> Any:
     """Returns the twin as a function of named inputs, batch size 1."""
-    specs = {
-        one.name.split(":")[0]: tf.TensorSpec(
-            (1, *one.shape[1:]), one.dtype, one.name.split(":")[0]
-        )
-        for one in twin.inputs
-    }
-    names = list(specs)
+    specs = {}
+    for one in twin.inputs:
+        name = one.name.split(":")[0]
+        shape = (1, *np.shape(examples[name])[1:])
+        specs[name] = tf.TensorSpec(shape, one.dtype, name)
 
     def serve(**inputs: Any) -> dict[str, Any]:
-        values = [inputs[name] for name in names]
-        result = twin(values[0] if len(values) == 1 else values, training=False)
+        result = twin(
+            next(iter(inputs.values())) if len(inputs) == 1 else inputs,
+            training=False,
+        )
         return dict(zip(outputs, tf.nest.flatten(result), strict=True))
 
     return tf.function(serve).get_concrete_function(**specs)
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """What files are measured with.
+def plan(
+    twin: Any,
+    variants: Sequence[Variant],
+    example: litert.Arrays,
+    outputs: Sequence[str],
+) -> tuple[list[Variant], list[dict[str, str]]]:
+    """Separates the variants that the converter can make from the others.
 
-    Attributes:
-        valid: Gives inputs and targets of the validation split, as arrays,
-            anew at each call. The file to ship is chosen on it.
-        test: The same of the test split, for reporting.
-        reference: What the Keras model gives for the test split.
-        metric: From outputs and targets to the task metric.
-    """
-
-    valid: Batches
-    test: Batches
-    reference: np.ndarray
-    metric: Metric
-
-
-def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
-    """Measures a file on whole splits.
+    Converts the plain twin to float32 and looks at its operators.
 
     Args:
-        path: The file.
-        name: The variant's name.
-        how: The data and the metric.
+        twin: The plain twin.
+        variants: What is wanted; float32 is among them.
+        example: See `convert`'s calibration.
+        outputs: See `convert`.
 
     Returns:
-        A row of `variants` in `report.json`, but for what `choose` adds.
+        The possible variants, and `{"name", "reason"}` of the others.
+
+    Raises:
+        InputError: If the model needs operators that TFLite does not have.
     """
-    content = path.read_bytes()
-    runner, contents = litert.Runner(content), litert.inspect(content)
-    (source,), (result,) = runner.inputs, runner.outputs
-    valid, _ = _run(runner, how.valid())
-    test, first = _run(runner, how.test())
-    found = test[0]
-    return {
-        "name": name,
-        "file": f"{path.parent.name}/{path.name}",
-        "metric": how.metric(*test),
-        "valid_metric": how.metric(*valid),
-        "bytes": len(content),
-        "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
-        "sparsity": round(contents.sparsity, 4),
-        "latency_ms": runner.latency_ms({source: first[: litert.LATENCY_RUNS]}),
-        "threads": 1,
-        "ops": list(contents.ops),
-        "input": _describe(runner.inputs[source]),
-        "output": _describe(runner.outputs[result]),
-        "max_abs_error": float(np.max(np.abs(found - how.reference))),
-    }
-
-
-def _run(
-    runner: litert.Runner, batches: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Returns a split's outputs and targets, and its first inputs."""
-    (source,), (result,) = runner.inputs, runner.outputs
-    rows = [
-        (
-            runner(**{source: inputs})[result],
-            targets,
-            inputs[: litert.LATENCY_RUNS],
+    float32 = next(one for one in variants if one.name == "float32")
+    found = litert.ops(convert(twin, float32, example, outputs))
+    if "WHILE" not in found:
+        return list(variants), []
+    possible, refused = [], []
+    for one in variants:
+        if one.format != "int8":
+            possible.append(one)
+            continue
+        # Calibration of a WHILE ends the process: there is no error to catch.
+        nearest = "+".join((*set(one.techniques) - {"qat"}, "dynamic"))
+        refused.append(
+            {
+                "name": one.name,
+                "reason": "the file has a WHILE loop (GRU, SimpleRNN, or an "
+                "LSTM with a mask), which TFLite cannot quantize to int8. "
+                f"Nearest: {nearest}. An LSTM without mask_zero has no loop.",
+            }
         )
-        for inputs, targets in batches
-    ]
-    outputs, targets, inputs = zip(*rows, strict=True)
-    return (np.concatenate(outputs), np.concatenate(targets)), inputs[0]
-
-
-def _describe(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a phone's programmer needs to know of a tensor."""
-    scale, zero_point = detail["quantization"]
-    return {
-        "shape": [int(size) for size in detail["shape"]],
-        "dtype": np.dtype(detail["dtype"]).name,
-        "scale": float(scale),
-        "zero_point": int(zero_point),
-    }
-
-
-def choose(
-    rows: Sequence[dict[str, Any]], max_drop: float
-) -> list[dict[str, Any]]:
-    """Adds `drop`, on test, and `chosen`, which validation decides.
-
-    Args:
-        rows: From `measure`; the first is float32.
-        max_drop: The most that the validation metric of the chosen file, the
-            smallest such, may fall below float32's.
-    """
-    first = rows[0]
-    able = [
-        one
-        for one in rows
-        # Metrics of the same outputs may differ in the last bit.
-        if first["valid_metric"] - one["valid_metric"] <= max_drop + 1e-9
-    ]
-    best = min(able, key=lambda one: one["gzip_bytes"])
-    return [
-        {**one, "drop": first["metric"] - one["metric"], "chosen": one is best}
-        for one in rows
-    ]
+    return possible, refused
 
 
 def write(
@@ -204,6 +203,7 @@ def write(
     variants: Sequence[Variant],
     calibration: litert.Arrays,
     outputs: Sequence[str],
+    int8: Int8 = Int8(),
 ) -> list[Path]:
     """Converts every variant to `<directory>/<variant>.tflite`.
 
@@ -213,37 +213,13 @@ def write(
         variants: What to make.
         calibration: See `convert`.
         outputs: See `convert`.
+        int8: See `convert`.
     """
     directory.mkdir()
     paths = []
     for one in progress.track(variants, "converting", len(variants)):
-        content = convert(twins[one.techniques], one, calibration, outputs)
+        twin = twins[one.techniques]
+        content = convert(twin, one, calibration, outputs, int8)
         paths.append(directory / f"{one.name}.tflite")
         paths[-1].write_bytes(content)
     return paths
-
-
-def measure_all(
-    paths: Sequence[Path], how: Measurement, max_drop: float
-) -> list[dict[str, Any]]:
-    """Measures files, the first being float32, and copies the chosen one.
-
-    Args:
-        paths: From `write`.
-        how: See `measure`.
-        max_drop: See `choose`.
-
-    Returns:
-        The `variants` of `report.json`. `model.tflite` is then the chosen file.
-    """
-    rows = choose(
-        [
-            measure(path, path.stem, how)
-            for path in progress.track(paths, "measuring", len(paths))
-        ],
-        max_drop,
-    )
-    for path, row in zip(paths, rows, strict=True):
-        if row["chosen"]:
-            shutil.copyfile(path, path.with_name("model.tflite"))
-    return rows

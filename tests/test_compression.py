@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras
 
 from common import compression, data, keras2
-from common.compression import finetuning, variants, wrappers
+from common.compression import finetuning, variants, verification, wrappers
 from common.config import InputError, Options
 
 TINY = Options(batch_size=8, finetune_epochs=1, sparsity=0.5, num_clusters=4)
@@ -138,9 +138,9 @@ def test_verification_finds_what_is_missing(model) -> None:
     wrapped = wrappers.prune(keras2.to_tf_keras(model), 10, TINY)
     dense = wrappers.strip(wrapped, "prune")
     with pytest.raises(RuntimeError, match="only 0 of"):
-        wrappers.verify(dense, twin, ("prune",), TINY)
+        verification.verify(dense, twin, ("prune",), TINY)
     with pytest.raises(RuntimeError, match="values are left"):
-        wrappers.verify(twin, twin, ("cluster",), TINY)
+        verification.verify(twin, twin, ("cluster",), TINY)
 
 
 def sparse_twin(model: keras.Model) -> tf_keras.Model:
@@ -166,7 +166,7 @@ def test_filled_zeros_are_found(model) -> None:
     sparse, dense = sparse_twin(model), keras2.to_tf_keras(model)
     options = TINY.replace(num_clusters=1000)
     with pytest.raises(RuntimeError, match="filled zeros"):
-        wrappers.verify(dense, sparse, ("prune", "cluster"), options)
+        verification.verify(dense, sparse, ("prune", "cluster"), options)
 
 
 def test_depthwise_kernels_are_left_as_tf_mot_leaves_them(split) -> None:

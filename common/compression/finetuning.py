@@ -1,6 +1,7 @@
 """Fine-tuning of a wrapped twin, with the app's own loss and data."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,11 +21,19 @@ class Finetuning:
         split: The training examples.
         transform: See `data.for_training`.
         options: Gives batch size, seed, and the compression options.
+        loss: From targets and outputs to what is minimized; by default the
+            model's own loss.
+        soften: Makes targets of the teacher's outputs, e.g. probabilities of
+            logits. Only used if `options.distill` is not 0.
+        denylist: Layers that quantization-aware training leaves in float.
     """
 
     split: data.Split
     transform: data.TrainingTransform
     options: Options
+    loss: Callable[[Any, Any], Any] | None = None
+    soften: Callable[[Any], Any] = lambda outputs: outputs
+    denylist: tuple[str, ...] = ()
 
 
 def finetune(
@@ -44,11 +53,13 @@ def finetune(
         transform=finetuning.transform,
     )
     if options.distill:
-        batches = distilled(batches, teacher, options.distill)
+        batches = distilled(
+            batches, teacher, options.distill, finetuning.soften
+        )
     rate = tf_keras.optimizers.schedules.CosineDecay(
         options.finetune_learning_rate, num_steps * options.finetune_epochs
     )
-    loss = keras.losses.get(model.loss)
+    loss = finetuning.loss or keras.losses.get(model.loss)
     wrapped.compile(
         tf_keras.optimizers.Adam(rate),
         # Keras 3's own loss: the very one that the model was trained with.
@@ -70,7 +81,10 @@ def finetune(
 
 
 def distilled(
-    batches: tf.data.Dataset, teacher: tf_keras.Model, weight: float
+    batches: tf.data.Dataset,
+    teacher: tf_keras.Model,
+    weight: float,
+    soften: Callable[[Any], Any] = lambda outputs: outputs,
 ) -> tf.data.Dataset:
     """Mixes the teacher's outputs into the targets (Hinton et al., 2015).
 
@@ -80,7 +94,7 @@ def distilled(
     """
 
     def mix(inputs: Any, targets: Any) -> tuple[Any, Any]:
-        outputs = teacher(inputs, training=False)
+        outputs = soften(teacher(inputs, training=False))
         return inputs, tf.nest.map_structure(
             lambda target, output: (
                 (1 - weight) * tf.cast(target, output.dtype) + weight * output

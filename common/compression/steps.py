@@ -7,28 +7,41 @@ import keras
 import tf_keras
 
 from common import data, keras2, runtime
-from common.compression import wrappers
+from common.compression import verification, wrappers
 from common.compression.finetuning import Finetuning, finetune
 from common.compression.variants import Techniques, Variant, prefixes
 from common.config import Options
 
 
 def plan(
-    model: keras.Model, variants: Iterable[Variant]
+    model: keras.Model,
+    variants: Iterable[Variant],
+    denylist: Iterable[str] = (),
+    options: Options | None = None,
 ) -> tuple[list[Variant], list[dict[str, str]]]:
     """Separates the variants that `model` can take from those it can't.
 
     Tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
     trains for an hour to learn it.
 
+    Args:
+        model: A Keras 3 model.
+        variants: What is wanted.
+        denylist: Layers that quantization-aware training leaves in float.
+        options: The compression options; by default `Options()`.
+
     Returns:
         The possible variants, and `{"name", "reason"}` of the others.
     """
-    wanted = list(variants)
+    wanted, options = list(variants), options or Options()
     reasons: dict[Techniques, str] = {}
     for techniques in prefixes(one.techniques for one in wanted):
         try:
-            wrappers.wrap(_copy(model), techniques[-1:], 10, Options())
+            twin, last = _copy(model), techniques[-1:]
+            if "cluster" in last and "prune" in techniques:
+                wrappers.thin(twin, options.sparsity)
+                last = techniques
+            wrappers.wrap(twin, last, 10, options, tuple(denylist))
         except (ValueError, RuntimeError) as error:
             reasons[techniques] = " ".join(str(error).split())
     possible, refused = [], []
@@ -95,12 +108,18 @@ def _step(
     num_steps = data.num_steps(finetuning.split, options.batch_size)
     twin = _copy(model, base)
     wrapped = wrappers.wrap(
-        twin, techniques, num_steps * options.finetune_epochs, options
+        twin,
+        techniques,
+        num_steps * options.finetune_epochs,
+        options,
+        finetuning.denylist,
     )
     with console.status(f"{'+'.join(techniques)}: fine-tuning"):
         loss = finetune(model, teacher, wrapped, num_steps, finetuning)
     stripped = wrappers.strip(wrapped, techniques[-1])
-    wrappers.verify(stripped, base, techniques, options)
+    if techniques[-1] != "qat":
+        keras2.mend(stripped, model)
+    verification.verify(stripped, base, techniques, options)
     console.print(
         f"{'+'.join(techniques):<18} {options.finetune_epochs} epochs "
         f"{time.monotonic() - start:6.1f} s  loss {loss:.4f}"
@@ -114,5 +133,5 @@ def _copy(
     """Returns a new twin, with the weights of `base` if there is one."""
     twin = keras2.to_tf_keras(model, check=False)
     if base is not None:
-        twin.set_weights(base.get_weights())
+        keras2.copy_weights(base, twin, model)
     return twin

@@ -6,22 +6,25 @@ from typing import Any
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
-from tensorflow_model_optimization.python.core.clustering.keras import (
-    clustering_registry as registry,
-)
-from tensorflow_model_optimization.python.core.clustering.keras.experimental import (  # noqa: E501
-    cluster as sparsity_preserving,
-)
 
+from common.compression.clustering import cluster, has_kernel
 from common.compression.variants import Techniques
 from common.config import InputError, Options
 
-FEWEST_CLUSTERS = 3  # TF-MOT takes no fewer.
+FOLDING = (
+    tf_keras.layers.Conv2D,
+    tf_keras.layers.DepthwiseConv2D,
+    tf_keras.layers.Dense,
+)
 default_8bit = tfmot.quantization.keras.default_8bit
 
 
 def wrap(
-    twin: tf_keras.Model, techniques: Techniques, steps: int, options: Options
+    twin: tf_keras.Model,
+    techniques: Techniques,
+    steps: int,
+    options: Options,
+    denylist: tuple[str, ...] = (),
 ) -> tf_keras.Model:
     """Returns `twin` in the wrappers for the last of `techniques`.
 
@@ -30,6 +33,7 @@ def wrap(
         techniques: All of them, in order.
         steps: The training steps that will follow.
         options: Gives sparsity, layers and the number of clusters.
+        denylist: Layers that quantization leaves in float.
 
     Raises:
         RuntimeError, ValueError: If TF-MOT cannot take a layer; it says which.
@@ -39,7 +43,7 @@ def wrap(
         return prune(twin, steps, options)
     if last == "cluster":
         return cluster(twin, options.num_clusters, "prune" in before)
-    return quantize(twin, before)
+    return quantize(twin, before, denylist)
 
 
 def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
@@ -68,6 +72,16 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
         )
 
     return tf_keras.models.clone_model(twin, clone_function=wrap_one)
+
+
+def thin(twin: tf_keras.Model, sparsity: float) -> None:
+    """Sets the smallest weights to zero, as pruning will: for planning."""
+    for layer in twin.layers:
+        for weight in layer.trainable_weights if has_kernel(layer) else ():
+            values = np.abs(weight.numpy())
+            if values.ndim > 1:
+                least = np.quantile(values, sparsity)
+                weight.assign(np.where(values > least, weight.numpy(), 0))
 
 
 class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
@@ -106,52 +120,44 @@ class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
-def cluster(
-    twin: tf_keras.Model, num_clusters: int, preserve_sparsity: bool
+def quantize(
+    twin: tf_keras.Model, before: Techniques, denylist: tuple[str, ...] = ()
 ) -> tf_keras.Model:
-    """Returns `twin` with clustered kernels; zeros can be kept zero."""
-    initial = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-
-    def wrap_one(layer: Any) -> Any:
-        clusters = _clusters_of(layer, num_clusters)
-        if clusters < FEWEST_CLUSTERS or not (
-            registry.ClusteringRegistry.supports(layer)
-        ):
-            # Fine-tuning would fill the zeros that pruning made.
-            layer.trainable = layer.trainable and not preserve_sparsity
-            return layer
-        return sparsity_preserving.cluster_weights(
-            layer,
-            number_of_clusters=clusters,
-            cluster_centroids_init=initial,
-            preserve_sparsity=preserve_sparsity,
-        )
-
-    return tf_keras.models.clone_model(twin, clone_function=wrap_one)
-
-
-def _clusters_of(layer: Any, num_clusters: int) -> int:
-    """Returns the clusters of a layer: fewer where few weights are left."""
-    left = [int(np.count_nonzero(kernel)) for kernel in _kernels(layer)]
-    return min([num_clusters, *(count // 2 for count in left)])
-
-
-def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
     """Returns `twin` with fake quantization in every layer.
+
+    Left in float are layers that TF-MOT cannot quantize and that have no
+    kernel: their few weights and their time are worth little.
 
     Args:
         twin: A functional model.
         before: The techniques whose results must be kept.
+        denylist: Layers to leave in float.
 
     Raises:
-        RuntimeError: If TF-MOT cannot quantize a layer; it says which.
+        RuntimeError: If TF-MOT cannot quantize a layer with a kernel; it says
+            which.
     """
+    for one in twin.inputs:
+        if not one.dtype.is_floating:
+            raise RuntimeError(
+                f"TF-MOT trains with quantization only models of real inputs; "
+                f"input {one.name} is {one.dtype.name}."
+            )
     known = default_8bit.Default8BitQuantizeRegistry()
 
     def annotate(layer: Any) -> Any:
-        # BatchNormalization has weights, and is folded into the convolution
-        # before it; other layers with weights are TF-MOT's to judge.
         if isinstance(layer, tf_keras.layers.InputLayer):
+            return layer
+        if layer.name in denylist:
+            layer.trainable = not (before and has_kernel(layer))
+            return layer
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            # Only folded into the layer before it can it be quantized.
+            if not isinstance(layer.inbound_nodes[0].inbound_layers, FOLDING):
+                return layer
+        elif not (known.supports(layer) or has_kernel(layer)) and (
+            layer.weights or not layer.compute_dtype.startswith("float")
+        ):
             return layer
         if known.supports(layer) or layer.weights:
             return tfmot.quantization.keras.quantize_annotate_layer(layer)
@@ -188,75 +194,3 @@ def strip(wrapped: tf_keras.Model, technique: str) -> "tf_keras.Model":
         "qat": lambda twin: twin,
     }
     return strips[technique](wrapped)
-
-
-def verify(
-    twin: tf_keras.Model,
-    base: tf_keras.Model,
-    techniques: Techniques,
-    options: Options,
-) -> None:
-    """Checks a stripped twin against what was asked for.
-
-    Args:
-        twin: After the last of `techniques`.
-        base: Before it.
-        techniques: All of them, in order.
-        options: Gives the sparsity and the number of clusters.
-
-    Raises:
-        RuntimeError: If a kernel that TF-MOT handles is not as it must be.
-    """
-    last = techniques[-1]
-    before = {layer.name: _num_zeros(layer) for layer in base.layers}
-    for layer in twin.layers:
-        if last == "prune" and _is_pruned(layer, options):
-            size = sum(kernel.size for kernel in _kernels(layer))
-            # Rounding leaves at most one weight per kernel too many.
-            least = (options.sparsity - 1e-3) * size - len(_kernels(layer))
-            if _num_zeros(layer) < least:
-                raise RuntimeError(
-                    f"{layer.name}: only {_num_zeros(layer)} of {size} weights "
-                    "are zero after pruning."
-                )
-        if last == "cluster" and _is_clustered(layer):
-            values = max(len(np.unique(one)) for one in _kernels(layer))
-            if values > options.num_clusters + 1:
-                raise RuntimeError(
-                    f"{layer.name}: {values} values are left after clustering."
-                )
-            if "prune" in techniques and _num_zeros(layer) < before[layer.name]:
-                raise RuntimeError(f"{layer.name}: clustering filled zeros.")
-
-
-def _is_pruned(layer: Any, options: Options) -> bool:
-    """Tells whether TF-MOT prunes all kernels of a layer."""
-    if options.prune_layers and layer.name not in options.prune_layers:
-        return False
-    handled = getattr(layer, "get_prunable_weights", None)
-    if handled is None or not _kernels(layer):
-        return False
-    return len(handled()) == len(_kernels(layer))
-
-
-def _is_clustered(layer: Any) -> bool:
-    """Tells whether TF-MOT clusters all kernels of a layer."""
-    # It leaves depthwise kernels alone: too few weights share one.
-    plain = type(layer) in (
-        tf_keras.layers.Conv1D,
-        tf_keras.layers.Conv2D,
-        tf_keras.layers.Conv2DTranspose,
-        tf_keras.layers.Dense,
-        tf_keras.layers.Embedding,
-    )
-    return plain and layer.trainable
-
-
-def _num_zeros(layer: Any) -> int:
-    """Returns how many weights of a layer's kernels are zero."""
-    return sum(int(np.sum(kernel == 0)) for kernel in _kernels(layer))
-
-
-def _kernels(layer: Any) -> list[np.ndarray]:
-    """Returns a layer's weights of two or more axes."""
-    return [weight.numpy() for weight in layer.weights if weight.shape.rank > 1]

@@ -22,11 +22,13 @@ A layer class that the bridge does not know is taught with `converter`:
 
 from common.keras2.bridge import to_tf_keras, unsupported_layers
 from common.keras2.registry import UnsupportedLayerError, converter
-from common.keras2.weights import weights_back
+from common.keras2.weights import copy_weights, mend, weights_back
 
 __all__ = [
     "UnsupportedLayerError",
     "converter",
+    "copy_weights",
+    "mend",
     "to_tf_keras",
     "unsupported_layers",
     "weights_back",

@@ -49,6 +49,22 @@ def weights_back(twin: Any, model: Any) -> None:
         target.assign(source.numpy())
 
 
+def copy_weights(source: Any, target: Any, model: Any) -> None:
+    """Copies the weights of one twin of a model to another.
+
+    `set_weights` will not do: TF-MOT changes the order of a layer's weights.
+    """
+    theirs = [one for _, one in variable_pairs(model, source)]
+    ours = [one for _, one in variable_pairs(model, target)]
+    for one, other in zip(theirs, ours, strict=True):
+        other.assign(one.numpy())
+
+
+def mend(twin: Any, model: Any) -> None:
+    """Puts right what `strip_clustering` left in a wrong place in a twin."""
+    variable_pairs(model, twin)
+
+
 def variable_pairs(model: Any, twin: Any) -> list[tuple[Any, Any]]:
     """Pairs the weights of a model and of its twin, shapes checked."""
     pairs: list[tuple[Any, Any]] = []

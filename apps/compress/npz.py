@@ -1,0 +1,125 @@
+"""A `.npz` file of a user's examples, as splits."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from apps.compress import user_model
+from common import data
+from common.config import InputError
+
+SUFFIXES = {"train": "", "valid": "_valid", "test": "_test"}
+# The parts of unsplit data that validation and test get, each.
+HELD_OUT = 0.1
+HELD_OUT_UNLABELLED = 0.25
+FEWEST = 8
+LABELS = "y"
+
+
+def load(
+    path: str, model: keras.Model, seed: int, labelled: bool
+) -> data.Splits:
+    """Loads `x` and `y`, or arrays named as the model's inputs.
+
+    With `x_valid`, `y_valid`, `x_test`, `y_test` for the splits; those that
+    are missing are taken out of the rest, at random, fixed by the seed.
+
+    Args:
+        path: A `.npz` file; nothing in it is unpickled.
+        model: The model that the data are for.
+        seed: Fixes the split.
+        labelled: Whether there are labels.
+    """
+    arrays = _read_npz(path)
+    names = user_model.input_names(model)
+    found: dict[str, Any] = {
+        split: _take(path, arrays, names, suffix, labelled)
+        for split, suffix in SUFFIXES.items()
+    }
+    if found["train"] is None:
+        raise InputError(
+            f"{path} must hold {_expected(names, labelled)}; it holds "
+            f"{', '.join(arrays) or 'nothing'}."
+        )
+    part = HELD_OUT if labelled else HELD_OUT_UNLABELLED
+    missing = [name for name, split in found.items() if split is None]
+    order = np.random.default_rng(seed).permutation(found["train"].num_examples)
+    size = max(1, round(part * len(order)))
+    whole = found["train"]
+    for name in missing:
+        found[name] = whole.pick(np.sort(order[:size]))
+        order = order[size:]
+    if missing:
+        found["train"] = whole.pick(np.sort(order))
+    return data.Splits(Path(path).name, (), **found)
+
+
+def _read_npz(path: str) -> dict[str, np.ndarray]:
+    """Returns the arrays of a `.npz` file."""
+    if not Path(path).is_file():
+        raise InputError(f"the data must be a file; there is no {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        ValueError, OSError, EOFError, KeyError, AttributeError, TypeError,
+        zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{path} must be a .npz file of plain arrays: "
+            f"{str(error).splitlines()[0].rstrip('.')}. Write it with "
+            "numpy.savez(path, x=x, y=y)."
+        ) from None
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise InputError(
+                f"{path} must hold numbers; {name} is of {array.dtype}."
+            )
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise InputError(f"{path} has NaN or infinite values in {name}.")
+    return arrays
+
+
+def _take(
+    path: str,
+    arrays: Mapping[str, np.ndarray],
+    names: tuple[str, ...],
+    suffix: str,
+    labelled: bool,
+) -> data.MemorySplit | None:
+    """Returns one split of a file's arrays, None if it is not there."""
+    keys = {name: f"{name}{suffix}" for name in names}
+    if len(names) == 1 and keys[names[0]] not in arrays:
+        keys = {names[0]: f"x{suffix}"}
+    label = f"{LABELS}{suffix}"
+    if not any(key in arrays for key in keys.values()):
+        return None
+    missing = [key for key in keys.values() if key not in arrays]
+    if missing or (labelled and label not in arrays):
+        raise InputError(
+            f"{path} must hold {missing[0] if missing else label} too: "
+            f"{_expected(names, labelled)}. For data without labels pass "
+            "--calibration instead of --dataset."
+        )
+    features = {name: arrays[key] for name, key in keys.items()}
+    lengths = {len(array) if array.ndim else 0 for array in features.values()}
+    if labelled:
+        lengths.add(len(arrays[label]) if arrays[label].ndim else 0)
+    if len(lengths) > 1 or min(lengths) < (FEWEST if not suffix else 1):
+        raise InputError(
+            f"{path} must have as many labels as examples, {FEWEST} or more; "
+            f"received {sorted(lengths)}."
+        )
+    labels = arrays[label] if labelled else np.zeros(min(lengths), np.float32)
+    only = features[names[0]] if len(names) == 1 else features
+    return data.MemorySplit(only, labels)
+
+
+def _expected(names: tuple[str, ...], labelled: bool) -> str:
+    """Says what a `.npz` file must hold."""
+    wanted = ["x"] if len(names) == 1 else list(names)
+    return " and ".join(wanted + [LABELS] * labelled)

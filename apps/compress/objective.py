@@ -1,0 +1,262 @@
+"""What a model is judged by and fine-tuned with: its loss and its metrics."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from apps.compress.user_model import UserModel
+from common.config import InputError
+
+# Losses whose targets may be mixed with another model's outputs.
+MIXED = {
+    "categoricalcrossentropy",
+    "binarycrossentropy",
+    "meansquarederror",
+}
+RISING = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2")
+BATCH = 1024
+
+
+class Objective:
+    """A loss and metrics, measured by Keras on outputs and targets.
+
+    Attributes:
+        name: The task metric: the first metric, or else the loss.
+        higher_is_better: Whether more of it is better.
+        loss: What fine-tuning minimizes.
+        distills: Whether targets may be mixed with the float model's outputs.
+        num_classes: The size of one-hot targets; 0 if targets are no classes.
+    """
+
+    def __init__(self, shape: tuple, loss: Any, metrics: list[Any]) -> None:
+        """Resolves loss and metrics.
+
+        Args:
+            shape: The shape of the model's output, batch axis included.
+            loss: A Keras loss, or its name.
+            metrics: Keras metrics, or their names.
+        """
+        self._shape = shape
+        self._given = _get(keras.losses.get, loss, "--loss")
+        for one in metrics:
+            _get(keras.metrics.get, one, "--metric")
+        settings: dict[str, Any] = getattr(self._given, "get_config", dict)()
+        self._kind = _kind(self._given)
+        self._logits = bool(settings.get("from_logits"))
+        self._sparse = self._kind == "sparsecategoricalcrossentropy"
+        self.loss = self._given
+        if self._sparse and settings.get("ignore_class") is None:
+            # The same loss of one-hot targets, which can be mixed.
+            self._kind = "categoricalcrossentropy"
+            self.loss = keras.losses.CategoricalCrossentropy(
+                from_logits=self._logits
+            )
+        self.distills = self._kind in MIXED
+        classes = "categorical" in self._kind
+        self.num_classes = int(shape[-1]) if classes else 0
+        self._judge = keras.Sequential(
+            [keras.Input(shape[1:]), keras.layers.Activation("linear")]
+        )
+        self._judge.compile(loss=self._given, metrics=metrics or None)
+        found = self._try(metrics)
+        self.name = next((key for key in found if key != "loss"), "loss")
+        self.higher_is_better = self._rises(self.name)
+
+    def _try(self, metrics: list[Any]) -> dict[str, float]:
+        """Measures nothing much, to learn early what cannot be measured."""
+        outputs = np.full((2, *(n or 1 for n in self._shape[1:])), 0.5, "f")
+        labels = outputs[..., 0] if self.num_classes else outputs
+        targets = self.targets(tf.constant(labels)).numpy()
+        try:
+            return self.measure(outputs, targets)
+        except Exception as error:
+            raise InputError(
+                f"--metric and --loss must fit outputs of shape {self._shape}; "
+                f"received {metrics} and {self._kind}: "
+                f"{' '.join(str(error).split())[:200]}"
+            ) from None
+
+    def _rises(self, name: str) -> bool:
+        """Tells whether more of a metric is better, as Keras knows it."""
+        if any(word in name.lower() for word in RISING):
+            return True
+        for one in self._judge.metrics:
+            for metric in getattr(one, "metrics", [one]):
+                if metric.name == name:
+                    return getattr(metric, "_direction", "down") == "up"
+        return False
+
+    def measure(
+        self, outputs: np.ndarray, targets: np.ndarray
+    ) -> dict[str, float]:
+        """Returns the loss and all metrics of a whole split."""
+        found = self._judge.evaluate(
+            outputs, targets, batch_size=BATCH, verbose=0, return_dict=True
+        )
+        # Keras computes in float32: more digits would not mean anything.
+        values = {key: round(float(one), 7) for key, one in found.items()}
+        return {**{k: v for k, v in values.items() if k != "loss"}, **values}
+
+    def targets(self, labels: Any) -> Any:
+        """Returns labels in the shape and type that the loss takes."""
+        rank, shape = len(self._shape), labels.shape
+        if self._sparse:
+            squeeze = shape.rank == rank and shape[-1] == 1
+            return tf.squeeze(labels, -1) if squeeze else labels
+        if self.num_classes and shape.rank == rank - 1:
+            return tf.one_hot(tf.cast(labels, tf.int64), self.num_classes)
+        if shape.rank == rank - 1:
+            labels = tf.expand_dims(labels, -1)
+        return tf.cast(labels, tf.float32)
+
+    def training_targets(self, labels: Any) -> Any:
+        """Returns labels as `loss` takes them."""
+        found = self.targets(labels)
+        if self._sparse and self.distills:
+            return tf.one_hot(tf.cast(found, tf.int64), self.num_classes)
+        return found
+
+    def soften(self, outputs: Any) -> Any:
+        """Returns the float model's outputs as targets: probabilities."""
+        if not self._logits:
+            return outputs
+        binary = self._kind == "binarycrossentropy"
+        return tf.sigmoid(outputs) if binary else tf.nn.softmax(outputs)
+
+    def check(self, labels: np.ndarray, where: str) -> None:
+        """Raises `InputError` if labels cannot be what the loss takes."""
+        shape = tuple(self._shape[1:])
+        one_hot = labels.shape[1:] == shape and not self._sparse
+        if self.num_classes and not one_hot:
+            expected: tuple = shape[:-1]
+            if labels.shape[1:] not in (expected, (*expected, 1)):
+                raise InputError(
+                    f"{where} must have labels of shape {expected} for this "
+                    f"model and loss; received {labels.shape[1:]}."
+                )
+            bad = (labels < 0) | (labels >= self.num_classes)
+            bad |= labels != np.floor(labels)
+            if np.any(bad):
+                raise InputError(
+                    f"{where} must have labels 0 to {self.num_classes - 1}, "
+                    f"the model's classes; received {labels[bad][0]}."
+                )
+        elif not self.num_classes and labels.shape[1:] not in (
+            shape,
+            shape[:-1] if shape[-1] == 1 else shape,
+        ):
+            raise InputError(
+                f"{where} must have labels of the output's shape {shape}; "
+                f"received {labels.shape[1:]}."
+            )
+
+
+class Agreement:
+    """How far outputs are those of the float model, where nothing is labelled.
+
+    For classes, the part of examples with the same class; else 1 minus the
+    squared difference as a part of the outputs' variance.
+    """
+
+    name = "agreement"
+    higher_is_better = True
+    num_classes = 0
+    distills = False
+
+    def __init__(self, user: UserModel) -> None:
+        last = user.model.layers[-1]
+        self._activation = getattr(
+            getattr(last, "activation", None), "__name__", ""
+        )
+        if isinstance(last, keras.layers.Softmax):
+            self._activation = "softmax"
+        logits = "crossentropy" in _kind(user.loss) if user.loss else False
+        self._width = int(user.model.output_shape[-1] or 1)
+        self._classes = self._activation in ("softmax", "sigmoid") or logits
+        self._threshold = 0.5 if self._activation == "sigmoid" else 0.0
+
+    def measure(
+        self, outputs: np.ndarray, targets: np.ndarray
+    ) -> dict[str, float]:
+        """Returns the agreement with the outputs `targets`."""
+        if not self._classes:
+            spread = np.mean((targets - targets.mean(axis=0)) ** 2)
+            error = np.mean((outputs - targets) ** 2)
+            return {self.name: float(1 - error / max(spread, 1e-12))}
+        if self._width > 1 and self._activation != "sigmoid":
+            same = outputs.argmax(axis=-1) == targets.argmax(axis=-1)
+        else:
+            same = (outputs > self._threshold) == (targets > self._threshold)
+        return {self.name: float(np.mean(same))}
+
+    def targets(self, labels: Any) -> Any:
+        """Returns the outputs of the float model as they are."""
+        return labels
+
+
+def build(user: UserModel, loss: str, metric: str) -> Objective:
+    """Returns the objective of the options, or of the file.
+
+    Raises:
+        InputError: If neither names a loss, or a name is unknown.
+    """
+    given = loss or _loss(user.loss)
+    if not given:
+        raise InputError(
+            "--loss must be given, e.g. sparse_categorical_crossentropy: the "
+            "model was saved without one that is Keras's own."
+        )
+    metrics = [metric] if metric else _metrics(user.metrics)
+    return Objective(user.model.output_shape, given, metrics)
+
+
+def _loss(config: Any) -> Any:
+    """Returns the one loss of a `compile_config`."""
+    while isinstance(config, (list, dict)):
+        if isinstance(config, dict) and "class_name" in config:
+            return keras.saving.deserialize_keras_object(config)
+        values = list(config.values()) if isinstance(config, dict) else config
+        if len(values) != 1:
+            return None
+        config = values[0]
+    return config
+
+
+def _metrics(config: Any) -> list[Any]:
+    """Returns the metrics of a `compile_config`, as one list."""
+    if config is None:
+        return []
+    if isinstance(config, str):
+        return [config]
+    if isinstance(config, dict) and "class_name" in config:
+        return [keras.saving.deserialize_keras_object(config)]
+    values = config.values() if isinstance(config, dict) else config
+    return [one for value in values for one in _metrics(value)]
+
+
+def _get(getter: Callable[[Any], Any], given: Any, option: str) -> Any:
+    """Returns what Keras has by a name; `accuracy` is for `compile`."""
+    if option == "--metric" and given in ("acc", "accuracy", "crossentropy"):
+        return given
+    try:
+        return getter(given)
+    except ValueError:
+        place = getter.__module__.replace(".src", "")
+        raise InputError(
+            f"{option} must be a name in {place}; received {given!r}."
+        ) from None
+
+
+def _kind(loss: Any) -> str:
+    """Returns a loss's name without case and underscores."""
+    if isinstance(loss, dict):
+        name = str(loss.get("class_name"))
+    elif isinstance(loss, str):
+        name = loss
+    else:
+        name = getattr(loss, "__name__", type(loss).__name__)
+    return re.sub("_", "", name).lower()

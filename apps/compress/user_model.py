@@ -1,0 +1,200 @@
+"""A user's model: a `.keras` file, looked through before anything is loaded.
+
+Its configuration is read as text first. A model with a Lambda layer, with a
+class or a function of its author's own, or that is no graph of layers is
+refused by name; no code from the file or named in it ever runs.
+"""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import keras2
+from common.config import InputError
+from common.keras2.registry import twin_name
+
+REMEDY = "Save the model with model.save('name.keras')."
+
+
+@dataclasses.dataclass(frozen=True)
+class UserModel:
+    """A loaded model and what it was compiled with.
+
+    Attributes:
+        model: The Keras 3 model, not compiled.
+        loss: The loss as the file has it, None if it has none or its own.
+        metrics: The same of the metrics.
+    """
+
+    model: keras.Model
+    loss: Any = None
+    metrics: Any = None
+
+
+def load(path: str) -> UserModel:
+    """Loads a `.keras` file.
+
+    Raises:
+        InputError: If it is none, is damaged, or holds what is not a
+            functional or Sequential model of Keras's own layers.
+    """
+    config = _read_config(path)
+    _check_kind(path, config)
+    _check_classes(path, config.get("config"))
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # A damaged file can fail in any part of Keras.
+        raise InputError(
+            f"--model={path} could not be loaded: {_first_line(error)}"
+        ) from None
+    keras2_problems = keras2.unsupported_layers(model)
+    if keras2_problems:
+        raise InputError(
+            f"--model={path} cannot be compressed: {'; '.join(keras2_problems)}"
+        )
+    if len(model.outputs) != 1:
+        raise InputError(
+            f"--model must have one output; {path} has {len(model.outputs)}. "
+            "Pass keras.Model(model.inputs, model.outputs[0]), saved."
+        )
+    compiled = config.get("compile_config") or {}
+    return UserModel(
+        model,
+        *(
+            None if _own(compiled.get(part)) else compiled.get(part)
+            for part in ("loss", "metrics")
+        ),
+    )
+
+
+def input_names(model: keras.Model) -> tuple[str, ...]:
+    """Returns the names of a model's inputs, as the TFLite file has them."""
+    return tuple(
+        twin_name(one._keras_history.operation.name) for one in model.inputs
+    )
+
+
+def layer_names(model: Any) -> Iterator[str]:
+    """Yields the names of a model's layers, those of nested models too."""
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.InputLayer):
+            yield layer.name
+        if hasattr(layer, "layers"):
+            yield from layer_names(layer)
+
+
+def scales_pixels(model: Any) -> bool:
+    """Tells whether a model itself brings pixels from 0..255 to small."""
+    for layer in model.layers:
+        if hasattr(layer, "layers") and scales_pixels(layer):
+            return True
+        if isinstance(layer, keras.layers.Rescaling) and (
+            np.max(np.abs(layer.scale)) < 0.05
+        ):
+            return True
+        if isinstance(layer, keras.layers.Normalization) and (
+            np.max(np.abs(np.asarray(layer.mean))) > 1
+        ):
+            return True
+    return False
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Returns `config.json` of a `.keras` file."""
+    if not path.endswith(".keras"):
+        raise InputError(
+            f"--model must be a .keras file; received {path!r}. {REMEDY}"
+        )
+    if not Path(path).is_file():
+        raise InputError(f"--model must be a file; there is no {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+            config = json.loads(archive.read("config.json"))
+            archive.getinfo("model.weights.h5")
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"--model={path} is not a whole .keras file: {_first_line(error)}. "
+            f"{REMEDY}"
+        ) from None
+    if broken or not isinstance(config, dict):
+        raise InputError(
+            f"--model={path} is damaged: {broken or 'config.json'}. Copy it "
+            "again."
+        )
+    return config
+
+
+def _check_kind(path: str, config: dict[str, Any]) -> None:
+    """Refuses what is not a graph of layers."""
+    name, module = config.get("class_name"), str(config.get("module") or "")
+    if name in ("Functional", "Sequential") and _is_keras(module):
+        return
+    if name == "Model" and _is_keras(module) and "layers" in config["config"]:
+        return
+    raise InputError(
+        f"--model must be functional or Sequential; {path} holds a subclassed "
+        f"model, {name!r}, whose graph only its own code knows. Rebuild it "
+        "with keras.Model(inputs, outputs)."
+    )
+
+
+def _check_classes(path: str, config: Any) -> None:
+    """Refuses Lambda layers, and classes and functions that are not Keras's."""
+    for owner, name, module in _classes(config):
+        if name in ("Lambda", "__lambda__"):
+            raise InputError(
+                f"--model={path} has a Lambda layer, {owner!r}, which is code "
+                "and is never run. Rebuild it with a layer or keras.ops."
+            )
+        if name == "function" or not _is_keras(module):
+            raise InputError(
+                f"--model={path} has {owner!r} of {module}.{name}, which is "
+                "not Keras's own. Rebuild it with Keras's layers, or use "
+                "common.keras2.converter from Python."
+            )
+
+
+def _own(config: Any) -> bool:
+    """Tells whether a loss or metrics hold code that is not Keras's."""
+    return any(
+        name in ("function", "Lambda", "__lambda__") or not _is_keras(module)
+        for _, name, module in _classes(config)
+    )
+
+
+def _classes(node: Any, owner: str = "model") -> Iterator[tuple[str, str, str]]:
+    """Yields the owner, name and module of each class that is named."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _classes(one, owner)
+    if not isinstance(node, dict):
+        return
+    inner = node.get("config")
+    if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+        owner = inner["name"]
+    if isinstance(node.get("class_name"), str):
+        name, module = node["class_name"], node.get("module")
+        # Keras's own notes for tensors, tuples and slices have no module.
+        plain = name.startswith("__") and name != "__lambda__"
+        if not (plain and module is None):
+            yield owner, name, str(module)
+    for one in node.values():
+        yield from _classes(one, owner)
+
+
+def _is_keras(module: str) -> bool:
+    """Tells whether a module's name is one of Keras."""
+    return module.split(".")[0] == "keras"
+
+
+def _first_line(error: Exception) -> str:
+    """Returns the first line of an error's text."""
+    text = str(error).strip().strip("'\"") or type(error).__name__
+    return text.splitlines()[0][:300].rstrip(".")

@@ -1,0 +1,285 @@
+"""apps.compress on tiny models: loading, data, objectives, a whole run."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as L  # noqa: N812
+
+from apps.compress import __main__ as app
+from apps.compress import npz, objective, user_data, user_model
+from common.config import InputError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(240, 6)).astype(np.float32)
+Y = np.argmax(X[:, :3], axis=1)
+
+
+def classifier(*, loss: Any = "sparse_categorical_crossentropy") -> Any:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((6,), name="features"),
+            L.Dense(32, activation="relu", name="wide"),
+            L.Dense(3, activation="softmax", name="out"),
+        ]
+    )
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+
+
+def save(model: Any, path: Path) -> str:
+    model.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    return save(classifier(), tmp_path / "model.keras")
+
+
+def config(file: str, **options: Any) -> app.Config:
+    folder = Path(file).parent
+    options = {"dataset": str(folder / "data.npz"), **options}
+    return app.Config(
+        model=file, export_dir=str(folder / "releases"), **options
+    )
+
+
+# Loading.
+
+
+@keras.saving.register_keras_serializable("tests")
+class Mine(L.Layer):
+    """A layer that is not Keras's."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclass(keras.Model):
+    """A model without a graph."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.dense = L.Dense(2)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+
+def functional(layer: Any) -> keras.Model:
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, layer(L.Dense(2)(inputs)))
+
+
+def subclass() -> keras.Model:
+    model = Subclass()
+    model(X[:2])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: functional(L.Lambda(lambda x: x, name="code")), "'code'"),
+        (lambda: functional(Mine(name="own")), "'own'.*Mine"),
+        (subclass, "functional or Sequential.*Subclass"),
+        (
+            lambda: keras.Model(
+                one := keras.Input((6,)), [L.Dense(2)(one), L.Dense(2)(one)]
+            ),
+            "one output",
+        ),
+    ],
+)
+def test_models_that_are_refused(build, words, tmp_path) -> None:
+    path = save(build(), tmp_path / "model.keras")
+    with pytest.raises(InputError, match=words) as error:
+        user_model.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_in_a_lambda_runs(tmp_path, monkeypatch) -> None:
+    path = save(functional(L.Lambda(lambda x: x)), tmp_path / "model.keras")
+    monkeypatch.setattr(
+        keras.saving, "load_model", lambda *a, **k: pytest.fail("loaded")
+    )
+    with pytest.raises(InputError, match="Lambda"):
+        user_model.load(path)
+
+
+def test_files_that_are_no_models(file, tmp_path) -> None:
+    content = Path(file).read_bytes()
+    middle = content.find(b"class_name")
+    damaged = bytearray(content)
+    damaged[middle : middle + 10] = b"elass_nome"
+    bad = {
+        "text.keras": b"hello",
+        "cut.keras": content[: len(content) // 2],
+        "damaged.keras": bytes(damaged),
+        "empty.keras": b"",
+        "model.h5": content,
+    }
+    for name, body in bad.items():
+        (tmp_path / name).write_bytes(body)
+        with pytest.raises(InputError, match=name):
+            user_model.load(str(tmp_path / name))
+    with zipfile.ZipFile(tmp_path / "list.keras", "w") as archive:
+        archive.writestr("config.json", "[]")
+        archive.writestr("model.weights.h5", "")
+    with pytest.raises(InputError, match="damaged"):
+        user_model.load(str(tmp_path / "list.keras"))
+
+
+def own_loss(truth: Any, outputs: Any) -> Any:
+    return keras.losses.sparse_categorical_crossentropy(truth, outputs)
+
+
+def test_a_loss_of_ones_own_must_be_named(tmp_path) -> None:
+    path = save(classifier(loss=own_loss), tmp_path / "model.keras")
+    user = user_model.load(path)
+    with pytest.raises(InputError, match="--loss must be given"):
+        objective.build(user, "", "")
+    found = objective.build(user, "sparse_categorical_crossentropy", "")
+    assert found.name == "accuracy"
+
+
+# Objectives.
+
+
+def test_metrics_are_those_of_keras(file) -> None:
+    model, user = classifier(), user_model.load(file)
+    found = objective.build(user, "", "")
+    assert (found.name, found.higher_is_better) == ("accuracy", True)
+    expected = model.evaluate(X, Y, verbose=0, return_dict=True)
+    measured = found.measure(model.predict(X, verbose=0), Y)
+    for name, value in expected.items():
+        assert measured[name] == pytest.approx(value, abs=1e-5)
+    error = objective.Objective((None, 1), "mse", ["mae"])
+    assert (error.name, error.higher_is_better) == ("mae", False)
+    assert objective.Objective((None, 1), "mse", []).name == "loss"
+
+
+def test_one_hot_targets_give_the_sparse_loss() -> None:
+    outputs = tf.nn.softmax(tf.constant(X[:, :3]))
+    sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = objective.Objective((None, 3), sparse, [])
+    assert found.distills
+    value = found.loss(found.training_targets(tf.constant(Y)), X[:, :3])
+    assert float(value) == pytest.approx(float(sparse(Y, X[:, :3])), 1e-6)
+    np.testing.assert_allclose(found.soften(X[:, :3]), outputs, atol=1e-6)
+    huber = objective.Objective((None, 3), "huber", [])
+    assert not huber.distills
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "words"),
+    [
+        (np.array([0, 3]), "sparse_categorical_crossentropy", "0 to 2"),
+        (np.array([0.5, 1]), "sparse_categorical_crossentropy", "0 to 2"),
+        (np.zeros((2, 2)), "categorical_crossentropy", "shape"),
+        (np.zeros(2), "mse", "shape"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, loss, words) -> None:
+    with pytest.raises(InputError, match=words):
+        objective.Objective((None, 3), loss, []).check(labels, "d")
+
+
+def test_unknown_names(file) -> None:
+    user = user_model.load(file)
+    with pytest.raises(InputError, match=r"--loss .* 'nothing'"):
+        objective.build(user, "nothing", "")
+    with pytest.raises(InputError, match=r"--metric .* 'nothing'"):
+        objective.build(user, "", "nothing")
+
+
+def test_agreement_of_classes_and_of_numbers(file) -> None:
+    user = user_model.load(file)
+    agreement = objective.Agreement(user)
+    outputs = np.eye(3)[[0, 1, 2, 2]]
+    assert agreement.measure(outputs, np.eye(3)[[0, 1, 2, 0]]) == {
+        "agreement": 0.75
+    }
+    number = keras.Sequential([keras.Input((6,)), L.Dense(1)])
+    other = objective.Agreement(user_model.UserModel(number))
+    truth = np.array([[0.0], [2.0]])
+    assert other.measure(truth, truth)["agreement"] == 1
+    assert other.measure(truth + 1, truth)["agreement"] == 0
+
+
+# Data.
+
+
+def test_npz_splits_are_disjoint_and_repeat(file, tmp_path) -> None:
+    model, path = classifier(), str(tmp_path / "data.npz")
+    one, same = (npz.load(path, model, 3, True) for _ in range(2))
+    sizes = one.describe()
+    assert [sizes[k] for k in ("train", "valid", "test")] == [192, 24, 24]
+    np.testing.assert_array_equal(one.test.features, same.test.features)
+    rows = [s.features for s in (one.train, one.valid, one.test)]
+    assert len(np.unique(np.concatenate(rows), axis=0)) == 240
+    np.savez(tmp_path / "own.npz", x=X, y=Y, x_test=X[:9], y_test=Y[:9])
+    own = npz.load(str(tmp_path / "own.npz"), model, 0, True)
+    np.testing.assert_array_equal(own.test.features, X[:9])
+    assert own.valid.num_examples == 24
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X}, "must hold y too"),
+        ({"y": Y}, "must hold x and y"),
+        ({"x": X, "y": Y[:5]}, "as many labels"),
+        ({"x": X[:3], "y": Y[:3]}, "8 or more"),
+        ({"x": np.array([{}] * 9), "y": Y[:9]}, "plain arrays"),
+        ({"x": np.array(["a"] * 9), "y": Y[:9]}, "numbers"),
+        ({"x": np.full((9, 6), np.nan), "y": Y[:9]}, "NaN"),
+    ],
+)
+def test_npz_files_that_are_refused(arrays, words, tmp_path) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=words):
+        npz.load(str(tmp_path / "bad.npz"), classifier(), 0, True)
+
+
+def test_bytes_are_scaled_unless_the_model_does_it(file, tmp_path) -> None:
+    images = RNG.integers(0, 256, (16, 4, 4), np.uint8)
+    np.savez(tmp_path / "i.npz", x=images, y=np.zeros(16))
+    head = [L.Flatten(), L.Dense(3)]
+    plain = keras.Sequential([keras.Input((4, 4, 1)), *head])
+    scaling = keras.Sequential(
+        [keras.Input((4, 4, 1)), L.Rescaling(1 / 255), L.Flatten(), L.Dense(3)]
+    )
+    judge = objective.Objective(
+        (None, 3), "sparse_categorical_crossentropy", []
+    )
+    for model, options, factor in (
+        (plain, {}, 1 / 255),
+        (scaling, {}, 1),
+        (plain, {"scale": "1/128", "offset": -1.0}, 1 / 128),
+    ):
+        splits = npz.load(str(tmp_path / "i.npz"), model, 0, True)
+        feed, _ = user_data.fit(model, splits, judge, config(file, **options))
+        inputs, _ = next(feed.batches(splits.test))
+        (found,) = inputs.values()
+        expected = splits.test.features[..., None] * np.float32(factor)
+        np.testing.assert_allclose(
+            found, expected + options.get("offset", 0), rtol=1e-6
+        )
+    with pytest.raises(InputError, match="--scale"):
+        user_data.parse_scale("1/0")
+
+
+def test_data_of_another_shape(file, tmp_path) -> None:
+    np.savez(tmp_path / "bad.npz", x=X[:, :4], y=Y)
+    with pytest.raises(InputError, match=r"\(6,\).*\(4,\)"):
+        app.run(config(file, dataset=str(tmp_path / "bad.npz")))
+    assert not (tmp_path / "releases").exists()

@@ -1,0 +1,234 @@
+"""apps.compress from the command line's options to the release."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as L  # noqa: N812
+
+from apps.compress import __main__ as app
+from common import compression, keras2, litert, tflite
+from common.config import InputError
+
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=(240, 6)).astype(np.float32)
+B = RNG.integers(0, 9, (240, 5))
+Y = (A[:, 0] > 0).astype(int) + (B[:, 0] > 4)
+
+
+def two_inputs() -> keras.Model:
+    """Numbers and tokens to three classes."""
+    keras.utils.set_random_seed(0)
+    numbers = keras.Input((6,), name="numbers")
+    tokens = keras.Input((5,), dtype="int32", name="tokens")
+    words = L.Flatten(name="flat")(L.Embedding(9, 4, name="words")(tokens))
+    x = L.Concatenate(name="both")([numbers, words])
+    x = L.Dense(24, activation="relu", name="hidden")(x)
+    out = L.Dense(3, activation="softmax", name="out")(x)
+    model = keras.Model([numbers, tokens], out, name="two")
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.fit([A, B], Y, epochs=8, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: Any) -> Path:
+    root = tmp_path_factory.mktemp("compress")
+    two_inputs().save(root / "two.keras")
+    np.savez(root / "data.npz", numbers=A, tokens=B, y=Y)
+    np.savez(root / "inputs.npz", numbers=A, tokens=B)
+    return root
+
+
+def config(folder: Path, **options: Any) -> app.Config:
+    return app.Config(
+        model=str(folder / "two.keras"),
+        export_dir=str(folder / "releases"),
+        **options,
+    )
+
+
+def release(folder: Path) -> Path:
+    numbers = (folder / "releases" / "compress").iterdir()
+    return max(numbers, key=lambda path: int(path.name))
+
+
+def test_a_run_with_two_inputs(folder: Path) -> None:
+    result = app.run(
+        config(
+            folder,
+            dataset=str(folder / "data.npz"),
+            variants=("float32", "int8", "prune+int8", "qat", "dynamic"),
+            finetune_epochs=2,
+            sparsity=0.5,
+            denylist=("out",),
+        )
+    )
+    rows = {one["name"]: one for one in result["variants"]}
+    assert set(rows) == {"float32", "int8", "prune+int8"}
+    refused = {one["name"]: one["reason"] for one in result["refused_variants"]}
+    assert "--denylist" in refused["dynamic"] and "int32" in refused["qat"]
+    assert rows["prune+int8"]["sparsity"] >= 0.4
+    assert rows["int8"]["float_layers"] == ["out"]
+    path = release(folder)
+    model = keras.saving.load_model(path / "model.keras", compile=False)
+    expected = model.predict([A[:9], B[:9]], verbose=0)
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    feed = {"numbers": A[:9], "tokens": B[:9].astype(np.int32)}
+    found = served(**{k: tf.constant(v) for k, v in feed.items()})
+    np.testing.assert_allclose(found["output"], expected, atol=1e-5)
+    for name, limit in (("float32", 1e-5), ("int8", 0.05)):
+        content = (path / "mobile" / f"{name}.tflite").read_bytes()
+        outputs = litert.Runner(content)(**feed)["output"]
+        np.testing.assert_allclose(outputs, expected, atol=limit)
+    on_disk = json.loads((path / "report" / "report.json").read_text("utf-8"))
+    assert on_disk["variants"] == result["variants"]
+    assert (path / "mobile" / "model.tflite").is_file()
+
+
+def test_without_labels_only_post_training_variants(folder: Path) -> None:
+    result = app.run(config(folder, calibration=str(folder / "inputs.npz")))
+    rows = {one["name"]: one for one in result["variants"]}
+    assert set(rows) == {"float32", "float16", "dynamic", "int8"}
+    assert result["task_metric"] == "agreement"
+    assert rows["float32"]["metric"] == 1.0
+    for one in result["refused_variants"]:
+        assert "needs labels" in one["reason"]
+    assert len(result["refused_variants"]) == 2
+
+
+def test_a_denied_layer_stays_in_float(folder: Path) -> None:
+    twin = keras2.to_tf_keras(
+        keras.saving.load_model(folder / "two.keras", compile=False)
+    )
+    int8 = compression.parse(["int8"])[1]
+    examples = {"numbers": A, "tokens": B.astype(np.int32)}
+    calibrated = tflite.calibrate(twin, int8, examples, ["output"])
+    assert {"hidden", "out", "words"} <= set(calibrated.nodes)
+
+    def float_bytes(denylist: list[str]) -> int:
+        return len(calibrated.quantize(denylist))
+
+    # 26 x 24 weights, then 24 x 3, of four bytes in place of one.
+    assert float_bytes(["hidden"]) - float_bytes([]) >= 3 * 26 * 24 - 500
+    everything = calibrated.quantize(list(calibrated.nodes))
+    outputs = litert.Runner(everything)(**examples)["output"]
+    np.testing.assert_allclose(outputs, twin(examples).numpy(), atol=1e-5)
+
+
+def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
+    model = keras.saving.load_model(folder / "two.keras", compile=False)
+    # Channels of very different size: what one scale for all cannot hold.
+    factors = RNG.permutation(np.geomspace(1e-3, 1e3, 24)).astype("float32")
+    kernel, bias = model.get_layer("hidden").get_weights()
+    model.get_layer("hidden").set_weights([kernel * factors, bias * factors])
+    kernel, bias = model.get_layer("out").get_weights()
+    model.get_layer("out").set_weights([kernel / factors[:, None], bias])
+    model.save(folder / "wild.keras")
+    result = app.run(
+        config(
+            folder,
+            dataset=str(folder / "data.npz"),
+            loss="sparse_categorical_crossentropy",
+            metric="accuracy",
+            variants=("int8",),
+            selective=True,
+        ).replace(model=str(folder / "wild.keras"))
+    )
+    rows = {one["name"]: one for one in result["variants"]}
+    first, int8 = rows["float32"], rows["int8"]
+    assert int8["valid_metric"] < first["valid_metric"] - 0.01
+    found = rows["int8+selective"]
+    assert found["valid_metric"] >= first["valid_metric"] - 0.01
+    (what,) = result["selective"]
+    assert what["reached"] and what["float_layers"] == found["float_layers"]
+    assert set(found["float_layers"]) & {"hidden", "out"}
+    costs = what["costs"]
+    assert max(costs["hidden"], costs["out"]) == max(costs.values())
+    # Where int8 is good enough, nothing is left in float.
+    result = app.run(
+        config(
+            folder,
+            dataset=str(folder / "data.npz"),
+            variants=("int8",),
+            selective=True,
+            max_drop=0.5,
+        )
+    )
+    assert result["selective"] == [] and len(result["variants"]) == 2
+
+
+def test_int8_of_a_loop_is_refused_and_not_tried() -> None:
+    inputs = keras.Input((5, 3), name="x")
+    twin = keras2.to_tf_keras(keras.Model(inputs, L.GRU(4)(inputs)))
+    wanted = compression.parse(["dynamic", "int8", "prune+int8"])
+    x = np.zeros((1, 5, 3), np.float32)
+    possible, refused = tflite.plan(twin, wanted, {"x": x}, ["y"])
+    assert [one.name for one in possible] == ["float32", "dynamic"]
+    assert [one["name"] for one in refused] == ["int8", "prune+int8"]
+    assert all("WHILE" in one["reason"] for one in refused)
+    assert "Nearest: prune+dynamic." in refused[1]["reason"]
+
+
+def test_a_fused_lstm_forgets_between_examples() -> None:
+    inputs = keras.Input((5, 3), name="x")
+    model = keras.Model(inputs, L.LSTM(4)(inputs))
+    x = RNG.normal(size=(6, 5, 3)).astype(np.float32)
+    content = tflite.convert(
+        keras2.to_tf_keras(model), compression.parse([])[0], {"x": x}, ["y"]
+    )
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.ops(content)
+    outputs = litert.Runner(content)(x=x)["y"]
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "--dataset must be given"),
+        ({"dataset": "d", "variants": ("int4",)}, "--variants"),
+    ],
+)
+def test_options_that_are_refused(options, words, folder) -> None:
+    with pytest.raises(InputError, match=words):
+        config(folder, **options)
+
+
+def test_an_unknown_layer_in_the_denylist(folder: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean hidden"):
+        app.run(
+            config(
+                folder,
+                dataset=str(folder / "data.npz"),
+                denylist=("hiden",),
+            )
+        )
+
+
+def test_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "my.keras").write_bytes(b"no model")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "apps.compress", "--model",
+            str(tmp_path / "my.keras"), "--dataset=digits",
+            f"--export_dir={tmp_path / 'releases'}",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: --model=")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "releases").exists()
