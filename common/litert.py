@@ -87,6 +87,10 @@ def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
     return values
 
 
+class LoadError(RuntimeError):
+    """Raised for a file that LiteRT cannot prepare to run."""
+
+
 class Runner:
     """Runs a TFLite file, one example at a time as a phone does.
 
@@ -99,7 +103,9 @@ class Runner:
             self._interpreter = litert.Interpreter(
                 model_content=content, num_threads=num_threads
             )
-            self._interpreter.allocate_tensors()
+            problem = _prepare(self._interpreter)
+        if problem:
+            raise LoadError(f"LiteRT cannot run the file: {problem}")
         self._forgets = bool(STATEFUL & set(ops(content)))
         runner = self._interpreter.get_signature_runner(SIGNATURE)
         self.inputs: dict[str, dict] = runner.get_input_details()
@@ -145,6 +151,18 @@ class Runner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(np.array(seconds[20:]) * 1000, (50, 95))
         return {"p50": round(float(p50), 4), "p95": round(float(p95), 4)}
+
+
+def _prepare(interpreter: Any) -> str:
+    """Prepares an interpreter to run; returns what is wrong, if anything.
+
+    XNNPACK, for one, takes no tensors whose scales are too far apart.
+    """
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
 
 
 def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:

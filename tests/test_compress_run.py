@@ -30,6 +30,7 @@ def two_inputs() -> keras.Model:
     words = L.Flatten(name="flat")(L.Embedding(9, 4, name="words")(tokens))
     x = L.Concatenate(name="both")([numbers, words])
     x = L.Dense(24, activation="relu", name="hidden")(x)
+    x = L.Dropout(0.1, name="idle")(x)
     out = L.Dense(3, activation="softmax", name="out")(x)
     model = keras.Model([numbers, tokens], out, name="two")
     model.compile(
@@ -77,7 +78,8 @@ def test_a_run_with_two_inputs(folder: Path) -> None:
     rows = {one["name"]: one for one in result["variants"]}
     assert set(rows) == {"float32", "int8", "prune+int8"}
     refused = {one["name"]: one["reason"] for one in result["refused_variants"]}
-    assert "--denylist" in refused["dynamic"] and "int32" in refused["qat"]
+    assert "--denylist" in refused["dynamic"]
+    assert "would not hold. Nearest: int8." in refused["qat"]
     assert rows["prune+int8"]["sparsity"] >= 0.4
     assert rows["int8"]["float_layers"] == ["out"]
     path = release(folder)
@@ -126,14 +128,38 @@ def test_a_denied_layer_stays_in_float(folder: Path) -> None:
     np.testing.assert_allclose(outputs, twin(examples).numpy(), atol=1e-5)
 
 
-def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
-    model = keras.saving.load_model(folder / "two.keras", compile=False)
-    # Channels of very different size: what one scale for all cannot hold.
-    factors = RNG.permutation(np.geomspace(1e-3, 1e3, 24)).astype("float32")
+def spread(model: keras.Model, factor: float) -> None:
+    """Makes channels of very different size, and the outputs as before."""
+    factors = np.geomspace(1 / factor, factor, 24).astype(np.float32)
+    factors = np.random.default_rng(0).permutation(factors)
     kernel, bias = model.get_layer("hidden").get_weights()
     model.get_layer("hidden").set_weights([kernel * factors, bias * factors])
     kernel, bias = model.get_layer("out").get_weights()
     model.get_layer("out").set_weights([kernel / factors[:, None], bias])
+
+
+def test_a_file_that_cannot_run_is_not_kept(folder: Path) -> None:
+    model = keras.saving.load_model(folder / "two.keras", compile=False)
+    spread(model, 1000.0)  # More than XNNPACK takes in one multiplication.
+    model.save(folder / "wilder.keras")
+    result = app.run(
+        config(
+            folder,
+            calibration=str(folder / "inputs.npz"),
+            variants=("float16", "int8"),
+        ).replace(model=str(folder / "wilder.keras"))
+    )
+    names = [one["name"] for one in result["variants"]]
+    assert names == ["float32", "float16"]
+    (refused,) = result["refused_variants"]
+    assert "LiteRT cannot run" in refused["reason"]
+    assert not (release(folder) / "mobile" / "int8.tflite").exists()
+
+
+def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
+    model = keras.saving.load_model(folder / "two.keras", compile=False)
+    # Channels of very different size: what one scale for all cannot hold.
+    spread(model, 100.0)
     model.save(folder / "wild.keras")
     result = app.run(
         config(
@@ -205,13 +231,17 @@ def test_options_that_are_refused(options, words, folder) -> None:
         config(folder, **options)
 
 
-def test_an_unknown_layer_in_the_denylist(folder: Path) -> None:
-    with pytest.raises(InputError, match="Did you mean hidden"):
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [("hiden", "Did you mean hidden"), ("idle", "no operator of its own")],
+)
+def test_layers_that_cannot_be_denied(layer, words, folder: Path) -> None:
+    with pytest.raises(InputError, match=words):
         app.run(
             config(
                 folder,
                 dataset=str(folder / "data.npz"),
-                denylist=("hiden",),
+                denylist=(layer,),
             )
         )
 

@@ -196,3 +196,17 @@ def test_distillation_mixes_the_teacher_into_the_targets(model, split) -> None:
     ((_, mixed),) = finetuning.distilled(batches, teacher, 0.25)
     expected = 0.75 * hard + 0.25 * teacher(images, training=False).numpy()
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+
+
+def test_scales_without_a_kernel_are_left_in_float() -> None:
+    inputs = keras.Input((6,), name="x")
+    x = keras.layers.LayerNormalization(name="norm")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
+    twin = wrappers.quantize(keras2.to_tf_keras(model), ())
+    names = [layer.name for layer in twin.layers]
+    assert "norm" in names and "quant_out" in names
+    tokens = keras.Input((6,), dtype="int32", name="tokens")
+    words = keras.layers.Embedding(4, 2)(tokens)
+    model = keras.Model(tokens, keras.layers.Flatten()(words))
+    with pytest.raises(RuntimeError, match="tokens is int32"):
+        wrappers.quantize(keras2.to_tf_keras(model), ())

@@ -2,7 +2,9 @@
 
 Data: a TFDS name, a folder of class folders, or a .npz file with x and y.
 Model: a functional or Sequential .keras file; nothing in it is run as code.
-Result: a release with a SavedModel, TFLite files and a report.
+Result: a release with a SavedModel, TFLite files and a report. A model of
+80,202 weights, trained elsewhere on MNIST: 297.5 kB became 14.2 kB (gzip), test
+accuracy .9858 became .9842 (prune+cluster+int8; tests/test_compress_large.py).
 
   python -m apps.compress --model=my.keras --dataset=mnist --max_drop=0.01
   python -m apps.compress --model=my.keras --calibration=inputs.npz
@@ -23,7 +25,7 @@ with epy.lazy_imports():
     import keras
     import tensorflow as tf
 
-    from apps.compress import npz, results, user_data, user_model
+    from apps.compress import mobile, npz, results, user_data, user_model
     from apps.compress import objective as objectives
     from common import compression, data, export, keras2, report, training
 
@@ -168,6 +170,7 @@ def run(config: Config) -> dict[str, Any]:
     user = build_model(config)
     model, objective = user.model, compile_model(user, config)
     splits = load_data(config, model)
+    config = results.resolve(config, model, splits, objective)
     feed, splits = user_data.fit(model, splits, objective, config)
     measured = {
         name: evaluate(model, getattr(splits, name), feed)
@@ -190,17 +193,18 @@ def run(config: Config) -> dict[str, Any]:
         serving = export.save(
             draft.directory, model, signatures(model, feed, splits)
         )
-        rows, selected = results.write_mobile(
+        files = mobile.write(
             draft.directory / "mobile", twins, variants, examples, splits,
             feed, config, reference=measured["test"][0],
         )  # fmt: skip
         result = report.build(
-            APP, config, results.noted(splits, selected, config),
+            APP, config, results.noted(splits, files.selected, config),
             task_metric=objective.name, metrics=scores,
             log=training.Log({}, 0.0, 0.0),
-            variants=rows, refused=refused, serving=serving,
+            variants=files.rows, refused=refused + files.refused,
+            serving=serving,
         )  # fmt: skip
-        result["selective"] = selected
+        result["selective"] = files.selected
         pictures = results.draw(result, splits, objective, *measured["test"])
         report.write(draft.directory / "report", result, pictures)
     report.print_table(result, draft.path)

@@ -3,23 +3,22 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from apps.compress import npz, selective, user_data, user_model
+from apps.compress import npz, user_data, user_model
 from common import (
     compression,
     data,
-    measurement,
     metrics,
     plots,
     runtime,
     tflite,
 )
 from common.compression import Variant
-from common.config import InputError, Options
+from common.config import InputError
+from common.keras2.registry import twin_name
 
 CALIBRATION_EXAMPLES = 500
 # Enough to come back from 90 % sparsity, also where an epoch is short.
@@ -36,14 +35,7 @@ def plan(
     config: Any,
 ) -> tuple[list[Variant], list[dict[str, str]]]:
     """Separates the variants to make from those that are refused, and why."""
-    denylist, known = config.denylist, list(user_model.layer_names(model))
-    for name in denylist:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or known[:1]
-            raise InputError(
-                f"--denylist must name layers of the model; received {name!r}."
-                f" Did you mean {near[0]}?"
-            )
+    denylist = config.denylist
     possible, refused = [], []
     for one in wanted:
         if one.techniques and not config.dataset:
@@ -56,13 +48,42 @@ def plan(
                 "its converter rounds the weights of all layers and knows no "
                 "--denylist. Nearest: int8."
             )
+        elif "qat" in one.techniques and denylist:
+            reason = (
+                "TFLite's converter quantizes a layer between quantized ones "
+                "even if it was trained in float, so a --denylist would not "
+                f"hold. Nearest: {'+'.join((*one.techniques[:-1], 'int8'))}."
+            )
         else:
             possible.append(one)
             continue
         refused.append({"name": one.name, "reason": reason})
-    possible, more = compression.plan(model, possible, denylist, config)
+    possible, more = compression.plan(model, possible, config)
     possible, loops = tflite.plan(twin, possible, calibration, [OUTPUT])
+    if denylist:
+        _check_operators(twin, possible, calibration, denylist)
     return possible, refused + more + loops
+
+
+def _check_operators(
+    twin: Any,
+    variants: Sequence[Variant],
+    calibration: dict[str, np.ndarray],
+    denylist: tuple[str, ...],
+) -> None:
+    """Raises `InputError` if a layer has no operator to leave in float."""
+    int8 = [one for one in variants if one.format == "int8"]
+    if not int8:
+        return
+    few = {name: array[:2] for name, array in calibration.items()}
+    nodes = tflite.calibrate(twin, int8[0], few, [OUTPUT]).nodes
+    for name in denylist:
+        if name not in nodes:
+            raise InputError(
+                f"--denylist: {name} has no operator of its own in the file: "
+                "it is part of another layer's or does nothing. Those that "
+                f"have: {', '.join(nodes)}."
+            )
 
 
 def tell(
@@ -81,23 +102,38 @@ def tell(
         console.print(f"{split:>6}  {text}")
 
 
+def resolve(
+    config: Any, model: Any, splits: data.Splits, objective: Any
+) -> Any:
+    """Returns the options with what follows from model and data filled in."""
+    known = list(user_model.layer_names(model))
+    for name in config.denylist:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1) or known[:1]
+            raise InputError(
+                f"--denylist must name layers of the model; received {name!r}."
+                f" Did you mean {near[0]}?"
+            )
+    num_steps = data.num_steps(splits.train, config.batch_size)
+    epochs = min(max(-(-FINETUNE_STEPS // num_steps), 3), 30)
+    return config.replace(
+        denylist=tuple(twin_name(name) for name in config.denylist),
+        distill=config.distill if objective.distills else 0.0,
+        finetune_epochs=config.finetune_epochs or epochs,
+    )
+
+
 def finetuning(
     splits: data.Splits, feed: user_data.Feed, config: Any
 ) -> compression.Finetuning:
     """Returns how twins are fine-tuned, with the user's loss and data."""
     objective = feed.objective
-    distill = config.distill if objective.distills else 0.0
-    num_steps = data.num_steps(splits.train, config.batch_size)
-    epochs = config.finetune_epochs or min(
-        max(-(-FINETUNE_STEPS // num_steps), 3), 30
-    )
     return compression.Finetuning(
         splits.train,
         feed.training,
-        config.replace(distill=distill, finetune_epochs=epochs),
+        config,
         loss=getattr(objective, "loss", None),
         soften=getattr(objective, "soften", lambda outputs: outputs),
-        denylist=config.denylist,
     )
 
 
@@ -134,97 +170,6 @@ def calibration(
     return {
         name: np.concatenate([one[name] for one in rows]) for name in rows[0]
     }
-
-
-def write_mobile(
-    directory: Path,
-    twins: dict,
-    variants: Sequence[Variant],
-    examples: dict[str, np.ndarray],
-    splits: data.Splits,
-    feed: user_data.Feed,
-    options: Any,
-    reference: np.ndarray,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Writes and measures the TFLite files; looks for float layers if asked.
-
-    Returns:
-        The rows of the report, and what the selective mode did.
-    """
-    int8 = tflite.Int8(
-        "uint8" if feed.pixels else "float32", False, options.denylist
-    )
-    paths = tflite.write(directory, twins, variants, examples, [OUTPUT], int8)
-    if splits.class_names:
-        labels = "\n".join(splits.class_names) + "\n"
-        (directory / "labels.txt").write_text(labels, encoding="utf-8")
-    objective = feed.objective
-    how = measurement.Measurement(
-        valid=lambda: feed.batches(splits.valid),
-        test=lambda: feed.batches(splits.test),
-        reference=reference,
-        metric=lambda *pair: objective.measure(*pair)[objective.name],
-        higher_is_better=objective.higher_is_better,
-    )
-    rows = [
-        {
-            **measurement.measure(path, one.name, how),
-            "float_layers": list(int8.denylist if one.format == "int8" else ()),
-        }
-        for path, one in zip(paths, variants, strict=True)
-    ]
-    done: list[dict[str, Any]] = []
-    if options.selective:
-        for one, row in list(zip(variants, rows, strict=True)):
-            if _fails(one, row, rows[0], how, options):
-                path, extra, what = _select(
-                    directory, twins[one.techniques], one, examples, how,
-                    rows[0], options,
-                )  # fmt: skip
-                paths.append(path)
-                rows.append(extra)
-                done.append(what)
-    return measurement.ship(paths, rows, how, options.max_drop), done
-
-
-def _fails(
-    variant: Variant,
-    row: dict[str, Any],
-    float32: dict[str, Any],
-    how: measurement.Measurement,
-    options: Options,
-) -> bool:
-    """Tells whether a post-training int8 file drops too much."""
-    sign = 1 if how.higher_is_better else -1
-    drop = sign * (float32["valid_metric"] - row["valid_metric"])
-    trained = "qat" in variant.techniques
-    return variant.format == "int8" and not trained and drop > options.max_drop
-
-
-def _select(
-    directory: Path,
-    twin: Any,
-    variant: Variant,
-    examples: dict[str, np.ndarray],
-    how: measurement.Measurement,
-    float32: dict[str, Any],
-    options: Any,
-) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """Writes and measures the file with the costliest layers in float."""
-    calibrated = tflite.calibrate(twin, variant, examples, [OUTPUT])
-    sign = 1 if how.higher_is_better else -1
-    name = f"{variant.name}+selective"
-    content, what = selective.search(
-        calibrated,
-        list(user_model.layer_names(twin)),
-        how,
-        float32["valid_metric"] - sign * options.max_drop,
-        name,
-    )
-    path = directory / f"{name}.tflite"
-    path.write_bytes(content)
-    row = measurement.measure(path, name, how)
-    return path, {**row, "float_layers": what["float_layers"]}, what
 
 
 def draw(

@@ -1,6 +1,7 @@
 """Selective quantization: the layers that cost most stay in float."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ def search(
     how: measurement.Measurement,
     goal: float,
     name: str,
+    always: Sequence[str] = (),
 ) -> tuple[bytes, dict[str, Any]]:
     """Looks for the fewest float layers with which a file meets a goal.
 
     A layer's cost is the mean error of the outputs when it alone is quantized.
     In the order of cost, ever more layers stay in float until the validation
-    metric, measured on the whole split, is good enough.
+    metric, measured on the whole split, is good enough. If nothing is, the
+    last file is float in all layers.
 
     Args:
         calibrated: The calibrated twin.
@@ -32,37 +35,36 @@ def search(
         how: Gives the validation split and the metric.
         goal: The metric to reach.
         name: The variant's, for the console.
+        always: Layers that are in float whatever they cost.
 
     Returns:
         The last file tried, and what was done, ready for JSON.
     """
-    groups = _groups(calibrated, layers)
-    every = [layer for group in groups.values() for layer in group]
+    groups = _groups(calibrated, [one for one in layers if one not in always])
     costs = _costs(calibrated, groups, _sample(how))
     ranked = sorted(costs, key=lambda one: -costs[one])
+    every = [layer for group in groups.values() for layer in group]
     sign, tried = 1 if how.higher_is_better else -1, []
-    content, kept, reached = b"", [], False
-    for size in _steps(len(ranked)):
-        kept = [layer for one in ranked[:size] for layer in groups[one]]
+    content, kept, reached = b"", list(always), False
+    for size in (*(one for one in STEPS if one < len(ranked)), len(ranked)):
+        chosen = [layer for one in ranked[:size] for layer in groups[one]]
+        kept = [*always, *chosen]
         content = calibrated.quantize(kept)
-        outputs, targets = measurement.run(litert.Runner(content), how.valid())[
-            0
-        ]
-        value = how.metric(outputs, targets)
-        tried.append({"float_layers": size, "valid_metric": value})
-        reached = sign * (goal - value) <= 1e-9
+        value = _value(content, how)
+        tried.append({"float_layers": len(kept), "valid_metric": value})
+        reached = value is not None and sign * (goal - value) <= 1e-9
         if reached:
             break
     told = "within" if reached else "not within"
     runtime.console().print(
-        f"{name}: {len(kept)} of {len(every)} layers in float, {told} "
-        f"--max_drop on validation: {', '.join(kept)}"
+        f"{name}: {len(kept)} of {len(every) + len(always)} layers in float, "
+        f"{told} --max_drop on validation: {', '.join(kept)}"
     )
     return content, {
         "variant": name,
         "float_layers": kept,
         "reached": reached,
-        "costs": {one: costs[one] for one in ranked},
+        "costs": {one: _finite(costs[one]) for one in ranked},
         "tried": tried,
     }
 
@@ -95,29 +97,39 @@ def _costs(
     groups: dict[str, list[str]],
     inputs: dict[str, np.ndarray],
 ) -> dict[str, float]:
-    """Returns the error of the outputs that each group makes alone."""
+    """Returns the error of the outputs that each group makes alone.
 
-    def outputs(denylist: Sequence[str]) -> np.ndarray:
-        runner = litert.Runner(calibrated.quantize(denylist))
-        return next(iter(runner(**inputs).values()))
-
+    It is infinite where LiteRT cannot run the file.
+    """
     every = [layer for group in groups.values() for layer in group]
-    expected = outputs(every)
-    return {
-        first: float(
-            np.mean(
-                np.abs(
-                    outputs([one for one in every if one not in group])
-                    - expected
-                )
-            )
-        )
-        for first, group in progress.track(
-            groups.items(), "comparing layers", len(groups)
-        )
-    }
+    expected = _outputs(calibrated.quantize(every), inputs)
+    costs = {}
+    for first, group in progress.track(
+        groups.items(), "comparing layers", len(groups)
+    ):
+        others = [one for one in every if one not in group]
+        try:
+            found = _outputs(calibrated.quantize(others), inputs)
+            costs[first] = float(np.mean(np.abs(found - expected)))
+        except litert.LoadError:
+            costs[first] = math.inf
+    return costs
 
 
-def _steps(num_layers: int) -> Iterator[int]:
-    """Yields how many layers to try in float; never all of them."""
-    yield from (one for one in STEPS if one < num_layers)
+def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Runs a file on a few examples."""
+    return next(iter(litert.Runner(content)(**inputs).values()))
+
+
+def _value(content: bytes, how: measurement.Measurement) -> float | None:
+    """Returns the validation metric of a file, None if it cannot be run."""
+    try:
+        found, _ = measurement.run(litert.Runner(content), how.valid())
+    except litert.LoadError:
+        return None
+    return how.metric(*found)
+
+
+def _finite(cost: float) -> float | None:
+    """Returns a number that JSON can hold."""
+    return cost if math.isfinite(cost) else None

@@ -25,7 +25,6 @@ class Finetuning:
             model's own loss.
         soften: Makes targets of the teacher's outputs, e.g. probabilities of
             logits. Only used if `options.distill` is not 0.
-        denylist: Layers that quantization-aware training leaves in float.
     """
 
     split: data.Split
@@ -33,7 +32,6 @@ class Finetuning:
     options: Options
     loss: Callable[[Any, Any], Any] | None = None
     soften: Callable[[Any], Any] = lambda outputs: outputs
-    denylist: tuple[str, ...] = ()
 
 
 def finetune(

@@ -16,7 +16,6 @@ from common.config import Options
 def plan(
     model: keras.Model,
     variants: Iterable[Variant],
-    denylist: Iterable[str] = (),
     options: Options | None = None,
 ) -> tuple[list[Variant], list[dict[str, str]]]:
     """Separates the variants that `model` can take from those it can't.
@@ -27,7 +26,6 @@ def plan(
     Args:
         model: A Keras 3 model.
         variants: What is wanted.
-        denylist: Layers that quantization-aware training leaves in float.
         options: The compression options; by default `Options()`.
 
     Returns:
@@ -41,7 +39,7 @@ def plan(
             if "cluster" in last and "prune" in techniques:
                 wrappers.thin(twin, options.sparsity)
                 last = techniques
-            wrappers.wrap(twin, last, 10, options, tuple(denylist))
+            wrappers.wrap(twin, last, 10, options)
         except (ValueError, RuntimeError) as error:
             reasons[techniques] = " ".join(str(error).split())
     possible, refused = [], []
@@ -112,7 +110,6 @@ def _step(
         techniques,
         num_steps * options.finetune_epochs,
         options,
-        finetuning.denylist,
     )
     with console.status(f"{'+'.join(techniques)}: fine-tuning"):
         loss = finetune(model, teacher, wrapped, num_steps, finetuning)

@@ -24,7 +24,6 @@ def wrap(
     techniques: Techniques,
     steps: int,
     options: Options,
-    denylist: tuple[str, ...] = (),
 ) -> tf_keras.Model:
     """Returns `twin` in the wrappers for the last of `techniques`.
 
@@ -33,7 +32,6 @@ def wrap(
         techniques: All of them, in order.
         steps: The training steps that will follow.
         options: Gives sparsity, layers and the number of clusters.
-        denylist: Layers that quantization leaves in float.
 
     Raises:
         RuntimeError, ValueError: If TF-MOT cannot take a layer; it says which.
@@ -43,7 +41,7 @@ def wrap(
         return prune(twin, steps, options)
     if last == "cluster":
         return cluster(twin, options.num_clusters, "prune" in before)
-    return quantize(twin, before, denylist)
+    return quantize(twin, before)
 
 
 def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
@@ -120,9 +118,7 @@ class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
-def quantize(
-    twin: tf_keras.Model, before: Techniques, denylist: tuple[str, ...] = ()
-) -> tf_keras.Model:
+def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
     """Returns `twin` with fake quantization in every layer.
 
     Left in float are layers that TF-MOT cannot quantize and that have no
@@ -131,7 +127,6 @@ def quantize(
     Args:
         twin: A functional model.
         before: The techniques whose results must be kept.
-        denylist: Layers to leave in float.
 
     Raises:
         RuntimeError: If TF-MOT cannot quantize a layer with a kernel; it says
@@ -147,9 +142,6 @@ def quantize(
 
     def annotate(layer: Any) -> Any:
         if isinstance(layer, tf_keras.layers.InputLayer):
-            return layer
-        if layer.name in denylist:
-            layer.trainable = not (before and has_kernel(layer))
             return layer
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             # Only folded into the layer before it can it be quantized.
