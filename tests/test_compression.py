@@ -210,3 +210,30 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
     model = keras.Model(tokens, keras.layers.Flatten()(words))
     with pytest.raises(RuntimeError, match="tokens is int32"):
         wrappers.quantize(keras2.to_tf_keras(model), ())
+
+
+def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((5, 8), name="x"),
+            keras.layers.Bidirectional(keras.layers.LSTM(8)),
+            keras.layers.Dense(3, "softmax"),
+        ]
+    )
+    model.compile("adam", "categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    rows = data.MemorySplit(
+        rng.random((32, 5, 8), np.float32), rng.integers(0, 3, 32)
+    )
+
+    def one_hot(x, labels, seed):
+        return x, tf.one_hot(labels, 3)
+
+    wanted = variants.parse(["prune+cluster+float32"])
+    how = compression.Finetuning(rows, one_hot, TINY)
+    twin = compression.compress(model, wanted, how)[("prune", "cluster")]
+    found = [one for one in kernels(twin) if one.shape[-1] == 32]
+    assert len(found) == 4
+    for kernel in found:
+        assert np.mean(kernel == 0) >= 0.49
+        assert len(np.unique(kernel)) <= TINY.num_clusters + 1

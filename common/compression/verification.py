@@ -11,6 +11,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras import (
 from common.compression import clustering
 from common.compression.variants import Techniques
 from common.config import Options
+from common.keras2 import pruning
 
 
 def verify(
@@ -81,6 +82,7 @@ def _num_zeros(layer: Any) -> int:
 def _prunable_weights(layer: Any) -> list[Any]:
     """Returns the weights of a layer that TF-MOT prunes."""
     registry = prune_registry.PruneRegistry
+    pruning.prepare(layer)  # Stripping may have made the layer anew.
     if not hasattr(layer, "get_prunable_weights"):
         if not registry.supports(layer):
             return []
