@@ -44,7 +44,13 @@ def standard(
             0 trains for all epochs.
         plateau: Halve the learning rate when the metric stops improving.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--work_dir must be a directory that can be written; {work_dir} "
+            f"is not: {error.strerror}."
+        ) from None
     chosen: list[keras.callbacks.Callback] = [
         StopOnNaN(),
         BestCheckpoint(work_dir / "best.weights.h5", monitor, mode),

@@ -95,7 +95,10 @@ class Options:
         1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
     )
     seed: int = option(
-        0, "fixes splits, order, initial weights, dropout.", minimum=0
+        0,
+        "fixes splits, order, initial weights, dropout.",
+        minimum=0,
+        maximum=2**31,
     )
     variants: tuple[str, ...] = option(
         ("float32", "float16", "dynamic", "int8"),
@@ -125,7 +128,11 @@ class Options:
         3, "epochs after each compression step.", minimum=1, training=False
     )
     finetune_learning_rate: float = option(
-        1e-3, "peak step size after compression.", minimum=1e-8, training=False
+        1e-3,
+        "peak step size after compression.",
+        minimum=1e-8,
+        maximum=10.0,
+        training=False,
     )
     distill: float = option(
         0.5,
@@ -164,15 +171,16 @@ class Options:
             field.name: getattr(self, field.name) for field in _offered(self)
         }
 
-    def run_dir(self, app: str) -> Path:
+    def run_dir(self, app: str, data_digest: str = "") -> Path:
         """Returns the directory of this run's checkpoints and logs.
 
-        The same options lead to the same directory, so that a run continues
-        itself and no other.
+        The same options and data lead to the same directory, so that a run
+        continues itself and no other.
         """
         root = Path(self.work_dir or f"runs/{app}")
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)
-        return root / f"{name}-{self.digest()}"
+        parts = [name, self.digest(), data_digest]
+        return root / "-".join(part for part in parts if part)
 
     def digest(self) -> str:
         """Returns 8 hex digits that name the options training depends on."""

@@ -43,6 +43,18 @@ class Signature:
     example: tuple[Any, ...]
 
 
+def check(export_dir: str | Path) -> None:
+    """Refuses a directory that cannot be written, before any work is done."""
+    path = Path(export_dir).absolute()
+    while not path.exists():
+        path = path.parent
+    if not (path.is_dir() and os.access(path, os.W_OK)):
+        raise InputError(
+            f"--export_dir must be a directory that can be written; received "
+            f"{str(export_dir)!r}."
+        )
+
+
 @dataclasses.dataclass
 class Draft:
     """A release that is being written.
@@ -120,7 +132,9 @@ def versions(root: Path) -> list[int]:
     if not root.is_dir():
         return []
     return sorted(
-        int(path.name) for path in root.iterdir() if path.name.isdigit()
+        int(path.name)
+        for path in root.iterdir()
+        if path.name.isascii() and path.name.isdigit()
     )
 
 

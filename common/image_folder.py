@@ -1,11 +1,11 @@
 """Folders of class folders, with or without split folders above them."""
 
 import concurrent.futures
+import hashlib
 import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from etils import epy
 
 from common import images, progress, splits, tfds_source
@@ -31,6 +31,7 @@ def load(
     pipeline: str,
     seed: int,
     skip_bad: bool,
+    shape: tuple[int, ...] | None = None,
 ) -> splits.Splits:
     """Loads a folder of class folders; see `images.load`."""
     folders = _split_folders(root)
@@ -45,12 +46,20 @@ def load(
         key: [row for row in rows if row[0] in shapes]
         for key, rows in listed.items()
     }
-    listed = _complete(listed, class_names, seed)
+    listed = _complete(listed, class_names, seed, root)
+    for key, rows in listed.items():
+        if not rows:
+            raise InputError(
+                f"--dataset must have images in every split; {root} has no "
+                f"readable one in {key}."
+            )
     found = set(shapes.values())
     height, width, _ = next(iter(found))
-    if image_size or len({shape[:2] for shape in found}) > 1:
+    if image_size or len({one[:2] for one in found}) > 1:
         height = width = image_size or usual_size
-    channels = 1 if all(shape[2] == 1 for shape in found) else 3
+    channels = 1 if all(one[2] == 1 for one in found) else 3
+    if shape:
+        height, width, channels = shape
     streams: dict[str, Any] = {
         key: splits.load(
             _file_stream(rows, (height, width, channels)), pipeline
@@ -106,7 +115,9 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
         paths = sorted(
             str(path)
             for path in (folder / name).rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.is_file()
+            if path.suffix.lower() in SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
         )
         if not paths:
             raise InputError(
@@ -157,22 +168,28 @@ def _complete(
     listed: dict[str, list[tuple[str, int]]],
     class_names: tuple[str, ...],
     seed: int,
+    root: Path,
 ) -> dict[str, list[tuple[str, int]]]:
-    """Carves the missing splits out of train, class by class."""
+    """Carves the missing splits out of train, class by class.
+
+    A file's own name and the seed decide where it goes, so that files added
+    later do not move the others from train to test.
+    """
     rows = listed.pop("all", None) or listed.pop("train")
     missing = [key for key in ("valid", "test") if key not in listed]
-    rng = np.random.default_rng(seed)
     splits: dict[str, list] = {key: [] for key in ("train", *missing)}
     by_label = itertools.groupby(rows, key=lambda row: row[1])
     counts = dict.fromkeys(range(len(class_names)), 0)
     for label, group in by_label:
         mine = list(group)
         counts[label] = len(mine)
-        mine = [mine[i] for i in rng.permutation(len(mine))]
-        part = max(1, round(HELD_OUT * len(mine)))
-        for key in missing:
-            splits[key] += mine[:part]
-            mine = mine[part:]
+        mine.sort(key=lambda row: _place(row[0], root, seed))
+        for index, key in enumerate(missing, start=1):
+            part = sum(
+                _place(path, root, seed) < index * HELD_OUT for path, _ in mine
+            )
+            splits[key] += mine[: max(1, part)]
+            mine = mine[max(1, part) :]
         splits["train"] += mine
     least = min(counts, key=lambda label: counts[label])
     if counts[least] <= len(missing):
@@ -181,6 +198,13 @@ def _complete(
             f"class; {class_names[least]} has {counts[least]}."
         )
     return {**listed, **splits}
+
+
+def _place(path: str, root: Path, seed: int) -> float:
+    """Returns a number in [0, 1) that the path in the set and seed fix."""
+    name = f"{seed}:{Path(path).relative_to(root).as_posix()}"
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:6]) / 2**48
 
 
 def _file_stream(

@@ -10,6 +10,7 @@ from common.config import InputError
 
 with epy.lazy_imports():
     import tensorflow as tf
+    import tensorflow_datasets as tfds
 
     from common import image_folder
 
@@ -56,6 +57,7 @@ def load(
     pipeline: str = "auto",
     seed: int = 0,
     skip_bad: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> splits.Splits:
     """Loads an image-classification set by TFDS name or as a folder.
 
@@ -69,35 +71,60 @@ def load(
         pipeline: One of `splits.PIPELINES`.
         seed: Fixes the split of a folder that has none.
         skip_bad: Leave undecodable files out instead of refusing the folder.
+        shape: Height, width and channels that a model needs, whatever the data
+            have; `image_size` and `usual_size` then play no part.
 
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
     """
     if Path(dataset).is_dir():
         return image_folder.load(
-            Path(dataset), image_size, usual_size, pipeline, seed, skip_bad
+            Path(dataset),
+            image_size,
+            usual_size,
+            pipeline,
+            seed,
+            skip_bad,
+            shape,
         )
     if dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
         raise InputError(f"--dataset must be a folder; {dataset!r} is none.")
-    return _load_tfds(dataset, data_dir, image_size, usual_size, pipeline)
+    return _load_tfds(
+        dataset, data_dir, image_size, usual_size, pipeline, shape
+    )
+
+
+def _check_features(builder: Any) -> None:
+    """Refuses a set without images and labels, before any download."""
+    features = builder.info.features
+    image, label = builder.info.supervised_keys or ("image", "label")
+    kinds = tfds.features
+    if not (
+        isinstance(dict(features).get(image), kinds.Image)
+        and isinstance(dict(features).get(label), kinds.ClassLabel)
+    ):
+        raise InputError(
+            f"--dataset must have an image and a class label; {builder.name} "
+            f"has {', '.join(features)}."
+        )
 
 
 def _load_tfds(
-    name: str, data_dir: str, image_size: int, usual_size: int, pipeline: str
+    name: str,
+    data_dir: str,
+    image_size: int,
+    usual_size: int,
+    pipeline: str,
+    shape: tuple[int, ...] | None,
 ) -> splits.Splits:
     """Loads a TFDS set that has an image and a class label."""
-    builder = tfds_source.builder(name, data_dir)
+    builder = tfds_source.builder(name, data_dir, _check_features)
     features = builder.info.features
     keys = builder.info.supervised_keys or ("image", "label")
-    if not all(key in features for key in keys) or not hasattr(
-        features[keys[1]], "int2str"
-    ):
-        raise InputError(
-            f"--dataset must have an image and a class label; {name} has "
-            f"{', '.join(features)}."
-        )
     height, width, channels = features[keys[0]].shape
-    if image_size or height is None or width is None:
+    if shape:
+        height, width, _ = shape
+    elif image_size or height is None or width is None:
         height = width = image_size or usual_size
 
     def parse(example: dict[str, Any]) -> tuple[Any, Any]:

@@ -139,8 +139,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Plot:
     axes.set(xlabel="predicted", ylabel="true")
     if len(class_names) <= 30:
         ticks = range(len(class_names))
-        axes.set_xticks(ticks, class_names, rotation=90)
-        axes.set_yticks(ticks, class_names)
+        axes.set_xticks(ticks, class_names, rotation=90, parse_math=False)
+        axes.set_yticks(ticks, class_names, parse_math=False)
         for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.4 else "black"
             axes.text(

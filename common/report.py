@@ -91,6 +91,8 @@ def print_table(report: Report, release: Path | None) -> None:
             f"{k} {v:.4f}" for k, v in report_page.scalars(one["metrics"])
         )
         console.print(f"  {one['name']}: {text}")
+    for note in report["notes"]:
+        console.print(f"note: {note}")
     header, *lines = report_page.rows(report)
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for index, name in enumerate(header):

@@ -58,9 +58,9 @@ def native_stderr_hidden() -> Iterator[None]:
 def start(seed: int) -> None:
     """Imports TensorFlow without its start-up noise and sets every seed.
 
-    Call it before anything else touches TensorFlow. Seeds Python's, NumPy's,
-    Keras's and tf_keras's generators and makes TensorFlow's operations
-    deterministic, so that the same command gives the same figures.
+    Call it before anything else touches TensorFlow. Seeds Python's, NumPy's
+    and Keras's generators; on a CPU the same command then gives the same
+    figures.
     """
     # Read when TensorFlow is first imported. Real errors come as exceptions;
     # those that C++ only logs are such as "oneDNN supports DT_INT32 only on
@@ -82,7 +82,14 @@ def console(stderr: bool = False) -> rich.console.Console:
     Where there is no terminal to ask, lines are 132 characters: a file of them
     is to be read, not to be cut at 80.
     """
-    found = rich.console.Console(stderr=stderr, highlight=False, soft_wrap=True)
+    # No markup: a file's or a class's name may hold brackets.
+    found = rich.console.Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+        emoji=False,
+    )
     if not found.is_terminal:
         found.width = 132
     return found

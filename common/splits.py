@@ -1,6 +1,7 @@
 """Splits of a data set: in memory, or streamed from disk."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,15 @@ class MemorySplit:
 
     features: Any
     labels: np.ndarray
+
+    def digest(self) -> int:
+        """Returns a number that changes when the examples do."""
+        parts = self.features
+        arrays = parts.values() if isinstance(parts, dict) else [parts]
+        found = zlib.crc32(self.labels.tobytes())
+        for one in arrays:
+            found = zlib.crc32(one.tobytes(), found)
+        return found
 
     @property
     def num_examples(self) -> int:
@@ -74,6 +84,15 @@ class StreamSplit:
     records: Callable[[Any], "tf.data.Dataset"]
     parse: Callable[..., tuple[Any, Any]]
 
+    def digest(self) -> int:
+        """Returns a number that changes when the number of examples does.
+
+        What is in them is not read for it: that would cost an epoch.
+        """
+        return zlib.crc32(
+            repr((self.num_examples, self.feature_shape)).encode()
+        )
+
     def sample(self, num: int, seed: int) -> MemorySplit:
         """Returns `num` random examples, or all if there are fewer."""
         few = self.records(tf.constant([seed, 1], tf.int64)).take(num)
@@ -115,6 +134,11 @@ class Splits:
     valid: Split
     test: Split
     notes: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Returns 8 hex digits that name the classes and the examples."""
+        parts = [one.digest() for one in (self.train, self.valid, self.test)]
+        return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
 
     def describe(self) -> dict[str, Any]:
         """Returns the name and the sizes, as `report.json` has them."""

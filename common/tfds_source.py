@@ -29,13 +29,19 @@ INTERLEAVED_FILES = 16
 SHUFFLE_BUFFER = 10_000  # Encoded records.
 
 
-def builder(name: str, data_dir: str = "") -> "tfds.core.DatasetBuilder":
+def builder(
+    name: str,
+    data_dir: str = "",
+    check: Callable[[Any], None] = lambda found: None,
+) -> "tfds.core.DatasetBuilder":
     """Returns the prepared builder of the TFDS data set `name`.
 
     Args:
         name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or one
             of `EMBEDDED`, which need no download.
         data_dir: The TFDS data directory; by default TFDS's own.
+        check: Raises if the set is not of the right kind; called before
+            anything is downloaded.
 
     Raises:
         InputError: If there is no such data set or it cannot be prepared.
@@ -53,11 +59,16 @@ def builder(name: str, data_dir: str = "") -> "tfds.core.DatasetBuilder":
         place = data_dir or os.environ.get("TFDS_DATA_DIR") or None
         try:
             found = tfds.builder(name, data_dir=place)
-        except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        except (
+            tfds.core.DatasetNotFoundError,
+            ValueError,
+            AssertionError,  # A version that does not exist.
+        ) as error:
             raise InputError(
                 f"--dataset must be a TFDS name, one of {', '.join(EMBEDDED)},"
                 f" or a path; received {name!r}. {_first_line(error)}"
             ) from None
+    check(found)
     try:
         # TFDS speaks of a download even where an embedded set needs none.
         quiet = contextlib.redirect_stdout(io.StringIO())

@@ -111,8 +111,9 @@ def fit(
         plateau=plateau,
     )
     backup = watch[-1]
-    # Before any file is read that has its variables.
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        # Before any file is read that has its variables.
+        model.optimizer.build(model.trainable_variables)
     while not backup.stopped:
         position.set(backup.epoch, backup.step)
         model.fit(

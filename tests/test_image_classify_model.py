@@ -107,3 +107,20 @@ class TestAugmentation:
         np.testing.assert_allclose(np.sum(mixed, axis=1), 1, rtol=1e-6)
         expected = weight * self.images + (1 - weight) * self.images[::-1]
         np.testing.assert_allclose(images, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", networks.BACKBONES)
+def test_backbones_get_the_pixels_that_their_weights_expect(name) -> None:
+    model = networks.build(name, (32, 32, 3), 2)
+    scaling = next(
+        one
+        for one in model.layers
+        if type(one).__name__ in ("Rescaling", "Normalization")
+    )
+    white = np.ones((1, 1, 1, 3), np.float32)
+    expected = 1.0
+    if name == "efficientnet_v2_b0":
+        expected = (1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(
+        np.ravel(scaling(white)), np.broadcast_to(expected, 3), rtol=1e-5
+    )

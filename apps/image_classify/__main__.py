@@ -116,8 +116,10 @@ class Config(options.Options):
             object.__setattr__(self, "dataset", "digits")
 
 
-def load_data(config: Config) -> "data.Splits":
-    """Loads uint8 images `(height, width, channels)` and labels."""
+def load_data(
+    config: Config, shape: tuple[int, ...] | None = None
+) -> "data.Splits":
+    """Loads uint8 images, of the `shape` that a release needs, and labels."""
     return images.load(
         config.dataset,
         data_dir=config.data_dir,
@@ -126,6 +128,7 @@ def load_data(config: Config) -> "data.Splits":
         pipeline=config.pipeline,
         seed=config.seed,
         skip_bad=config.on_bad_input == "skip",
+        shape=shape,
     )
 
 
@@ -221,11 +224,15 @@ def signatures(
 
 def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
     splits = load_data(config)
+    work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
     with runtime.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, splits)
-    variants, refused = compression.plan(model, names.parse(config.variants))
+    variants, refused = compression.plan(
+        model, names.parse(config.variants), config
+    )
     fields = {one.name for one in dataclasses.fields(augment.Augmentation)}
     augmentation = augment.Augmentation(
         **{name: getattr(config, name) for name in fields}
@@ -233,7 +240,7 @@ def run(config: Config) -> dict[str, Any]:
     transform = augment.for_training(num_classes, augmentation)
     log = training.fit(
         model, splits, config,
-        work_dir=config.run_dir(APP),
+        work_dir=work_dir,
         transform=transform,
         evaluation_transform=augment.for_evaluation(num_classes),
         monitor="val_accuracy",
@@ -261,7 +268,7 @@ def run(config: Config) -> dict[str, Any]:
         )  # fmt: skip
         pictures = results.draw(result, splits, measured["test"])
         report.write(draft.directory / "report", result, pictures)
-    training.finish(config.run_dir(APP))
+    training.finish(work_dir)
     report.print_table(result, draft.path)
     return result
 
@@ -278,12 +285,11 @@ def main(config: Config) -> None:
         predict.predict_files(classifier, config, config.on_bad_input == "skip")
         return
     trained = report.read(found)["config"]
+    # The same seed gives a folder the same split: no training image is tested.
     merged = config.replace(
-        dataset=config.dataset or trained["dataset"],
-        image_size=classifier.shape[0],
-        model=trained["model"],
+        dataset=config.dataset or trained["dataset"], seed=trained["seed"]
     )
-    result = predict.evaluate(classifier, load_data(merged))
+    result = predict.evaluate(classifier, load_data(merged, classifier.shape))
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -100,7 +100,7 @@ NETWORKS: dict[str, Callable] = {
     "resnet8": resnet8,
     "resnet20": resnet20,
 }
-# Name in keras.applications and the pixel range that its weights expect.
+# Name in keras.applications, and arguments: preprocessing is `_backbone`'s.
 BACKBONES = {
     "mobilenet_v2": ("MobileNetV2", {}),
     "mobilenet_v3_small": (
@@ -178,8 +178,15 @@ def _backbone(
     x = image
     if image.shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
-    x = layers.Rescaling(2.0, offset=-1.0)(x)
     constructor, arguments = BACKBONES[name]
+    if name == "efficientnet_v2_b0":
+        # ImageNet's statistics, as keras.applications gives this network.
+        x = layers.Normalization(
+            mean=(0.485, 0.456, 0.406),
+            variance=(0.229**2, 0.224**2, 0.225**2),
+        )(x)
+    else:
+        x = layers.Rescaling(2.0, offset=-1.0)(x)
     # Flat, not nested: TF-MOT does not look into models inside models.
     features = getattr(keras.applications, constructor)(
         input_tensor=x,

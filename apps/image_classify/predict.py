@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import rich.box
-import rich.markup
 import rich.table
 import tensorflow as tf
 
@@ -31,7 +30,12 @@ class Classifier:
     def __init__(self, release: Path, variant: str = "") -> None:
         self._path = release
         labels = release / "mobile" / "labels.txt"
-        self.class_names = tuple(labels.read_text("utf-8").splitlines())
+        if not labels.is_file():
+            raise InputError(
+                f"--release must be of image_classify; {release} has no "
+                "mobile/labels.txt."
+            )
+        self.class_names = tuple(labels.read_text("utf-8").split("\n")[:-1])
         self._model = tf.saved_model.load(release)
         _, inputs = self._model.signatures["pixels"].structured_input_signature
         self.shape = tuple(inputs["image"].shape[1:])
@@ -99,6 +103,12 @@ def predict_files(
         raise InputError(
             f"--output must end in .csv or .json; received {options.output!r}."
         )
+    parent = Path(options.output).absolute().parent
+    if not parent.is_dir() or Path(options.output or "none").is_dir():
+        raise InputError(
+            f"--output must be a file in a folder that exists; received "
+            f"{options.output!r}."
+        )
     paths, contents = _read(options.inputs, skip_bad)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(paths), BATCH):
@@ -117,8 +127,8 @@ def predict_files(
     table = rich.table.Table(*rows[0], box=rich.box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(
-            rich.markup.escape(row["file"]),
-            rich.markup.escape(row["label"]),
+            row["file"],
+            row["label"],
             f"{row['probability']:.4f}",
         )
     runtime.console().print(table)
@@ -126,8 +136,12 @@ def predict_files(
 
 def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
     """Returns the paths and contents of the files that can be decoded."""
+    if not pattern:
+        raise InputError("--inputs must name images; received nothing.")
     if Path(pattern).is_dir():
-        pattern = str(Path(pattern) / "*")
+        pattern = glob.escape(pattern.rstrip("/")) + "/*"
+    elif Path(pattern).is_file():
+        pattern = glob.escape(pattern)
     paths = [
         path
         for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
@@ -140,10 +154,10 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
         )
     good, contents = [], []
     for path in paths:
-        content = Path(path).read_bytes()
         try:
+            content = Path(path).read_bytes()
             images.decode(content, 3)
-        except tf.errors.InvalidArgumentError:
+        except (tf.errors.InvalidArgumentError, OSError):
             if not skip_bad:
                 raise InputError(
                     f"--inputs must be readable images; {path} cannot be "

@@ -26,7 +26,10 @@ def write_mobile(
     num_classes = len(splits.class_names)
     few = splits.train.sample(CALIBRATION_IMAGES, options.seed)
     inputs = [inputs for inputs, _ in augment.batches(few, num_classes)]
-    calibration = {"image": np.concatenate(inputs)}
+    # Black and white: so that an int8 file's input is a byte over 255 also
+    # where the images have no extremes.
+    ends = np.stack([np.full_like(inputs[0][0], end) for end in (0, 1)])
+    calibration = {"image": np.concatenate([*inputs, ends])}
     paths = tflite.write(
         directory, twins, variants, calibration, ["probabilities"]
     )
@@ -103,7 +106,9 @@ def worst_mistakes(
         names = [class_names[labels[index]], class_names[predicted[index]]]
         true, wrong = (name[:10] for name in names)
         axes.set_title(
-            f"{true} as {wrong}\n{confidence[index]:.2f}", fontsize=7
+            f"{true} as {wrong}\n{confidence[index]:.2f}",
+            fontsize=7,
+            parse_math=False,
         )
     return plots.Plot(
         "worst_mistakes",

@@ -10,7 +10,7 @@ from common import data, keras2, runtime
 from common.compression import verification, wrappers
 from common.compression.finetuning import Finetuning, finetune
 from common.compression.variants import Techniques, Variant, prefixes
-from common.config import Options
+from common.config import InputError, Options
 
 
 def plan(
@@ -41,6 +41,9 @@ def plan(
                 last = techniques
             wrappers.wrap(twin, last, 10, options)
         except (ValueError, RuntimeError) as error:
+            unable = isinstance(error, keras2.UnsupportedLayerError)
+            if isinstance(error, InputError) and not unable:
+                raise
             reasons[techniques] = " ".join(str(error).split())
     possible, refused = [], []
     for one in wanted:

@@ -1,0 +1,118 @@
+"""The app on a folder of a user's own: odd names, odd shapes, every mode."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.image_classify import __main__ as app
+from apps.image_classify import predict
+from common import litert, runtime
+from common.config import InputError
+
+CLASSES = ("$\\x$ <b>", "naïve [cat]")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("folder")
+
+
+@pytest.fixture(scope="module")
+def options(home: Path) -> app.Config:
+    """Two classes of dark, wide images: none reaches white."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(CLASSES):
+        folder = home / "set" / name
+        folder.mkdir(parents=True)
+        for index in range(40):
+            image = rng.integers(0, 60, (12, 18, 3), dtype=np.uint8)
+            image[:, 9 * label : 9 * label + 9] += 60
+            path = folder / f"{index:02d} [a].PNG"
+            path.write_bytes(tf.io.encode_png(image).numpy())
+    return app.Config(
+        dataset=str(home / "set"), model="small_cnn", epochs=3, batch_size=16,
+        learning_rate=3e-3, seed=5, finetune_epochs=1, mixup=0.2,
+        label_smoothing=0.1, schedule="plateau", strategy="mirrored",
+        variants=("int8", "prune+cluster+int8"), max_drop=1.0,
+        export_dir=str(home / "out"), work_dir=str(home / "runs"),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def released(options: app.Config) -> Path:
+    runtime.start(options.seed)
+    app.run(options)
+    return Path(options.export_dir) / "image_classify" / "1"
+
+
+def test_two_classes_are_learnt_on_mirrored_devices(released, options) -> None:
+    report = app.report.read(released)
+    assert report["metrics"]["test"]["accuracy"] >= 0.5
+    assert [one["name"] for one in report["variants"]] == [
+        "float32", "int8", "prune+cluster+int8",
+    ]  # fmt: skip
+    assert report["config"]["strategy"] == "mirrored"
+
+
+def test_int8_files_take_bytes_though_no_image_is_white(released) -> None:
+    content = (released / "mobile" / "int8.tflite").read_bytes()
+    scale, zero_point = litert.Runner(content).inputs["image"]["quantization"]
+    assert scale == pytest.approx(1 / 255) and zero_point == 0
+
+
+def test_evaluate_uses_the_releases_split_and_shape(
+    released, options, capsys
+) -> None:
+    trained = app.report.read(released)["metrics"]["test"]["accuracy"]
+    app.main(
+        app.Config(mode="evaluate", release=str(released), dataset="")
+    )  # With another --seed, and images that are not square.
+    assert f'"accuracy": {trained}' in capsys.readouterr().out
+
+
+def test_a_folder_or_a_file_with_brackets_is_read(released, options) -> None:
+    classifier = predict.Classifier(released)
+    folder = Path(options.dataset) / CLASSES[1]
+    for inputs in (folder, folder / "00 [a].PNG", f"{folder.parent}/*/0*.PNG"):
+        config = app.Config(mode="predict", inputs=str(inputs))
+        predict.predict_files(classifier, config, skip_bad=False)
+    assert classifier.class_names == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": ""}, "received nothing"),
+        ({"output": "missing/x.csv"}, "folder that exists"),
+    ],
+)
+def test_predict_refuses_before_it_works(released, changes, words) -> None:
+    config = app.Config(**{"mode": "predict", "inputs": "x", **changes})
+    with pytest.raises(InputError, match=words):
+        predict.predict_files(predict.Classifier(released), config, False)
+
+
+def test_a_wrong_layer_is_refused_before_training(options, home) -> None:
+    wrong = options.replace(
+        prune_layers=("nothing",), work_dir=str(home / "never")
+    )
+    with pytest.raises(InputError, match="nothing is none of"):
+        app.run(wrong)
+    assert not (home / "never").exists()
+
+
+def test_unwritable_places_are_refused_before_training(options, home) -> None:
+    (home / "file").write_text("")
+    with pytest.raises(InputError, match="--export_dir"):
+        app.run(options.replace(export_dir=str(home / "file" / "x")))
+    with pytest.raises(InputError, match="--work_dir"):
+        app.run(options.replace(work_dir=str(home / "file")))
+
+
+def test_changed_data_are_another_run(options) -> None:
+    splits = app.load_data(options)
+    more = app.load_data(options.replace(image_size=20))
+    assert splits.digest() == app.load_data(options).digest()
+    assert splits.digest() != more.digest()
