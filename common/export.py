@@ -10,7 +10,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,10 @@ def find(release_dir: str, export_dir: str, app: str) -> Path:
 
 
 def save(
-    directory: Path, model: "keras.Model", signatures: Mapping[str, Signature]
+    directory: Path,
+    model: "keras.Model",
+    signatures: Mapping[str, Signature],
+    tracked: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Writes the SavedModel and `model.keras`, and reads both back.
 
@@ -171,12 +174,15 @@ def save(
         directory: The partial release.
         model: The trained model.
         signatures: What clients call, by name; one is `serving_default`.
+        tracked: What else the signatures use and must be saved with them:
+            Keras layers, lookup tables, variables.
 
     Returns:
         The `serving` part of `report.json`.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    for one in (model, *tracked):
+        archive.track(one)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, list(signature.inputs))
     archive.write_out(directory, verbose=False)

@@ -28,6 +28,8 @@ class Measurement:
         metric: From outputs and targets to the task metric.
         higher_is_better: Whether more of the metric is better; if not, a
             rise counts as a drop.
+        output: The file's output that the metric takes; may be left out where
+            there is only one.
     """
 
     valid: Batches
@@ -35,6 +37,7 @@ class Measurement:
     reference: np.ndarray
     metric: Metric
     higher_is_better: bool = True
+    output: str = ""
 
 
 def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
@@ -50,9 +53,9 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
     """
     content = path.read_bytes()
     runner, contents = litert.Runner(content), litert.inspect(content)
-    (result,) = runner.outputs
-    valid, _ = run(runner, how.valid())
-    test, first = run(runner, how.test())
+    result = how.output or next(iter(runner.outputs))
+    valid, _ = run(runner, how.valid(), result)
+    test, first = run(runner, how.test(), result)
     found = test[0]
     return {
         "name": name,
@@ -72,10 +75,18 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
 
 
 def run(
-    runner: litert.Runner, batches: Iterable[tuple[Any, np.ndarray]]
+    runner: litert.Runner,
+    batches: Iterable[tuple[Any, np.ndarray]],
+    result: str = "",
 ) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
-    """Returns a split's outputs and targets, and its first inputs."""
-    (result,) = runner.outputs
+    """Returns a split's outputs and targets, and its first inputs.
+
+    Args:
+        runner: The file.
+        batches: Inputs and targets.
+        result: The output's name; by default the first.
+    """
+    result = result or next(iter(runner.outputs))
     outputs, targets = [], []
     first: dict[str, np.ndarray] = {}
     for inputs, truth in batches:

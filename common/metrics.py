@@ -1,5 +1,6 @@
 """Metrics over a whole split: arrays in, floats out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,3 +83,30 @@ def classification(
         "loss": log_loss(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
     }
+
+
+def bootstrap_interval(
+    metric: Callable[..., float],
+    *arrays: np.ndarray,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Returns a percentile bootstrap interval (Efron, 1979).
+
+    Args:
+        metric: From arrays like `arrays` to a float; NaN where a resample has
+            no value, such as an AUROC of one class.
+        *arrays: `(num, ...)` each; their rows are resampled together.
+        samples: Resamples.
+        level: The part of them between the two bounds.
+        seed: Fixes the resamples.
+    """
+    rng, num = np.random.default_rng(seed), len(arrays[0])
+    values = []
+    for _ in range(samples):
+        picked = rng.integers(0, num, num)
+        values.append(metric(*(one[picked] for one in arrays)))
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(values, (tail, 1 - tail))
+    return float(low), float(high)

@@ -15,6 +15,7 @@ import rich.table
 from common import data, report_page, runtime, training
 from common.config import Options
 from common.plots import Plot
+from common.report_page import Table
 
 Report = dict[str, Any]
 
@@ -54,18 +55,23 @@ def build(
     }
 
 
-def write(directory: Path, report: Report, plots: Iterable[Plot]) -> None:
+def write(
+    directory: Path, report: Report, shown: Iterable[Plot | Table]
+) -> None:
     """Writes `report.json`, the plots and a self-contained `report.html`."""
     directory.mkdir()
-    pictures = []
-    for plot in plots:
+    sections: list[Table | tuple[Plot, bytes]] = []
+    for one in shown:
+        if isinstance(one, Table):
+            sections.append(one)
+            continue
         buffer = io.BytesIO()
-        plot.figure.savefig(buffer, format="png")
-        (directory / f"{plot.name}.png").write_bytes(buffer.getvalue())
-        pictures.append((plot, buffer.getvalue()))
+        one.figure.savefig(buffer, format="png")
+        (directory / f"{one.name}.png").write_bytes(buffer.getvalue())
+        sections.append((one, buffer.getvalue()))
     text = json.dumps(report, indent=1, allow_nan=False)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
-    page = report_page.render(report, pictures)
+    page = report_page.render(report, sections)
     (directory / "report.html").write_text(page, encoding="utf-8")
 
 

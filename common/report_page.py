@@ -1,6 +1,7 @@
 """The report as one HTML page that needs no other file."""
 
 import base64
+import dataclasses
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,24 @@ from typing import Any
 from common.plots import Plot
 
 Report = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of the report: examples as text, figures by group.
+
+    Attributes:
+        title: The heading above it.
+        caption: What to see in it, one sentence.
+        header: The columns' names.
+        rows: Cells; floats are shown with four digits, all text is escaped.
+    """
+
+    title: str
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
 
 COLUMNS = (
     "variant",
@@ -53,8 +72,15 @@ def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(k, v) for k, v in values.items() if isinstance(v, (int, float))]
 
 
-def render(report: Report, pictures: Sequence[tuple[Plot, bytes]]) -> str:
-    """Returns the HTML page; every text in it is escaped."""
+def render(
+    report: Report, sections: Sequence[Table | tuple[Plot, bytes]]
+) -> str:
+    """Returns the HTML page; every text in it is escaped.
+
+    Args:
+        report: What `report.build` returns.
+        sections: Tables, and plots with their PNG, in the order shown.
+    """
     chosen = next(one for one in report["variants"] if one["chosen"])
     whole = report["variants"][0]
     metric = report["task_metric"]
@@ -100,15 +126,26 @@ def render(report: Report, pictures: Sequence[tuple[Plot, bytes]]) -> str:
             for one in report["refused_variants"]
         ),
     ]
-    for plot, png in pictures:
-        source = base64.b64encode(png).decode()
-        parts.append(
-            f"<h2>{_text(plot.title)}</h2><p>{_text(plot.caption)}</p>"
-            f'<img alt="{_text(plot.title)}" '
-            f'src="data:image/png;base64,{source}">'
-        )
+    parts += [_section(one) for one in sections]
     parts += [_classes(report), _serving(report), _facts(report)]
     return _FRAME.format(title=_text(report["app"]), body="\n".join(parts))
+
+
+def _section(section: Table | tuple[Plot, bytes]) -> str:
+    """Returns a table or a plot below its heading."""
+    if isinstance(section, Table):
+        shown: Table | Plot = section
+        cells = [[_format(cell) for cell in row] for row in section.rows]
+        content = _table(section.header, cells)
+    else:
+        shown, png = section
+        content = (
+            f'<img alt="{_text(shown.title)}" src="data:image/png;base64,'
+            f'{base64.b64encode(png).decode()}">'
+        )
+    return (
+        f"<h2>{_text(shown.title)}</h2><p>{_text(shown.caption)}</p>{content}"
+    )
 
 
 def _classes(report: Report) -> str:

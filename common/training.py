@@ -1,6 +1,7 @@
 """Training: fit with resume, and learning-rate schedules."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from etils import epy
@@ -81,6 +82,7 @@ def fit(
     mode: str = "max",
     patience: int = 0,
     plateau: bool = False,
+    first: "Sequence[keras.callbacks.Callback]" = (),
 ) -> Log:
     """Fits a compiled model, leaves the best weights in it.
 
@@ -98,6 +100,8 @@ def fit(
         mode: `max` or `min`.
         patience: Epochs without improvement before an early stop; 0 for none.
         plateau: Halve the rate on a plateau.
+        first: Callbacks that come before the standard ones, such as one that
+            adds the metric to monitor to an epoch's logs.
     """
     position = data.Position()
     watch = callbacks.standard(
@@ -131,7 +135,7 @@ def fit(
             # The rest of an interrupted epoch is a `fit` of its own: Keras
             # takes the length of the first epoch for that of all.
             epochs=backup.epoch + 1 if backup.step else options.epochs,
-            callbacks=watch,
+            callbacks=[*first, *watch],
             shuffle=False,
             verbose=0,
         )

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,13 @@ def pytest_collection_modifyitems(
 
 
 @pytest.fixture
-def mnist_dir() -> str:
-    """The TFDS directory that holds MNIST; skips where there is none."""
-    found = os.environ.get("TFDS_DATA_DIR", "")
-    if not found or not (Path(found) / "mnist").is_dir():
-        pytest.skip("needs MNIST: set TFDS_DATA_DIR to a prepared copy")
-    return found
+def tfds_dir() -> Callable[[str], str]:
+    """Gives the TFDS directory that holds a set; skips where there is none."""
+
+    def find(name: str) -> str:
+        found = os.environ.get("TFDS_DATA_DIR", "")
+        if not found or not (Path(found) / name).is_dir():
+            pytest.skip(f"needs {name}: set TFDS_DATA_DIR to a prepared copy")
+        return found
+
+    return find

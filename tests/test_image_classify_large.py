@@ -2,40 +2,24 @@
 
 from pathlib import Path
 
+import flagfiles
 import numpy as np
 import pytest
-from absl import flags
 
 from apps.image_classify import __main__ as app
 from common import runtime
 
-FLAGFILES = Path(__file__).resolve().parents[1] / "apps" / "flagfiles"
 pytestmark = pytest.mark.large
 
 
-def from_flagfile(name: str, **changes) -> app.Config:
-    """Returns the options of a flagfile, read as absl reads it."""
-    values = flags.FlagValues()
-    words = values.read_flags_from_files([f"--flagfile={FLAGFILES / name}"])
-    types = {
-        f.name: type(f.default) for f in app.dataclasses.fields(app.Config)
-    }
-    found = {}
-    for word in words:
-        key, _, value = word.removeprefix("--").partition("=")
-        found[key] = (
-            tuple(value.split(",")) if types[key] is tuple
-            else types[key](value or True)
-        )  # fmt: skip
-    return app.Config(**{**found, **changes})
-
-
 @pytest.fixture
-def run(tmp_path: Path, mnist_dir: str, monkeypatch: pytest.MonkeyPatch):
+def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
 
     def once(name: str, **changes) -> dict:
-        options = from_flagfile(name, data_dir=mnist_dir, **changes)
+        options = flagfiles.read(
+            app.Config, name, data_dir=tfds_dir("mnist"), **changes
+        )
         runtime.start(options.seed)
         return app.run(options)
 

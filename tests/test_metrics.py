@@ -51,3 +51,13 @@ def test_top_k_of_few_classes_is_everything() -> None:
 def test_a_class_that_never_occurs_scores_zero() -> None:
     each = metrics.per_class(np.array([[3, 0], [0, 0]]))
     assert each["precision"] == [1.0, 0.0] and each["recall"] == [1.0, 0.0]
+
+
+def test_bootstrap_interval_holds_the_mean_of_a_normal_sample() -> None:
+    rows = np.random.default_rng(0).normal(1.0, 1.0, 400)
+    low, high = metrics.bootstrap_interval(lambda one: one.mean(), rows)
+    assert low < rows.mean() < high
+    # Standard error 1 / 20, so that 95 % are about 0.2 wide.
+    assert 0.15 < high - low < 0.25
+    again = metrics.bootstrap_interval(lambda one: one.mean(), rows)
+    assert again == (low, high)

@@ -1,19 +1,13 @@
 """Using a release: prediction for files, evaluation on a data set."""
 
-import csv
 import glob
-import io
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.box
-import rich.table
 import tensorflow as tf
 
-from common import data, image_folder, images, litert, metrics, runtime
+from common import data, image_folder, images, litert, metrics, predictions
 from common.config import InputError, Options
 
 BATCH = 64
@@ -99,16 +93,7 @@ def predict_files(
     classifier: Classifier, options: Options, skip_bad: bool
 ) -> None:
     """Prints label and probability of each file; writes them if asked to."""
-    if options.output and not options.output.endswith((".csv", ".json")):
-        raise InputError(
-            f"--output must end in .csv or .json; received {options.output!r}."
-        )
-    parent = Path(options.output).absolute().parent
-    if not parent.is_dir() or Path(options.output or "none").is_dir():
-        raise InputError(
-            f"--output must be a file in a folder that exists; received "
-            f"{options.output!r}."
-        )
+    predictions.check_output(options.output)
     paths, contents = _read(options.inputs, skip_bad)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(paths), BATCH):
@@ -122,16 +107,7 @@ def predict_files(
                     "probability": round(float(row[best]), 6),
                 }
             )
-    if options.output:
-        _write(Path(options.output), rows)
-    table = rich.table.Table(*rows[0], box=rich.box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(
-            row["file"],
-            row["label"],
-            f"{row['probability']:.4f}",
-        )
-    runtime.console().print(table)
+    predictions.show(rows, options.output)
 
 
 def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
@@ -171,18 +147,3 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
             f"--inputs has no image that can be decoded: {pattern}"
         )
     return good, contents
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows as CSV or JSON, whole or not at all."""
-    if path.suffix == ".json":
-        text = json.dumps(rows, indent=1) + "\n"
-    else:
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = buffer.getvalue()
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

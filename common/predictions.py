@@ -1,0 +1,69 @@
+"""Predictions: rows on the console, and in a CSV or JSON file if asked for."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import rich.box
+import rich.table
+
+from common import runtime
+from common.config import InputError
+
+Row = Mapping[str, Any]
+
+
+def check_output(output: str) -> None:
+    """Refuses an `--output` that cannot be written, before any work is done."""
+    if not output:
+        return
+    path = Path(output)
+    if path.suffix not in (".csv", ".json"):
+        raise InputError(
+            f"--output must end in .csv or .json; received {output!r}."
+        )
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(
+            "--output must be a file in a folder that exists; received "
+            f"{output!r}."
+        )
+
+
+def show(rows: Sequence[Row], output: str = "") -> None:
+    """Prints rows as a table, and writes them to `output` if there is one.
+
+    Args:
+        rows: At least one; all have the keys of the first. Floats are printed
+            with four digits.
+        output: A file that `check_output` has let pass.
+    """
+    if output:
+        write(Path(output), rows)
+    table = rich.table.Table(*rows[0], box=rich.box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(
+            *(
+                f"{value:.4f}" if isinstance(value, float) else str(value)
+                for value in row.values()
+            )
+        )
+    runtime.console().print(table)
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Writes rows as CSV or JSON, whole or not at all."""
+    if path.suffix == ".json":
+        text = json.dumps(list(rows), indent=1) + "\n"
+    else:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
