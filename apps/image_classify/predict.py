@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import data, image_folder, images, litert, metrics, predictions
+from common import (
+    data,
+    image_folder,
+    images,
+    litert,
+    metrics,
+    predictions,
+    served,
+)
 from common.config import InputError, Options
 
 BATCH = 64
@@ -22,7 +30,6 @@ class Classifier:
     """
 
     def __init__(self, release: Path, variant: str = "") -> None:
-        self._path = release
         labels = release / "mobile" / "labels.txt"
         if not labels.is_file():
             raise InputError(
@@ -30,9 +37,8 @@ class Classifier:
                 "mobile/labels.txt."
             )
         self.class_names = tuple(labels.read_text("utf-8").split("\n")[:-1])
-        self._model = tf.saved_model.load(release)
-        _, inputs = self._model.signatures["pixels"].structured_input_signature
-        self.shape = tuple(inputs["image"].shape[1:])
+        self._served = served.Local(release)
+        self.shape = tuple(self._served.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
             path = release / "mobile" / f"{variant}.tflite"
@@ -49,8 +55,7 @@ class Classifier:
         if self._runner:
             scaled = image.astype(np.float32) / 255
             return self._runner(image=scaled)["probabilities"]
-        served = self._model.signatures["pixels"](image=tf.constant(image))
-        return served["probabilities"].numpy()
+        return self._served("pixels", image=image)["probabilities"]
 
     def encoded(self, contents: list[bytes]) -> np.ndarray:
         """Returns probabilities for encoded images."""
@@ -59,9 +64,7 @@ class Classifier:
             decoded = [images.decode(one, channels) for one in contents]
             fitted = [images.fit(one, (height, width)) for one in decoded]
             return self.pixels(np.stack([one.numpy() for one in fitted]))
-        served = self._model.signatures["serving_default"]
-        found = served(image_bytes=tf.constant(contents))
-        return found["probabilities"].numpy()
+        return self._served(image_bytes=contents)["probabilities"]
 
 
 def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
