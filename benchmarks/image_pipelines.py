@@ -22,6 +22,9 @@ def write_folder(root: Path, num_images: int) -> None:
     import numpy as np
     import tensorflow as tf
 
+    from common import runtime
+
+    runtime.start(0)
     rng = np.random.default_rng(0)
     for index in range(num_images):
         path = root / ("even", "odd")[index % 2] / f"{index:06d}.jpg"

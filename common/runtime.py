@@ -66,6 +66,10 @@ def start(seed: int) -> None:
     # those that C++ only logs are such as "oneDNN supports DT_INT32 only on
     # platforms with AVX-512".
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512 VNNI
+    # or AMX. Measured on one that has AVX2 only: LeNet trains 2.7 times as fast
+    # with it, a dense network 2 times.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with native_stderr_hidden():
         tf.config.list_physical_devices()
     for gpu in tf.config.list_physical_devices("GPU"):

@@ -6,6 +6,7 @@ import pytest
 
 # Before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As `runtime.start`.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
