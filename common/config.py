@@ -270,6 +270,7 @@ def launch(
         except InputError as error:
             _fail(str(error))
         except KeyboardInterrupt:
+            print("stopped; the same command continues.", file=sys.stderr)
             sys.exit(130)
 
     app.run(run, flags_parser=_parse)

@@ -22,6 +22,7 @@ SPLIT_FOLDERS = {
 }
 # Parts of each class that go to valid and to test if a folder has no splits.
 HELD_OUT = 0.1
+FILES_AT_A_TIME = 1024
 
 
 def load(
@@ -99,6 +100,12 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             f"--dataset must hold at least two class folders; {folder} holds "
             f"{len(names)}."
         )
+    for name in names:
+        if not name.isprintable():  # Nor is a name that is not UTF-8.
+            raise InputError(
+                f"--dataset must have class folders with printable UTF-8 names;"
+                f" {str(folder)!r} has {name!r}."
+            )
     return names
 
 
@@ -142,11 +149,13 @@ def _check_files(
         return tuple(image.shape) if 0 not in image.shape else None
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        shapes = list(
-            progress.track(
-                pool.map(shape, paths), "checking images", len(paths)
-            )
+        # In parts: `map` makes a future of a kilobyte for each file at once.
+        parts = (
+            one
+            for start in range(0, len(paths), FILES_AT_A_TIME)
+            for one in pool.map(shape, paths[start : start + FILES_AT_A_TIME])
         )
+        shapes = list(progress.track(parts, "checking images", len(paths)))
     bad = [path for path, one in zip(paths, shapes, strict=True) if one is None]
     if bad and not skip_bad:
         raise InputError(
@@ -212,15 +221,21 @@ def _file_stream(
 ) -> splits.StreamSplit:
     """Returns a split that reads and decodes files."""
     height, width, channels = shape
-    paths, labels = (list(column) for column in zip(*rows, strict=True))
+    with tf.device("CPU"):
+        paths = tf.constant([path for path, _ in rows])
+        labels = tf.constant([label for _, label in rows], tf.int64)
 
     def records(key: Any) -> tf.data.Dataset:
-        files = tf.data.Dataset.from_tensor_slices((paths, labels))
-        # Names are small: a full shuffle, better than any buffer of images.
-        return files if key is None else splits.shuffle(files, len(rows), key)
+        order = tf.range(len(rows), dtype=tf.int64)
+        if key is not None:
+            # A full shuffle of 8 bytes per file; no buffer of images is better.
+            order = tf.random.experimental.stateless_shuffle(order, seed=key)
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda index: (tf.gather(paths, index), tf.gather(labels, index))
+        )
 
     def parse(path: Any, label: Any) -> tuple[Any, Any]:
         image = images.decode(tf.io.read_file(path), channels)
-        return images.fit(image, (height, width)), tf.cast(label, tf.int64)
+        return images.fit(image, (height, width)), label
 
     return splits.StreamSplit(len(rows), shape, records, parse)

@@ -1,6 +1,7 @@
 """The process: quiet start-up, seeds, devices, versions, memory, signals."""
 
 import contextlib
+import fcntl
 import importlib.metadata
 import os
 import platform
@@ -9,11 +10,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import rich.console
 from absl import logging
 from etils import epy
+
+from common.config import InputError
 
 with epy.lazy_imports():
     import keras
@@ -58,7 +62,8 @@ def native_stderr_hidden() -> Iterator[None]:
 def start(seed: int) -> None:
     """Imports TensorFlow without its start-up noise and sets every seed.
 
-    Call it before anything else touches TensorFlow. Seeds Python's, NumPy's
+    Call it before anything else touches TensorFlow. SIGTERM ends the program
+    by an exception from here on. Seeds Python's, NumPy's
     and Keras's generators; on a CPU the same command then gives the same
     figures.
     """
@@ -77,6 +82,8 @@ def start(seed: int) -> None:
     # Deprecations inside tf_keras and TF-MOT: theirs, not a user's.
     tf.get_logger().setLevel("ERROR")
     logging.set_verbosity(logging.WARNING)
+    with contextlib.suppress(ValueError):  # Not in the main thread.
+        signal.signal(signal.SIGTERM, _terminate)
     set_seed(seed)
 
 
@@ -140,6 +147,32 @@ class Interrupted(SystemExit):
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Ends the program by an exception, so that half a release is removed."""
+    signal.signal(signum, signal.SIG_DFL)  # A second one ends at once.
+    print("stopped; the same command continues.", file=sys.stderr)
+    raise Interrupted(signum)
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Refuses to share a directory with another process while it is entered.
+
+    The lock is the operating system's: it ends with the process, however that
+    ends.
+    """
+    with (directory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"--work_dir must not be in use; another run with the same "
+                f"options and data is training in {directory}. Wait for it, or "
+                "pass another --work_dir."
+            ) from None
+        yield
 
 
 class SignalFlag:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from etils import epy
 
-from common import data
+from common import data, runtime
 from common.config import Options
 
 with epy.lazy_imports():
@@ -118,27 +118,30 @@ def fit(
     with model.distribute_strategy.scope():
         # Before any file is read that has its variables.
         model.optimizer.build(model.trainable_variables)
-    while not backup.stopped:
-        position.set(backup.epoch, backup.step)
-        model.fit(
-            data.for_training(
-                splits.train,
-                options.batch_size,
-                seed=options.seed,
-                position=position,
-                transform=transform,
-            ),
-            validation_data=data.for_evaluation(
-                splits.valid, EVALUATION_BATCH, transform=evaluation_transform
-            ),
-            initial_epoch=backup.epoch,
-            # The rest of an interrupted epoch is a `fit` of its own: Keras
-            # takes the length of the first epoch for that of all.
-            epochs=backup.epoch + 1 if backup.step else options.epochs,
-            callbacks=[*first, *watch],
-            shuffle=False,
-            verbose=0,
-        )
+    with runtime.alone(work_dir):
+        while not backup.stopped:
+            position.set(backup.epoch, backup.step)
+            model.fit(
+                data.for_training(
+                    splits.train,
+                    options.batch_size,
+                    seed=options.seed,
+                    position=position,
+                    transform=transform,
+                ),
+                validation_data=data.for_evaluation(
+                    splits.valid,
+                    EVALUATION_BATCH,
+                    transform=evaluation_transform,
+                ),
+                initial_epoch=backup.epoch,
+                # The rest of an interrupted epoch is a `fit` of its own: Keras
+                # takes the length of the first epoch for that of all.
+                epochs=backup.epoch + 1 if backup.step else options.epochs,
+                callbacks=[*first, *watch],
+                shuffle=False,
+                verbose=0,
+            )
     model.load_weights(work_dir / "best.weights.h5")
     examples = len(backup.history["loss"]) * splits.train.num_examples
     return Log(
@@ -147,9 +150,9 @@ def fit(
 
 
 def finish(work_dir: Path) -> None:
-    """Removes the checkpoints of a run whose release is written.
+    """Removes the checkpoints of a run whose release is written, and its lock.
 
     The logs stay. The same command then trains anew.
     """
-    for name in ("backup.npz", "best.weights.h5"):
+    for name in ("backup.npz", "best.weights.h5", "lock"):
         (work_dir / name).unlink(missing_ok=True)

@@ -54,6 +54,25 @@ def test_a_stopped_command_continues(tmp_path, signum, status) -> None:
 
 
 @pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_after_training_says_how_to_continue(
+    tmp_path, signum, status
+) -> None:
+    process = start(
+        tmp_path, "--epochs=1", "--variants=prune+int8",
+        "--finetune_epochs=1000",
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("epoch 1/1")
+    time.sleep(2.0)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert errors == "stopped; the same command continues.\n"
+    assert not list(tmp_path.glob("saved_models/*/*"))
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--dataset=missing/"], "must be a folder"),

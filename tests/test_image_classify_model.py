@@ -1,5 +1,6 @@
 """The networks and the augmentation of image_classify."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -124,3 +125,12 @@ def test_backbones_get_the_pixels_that_their_weights_expect(name) -> None:
     np.testing.assert_allclose(
         np.ravel(scaling(white)), np.broadcast_to(expected, 3), rtol=1e-5
     )
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch) -> None:
+    def offline(**arguments) -> None:
+        raise Exception("URL fetch failure on https://example.com: None")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    with pytest.raises(InputError, match="could not be downloaded"):
+        networks.build("mobilenet_v2", (32, 32, 3), 2, weights="imagenet")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,10 @@ def test_digits_come_with_the_project(tmp_path, monkeypatch) -> None:
     np.testing.assert_array_equal(
         splits.test.pick(few).features, streamed.test.pick(few).features
     )
+
+
+def test_class_names_must_be_printable(tmp_path: Path) -> None:
+    for name in (b"good", b"\xff\xfe"):
+        (tmp_path / os.fsdecode(name)).mkdir()
+    with pytest.raises(InputError, match="printable UTF-8"):
+        images.load(str(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from common import callbacks, data, runtime, training
-from common.config import Options
+from common.config import InputError, Options
 
 OPTIONS = Options(epochs=4, batch_size=8, seed=3)
 
@@ -160,3 +160,12 @@ def test_schedules() -> None:
         [0, peak / 2, peak, peak * (1 + math.cos(math.pi / 2)) / 2, 0]
     )
     assert training.learning_rate(OPTIONS, "constant", 0.25, 10) == peak
+
+
+def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
+    with (
+        runtime.alone(tmp_path),
+        pytest.raises(InputError, match="must not be in use"),
+    ):
+        fit(make_model(), tmp_path)
+    assert len(fit(make_model(), tmp_path).history["loss"]) == 4

@@ -188,13 +188,22 @@ def _backbone(
     else:
         x = layers.Rescaling(2.0, offset=-1.0)(x)
     # Flat, not nested: TF-MOT does not look into models inside models.
-    features = getattr(keras.applications, constructor)(
-        input_tensor=x,
-        include_top=False,
-        weights="imagenet" if weights == "imagenet" else None,
-        pooling="avg",
-        **arguments,
-    ).output
+    try:
+        backbone = getattr(keras.applications, constructor)(
+            input_tensor=x,
+            include_top=False,
+            weights="imagenet" if weights == "imagenet" else None,
+            pooling="avg",
+            **arguments,
+        )
+    except Exception as error:  # Keras raises no class of its own for this.
+        if "fetch failure" not in str(error):
+            raise
+        raise InputError(
+            f"--weights=imagenet could not be downloaded: {error}. Pass a "
+            ".weights.h5 file, or --weights=none."
+        ) from None
+    features = backbone.output
     return layers.Dropout(dropout)(features) if dropout else features
 
 
