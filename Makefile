@@ -15,7 +15,7 @@ demo: $(RUN)
 
 # Arguments for pytest: make test ARGS="--run_large -k mnist"
 test: $(DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
