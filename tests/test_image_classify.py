@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from apps.image_classify import __main__ as app
 from apps.image_classify import predict
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
 
 TINY = {
@@ -121,8 +121,8 @@ def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
     _, release = released
     test = app.load_data(app.Config(**TINY)).test
     contents = [tf.io.encode_png(one).numpy() for one in test.features[:20]]
-    whole = predict.Classifier(release)
-    phone = predict.Classifier(release, "float32")
+    whole = predict.Classifier(served.Local(release))
+    phone = predict.Classifier(served.Local(release), "float32")
     np.testing.assert_allclose(
         whole.encoded(contents), phone.encoded(contents), atol=1e-5
     )
@@ -130,7 +130,7 @@ def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
         whole.encoded(contents), whole.pixels(test.features[:20]), atol=1e-6
     )
     with pytest.raises(InputError, match="--variant must be one of float32"):
-        predict.Classifier(release, "int4")
+        predict.Classifier(served.Local(release), "int4")
 
 
 def test_predict_writes_a_table(released, home, capsys) -> None:
@@ -139,7 +139,7 @@ def test_predict_writes_a_table(released, home, capsys) -> None:
     config = app.Config(
         mode="predict", inputs=str(home / "images"), output=str(output),
     )  # fmt: skip
-    classifier = predict.Classifier(release)
+    classifier = predict.Classifier(served.Local(release))
     predict.predict_files(classifier, config, skip_bad=False)
     rows = json.loads(output.read_text())
     assert [Path(one["file"]).name for one in rows] == [
@@ -151,7 +151,7 @@ def test_predict_writes_a_table(released, home, capsys) -> None:
 
 def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
     _, release = released
-    classifier = predict.Classifier(release)
+    classifier = predict.Classifier(served.Local(release))
 
     def files(skip_bad: bool = False, **changes) -> None:
         config = app.Config(mode="predict", inputs=str(tmp_path), **changes)
@@ -171,8 +171,10 @@ def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
 def test_evaluate_gives_the_reports_figures(released) -> None:
     result, release = released
     splits = app.load_data(app.Config(**TINY))
-    found = predict.evaluate(predict.Classifier(release), splits)
+    found = predict.evaluate(predict.Classifier(served.Local(release)), splits)
     assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
-    found = predict.evaluate(predict.Classifier(release, "int8"), splits)
+    found = predict.evaluate(
+        predict.Classifier(served.Local(release), "int8"), splits
+    )
     (row,) = (one for one in result["variants"] if one["name"] == "int8")
     assert found["accuracy"] == pytest.approx(row["metric"])
