@@ -15,6 +15,7 @@ from apps.image_classify import __main__ as app
 from apps.image_classify import predict
 from common import litert, report, runtime, served
 from common.config import InputError
+from common.serving import embedded, verification, warmup
 
 TINY = {
     "dataset": "digits",
@@ -178,3 +179,40 @@ def test_evaluate_gives_the_reports_figures(released) -> None:
     )
     (row,) = (one for one in result["variants"] if one["name"] == "int8")
     assert found["accuracy"] == pytest.approx(row["metric"])
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
+    _, release = released
+    found = {}
+    with embedded.serving(release.parents[1], tell=lambda line: None) as server:
+        port = server.rest_port if kind == "http" else server.grpc_port
+        for name, url in (("local", ""), (kind, f"{kind}://127.0.0.1:{port}")):
+            output = home / f"{name}.json"
+            app.main(
+                app.Config(
+                    mode="predict", inputs=str(home / "images"), server=url,
+                    output=str(output), export_dir=str(release.parents[1]),
+                )
+            )  # fmt: skip
+            found[name] = json.loads(output.read_text())
+        with pytest.raises(InputError, match="--variant is a file"):
+            app.main(
+                app.Config(mode="predict", variant="int8", server=url)
+            )  # fmt: skip
+    assert found["local"] == found[kind] and len(found[kind]) == 5
+
+
+def test_the_release_is_verified(released) -> None:
+    result, release = released
+    checks = list(verification.verify(release))
+    assert all(one.passed for one in checks), checks
+    assert len(list(warmup.read(release))) == 18
+    (path,) = (release / row["file"] for row in result["variants"][:1])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    failed = [
+        one.what for one in verification.verify(release) if not one.passed
+    ]
+    path.write_bytes(content)
+    assert failed == [f"mobile/float32.tflite has {len(content):,} bytes"]

@@ -58,19 +58,39 @@ def choose(wanted: str) -> tuple[str, str]:
     Raises:
         InputError: If the one wanted is not there.
     """
-    program = {"tf_serving": BINARY, "docker": "docker"}
-    for engine, name in program.items():
-        found = shutil.which(name)
-        if wanted == engine and not found:
+    missing = {"tf_serving": _no_binary(), "docker": _no_docker()}
+    for engine, reason in missing.items():
+        if wanted == engine and reason:
             raise InputError(
-                f"--engine={engine} needs {name} on PATH; it is not there. "
-                "Install it, or pass --engine=embedded."
+                f"--engine={engine} cannot serve: {reason}. Install or start "
+                "it, or pass --engine=embedded."
             )
-        if found and wanted in ("auto", engine):
-            return engine, f"{found} is installed"
+        if not reason and wanted in ("auto", engine):
+            return engine, "it is installed"
     if wanted == "embedded":
         return "embedded", "asked for"
-    return "embedded", f"neither {BINARY} nor docker is on PATH"
+    return "embedded", "; ".join(missing.values())
+
+
+def _no_binary() -> str:
+    """Returns why there is no TF Serving of this machine's own, if so."""
+    return "" if shutil.which(BINARY) else f"{BINARY} is not on PATH"
+
+
+def _no_docker() -> str:
+    """Returns why Docker cannot run a container, if so."""
+    program = shutil.which("docker")
+    if not program:
+        return "docker is not on PATH"
+    # The command may be there without an engine to talk to.
+    ask = [program, "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(ask, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        done = None
+    if done is None or done.returncode:
+        return "docker's engine does not answer"
+    return ""
 
 
 def tf_serving_command(settings: Settings, models_config: Path) -> list[str]:
