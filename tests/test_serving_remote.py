@@ -65,7 +65,7 @@ def test_a_server_that_cannot_answer_is_one_line(
         served.connect(Options(mode="predict", server=text), "toy")
     assert words in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError, match="needs --mode=predict"):
-        Options(toy_server=text)
+        Options(server=text)
 
 
 def test_a_refused_prediction_is_one_line(toy_server) -> None:

@@ -184,7 +184,10 @@ def _code(error: tf.errors.OpError) -> str:
 
 
 def _message(error: Exception) -> str:
-    """Returns the first line of an error, without TensorFlow's internals."""
+    """Returns the line of an error that is meant for who sent the input."""
     text = getattr(error, "message", None) or str(error)
-    lines = [INTERNALS.sub("", line).strip() for line in text.splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
+    # Before it stands where in the graph that was, behind it the node.
+    said = text.split("[[{{node")[0]
+    lines = [INTERNALS.sub("", line).strip() for line in said.splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    return lines[-1] if lines[0] == "Graph execution error:" else lines[0]

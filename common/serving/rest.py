@@ -23,8 +23,7 @@ IDLE_SECONDS = 30
 # Connections, of which most are idle; how many compute is another limit.
 MOST_CONNECTIONS = 256
 CHUNK = 1 << 16
-# So much of a body that is too large is read and thrown away, so that a client
-# that is still sending gets to read the answer.
+# So much of a body that is too large is read away.
 MOST_DISCARDED = 1 << 28
 
 
@@ -129,8 +128,10 @@ class Handler(BaseHTTPRequestHandler):
             except JsonError as error:
                 code, found = 400, _error(str(error))
             except _RefusedError as error:
-                code, found = error.code, _error(str(error))
                 self.close_connection = True
+                self._send(error.code, _error(str(error)))
+                self._discard(error.unread)
+                return
             except (OSError, TimeoutError):  # The client went away.
                 self.close_connection = True
                 return
@@ -160,11 +161,11 @@ class Handler(BaseHTTPRequestHandler):
             )
         length = int(text)
         if length > self.server.most_bytes:
-            self._discard(length)
             raise _RefusedError(
                 TOO_LARGE,
                 f"The body has {length} bytes; at most "
                 f"{self.server.most_bytes} are accepted",
+                length,
             )
         body = self.rfile.read(length)
         if len(body) < length:
@@ -172,15 +173,11 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _discard(self, length: int) -> None:
-        """Reads a body away, as far as that is reasonable."""
-        if self.headers.get("Expect"):
-            return  # The client waits for leave to send it.
+        """Reads a body away, for a client that reads only when it has sent."""
         left = min(length, MOST_DISCARDED)
-        while left > 0:
-            read = len(self.rfile.read(min(left, CHUNK)))
-            if not read:
-                return
-            left -= read
+        with contextlib.suppress(OSError):
+            while left > 0 and (read := self.rfile.read(min(left, CHUNK))):
+                left -= len(read)
 
     def handle_expect_100(self) -> bool:
         """Lets a client send its body, unless that is too large."""
@@ -246,9 +243,9 @@ class Handler(BaseHTTPRequestHandler):
 class _RefusedError(Exception):
     """A request whose body was not read."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, unread: int = 0) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.unread = code, unread
 
 
 def _where(found: re.Match) -> tuple[str, int | None, str]:
