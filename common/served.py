@@ -11,7 +11,7 @@ import numpy as np
 from etils import epy
 
 from common import export
-from common.config import Options
+from common.config import InputError, Options
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -25,7 +25,8 @@ class Served(Protocol):
     """What answers, wherever it is.
 
     Attributes:
-        release: The release's directory; None where only its server is known.
+        release: The release's directory, for the files beside the model; None
+            where a server answers and this machine has no copy.
     """
 
     release: Path | None
@@ -85,6 +86,27 @@ def connect(options: Options, app: str) -> Served:
     Raises:
         InputError: If there is no such release, or no such server answers.
     """
-    if options.server:
-        return remote.connect(options.server, app)
-    return Local(export.find(options.release, options.export_dir, app))
+    if not options.server:
+        return Local(export.find(options.release, options.export_dir, app))
+    asked = remote.connect(options.server, app)
+    copy = Path(options.export_dir) / app / str(asked.version)
+    if options.release:
+        asked.release = export.find(options.release, options.export_dir, app)
+    elif copy.is_dir():
+        asked.release = copy
+    return asked
+
+
+def files(asked: Served) -> Path:
+    """Returns the release's directory, for an app that needs its files.
+
+    Raises:
+        InputError: If a server answers whose release is not here as well.
+    """
+    if asked.release is None:
+        raise InputError(
+            "--server answers, but some of what is printed comes from the "
+            "release's own files: pass a copy of the release by --release, or "
+            "the directory of releases by --export_dir."
+        )
+    return asked.release

@@ -27,7 +27,8 @@ def test_a_remote_release_answers_as_a_local_one(
         ),
         "toy",
     )
-    assert remote.release is None and local.release
+    assert remote.release == local.release == served.files(remote)
+    assert remote.version == int(version)
     for signature, inputs in serving_models.EXAMPLES.items():
         assert remote.inputs(signature) == local.inputs(signature)
         expected = local(signature, **inputs)
@@ -75,3 +76,15 @@ def test_a_refused_prediction_is_one_line(toy_server) -> None:
         remote(x=[[1.0]])
     with pytest.raises(InputError, match="with the signature nope"):
         remote("nope", x=[[1.0]])
+
+
+def test_files_of_a_release_that_is_elsewhere(toy_server, tmp_path) -> None:
+    options = Options(
+        mode="predict", export_dir=str(tmp_path),
+        server=f"grpc://{HOST}:{toy_server.grpc_port}",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="pass a copy of the release"):
+        served.files(served.connect(options, "toy"))
+    copy = toy_server.export_dir / "toy" / "1"
+    asked = served.connect(options.replace(release=str(copy)), "toy")
+    assert served.files(asked) == copy

@@ -54,10 +54,12 @@ class Remote:
     """A model on a server.
 
     Attributes:
-        release: None: the release is the server's.
+        version: The version that answered when it was connected.
+        release: A copy of the release on this machine, if there is one.
     """
 
     release: Path | None = None
+    version: int
 
     def __init__(
         self, url: re.Match, app: str, version: int | None, label: str
@@ -133,6 +135,7 @@ class Rest(Remote):
 
     def _metadata(self) -> get_model_metadata_pb2.SignatureDefMap:
         found = self._send("GET", f"{self._path}/metadata")
+        self.version = int(found["model_spec"]["version"])
         return json_format.ParseDict(
             found["metadata"]["signature_def"],
             get_model_metadata_pb2.SignatureDefMap(),
@@ -204,10 +207,10 @@ class Grpc(Remote):
         request = get_model_metadata_pb2.GetModelMetadataRequest()
         self._address(request)
         request.metadata_field.append("signature_def")
+        answer = self._send(self._stub.GetModelMetadata, request)
+        self.version = answer.model_spec.version.value
         found = get_model_metadata_pb2.SignatureDefMap()
-        self._send(self._stub.GetModelMetadata, request).metadata[
-            "signature_def"
-        ].Unpack(found)
+        answer.metadata["signature_def"].Unpack(found)
         return found
 
     def _predict(

@@ -33,8 +33,8 @@ def verify(release: Path) -> Iterator[Check]:
     """Yields the results of all checks, one by one.
 
     The SavedModel has the report's signatures and gives the recorded answers;
-    every TFLite file has the report's size and can be prepared; `model.keras` loads
-    in safe mode.
+    every TFLite file has the report's size and can be prepared; `model.keras`
+    loads in safe mode.
     """
     try:
         written = report.read(release)
