@@ -1,10 +1,12 @@
 """The process: its command line, its ports, its limits, its end."""
 
+import concurrent.futures
 import json
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,29 @@ def test_at_most_so_many_compute_at_a_time(tmp_path, monkeypatch) -> None:
     assert max(most) == 2 and len(most) == 8
 
 
+def test_what_was_asked_is_answered_before_the_end(
+    tmp_path, monkeypatch
+) -> None:
+    serving_models.release(tmp_path, "toy", 1)
+    server = embedded.Embedded(tmp_path, tell=lambda line: None)
+    model = server.models._models["toy"][1]
+    real, begun = model.predict, threading.Event()
+
+    def slow(*args):
+        begun.set()
+        time.sleep(0.5)
+        return real(*args)
+
+    monkeypatch.setattr(model, "predict", slow)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(predict, server, X)
+        begun.wait(10)
+        server.stop()
+        assert answer.result()[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        predict(server, X)
+
+
 def test_the_command_serves_and_ends_cleanly(
     toy_server, tmp_path: Path
 ) -> None:
@@ -69,10 +94,9 @@ def test_the_command_serves_and_ends_cleanly(
     assert "production is TF Serving" in lines[1]
     words = lines[-1].split()
     assert words[:2] == ["try", "curl"] and words[2:3] == ["-d"]
-    done = subprocess.run(
-        ["curl", "--silent", *words[2:]], capture_output=True, check=True
-    )
-    assert json.loads(done.stdout)["predictions"][0]["version"] == 2
+    body = Path(words[3].removeprefix("@")).read_bytes()
+    with urllib.request.urlopen(words[4], body) as response:
+        assert json.load(response)["predictions"][0]["version"] == 2
     process.terminate()
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0

@@ -63,7 +63,7 @@ class Embedded:
         except OSError as error:
             raise _taken("rest", host, rest_port, error.strerror) from None
         try:
-            self._grpc, self.grpc_port = grpc_service.start(
+            self._grpc, self.grpc_port = grpc_service.make(
                 f"{host}:{grpc_port}", self.models, limit,
                 GRPC_THREADS, most_bytes,
             )  # fmt: skip
@@ -71,8 +71,10 @@ class Embedded:
             self._rest.server_close()
             raise _taken("grpc", host, grpc_port, "it is taken") from None
         self.rest_port = self._rest.server_address[1]
+        # Nothing is answered before there is something to answer with.
         self.models.refresh()
         self.models.watch()
+        self._grpc.start()
         self._thread = threading.Thread(
             target=self._rest.serve_forever, kwargs={"poll_interval": 0.1}
         )
@@ -81,9 +83,7 @@ class Embedded:
     def stop(self) -> None:
         """Stops listening, answers what was asked, and ends."""
         ended = self._grpc.stop(STOP_SECONDS)
-        self._rest.shutdown()
-        self._rest.wait(STOP_SECONDS)
-        self._rest.server_close()
+        self._rest.stop(STOP_SECONDS)
         ended.wait()
         self._thread.join()
         self.models.close()

@@ -94,14 +94,14 @@ class Model(model_service_pb2_grpc.ModelServiceServicer):
         _unimplemented(context, "HandleReloadConfigRequest")
 
 
-def start(
+def make(
     address: str,
     models: Models,
     workers: threading.Semaphore,
     num_threads: int,
     most_bytes: int,
 ) -> tuple[grpc.Server, int]:
-    """Starts the services.
+    """Returns the services on a port of their own, not started yet.
 
     Args:
         address: Host and port; port 0 for any that is free.
@@ -111,7 +111,7 @@ def start(
         most_bytes: The largest message accepted.
 
     Returns:
-        The server, and its port.
+        The server to start, and its port.
 
     Raises:
         RuntimeError: If the port is taken.
@@ -131,7 +131,6 @@ def start(
         Model(models), server
     )
     port = server.add_insecure_port(address)
-    server.start()
     return server, port
 
 

@@ -42,6 +42,7 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         self.models, self.workers, self.most_bytes = models, workers, most_bytes
         self._connections = threading.Semaphore(MOST_CONNECTIONS)
+        self.stopping = False
         self._busy = 0
         self._quiet = threading.Condition()
         super().__init__(address, Handler)
@@ -82,10 +83,13 @@ class Server(ThreadingHTTPServer):
                 self._busy -= 1
                 self._quiet.notify_all()
 
-    def wait(self, seconds: float) -> None:
-        """Waits until no request is being answered."""
+    def stop(self, seconds: float) -> None:
+        """Stops listening, and waits until no request is being answered."""
+        self.stopping = True
+        self.shutdown()
         with self._quiet:
             self._quiet.wait_for(lambda: not self._busy, seconds)
+        self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -120,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, make: Any) -> None:
         """Sends what `make` returns of the body, or its error."""
+        self.close_connection |= self.server.stopping
         with self.server.answering():
             try:
                 code, found = 200, make(self._body())
