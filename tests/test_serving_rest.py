@@ -105,7 +105,7 @@ def test_a_truncated_image_is_the_clients_fault(toy_server) -> None:
         body = {"signature_name": "image", "inputs": [b64(content)]}
         found = predict(toy_server, body)
         assert found[0] == status, found
-    assert found[1]["error"].startswith("Invalid PNG data")
+    assert found[1]["error"].startswith("Invalid PNG")
     assert "\n" not in found[1]["error"] and "{{" not in found[1]["error"]
 
 
