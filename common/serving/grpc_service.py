@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import tensorflow as tf
+from absl import logging
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
@@ -16,6 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from common.serving import answers
+from common.serving.model import DEFAULT
 from common.serving.models import Models
 from common.serving.status import ServingError
 
@@ -46,7 +48,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 answers.spec(
                     request.model_spec.name,
                     model.version,
-                    signature or "serving_default",
+                    signature or DEFAULT,
                 )
             )
             for name, value in found.items():
@@ -168,7 +170,9 @@ def _errors(context: Any) -> Iterator[None]:
     except ServingError as error:
         code = getattr(grpc.StatusCode, error.code, grpc.StatusCode.INTERNAL)
         context.abort(code, error.message)
-    except Exception as error:  # Ours.
+    except Exception as error:
+        # Ours: the traceback is for the operator, not the client.
+        logging.exception("gRPC request")
         context.abort(
             grpc.StatusCode.INTERNAL, f"Internal: {type(error).__name__}"
         )

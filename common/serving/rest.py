@@ -8,10 +8,12 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from absl import logging
 from google.protobuf import json_format
 
 from common.serving import answers, json_tensors
 from common.serving.json_values import JsonError
+from common.serving.model import DEFAULT
 from common.serving.models import Models
 from common.serving.status import ServingError
 
@@ -140,7 +142,9 @@ class Handler(BaseHTTPRequestHandler):
             except (OSError, TimeoutError):  # The client went away.
                 self.close_connection = True
                 return
-            except Exception as error:  # Ours; the client gets no traceback.
+            except Exception as error:
+                # Ours: the traceback is for the operator, not the client.
+                logging.exception("%s %s", self.command, self.path[:200])
                 code, found = 500, _error(f"Internal: {type(error).__name__}")
             self._send(code, found)
 
@@ -269,7 +273,8 @@ def _dtypes(model: Any, signature: str) -> json_tensors.Dtypes:
         return model.dtypes(signature)
     except ServingError:
         raise JsonError(
-            f'Serving signature name: "{signature}" not found in signature def'
+            f'Serving signature name: "{signature or DEFAULT}" not found in '
+            "signature def"
         ) from None
 
 
