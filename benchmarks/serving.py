@@ -24,11 +24,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from etils import epy
 
 from common import runtime, served
 from common.config import Options
 from common.serving import config, warmup
-from common.serving.model import Model
+
+with epy.lazy_imports():
+    import tensorflow as tf
+
+    from common.serving import model
 
 Ask = Callable[[dict[str, np.ndarray]], object]
 CONCURRENCY = (1, 8)
@@ -36,8 +41,6 @@ CONCURRENCY = (1, 8)
 
 def requests(release: Path) -> list[dict[str, np.ndarray]]:
     """Returns a release's recorded requests of one row."""
-    import tensorflow as tf
-
     found = []
     for log in warmup.read(release):
         request = log.predict_log.request
@@ -83,12 +86,12 @@ def measure(
 
 def first_request(release: Path, warm: bool) -> float:
     """Returns how many ms the first request to a fresh model takes."""
-    model = Model(release)
+    fresh = model.Model(release)
     if warm:
-        model.warm_up()
+        fresh.warm_up()
     (row, *_) = requests(release)
     start = time.perf_counter()
-    model.predict("", row)
+    fresh.predict("", row)
     return (time.perf_counter() - start) * 1000
 
 

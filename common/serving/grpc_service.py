@@ -1,14 +1,13 @@
 """The embedded server's gRPC half: PredictionService and ModelService."""
 
 import contextlib
-import math
 import threading
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
-import tensorflow as tf
+import numpy as np
 from absl import logging
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
@@ -16,12 +15,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from common.serving import answers
+from common.serving import answers, tensor_protos
 from common.serving.model import DEFAULT
 from common.serving.models import Models
 from common.serving.status import ServingError
-
-MOST_ELEMENTS = 1 << 26
 
 
 class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -52,7 +49,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 )
             )
             for name, value in found.items():
-                response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+                response.outputs[name].CopyFrom(tensor_protos.proto(value))
             return response
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -146,19 +143,14 @@ def _where(spec: Any) -> tuple[str, int | None, str]:
     return spec.name, version, spec.version_label
 
 
-def _array(name: str, proto: Any) -> Any:
+def _array(name: str, value: Any) -> np.ndarray:
     """Returns a tensor's array."""
-    # A short message may stand for a huge tensor of equal values.
-    size = math.prod(dim.size for dim in proto.tensor_shape.dim)
-    if not 0 <= size <= MOST_ELEMENTS:
-        raise ServingError(
-            "INVALID_ARGUMENT", f"tensor too large: {name} has {size} elements"
-        )
     try:
-        return tf.make_ndarray(proto)
-    except (TypeError, ValueError, KeyError):
+        return tensor_protos.array(value)
+    except ValueError as error:
+        line = str(error).splitlines()[0][:200]
         raise ServingError(
-            "INVALID_ARGUMENT", f"tensor parsing error: {name}"
+            "INVALID_ARGUMENT", f"tensor parsing error: {name}: {line}"
         ) from None
 
 

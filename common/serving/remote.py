@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from common.config import InputError
-from common.serving import json_tensors, json_values
+from common.serving import json_tensors, json_values, tensor_protos
 
 DEFAULT = "serving_default"
 TIMEOUT_SECONDS = 60.0
@@ -220,7 +220,7 @@ class Grpc(Remote):
         self._address(request)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            request.inputs[name].CopyFrom(tensor_protos.proto(value))
         found = self._send(self._stub.Predict, request)
         return {
             name: tf.make_ndarray(proto)

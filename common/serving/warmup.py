@@ -17,7 +17,7 @@ with epy.lazy_imports():
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
-    from common.serving import json_tensors
+    from common.serving import json_tensors, tensor_protos
 
 FOLDER = "assets.extra"  # What TensorFlow keeps for others beside a SavedModel.
 FILE = "tf_serving_warmup_requests"
@@ -97,9 +97,9 @@ def _log(
     request.model_spec.name = app
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        request.inputs[name].CopyFrom(tensor_protos.proto(value))
     for name, value in outputs.items():
         log.predict_log.response.outputs[name].CopyFrom(
-            tf.make_tensor_proto(value)
+            tensor_protos.proto(value)
         )
     return log
