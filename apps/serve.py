@@ -8,6 +8,7 @@ laptops, tests and demos: production is TF Serving (deploy/README.md).
 """
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def describe(
             export_dir / app / str(newest) / warmup.FOLDER / warmup.EXAMPLE
         ).absolute()
         if body.is_file():
-            console.print(f"try   curl -d @{body} {url}:predict")
+            at = shlex.quote(f"@{body}")
+            console.print(f"try   curl -d {at} {url}:predict")
         else:
             console.print(f"try   curl {url}/metadata")
 

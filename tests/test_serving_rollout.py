@@ -133,6 +133,15 @@ def test_a_bad_release_harms_nobody(tmp_path) -> None:
     assert sum("cannot be loaded" in line for line in told) == 1
 
 
+def test_a_new_app_is_served_too(tmp_path) -> None:
+    serving_models.release(tmp_path, "toy", 1)
+    models = Models(tmp_path, lambda line: None)
+    models.refresh()
+    serving_models.release(tmp_path, "other", 3)
+    models.refresh()
+    assert models.newest() == {"toy": 1, "other": 3}
+
+
 def test_a_broken_models_config_changes_nothing(tmp_path) -> None:
     serving_models.release(tmp_path, "toy", 1)
     told: list[str] = []

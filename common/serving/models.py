@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from absl import logging
+
 from common.config import InputError
 from common.serving import config
 from common.serving.model import Model
@@ -47,7 +49,10 @@ class Models:
 
         def run() -> None:
             while not self._stop.wait(seconds):
-                self.refresh()
+                try:
+                    self.refresh()
+                except Exception:  # Ours; it must not end the watching.
+                    logging.exception("watching %s", self._export_dir)
 
         self._watcher = threading.Thread(target=run, name="watch", daemon=True)
         self._watcher.start()
