@@ -104,7 +104,7 @@ def describe(
     export_dir: Path, host: str, rest_port: int, grpc_port: int
 ) -> None:
     """Prints where it listens, and a line to try for every app."""
-    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
     console = runtime.console()
     console.print(f"REST  http://{shown}:{rest_port}")
     console.print(f"gRPC  grpc://{shown}:{grpc_port}")
