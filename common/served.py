@@ -22,14 +22,21 @@ DEFAULT = "serving_default"
 
 
 class Served(Protocol):
-    """What answers, wherever it is.
+    """What answers, wherever it is."""
 
-    Attributes:
-        release: The release's directory, for the files beside the model; None
-            where a server answers and this machine has no copy.
-    """
+    @property
+    def has_files(self) -> bool:
+        """Whether the release's directory is on this machine."""
+        ...
 
-    release: Path | None
+    @property
+    def release(self) -> Path:
+        """The release's directory, for the files beside the model.
+
+        Raises:
+            InputError: If a server answers whose release is not here as well.
+        """
+        ...
 
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
@@ -54,8 +61,10 @@ class Served(Protocol):
 class Local:
     """A SavedModel in this process."""
 
+    has_files = True
+
     def __init__(self, release: Path) -> None:
-        self.release: Path | None = release
+        self.release = release
         self._model = tf.saved_model.load(release)
 
     def __call__(
@@ -88,25 +97,15 @@ def connect(options: Options, app: str) -> Served:
     """
     if not options.server:
         return Local(export.find(options.release, options.export_dir, app))
+    if getattr(options, "variant", ""):
+        raise InputError(
+            "--variant is a file of a release and cannot be asked of a server; "
+            f"received {options.variant!r} with --server."  # type: ignore[attr-defined]
+        )
     asked = remote.connect(options.server, app)
     copy = Path(options.export_dir) / app / str(asked.version)
     if options.release:
-        asked.release = export.find(options.release, options.export_dir, app)
+        asked.copy = export.find(options.release, options.export_dir, app)
     elif copy.is_dir():
-        asked.release = copy
+        asked.copy = copy
     return asked
-
-
-def files(asked: Served) -> Path:
-    """Returns the release's directory, for an app that needs its files.
-
-    Raises:
-        InputError: If a server answers whose release is not here as well.
-    """
-    if asked.release is None:
-        raise InputError(
-            "--server answers, but some of what is printed comes from the "
-            "release's own files: pass a copy of the release by --release, or "
-            "the directory of releases by --export_dir."
-        )
-    return asked.release

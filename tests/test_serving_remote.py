@@ -27,7 +27,8 @@ def test_a_remote_release_answers_as_a_local_one(
         ),
         "toy",
     )
-    assert remote.release == local.release == served.files(remote)
+    assert remote.release == local.release
+    assert remote.has_files and local.has_files
     assert remote.version == int(version)
     for signature, inputs in serving_models.EXAMPLES.items():
         assert remote.inputs(signature) == local.inputs(signature)
@@ -83,8 +84,10 @@ def test_files_of_a_release_that_is_elsewhere(toy_server, tmp_path) -> None:
         mode="predict", export_dir=str(tmp_path),
         server=f"grpc://{HOST}:{toy_server.grpc_port}",
     )  # fmt: skip
-    with pytest.raises(InputError, match="pass a copy of the release"):
-        served.files(served.connect(options, "toy"))
+    asked = served.connect(options, "toy")
+    assert not asked.has_files
+    with pytest.raises(InputError, match="toy/2: pass a copy by --release"):
+        _ = asked.release
     copy = toy_server.export_dir / "toy" / "1"
     asked = served.connect(options.replace(release=str(copy)), "toy")
-    assert served.files(asked) == copy
+    assert asked.release == copy

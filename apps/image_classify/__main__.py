@@ -285,8 +285,7 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_files(classifier, config, config.on_bad_input == "skip")
         return
-    found = export.find(config.release, config.export_dir, APP)
-    trained = report.read(found)["config"]
+    trained = report.read(asked.release)["config"]
     # The same seed gives a folder the same split: no training image is tested.
     merged = config.replace(
         dataset=config.dataset or trained["dataset"], seed=trained["seed"]

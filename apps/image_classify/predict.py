@@ -31,17 +31,12 @@ class Classifier:
     """
 
     def __init__(self, asked: served.Served, variant: str = "") -> None:
-        self._served, release = asked, asked.release
-        self.class_names = _class_names(release) if release else ()
+        self._served = asked
+        self.class_names = _class_names(asked) if asked.has_files else ()
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
-            if not release:
-                raise InputError(
-                    "--variant is a file of a release and cannot be asked of a "
-                    f"server; received {variant!r} with --server."
-                )
-            path = release / "mobile" / f"{variant}.tflite"
+            path = asked.release / "mobile" / f"{variant}.tflite"
             if not path.is_file():
                 known = sorted(one.stem for one in path.parent.glob("*.tflite"))
                 raise InputError(
@@ -78,8 +73,9 @@ class Classifier:
         return list(zip(labels, found.max(axis=1).tolist(), strict=True))
 
 
-def _class_names(release: Path) -> tuple[str, ...]:
+def _class_names(asked: served.Served) -> tuple[str, ...]:
     """Returns the classes that a release was trained on."""
+    release = asked.release
     labels = release / "mobile" / "labels.txt"
     if not labels.is_file():
         raise InputError(

@@ -55,11 +55,11 @@ class Remote:
 
     Attributes:
         version: The version that answered when it was connected.
-        release: A copy of the release on this machine, if there is one.
+        copy: The release on this machine, if there is a copy.
     """
 
-    release: Path | None = None
     version: int
+    copy: Path | None = None
 
     def __init__(
         self, url: re.Match, app: str, version: int | None, label: str
@@ -92,6 +92,23 @@ class Remote:
             )
             for name, info in self._signature(signature).inputs.items()
         }  # fmt: skip
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the release's directory is on this machine."""
+        return self.copy is not None
+
+    @property
+    def release(self) -> Path:
+        """The release's directory; an `InputError` where it is not here."""
+        if self.copy is None:
+            raise InputError(
+                "--server answers, but some of what is printed comes from the "
+                f"files of its release, {self._app}/{self.version}: pass a "
+                "copy by --release, or the directory of releases by "
+                "--export_dir."
+            )
+        return self.copy
 
     def _signature(self, name: str) -> meta_graph_pb2.SignatureDef:
         if name not in self._signatures.signature_def:
