@@ -60,8 +60,13 @@ def main(settings: Config) -> None:
             f"--export_dir must hold a release; {settings.export_dir} has "
             "none. Train an app first: it writes one."
         )
-    config.complete(export_dir)
     engine, reason = launch.choose(settings.engine)
+    try:
+        config.complete(export_dir)
+    except InputError:
+        # The embedded server serves also what no file names.
+        if engine != "embedded":
+            raise
     how = launch.Settings(
         export_dir, settings.host, settings.rest_port, settings.grpc_port,
         settings.batching, settings.image,

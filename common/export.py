@@ -57,6 +57,7 @@ def check(export_dir: str | Path) -> None:
             f"--export_dir must be a directory that can be written; received "
             f"{str(export_dir)!r}."
         )
+    serving.read(Path(export_dir))
 
 
 @dataclasses.dataclass

@@ -77,6 +77,13 @@ def test_an_export_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_broken_models_config_is_refused_before_training(tmp_path) -> None:
+    export.check(tmp_path)
+    (tmp_path / "models.config").write_text("{")
+    with pytest.raises(InputError, match="must be a ModelServerConfig"):
+        export.check(tmp_path)
+
+
 @pytest.fixture
 def model() -> keras.Model:
     x = keras.Input((3,), name="x")

@@ -151,13 +151,23 @@ def add(export_dir: Path, app: str, version: int) -> Rollout:
 
 
 def complete(export_dir: Path) -> None:
-    """Makes known what was copied here without an export."""
+    """Makes known what was copied here without an export.
+
+    Raises:
+        InputError: If the files cannot be written.
+    """
     known = {one.name for one in read(export_dir).model_config_list.config}
-    for app in apps(export_dir):
-        if app not in known:
-            add(export_dir, app, versions(export_dir / app)[-1])
-    with _locked(export_dir):
-        _replace_missing(export_dir)
+    try:
+        for app in apps(export_dir):
+            if app not in known:
+                add(export_dir, app, versions(export_dir / app)[-1])
+        with _locked(export_dir):
+            _replace_missing(export_dir)
+    except OSError as error:
+        raise InputError(
+            f"--export_dir must be a directory that can be written; received "
+            f"{str(export_dir)!r}: {error.strerror}."
+        ) from None
 
 
 def settle(export_dir: Path, seconds: float = SETTLE_SECONDS) -> None:
