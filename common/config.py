@@ -19,56 +19,17 @@ from typing import Any
 
 from absl import app, flags
 
+from common.options import Checked, InputError, fixed, offered, option
+
+__all__ = ["Checked", "InputError", "Options", "fixed", "launch", "option"]
+
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.
 flags.disclaim_key_flags()
 
 
-class InputError(ValueError):
-    """Says that an option, a file or data are not as they must be.
-
-    The message is one line: the rule, the value received, what to do. `launch`
-    prints it without a traceback and ends with status 2.
-    """
-
-
-def option(
-    default: Any,
-    help: str,  # Named as in absl's DEFINE functions.
-    *,
-    choices: Sequence[str] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    training: bool = True,
-) -> Any:
-    """Returns a dataclass field that `define_flags` makes into a flag.
-
-    Args:
-        default: The value if the flag is not given.
-        help: One sentence for `--help`.
-        choices: The only values allowed, if any.
-        minimum: The least number allowed, itself included.
-        maximum: The greatest number allowed, itself included.
-        training: Whether the trained weights depend on it. Runs that differ
-            only in the other options continue one another's training.
-    """
-    rule = {
-        "help": help,
-        "choices": tuple(choices),
-        "minimum": minimum,
-        "maximum": maximum,
-        "training": training,
-    }
-    return dataclasses.field(default=default, metadata=rule)
-
-
-def fixed(default: Any) -> Any:
-    """Returns a field for a shared option that an app does not offer."""
-    return dataclasses.field(default=default, metadata={"fixed": True})
-
-
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """The options that all apps share."""
 
     mode: str = option(
@@ -156,20 +117,20 @@ class Options:
         "", "predict: write a .csv or .json file.", training=False
     )
 
+    server: str = option(
+        "",
+        "predict: ask a server instead, http://host:8501 or grpc://host:8500; "
+        "/labels/NAME or /versions/N may follow.",
+        training=False,
+    )
+
     def __post_init__(self) -> None:
-        """Checks every option against its own rule."""
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
-
-    def replace(self, **changes: Any) -> typing.Self:
-        """Returns a copy with `changes` made, checked like a new one."""
-        return dataclasses.replace(self, **changes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns every option by name, ready for JSON."""
-        return {
-            field.name: getattr(self, field.name) for field in _offered(self)
-        }
+        """Checks every option against its own rule, and how they fit."""
+        super().__post_init__()
+        if self.server and self.mode != "predict":
+            raise InputError(
+                f"--server needs --mode=predict; received --mode={self.mode}."
+            )
 
     def run_dir(self, app: str, data_digest: str = "") -> Path:
         """Returns the directory of this run's checkpoints and logs.
@@ -193,36 +154,10 @@ class Options:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-ConfigT = typing.TypeVar("ConfigT", bound=Options)
+ConfigT = typing.TypeVar("ConfigT", bound=Checked)
 
 
-def _offered(options: "Options | type[Options]") -> list[dataclasses.Field]:
-    """Returns the fields that are flags: all but the `fixed` ones."""
-    return [
-        field
-        for field in dataclasses.fields(options)
-        if not field.metadata.get("fixed")
-    ]
-
-
-def _check(field: dataclasses.Field, value: Any) -> None:
-    """Raises `InputError` if `value` breaks the field's rule."""
-    rule = field.metadata
-    name, choices = f"--{field.name}", rule.get("choices")
-    if choices and value not in choices:
-        raise InputError(
-            f"{name} must be one of {', '.join(choices)}; received {value!r}."
-        )
-    if isinstance(value, float) and value != value:
-        raise InputError(f"{name} must be a number; received {value}.")
-    low, high = rule.get("minimum"), rule.get("maximum")
-    if low is not None and value < low:
-        raise InputError(f"{name} must be at least {low}; received {value}.")
-    if high is not None and value > high:
-        raise InputError(f"{name} must be at most {high}; received {value}.")
-
-
-def define_flags(config_class: type[Options]) -> None:
+def define_flags(config_class: type[Checked]) -> None:
     """Defines an absl flag for every field of `config_class`."""
     kinds = {
         bool: flags.DEFINE_bool,
@@ -232,7 +167,7 @@ def define_flags(config_class: type[Options]) -> None:
         tuple[str, ...]: flags.DEFINE_list,
     }
     types = typing.get_type_hints(config_class)
-    for field in _offered(config_class):
+    for field in offered(config_class):
         text, choices = field.metadata["help"], field.metadata["choices"]
         if choices:
             text = f"<{'|'.join(choices)}> {text}"
@@ -245,24 +180,35 @@ def define_flags(config_class: type[Options]) -> None:
 def from_flags(config_class: type[ConfigT]) -> ConfigT:
     """Returns a `config_class` with the values of the parsed flags."""
     values: dict[str, Any] = {}
-    for field in _offered(config_class):
+    for field in offered(config_class):
         value = flags.FLAGS[field.name].value
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return config_class(**values)
 
 
 def launch(
-    main: Callable[[ConfigT], None], config_class: type[ConfigT]
+    main: Callable[[ConfigT], None],
+    config_class: type[ConfigT],
+    positional: str = "",
 ) -> None:
     """Runs `main` with the command line's options and exits.
+
+    Args:
+        main: The program.
+        config_class: Its options.
+        positional: The option that may be given by its value alone.
 
     Exit status: 0 when `main` returns, 2 when it raises `InputError` or the
     command line is wrong, 130 after SIGINT. Other errors keep their traceback:
     they are ours.
     """
     define_flags(config_class)
+    # Options may follow the positional word.
+    flags.FLAGS.set_gnu_getopt(bool(positional))
 
-    def run(argv: Sequence[str]) -> None:
+    def run(argv: list[str]) -> None:
+        if positional and len(argv) == 2:
+            flags.FLAGS[positional].value = argv.pop()
         if len(argv) > 1:
             _fail(f"options start with --; received {argv[1]!r}.")
         try:

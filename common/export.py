@@ -18,10 +18,13 @@ import numpy as np
 from etils import epy
 
 from common.config import InputError
+from common.serving import config as serving
 
 with epy.lazy_imports():
     import keras
     import tensorflow as tf
+
+    from common.serving import warmup
 
 # The hidden name's start; servers look only for names that are numbers.
 PARTIAL = ".partial-"
@@ -35,7 +38,8 @@ class Signature:
         function: From tensors, in the order of `inputs`, to named tensors.
             Everything from raw input to decision happens in it.
         inputs: What a client sends; the batch axis is None.
-        example: An input that `verify` sends to the written model.
+        example: Inputs that `verify` sends to the written model, and servers
+            to warm up: a few real rows, to which they also add each row alone.
     """
 
     function: Callable[..., dict[str, Any]]
@@ -53,6 +57,7 @@ def check(export_dir: str | Path) -> None:
             f"--export_dir must be a directory that can be written; received "
             f"{str(export_dir)!r}."
         )
+    serving.read(Path(export_dir))
 
 
 @dataclasses.dataclass
@@ -72,7 +77,7 @@ class Draft:
 def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
     """Gives a draft to fill; on leaving, it becomes the next version.
 
-    If the block raises, nothing is left of it.
+    Servers load that from then on. If the block raises, nothing is left of it.
     """
     root = Path(export_dir) / app
     try:
@@ -91,6 +96,8 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
         draft = Draft(partial)
         yield draft
         draft.path = _publish(partial, root)
+        if (draft.path / "saved_model.pb").is_file():
+            serving.add(Path(export_dir), app, int(draft.path.name))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -180,6 +187,7 @@ def save(
     Returns:
         The `serving` part of `report.json`.
     """
+    _check_batch_axes(signatures)
     archive = keras.export.ExportArchive()
     for one in (model, *tracked):
         archive.track(one)
@@ -187,18 +195,61 @@ def save(
         archive.add_endpoint(name, signature.function, list(signature.inputs))
     archive.write_out(directory, verbose=False)
     model.save(directory / "model.keras")
-    return verify(directory, model, signatures)
+    loaded = tf.saved_model.load(directory)
+    _write_warmup(directory, loaded, signatures)
+    return verify(directory, model, signatures, loaded)
+
+
+def _check_batch_axes(signatures: Mapping[str, Signature]) -> None:
+    """Raises if a client could not send any number of rows."""
+    for name, signature in signatures.items():
+        for spec in signature.inputs:
+            if not spec.shape.rank or spec.shape[0] is not None:
+                raise ValueError(
+                    f"signature {name}: the first axis of {spec.name} must be "
+                    f"None, the batch; received {spec.shape}."
+                )
+
+
+def _write_warmup(
+    directory: Path, loaded: Any, signatures: Mapping[str, Signature]
+) -> None:
+    """Writes the signatures' examples as requests that servers replay."""
+
+    def answer(name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        feed = {key: tf.constant(value) for key, value in inputs.items()}
+        found = loaded.signatures[name](**feed)
+        return {key: value.numpy() for key, value in found.items()}
+
+    examples = {
+        name: {
+            spec.name: tf.constant(value, spec.dtype).numpy()
+            for spec, value in zip(one.inputs, one.example, strict=True)
+        }
+        for name, one in signatures.items()
+    }
+    warmup.write(directory, directory.parent.name, examples, answer)
 
 
 def verify(
-    directory: Path, model: "keras.Model", signatures: Mapping[str, Signature]
+    directory: Path,
+    model: "keras.Model",
+    signatures: Mapping[str, Signature],
+    loaded: Any = None,
 ) -> dict[str, Any]:
     """Reads a written release back and compares it with the model in memory.
+
+    Args:
+        directory: The release.
+        model: What it was written from.
+        signatures: What clients call.
+        loaded: The SavedModel, if it has been read back already.
 
     Raises:
         RuntimeError: If an output differs by more than 1e-5.
     """
-    loaded, worst, described = tf.saved_model.load(directory), 0.0, {}
+    loaded = loaded or tf.saved_model.load(directory)
+    worst, described = 0.0, {}
     for name, signature in signatures.items():
         served = loaded.signatures[name]
         keys = [spec.name for spec in signature.inputs]

@@ -1,26 +1,42 @@
-"""A release's SavedModel, asked as a client asks a server.
+"""A release's signatures, asked in this process or over the network.
 
-Predictions of all apps go through this call, so that a server can take its
-place: same names in, same names out.
+Predictions of all apps go through such a call, so that a server can take the
+release's place: same names in, same names out.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from etils import epy
 
+from common import export
+from common.config import InputError, Options
+
 with epy.lazy_imports():
     import tensorflow as tf
+
+    from common.serving import remote
 
 DEFAULT = "serving_default"
 
 
-class Local:
-    """A SavedModel in this process."""
+class Served(Protocol):
+    """What answers, wherever it is."""
 
-    def __init__(self, release: Path) -> None:
-        self._model = tf.saved_model.load(release)
+    @property
+    def has_files(self) -> bool:
+        """Whether the release's directory is on this machine."""
+        ...
+
+    @property
+    def release(self) -> Path:
+        """The release's directory, for the files beside the model.
+
+        Raises:
+            InputError: If a server answers whose release is not here as well.
+        """
+        ...
 
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
@@ -35,6 +51,26 @@ class Local:
         Returns:
             Arrays by name; strings are an object array of bytes.
         """
+        ...
+
+    def inputs(self, signature: str = DEFAULT) -> "dict[str, tf.TensorSpec]":
+        """Returns the inputs' names, dtypes and shapes; batch axes are None."""
+        ...
+
+
+class Local:
+    """A SavedModel in this process."""
+
+    has_files = True
+
+    def __init__(self, release: Path) -> None:
+        self.release = release
+        self._model = tf.saved_model.load(release)
+
+    def __call__(
+        self, signature: str = DEFAULT, **inputs: Any
+    ) -> dict[str, np.ndarray]:
+        """Returns what a signature gives; see `Served`."""
         specs = self.inputs(signature)
         feed = {
             name: tf.constant(value, specs[name].dtype)
@@ -47,3 +83,29 @@ class Local:
         """Returns the inputs' names, dtypes and shapes; batch axes are None."""
         _, named = self._model.signatures[signature].structured_input_signature
         return dict(named)
+
+
+def connect(options: Options, app: str) -> Served:
+    """Returns what `--server` names, else the release that the options name.
+
+    Args:
+        options: Gives `server`, `release` and `export_dir`.
+        app: The app, which is also the model's name on a server.
+
+    Raises:
+        InputError: If there is no such release, or no such server answers.
+    """
+    if not options.server:
+        return Local(export.find(options.release, options.export_dir, app))
+    if getattr(options, "variant", ""):
+        raise InputError(
+            "--variant is a file of a release and cannot be asked of a server; "
+            f"received {options.variant!r} with --server."  # type: ignore[attr-defined]
+        )
+    asked = remote.connect(options.server, app)
+    copy = Path(options.export_dir) / app / str(asked.version)
+    if options.release:
+        asked.copy = export.find(options.release, options.export_dir, app)
+    elif copy.is_dir():
+        asked.copy = copy
+    return asked

@@ -1,6 +1,7 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,20 @@ def tfds_dir() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Gives an embedded server of two versions of `tests.serving_models`."""
+    import serving_models
+
+    from common.serving import embedded
+
+    export_dir = tmp_path_factory.mktemp("toy_server")
+    serving_models.release(export_dir, "toy", 1)
+    serving_models.release(export_dir, "toy", 2)
+    with embedded.serving(
+        export_dir, most_bytes=serving_models.LIMIT, tell=lambda line: None
+    ) as server:
+        server.export_dir = export_dir
+        yield server

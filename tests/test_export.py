@@ -1,3 +1,4 @@
+import dataclasses
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from common import export
 from common.config import InputError
+from common.serving import config, rollout, warmup
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path: Path) -> None:
@@ -75,6 +77,13 @@ def test_an_export_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_broken_models_config_is_refused_before_training(tmp_path) -> None:
+    export.check(tmp_path)
+    (tmp_path / "models.config").write_text("{")
+    with pytest.raises(InputError, match="must be a ModelServerConfig"):
+        export.check(tmp_path)
+
+
 @pytest.fixture
 def model() -> keras.Model:
     x = keras.Input((3,), name="x")
@@ -111,3 +120,51 @@ def test_a_release_that_differs_is_not_published(model, tmp_path) -> None:
     model.layers[-1].bias.assign([1.0, 1.0])
     with pytest.raises(RuntimeError, match="differs from the model"):
         export.verify(tmp_path, model, signatures)
+
+
+def test_an_export_is_made_known_to_servers(model, tmp_path: Path) -> None:
+    for version in (1, 2):
+        with export.release(tmp_path, "app") as draft:
+            export.save(
+                draft.directory, model, {"serving_default": signature(model)}
+            )
+            state = config.state(tmp_path, "app")
+            # Not before it is in its place.
+            assert state is None or max(state.loaded) < version
+    assert config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
+
+
+def test_warm_up_requests_read_back_with_their_answers(model, tmp_path) -> None:
+    directory = tmp_path / "app" / ".partial"
+    directory.mkdir(parents=True)
+    many = dataclasses.replace(
+        signature(model), example=(np.random.rand(120, 3).astype(np.float32),)
+    )
+    export.save(
+        directory, model,
+        {"serving_default": many, "other": signature(model)},
+    )  # fmt: skip
+    logs = list(warmup.read(directory))
+    assert len(logs) == 50 + 3 <= warmup.MOST_RECORDS
+    request = logs[0].predict_log.request
+    assert request.model_spec.name == "app"
+    assert request.model_spec.signature_name == "serving_default"
+    assert tf.make_ndarray(request.inputs["x"]).shape == (120, 3)
+    assert tf.make_ndarray(logs[1].predict_log.request.inputs["x"]).shape == (
+        1, 3,
+    )  # fmt: skip
+    answered = tf.make_ndarray(logs[-1].predict_log.response.outputs["y"])
+    np.testing.assert_allclose(answered, model(np.ones((1, 3))), atol=1e-6)
+    assert warmup.example(directory) == {
+        "instances": [{"x": many.example[0][0].tolist()}]
+    }
+    (directory / warmup.FOLDER / warmup.FILE).unlink()
+    assert list(warmup.read(directory)) == []
+
+
+def test_a_signature_takes_any_number_of_rows(model, tmp_path: Path) -> None:
+    fixed = dataclasses.replace(
+        signature(model), inputs=(tf.TensorSpec((2, 3), tf.float32, "x"),)
+    )
+    with pytest.raises(ValueError, match="first axis of x must be None"):
+        export.save(tmp_path, model, {"serving_default": fixed})

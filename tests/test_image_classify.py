@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from apps.image_classify import __main__ as app
 from apps.image_classify import predict
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
+from common.serving import embedded, verification, warmup
 
 TINY = {
     "dataset": "digits",
@@ -121,8 +122,8 @@ def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
     _, release = released
     test = app.load_data(app.Config(**TINY)).test
     contents = [tf.io.encode_png(one).numpy() for one in test.features[:20]]
-    whole = predict.Classifier(release)
-    phone = predict.Classifier(release, "float32")
+    whole = predict.Classifier(served.Local(release))
+    phone = predict.Classifier(served.Local(release), "float32")
     np.testing.assert_allclose(
         whole.encoded(contents), phone.encoded(contents), atol=1e-5
     )
@@ -130,7 +131,7 @@ def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
         whole.encoded(contents), whole.pixels(test.features[:20]), atol=1e-6
     )
     with pytest.raises(InputError, match="--variant must be one of float32"):
-        predict.Classifier(release, "int4")
+        predict.Classifier(served.Local(release), "int4")
 
 
 def test_predict_writes_a_table(released, home, capsys) -> None:
@@ -139,7 +140,7 @@ def test_predict_writes_a_table(released, home, capsys) -> None:
     config = app.Config(
         mode="predict", inputs=str(home / "images"), output=str(output),
     )  # fmt: skip
-    classifier = predict.Classifier(release)
+    classifier = predict.Classifier(served.Local(release))
     predict.predict_files(classifier, config, skip_bad=False)
     rows = json.loads(output.read_text())
     assert [Path(one["file"]).name for one in rows] == [
@@ -151,7 +152,7 @@ def test_predict_writes_a_table(released, home, capsys) -> None:
 
 def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
     _, release = released
-    classifier = predict.Classifier(release)
+    classifier = predict.Classifier(served.Local(release))
 
     def files(skip_bad: bool = False, **changes) -> None:
         config = app.Config(mode="predict", inputs=str(tmp_path), **changes)
@@ -171,8 +172,47 @@ def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
 def test_evaluate_gives_the_reports_figures(released) -> None:
     result, release = released
     splits = app.load_data(app.Config(**TINY))
-    found = predict.evaluate(predict.Classifier(release), splits)
+    found = predict.evaluate(predict.Classifier(served.Local(release)), splits)
     assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
-    found = predict.evaluate(predict.Classifier(release, "int8"), splits)
+    found = predict.evaluate(
+        predict.Classifier(served.Local(release), "int8"), splits
+    )
     (row,) = (one for one in result["variants"] if one["name"] == "int8")
     assert found["accuracy"] == pytest.approx(row["metric"])
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
+    _, release = released
+    found = {}
+    with embedded.serving(release.parents[1], tell=lambda line: None) as server:
+        port = server.rest_port if kind == "http" else server.grpc_port
+        for name, url in (("local", ""), (kind, f"{kind}://127.0.0.1:{port}")):
+            output = home / f"{name}.json"
+            app.main(
+                app.Config(
+                    mode="predict", inputs=str(home / "images"), server=url,
+                    output=str(output), export_dir=str(release.parents[1]),
+                )
+            )  # fmt: skip
+            found[name] = json.loads(output.read_text())
+        with pytest.raises(InputError, match="--variant is a file"):
+            app.main(
+                app.Config(mode="predict", variant="int8", server=url)
+            )  # fmt: skip
+    assert found["local"] == found[kind] and len(found[kind]) == 5
+
+
+def test_the_release_is_verified(released) -> None:
+    result, release = released
+    checks = list(verification.verify(release))
+    assert all(one.passed for one in checks), checks
+    assert len(list(warmup.read(release))) == 18
+    (path,) = (release / row["file"] for row in result["variants"][:1])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    failed = [
+        one.what for one in verification.verify(release) if not one.passed
+    ]
+    path.write_bytes(content)
+    assert failed == [f"mobile/float32.tflite has {len(content):,} bytes"]

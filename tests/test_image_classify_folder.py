@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from apps.image_classify import __main__ as app
 from apps.image_classify import predict
-from common import litert, runtime
+from common import litert, runtime, served
 from common.config import InputError
 
 CLASSES = ("$\\x$ <b>", "naïve [cat]")
@@ -73,7 +73,7 @@ def test_evaluate_uses_the_releases_split_and_shape(
 
 
 def test_a_folder_or_a_file_with_brackets_is_read(released, options) -> None:
-    classifier = predict.Classifier(released)
+    classifier = predict.Classifier(served.Local(released))
     folder = Path(options.dataset) / CLASSES[1]
     for inputs in (folder, folder / "00 [a].PNG", f"{folder.parent}/*/0*.PNG"):
         config = app.Config(mode="predict", inputs=str(inputs))
@@ -91,7 +91,9 @@ def test_a_folder_or_a_file_with_brackets_is_read(released, options) -> None:
 def test_predict_refuses_before_it_works(released, changes, words) -> None:
     config = app.Config(**{"mode": "predict", "inputs": "x", **changes})
     with pytest.raises(InputError, match=words):
-        predict.predict_files(predict.Classifier(released), config, False)
+        predict.predict_files(
+            predict.Classifier(served.Local(released)), config, False
+        )
 
 
 def test_a_wrong_layer_is_refused_before_training(options, home) -> None:

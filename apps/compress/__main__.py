@@ -89,6 +89,7 @@ class Config(options.Options):
     release: str = fixed("")
     inputs: str = fixed("")
     output: str = fixed("")
+    server: str = fixed("")
 
     def __post_init__(self) -> None:
         """Checks the options before any work."""

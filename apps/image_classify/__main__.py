@@ -32,6 +32,7 @@ with epy.lazy_imports():
         export,
         images,
         report,
+        served,
         training,
     )
 
@@ -279,12 +280,12 @@ def main(config: Config) -> None:
     if config.mode == "train":
         run(config)
         return
-    found = export.find(config.release, config.export_dir, APP)
-    classifier = predict.Classifier(found, config.variant)
+    asked = served.connect(config, APP)
+    classifier = predict.Classifier(asked, config.variant)
     if config.mode == "predict":
         predict.predict_files(classifier, config, config.on_bad_input == "skip")
         return
-    trained = report.read(found)["config"]
+    trained = report.read(asked.release)["config"]
     # The same seed gives a folder the same split: no training image is tested.
     merged = config.replace(
         dataset=config.dataset or trained["dataset"], seed=trained["seed"]

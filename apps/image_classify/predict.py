@@ -26,22 +26,17 @@ class Classifier:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        class_names: The classes, in the order of the probabilities.
+        class_names: The classes, in the order of the probabilities; empty
+            where only a server knows them.
     """
 
-    def __init__(self, release: Path, variant: str = "") -> None:
-        labels = release / "mobile" / "labels.txt"
-        if not labels.is_file():
-            raise InputError(
-                f"--release must be of image_classify; {release} has no "
-                "mobile/labels.txt."
-            )
-        self.class_names = tuple(labels.read_text("utf-8").split("\n")[:-1])
-        self._served = served.Local(release)
-        self.shape = tuple(self._served.inputs("pixels")["image"].shape[1:])
+    def __init__(self, asked: served.Served, variant: str = "") -> None:
+        self._served = asked
+        self.class_names = _class_names(asked) if asked.has_files else ()
+        self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
-            path = release / "mobile" / f"{variant}.tflite"
+            path = asked.release / "mobile" / f"{variant}.tflite"
             if not path.is_file():
                 known = sorted(one.stem for one in path.parent.glob("*.tflite"))
                 raise InputError(
@@ -65,6 +60,29 @@ class Classifier:
             fitted = [images.fit(one, (height, width)) for one in decoded]
             return self.pixels(np.stack([one.numpy() for one in fitted]))
         return self._served(image_bytes=contents)["probabilities"]
+
+    def decide(self, contents: list[bytes]) -> list[tuple[str, float]]:
+        """Returns the class of each encoded image, and its probability."""
+        if self._runner:
+            found = self.encoded(contents)
+            labels = [self.class_names[best] for best in found.argmax(axis=1)]
+        else:
+            answer = self._served(image_bytes=contents)
+            found = answer["probabilities"]
+            labels = [label.decode() for label in answer["label"]]
+        return list(zip(labels, found.max(axis=1).tolist(), strict=True))
+
+
+def _class_names(asked: served.Served) -> tuple[str, ...]:
+    """Returns the classes that a release was trained on."""
+    release = asked.release
+    labels = release / "mobile" / "labels.txt"
+    if not labels.is_file():
+        raise InputError(
+            f"--release must be of image_classify; {release} has no "
+            "mobile/labels.txt."
+        )
+    return tuple(labels.read_text("utf-8").split("\n")[:-1])
 
 
 def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
@@ -100,14 +118,15 @@ def predict_files(
     paths, contents = _read(options.inputs, skip_bad)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(paths), BATCH):
-        found = classifier.encoded(contents[start : start + BATCH])
-        for path, row in zip(paths[start:], found, strict=False):
-            best = int(np.argmax(row))
+        found = classifier.decide(contents[start : start + BATCH])
+        for path, (label, probability) in zip(
+            paths[start:], found, strict=False
+        ):
             rows.append(
                 {
                     "file": path,
-                    "label": classifier.class_names[best],
-                    "probability": round(float(row[best]), 6),
+                    "label": label,
+                    "probability": round(probability, 6),
                 }
             )
     predictions.show(rows, options.output)

@@ -1,0 +1,207 @@
+"""Looks after releases: what is served, roll-out, roll-back, cleaning, checks.
+
+  python -m apps.releases list
+  python -m apps.releases promote --app=image_classify --label=canary
+  python -m apps.releases promote --app=image_classify
+  python -m apps.releases rollback --app=image_classify
+  python -m apps.releases prune --keep=3
+  python -m apps.releases verify --app=image_classify
+
+It changes `models.config`, which servers read every few seconds; it needs no
+server to be there. deploy/README.md says what each step means for clients.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from etils import epy
+
+from common import config as options
+from common.config import InputError, option
+from common.serving import config, rollout
+
+with epy.lazy_imports():
+    import rich.box
+    import rich.table
+
+    from common import runtime
+    from common.serving import pruning, verification
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.Checked):
+    """Options of the release tool."""
+
+    command: str = option(
+        "list",
+        "may be given without its name.",
+        choices=("list", "promote", "rollback", "prune", "verify"),
+    )
+    export_dir: str = option("saved_models", "where releases are.")
+    app: str = option(
+        "", "the app; list, prune and verify take all by default."
+    )
+    version: int = option(
+        0, "promote, verify: the version; 0 for the newest.", minimum=0
+    )
+    label: str = option(
+        "stable", "promote: what moves.", choices=("stable", "canary")
+    )
+    keep: int = option(3, "prune: newest versions that stay.", minimum=1)
+    settle_seconds: float = option(
+        config.SETTLE_SECONDS,
+        "promote, rollback: how long servers get to see a version before a "
+        "label moves to it; more than their poll interval.",
+        minimum=0.0,
+    )
+
+
+def main(settings: Config) -> None:
+    """Does what the command says."""
+    export_dir = Path(settings.export_dir)
+    if not config.apps(export_dir):
+        raise InputError(
+            f"--export_dir must hold a release; {settings.export_dir} has none."
+        )
+    config.complete(export_dir)
+    commands = {
+        "list": show,
+        "promote": promote,
+        "rollback": roll_back,
+        "prune": prune,
+        "verify": verify,
+    }
+    commands[settings.command](settings, export_dir)
+
+
+def show(settings: Config, export_dir: Path) -> None:
+    """Prints each version: its labels, and whether servers load it."""
+    table = rich.table.Table(
+        "app", "version", "labels", "state", box=rich.box.SIMPLE_HEAD
+    )
+    for app in chosen(settings, export_dir):
+        now = state(export_dir, app)
+        for version in config.versions(export_dir / app):
+            labels = {"stable": now.stable, "canary": now.canary}
+            names = [name for name, one in labels.items() if one == version]
+            what = "loaded" if version in now.loaded else "on disk"
+            if version == now.newest:
+                what = "loaded, answers by default"
+            table.add_row(app, str(version), ", ".join(names), what)
+    runtime.console().print(table)
+
+
+def promote(settings: Config, export_dir: Path) -> None:
+    """Moves a label to a version, which servers load first."""
+    app = the_app(settings, export_dir)
+    on_disk = config.versions(export_dir / app)
+    version = settings.version or on_disk[-1]
+    if version not in on_disk:
+        raise InputError(
+            f"--version must be one of {', '.join(map(str, on_disk))}; "
+            f"received {version}."
+        )
+    move(
+        settings, export_dir, app, version,
+        lambda now: rollout.promote(now, version, settings.label),
+    )  # fmt: skip
+
+
+def roll_back(settings: Config, export_dir: Path) -> None:
+    """Takes the newest version in service out of it."""
+    app = the_app(settings, export_dir)
+    on_disk = config.versions(export_dir / app)
+    version = rollout.target(state(export_dir, app), on_disk)
+    move(
+        settings, export_dir, app, version,
+        lambda now: rollout.roll_back(now, version),
+    )  # fmt: skip
+
+
+def move(
+    settings: Config,
+    export_dir: Path,
+    app: str,
+    version: int,
+    change: Callable[[rollout.Rollout], rollout.Rollout],
+) -> None:
+    """Loads a version if need be, lets servers see that, moves the labels."""
+    before = state(export_dir, app)
+    if version not in before.loaded:
+        config.update(
+            export_dir, app, lambda now: rollout.load(now or before, version)
+        )
+    config.settle(export_dir, settings.settle_seconds)
+    after = config.update(export_dir, app, lambda now: change(now or before))
+    gone = sorted(set(before.loaded) - set(after.loaded))
+    console = runtime.console()
+    console.print(
+        f"{app}: stable is {after.stable}, canary is {after.canary}, "
+        f"{after.newest} answers by default"
+    )
+    if gone:
+        console.print(
+            f"{app}: {', '.join(map(str, gone))} is drained and unloaded"
+        )
+
+
+def prune(settings: Config, export_dir: Path) -> None:
+    """Deletes old versions that no server loads."""
+    for app in chosen(settings, export_dir):
+        gone = pruning.prune(
+            export_dir / app, state(export_dir, app), settings.keep
+        )
+        names = ", ".join(map(str, gone)) or "nothing"
+        runtime.console().print(f"{app}: deleted {names}")
+
+
+def verify(settings: Config, export_dir: Path) -> None:
+    """Checks releases against their own reports and recorded answers."""
+    runtime.start(seed=0)
+    failed = []
+    for app in chosen(settings, export_dir):
+        version = settings.version or config.versions(export_dir / app)[-1]
+        release = export_dir / app / str(version)
+        for one in verification.verify(release):
+            mark = "ok  " if one.passed else "FAIL"
+            runtime.console().print(f"{mark}  {release}  {one.what}")
+            if not one.passed:
+                failed.append(f"{release}: {one.what}")
+    if failed:
+        raise InputError("releases must be as they were made; " + failed[0])
+
+
+def chosen(settings: Config, export_dir: Path) -> list[str]:
+    """Returns the app that is named, or all."""
+    if settings.app:
+        return [the_app(settings, export_dir)]
+    return config.apps(export_dir)
+
+
+def the_app(settings: Config, export_dir: Path) -> str:
+    """Returns the app that is named; there may be only one."""
+    apps = config.apps(export_dir)
+    if not settings.app and len(apps) == 1:
+        return apps[0]
+    if settings.app not in apps:
+        raise InputError(
+            f"--app must be one of {', '.join(apps)}; received "
+            f"{settings.app!r}."
+        )
+    return settings.app
+
+
+def state(export_dir: Path, app: str) -> rollout.Rollout:
+    """Returns an app's state."""
+    found = config.state(export_dir, app)
+    if found is None:
+        raise InputError(
+            f"{export_dir / config.MODELS} must list versions of {app}; its "
+            "policy is another one. Remove its entry."
+        )
+    return found
+
+
+if __name__ == "__main__":
+    options.launch(main, Config, positional="command")

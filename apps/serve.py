@@ -1,0 +1,131 @@
+"""Serves every app's releases over REST and gRPC.
+
+TF Serving does it where `tensorflow_model_server` is installed, or Docker; else
+an embedded server in Python that speaks the same two APIs and is meant for
+laptops, tests and demos: production is TF Serving (deploy/README.md).
+
+  python -m apps.serve --export_dir=saved_models
+"""
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+from etils import epy
+
+from common import config as options
+from common.config import InputError, option
+from common.serving import config, launch
+
+with epy.lazy_imports():
+    from common import runtime
+    from common.serving import embedded, warmup
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(options.Checked):
+    """Options of the server."""
+
+    export_dir: str = option("saved_models", "where releases are.")
+    engine: str = option(
+        "auto",
+        "what serves; auto: the first of the others that is there.",
+        choices=("auto", *launch.ENGINES),
+    )
+    host: str = option(
+        "127.0.0.1",
+        "the address to listen on; 0.0.0.0 for all. An installed "
+        "tensorflow_model_server always listens on all.",
+    )
+    rest_port: int = option(8501, "REST.", minimum=0, maximum=65535)
+    grpc_port: int = option(8500, "gRPC.", minimum=0, maximum=65535)
+    batching: bool = option(
+        False, "TF Serving: compute requests together (batching.config)."
+    )
+    image: str = option(launch.IMAGE, "Docker: the image.")
+    workers: int = option(
+        0, "embedded: requests computed at a time; 0: one per core.", minimum=0
+    )
+    max_request_mb: int = option(
+        32, "embedded: the largest request, in 2**20 bytes.", minimum=1
+    )
+
+
+def main(settings: Config) -> None:
+    """Serves until it is told to stop."""
+    export_dir = Path(settings.export_dir)
+    if not config.apps(export_dir):
+        raise InputError(
+            f"--export_dir must hold a release; {settings.export_dir} has "
+            "none. Train an app first: it writes one."
+        )
+    engine, reason = launch.choose(settings.engine)
+    try:
+        config.complete(export_dir)
+    except InputError:
+        # The embedded server serves also what no file names.
+        if engine != "embedded":
+            raise
+    how = launch.Settings(
+        export_dir, settings.host, settings.rest_port, settings.grpc_port,
+        settings.batching, settings.image,
+    )  # fmt: skip
+    console = runtime.console()
+    console.print(f"engine: {engine} ({reason})")
+    if engine == "embedded":
+        console.print(
+            "note: the embedded server is for laptops, tests and demos; "
+            "production is TF Serving"
+        )
+        serve_embedded(settings, export_dir)
+        return
+    describe(export_dir, how.host, how.rest_port, how.grpc_port)
+    run = {"docker": launch.run_docker, "tf_serving": launch.run_tf_serving}
+    sys.exit(run[engine](how))
+
+
+def serve_embedded(settings: Config, export_dir: Path) -> None:
+    """Serves in this process."""
+    runtime.start(seed=0)
+    console = runtime.console()
+    with embedded.serving(
+        export_dir,
+        host=settings.host,
+        rest_port=settings.rest_port,
+        grpc_port=settings.grpc_port,
+        workers=settings.workers,
+        most_bytes=settings.max_request_mb << 20,
+        tell=console.print,
+    ) as server:
+        ports = server.rest_port, server.grpc_port
+        describe(export_dir, settings.host, *ports)
+        embedded.wait_for_signal()
+        console.print("stopping: answering what was asked")
+    console.print("stopped")
+
+
+def describe(
+    export_dir: Path, host: str, rest_port: int, grpc_port: int
+) -> None:
+    """Prints where it listens, and a line to try for every app."""
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
+    console = runtime.console()
+    console.print(f"REST  http://{shown}:{rest_port}")
+    console.print(f"gRPC  grpc://{shown}:{grpc_port}")
+    for app in config.apps(export_dir):
+        url = f"http://{shown}:{rest_port}/v1/models/{app}"
+        state = config.state(export_dir, app)
+        newest = state.newest if state else 0
+        body = (
+            export_dir / app / str(newest) / warmup.FOLDER / warmup.EXAMPLE
+        ).absolute()
+        if body.is_file():
+            at = shlex.quote(f"@{body}")
+            console.print(f"try   curl -d {at} {url}:predict")
+        else:
+            console.print(f"try   curl {url}/metadata")
+
+
+if __name__ == "__main__":
+    options.launch(main, Config)

@@ -1,0 +1,171 @@
+"""Requests per second and latency of served releases, against bare calls.
+
+For every app in an export directory, its own recorded requests (one row each),
+over REST and gRPC, from 1 and from 8 clients, against the bare SavedModel call
+in this process in the same run; and how long a first request takes with and
+without warm-up.
+
+  python -m benchmarks.serving --export_dir=saved_models
+  python -m benchmarks.serving --server=http://host:8501,grpc://host:8500
+
+Without --server it starts the embedded server in a process of its own, on the
+same cores as the clients. Clients are threads of this process: with several,
+they share its interpreter, and the figures are a floor of the server's.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from etils import epy
+
+from common import runtime, served
+from common.config import Options
+from common.serving import config, warmup
+
+with epy.lazy_imports():
+    import tensorflow as tf
+
+    from common.serving import model
+
+Ask = Callable[[dict[str, np.ndarray]], object]
+CONCURRENCY = (1, 8)
+
+
+def requests(release: Path) -> list[dict[str, np.ndarray]]:
+    """Returns a release's recorded requests of one row."""
+    found = []
+    for log in warmup.read(release):
+        request = log.predict_log.request
+        if request.model_spec.signature_name == "serving_default":
+            found.append(
+                {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            )
+    rows = [one for one in found if len(next(iter(one.values()))) == 1]
+    return rows or found
+
+
+def measure(
+    make: Callable[[], Ask],
+    rows: list[dict[str, np.ndarray]],
+    clients: int,
+    seconds: float,
+) -> tuple[float, float, float]:
+    """Returns requests per second, and the median and 99th percentile in ms.
+
+    Args:
+        make: Returns a client of its own for each thread.
+        rows: The requests, asked in turn.
+        clients: How many ask at a time.
+        seconds: How long.
+    """
+
+    def run(ask: Ask) -> list[float]:
+        taken = []
+        for one in rows[:10]:
+            ask(one)
+        end = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            ask(rows[len(taken) % len(rows)])
+            taken.append(time.perf_counter() - start)
+        return taken
+
+    asks = [make() for _ in range(clients)]
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        taken = [one for part in pool.map(run, asks) for one in part]
+    p50, p99 = np.percentile(taken, [50, 99]) * 1000
+    return len(taken) / seconds, float(p50), float(p99)
+
+
+def first_request(release: Path, warm: bool) -> float:
+    """Returns how many ms the first request to a fresh model takes."""
+    fresh = model.Model(release)
+    if warm:
+        fresh.warm_up()
+    (row, *_) = requests(release)
+    start = time.perf_counter()
+    fresh.predict("", row)
+    return (time.perf_counter() - start) * 1000
+
+
+@contextlib.contextmanager
+def embedded(export_dir: str) -> Iterator[list[str]]:
+    """Runs the embedded server in a process; gives its two URLs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "apps.serve", "--engine=embedded",
+         f"--export_dir={export_dir}", "--rest_port=0", "--grpc_port=0"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    urls: list[str] = []
+    try:
+        for line in process.stdout or ():
+            found = re.match(r"(?:REST|gRPC) +(\S+)", line)
+            if found:
+                urls.append(found[1])
+            if len(urls) == 2:
+                break
+        yield urls
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def table(app: str, release: Path, urls: list[str], seconds: float) -> None:
+    """Prints an app's rows."""
+    rows = requests(release)
+    local = served.Local(release)
+    makers: dict[str, Callable[[], Ask]] = {
+        "bare call": lambda: lambda row: local(**row)
+    }
+    for url in urls:
+
+        def remote(url: str = url) -> Ask:
+            options = Options(mode="predict", server=url)
+            asked = served.connect(options, app)
+            return lambda row: asked(**row)
+
+        makers["gRPC" if url.startswith("grpc") else "REST"] = remote
+    for name, make in makers.items():
+        for clients in CONCURRENCY:
+            rate, p50, p99 = measure(make, rows, clients, seconds)
+            print(
+                f"| {app} | {name} | {clients} | {rate:.0f} | {p50:.2f} | "
+                f"{p99:.2f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--export_dir", default="saved_models")
+    parser.add_argument("--server", default="", help="URLs, with commas")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    flags = parser.parse_args()
+    runtime.start(0)
+    export_dir = Path(flags.export_dir)
+    releases = {
+        app: export_dir / app / str(config.versions(export_dir / app)[-1])
+        for app in config.apps(export_dir)
+    }
+    given = contextlib.nullcontext(flags.server.split(","))
+    with given if flags.server else embedded(flags.export_dir) as urls:
+        print("| app | asked by | clients | requests/s | p50 ms | p99 ms |")
+        print("|---|---|---|---|---|---|")
+        for app, release in releases.items():
+            table(app, release, urls, flags.seconds)
+    print("\n| app | first request, ms | after warm-up, ms |\n|---|---|---|")
+    for app, release in releases.items():
+        cold, warm = (first_request(release, one) for one in (False, True))
+        print(f"| {app} | {cold:.1f} | {warm:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

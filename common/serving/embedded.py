@@ -1,0 +1,121 @@
+"""The embedded server: TF Serving's two APIs in Python, for one machine.
+
+For laptops, tests and demos. It has no batching, no metrics and no GPU
+scheduling; production is TF Serving.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from common.config import InputError
+from common.serving import grpc_service, rest
+from common.serving.models import Models
+
+STOP_SECONDS = 10.0
+# gRPC requests under way, most of which wait for a worker.
+GRPC_THREADS = 32
+
+
+class Embedded:
+    """A running server.
+
+    Attributes:
+        models: What it serves.
+        rest_port: The port of REST.
+        grpc_port: The port of gRPC.
+    """
+
+    def __init__(
+        self,
+        export_dir: Path,
+        host: str = "127.0.0.1",
+        rest_port: int = 0,
+        grpc_port: int = 0,
+        *,
+        workers: int = 0,
+        most_bytes: int = 32 << 20,
+        tell: Callable[[str], None] = print,
+    ) -> None:
+        """Loads the models and starts to answer.
+
+        Args:
+            export_dir: The directory of releases.
+            host: The address to listen on.
+            rest_port: The port of REST; 0 for any that is free.
+            grpc_port: The port of gRPC; 0 for any that is free.
+            workers: Requests computed at a time; 0 for one per core.
+            most_bytes: The largest body or message accepted.
+            tell: Takes a line for the operator.
+
+        Raises:
+            InputError: If a port is taken.
+        """
+        limit = threading.Semaphore(workers or os.cpu_count() or 1)
+        self.models = Models(export_dir, tell)
+        try:
+            self._rest = rest.Server(
+                (host, rest_port), self.models, limit, most_bytes
+            )
+        except OSError as error:
+            raise _taken("rest", host, rest_port, error.strerror) from None
+        try:
+            self._grpc, self.grpc_port = grpc_service.make(
+                f"{host}:{grpc_port}", self.models, limit,
+                GRPC_THREADS, most_bytes,
+            )  # fmt: skip
+        except RuntimeError:
+            self._rest.server_close()
+            raise _taken("grpc", host, grpc_port, "it is taken") from None
+        self.rest_port = self._rest.server_address[1]
+        # Nothing is answered before there is something to answer with.
+        self.models.refresh()
+        self.models.watch()
+        self._grpc.start()
+        self._thread = threading.Thread(
+            target=self._rest.serve_forever, kwargs={"poll_interval": 0.1}
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops listening, answers what was asked, and ends."""
+        ended = self._grpc.stop(STOP_SECONDS)
+        self._rest.stop(STOP_SECONDS)
+        ended.wait()
+        self._thread.join()
+        self.models.close()
+
+
+@contextlib.contextmanager
+def serving(export_dir: Path, **settings: object) -> Iterator[Embedded]:
+    """Serves while the block runs."""
+    server = Embedded(export_dir, **settings)  # type: ignore[arg-type]
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def wait_for_signal() -> int:
+    """Waits for SIGINT or SIGTERM; returns which it was."""
+    received: list[int] = []
+    woken = threading.Event()
+
+    def note(signum: int, frame: object) -> None:
+        received.append(signum)
+        woken.set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, note)
+    woken.wait()
+    return received[0]
+
+
+def _taken(name: str, host: str, port: int, reason: str | None) -> InputError:
+    return InputError(
+        f"--{name}_port must be free on {host}; received {port}: {reason}. "
+        "Pass another, or 0 for any."
+    )

@@ -1,0 +1,177 @@
+"""The embedded server's gRPC half: PredictionService and ModelService."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+from absl import logging
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from common.serving import answers, tensor_protos
+from common.serving.model import DEFAULT
+from common.serving.models import Models
+from common.serving.status import ServingError
+
+
+class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers Predict and GetModelMetadata."""
+
+    def __init__(self, models: Models, workers: threading.Semaphore) -> None:
+        self._models, self._workers = models, workers
+
+    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answers a request."""
+        with (
+            _errors(context),
+            self._models.use(*_where(request.model_spec)) as model,
+            self._workers,
+        ):
+            signature = request.model_spec.signature_name
+            inputs = {
+                name: _array(name, proto)
+                for name, proto in request.inputs.items()
+            }
+            found = model.predict(signature, inputs, request.output_filter)
+            response = predict_pb2.PredictResponse()
+            response.model_spec.CopyFrom(
+                answers.spec(
+                    request.model_spec.name,
+                    model.version,
+                    signature or DEFAULT,
+                )
+            )
+            for name, value in found.items():
+                response.outputs[name].CopyFrom(tensor_protos.proto(value))
+            return response
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answers what signatures there are."""
+        with _errors(context):
+            fields = list(request.metadata_field)
+            if fields != [answers.SIGNATURES]:
+                raise ServingError(
+                    "INVALID_ARGUMENT",
+                    f"Metadata field {', '.join(fields) or '(none)'} is not "
+                    f"supported; ask for {answers.SIGNATURES}",
+                )
+            return answers.metadata(self._models, *_where(request.model_spec))
+
+    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuses."""
+        _unimplemented(context, "Classify")
+
+    def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuses."""
+        _unimplemented(context, "Regress")
+
+    def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuses."""
+        _unimplemented(context, "MultiInference")
+
+
+class Model(model_service_pb2_grpc.ModelServiceServicer):
+    """Answers GetModelStatus."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answers which versions there are, and their states."""
+        with _errors(context):
+            return answers.status(self._models, *_where(request.model_spec))
+
+    def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuses: models.config is where versions are chosen."""
+        _unimplemented(context, "HandleReloadConfigRequest")
+
+
+def make(
+    address: str,
+    models: Models,
+    workers: threading.Semaphore,
+    num_threads: int,
+    most_bytes: int,
+) -> tuple[grpc.Server, int]:
+    """Returns the services on a port of their own, not started yet.
+
+    Args:
+        address: Host and port; port 0 for any that is free.
+        models: What answers.
+        workers: Lets so many compute at a time.
+        num_threads: Requests under way at a time; further ones wait.
+        most_bytes: The largest message accepted.
+
+    Returns:
+        The server to start, and its port.
+
+    Raises:
+        RuntimeError: If the port is taken.
+    """
+    server = grpc.server(
+        futures.ThreadPoolExecutor(num_threads, "grpc"),
+        options=[
+            ("grpc.max_receive_message_length", most_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # A second server must fail, not share.
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        Prediction(models, workers), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        Model(models), server
+    )
+    port = server.add_insecure_port(address)
+    return server, port
+
+
+def _where(spec: Any) -> tuple[str, int | None, str]:
+    """Returns app, version and label of a request."""
+    if not spec.name:
+        raise ServingError(
+            "INVALID_ARGUMENT", "ModelSpec has no name specified."
+        )
+    version = spec.version.value if spec.HasField("version") else None
+    return spec.name, version, spec.version_label
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """Returns a tensor's array."""
+    try:
+        return tensor_protos.array(value)
+    except ValueError as error:
+        line = str(error).splitlines()[0][:200]
+        raise ServingError(
+            "INVALID_ARGUMENT", f"tensor parsing error: {name}: {line}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _errors(context: Any) -> Iterator[None]:
+    """Turns errors into statuses; none shows a traceback."""
+    try:
+        yield
+    except ServingError as error:
+        code = getattr(grpc.StatusCode, error.code, grpc.StatusCode.INTERNAL)
+        context.abort(code, error.message)
+    except Exception as error:
+        # Ours: the traceback is for the operator, not the client.
+        logging.exception("gRPC request")
+        context.abort(
+            grpc.StatusCode.INTERNAL, f"Internal: {type(error).__name__}"
+        )
+
+
+def _unimplemented(context: Any, name: str) -> None:
+    context.abort(
+        grpc.StatusCode.UNIMPLEMENTED,
+        f"{name} is not part of the embedded server",
+    )

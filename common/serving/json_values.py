@@ -1,0 +1,182 @@
+"""Arrays as values of JSON, both ways, exactly or not at all."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+BYTES_SUFFIX = "_bytes"
+SHOWN = 80
+MOST_AXES = 16
+
+
+class JsonError(ValueError):
+    """Says in one line why JSON is not what it must be."""
+
+
+def array(value: Any, dtype: np.dtype) -> np.ndarray:
+    """Returns a JSON value as a dense array of exactly this dtype.
+
+    Args:
+        value: Nested lists.
+        dtype: NumPy's; `object` for strings.
+    """
+    shape: list[int] = []
+    first = value
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0] if first else None
+    if len(shape) > MOST_AXES:
+        raise JsonError(f"Lists are nested deeper than {MOST_AXES} levels")
+    leaves: list[Any] = []
+    _collect(value, shape, 0, leaves)
+    if dtype.kind != "O":
+        return _numbers(leaves, dtype).reshape(shape)
+    found = np.empty(len(leaves), object)
+    found[:] = [_string(leaf) for leaf in leaves]
+    return found.reshape(shape)
+
+
+def plain(name: str, value: np.ndarray) -> Any:
+    """Returns an output as JSON's own types."""
+    if value.dtype.kind not in "OSU":
+        return value.tolist()
+    if name.endswith(BYTES_SUFFIX):
+        return _mapped(value, _encoded)
+    return _mapped(value, lambda one: one.decode("utf-8", "replace"))
+
+
+def sendable(value: Any) -> Any:
+    """Returns an input as JSON's own types."""
+    value = np.asarray(value, object if _holds_strings(value) else None)
+    if value.dtype.kind not in "OSU":
+        return value.tolist()
+    return _mapped(
+        value,
+        lambda one: _encoded(one) if isinstance(one, bytes) else str(one),
+    )
+
+
+def is_bytes(value: Any) -> bool:
+    """Tells whether a value is an object that holds bytes."""
+    return (
+        isinstance(value, dict)
+        and list(value) == ["b64"]
+        and isinstance(value["b64"], str)
+    )
+
+
+def shown(value: Any) -> str:
+    """Returns the start of a value as JSON, for an error."""
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def _collect(
+    value: Any, shape: list[int], level: int, leaves: list[Any]
+) -> None:
+    """Appends the leaves of a nested list that must have this shape."""
+    if level == len(shape):
+        if isinstance(value, list):
+            raise JsonError(f"Encountered list at unexpected level: {level}")
+        leaves.append(value)
+        return
+    if not isinstance(value, list):
+        raise JsonError(
+            f"JSON Value: {shown(value)} found at incorrect level: {level} in "
+            f"the JSON DOM. Expected at level: {len(shape)}"
+        )
+    if len(value) != shape[level]:
+        raise JsonError(
+            f"Encountered list at unexpected size: {len(value)} at level: "
+            f"{level} expected size: {shape[level]}"
+        )
+    if level == len(shape) - 1 and list not in set(map(type, value)):
+        leaves.extend(value)
+        return
+    for one in value:
+        _collect(one, shape, level + 1, leaves)
+
+
+def _string(leaf: Any) -> bytes:
+    """Returns a string's bytes."""
+    if is_bytes(leaf):
+        text = "".join(leaf["b64"].split()).rstrip("=")
+        try:
+            return base64.b64decode(text + "=" * (-len(text) % 4), None, True)
+        except (binascii.Error, ValueError):
+            raise JsonError("Unable to base64 decode") from None
+    if not isinstance(leaf, str):
+        raise _type_error(leaf, "string")
+    try:
+        return leaf.encode("utf-8")
+    except UnicodeEncodeError:
+        raise JsonError(f"{shown(leaf)} is not valid UTF-8") from None
+
+
+def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
+    """Returns numbers or truth values, if they are and if they fit."""
+    if dtype.kind not in "biuf":
+        raise JsonError(f"Conversion of JSON to type {dtype} is not supported")
+    kinds = {"b": (bool,), "f": (float, int)}.get(dtype.kind, (int,))
+    # Types, not isinstance: a truth value is an int to Python.
+    if not set(map(type, leaves)) <= set(kinds):
+        raise _type_error(
+            next(leaf for leaf in leaves if type(leaf) not in kinds), dtype.name
+        )
+    unfit = _unfit(leaves, dtype)
+    if unfit is not None:
+        raise JsonError(
+            f"Cannot convert JSON value: {shown(unfit)} to {dtype.name} "
+            "without loss of precision."
+        )
+    return np.array(leaves, dtype)
+
+
+def _unfit(leaves: list[Any], dtype: np.dtype) -> int | float | None:
+    """Returns a number that this dtype cannot hold, if there is one."""
+    if dtype.kind == "b" or not leaves:
+        return None
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        ends = min(leaves), max(leaves)
+        return next((x for x in ends if not info.min <= x <= info.max), None)
+    whole = [leaf for leaf in leaves if type(leaf) is int]
+    exact = 2 ** (np.finfo(dtype).nmant + 1)
+    for end in (min(whole, default=0), max(whole, default=0)):
+        if abs(end) > exact:
+            return end
+    # NaN and the infinities are values of their own.
+    wide = np.array(leaves, np.float64)
+    over = np.isfinite(wide) & (np.abs(wide) > np.finfo(dtype).max)
+    return float(wide[over][0]) if over.any() else None
+
+
+def _type_error(leaf: Any, wanted: str) -> JsonError:
+    return JsonError(
+        f"JSON Value: {shown(leaf)} Type: {type(leaf).__name__} is not of "
+        f"expected type: {wanted}"
+    )
+
+
+def _holds_strings(value: Any) -> bool:
+    """Tells whether a nested list or an array is one of strings or bytes."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "OSU"
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, (str, bytes))
+
+
+def _mapped(value: np.ndarray, change: Callable[[Any], Any]) -> Any:
+    """Returns an array of strings as nested lists, each string changed."""
+    flat = np.empty(value.size, object)
+    flat[:] = [change(one) for one in value.ravel()]
+    return flat.reshape(value.shape).tolist()
+
+
+def _encoded(content: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(content).decode("ascii")}

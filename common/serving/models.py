@@ -1,0 +1,193 @@
+"""The embedded server's models: what is loaded, renewed while it runs."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from absl import logging
+
+from common.config import InputError
+from common.serving import config
+from common.serving.model import Model
+from common.serving.status import ServingError
+
+POLL_SECONDS = 1.0
+DRAIN_SECONDS = 30.0
+
+
+class Models:
+    """All versions that models.config asks for, each used by any thread.
+
+    A version is loaded and warmed up before it can be asked for, and dropped
+    only when the last request that uses it is answered.
+
+    Attributes:
+        states: By app and version: a state of TF Serving's and an error, "" if
+            there is none. Versions that are gone stay, as END.
+    """
+
+    def __init__(
+        self, export_dir: Path, tell: Callable[[str], None] = print
+    ) -> None:
+        """Makes an empty set.
+
+        Args:
+            export_dir: The directory of releases.
+            tell: Takes a line for the operator.
+        """
+        self._export_dir, self._tell = export_dir, tell
+        self._lock = threading.Lock()
+        self._models: dict[str, dict[int, Model]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self.states: dict[str, dict[int, tuple[str, str]]] = {}
+        self._stop = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def watch(self, seconds: float = POLL_SECONDS) -> None:
+        """Renews the set from now on, in the background."""
+
+        def run() -> None:
+            while not self._stop.wait(seconds):
+                try:
+                    self.refresh()
+                except Exception:  # Ours; it must not end the watching.
+                    logging.exception("watching %s", self._export_dir)
+
+        self._watcher = threading.Thread(target=run, name="watch", daemon=True)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Ends the watching."""
+        self._stop.set()
+        if self._watcher:
+            self._watcher.join()
+
+    def refresh(self) -> None:
+        """Loads what is wanted and missing, then drops what is not wanted."""
+        try:
+            wanted = self._wanted()
+        except (InputError, OSError) as error:
+            self._tell_once(f"{error} Serving as before.")
+            return
+        for app, (versions, labels) in wanted.items():
+            for version in versions:
+                if version not in self._models.get(app, {}):
+                    self._load(app, version)
+            self._move_labels(app, labels)
+        for app in list(self._models):
+            versions = wanted.get(app, ((), {}))[0]
+            there = self._models[app]
+            # Until a wanted version is there, the old ones answer.
+            if not versions or set(versions) & set(there):
+                for version in set(there) - set(versions):
+                    self._drop(app, version)
+
+    @contextlib.contextmanager
+    def use(
+        self, app: str, version: int | None = None, label: str = ""
+    ) -> Iterator[Model]:
+        """Gives a version to ask: the one named or labelled, or the newest."""
+        with self._lock:
+            model = self._find(app, version, label)
+            use = model.used()
+            use.__enter__()
+        try:
+            yield model
+        finally:
+            use.__exit__(None, None, None)
+
+    def version(self, app: str, label: str) -> int:
+        """Returns the version that a label names."""
+        found = self._labels.get(app, {}).get(label)
+        if found is None:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Unrecognized servable version label: {label}",
+            )
+        return found
+
+    def newest(self) -> dict[str, int]:
+        """Returns the version of each app that answers by default."""
+        with self._lock:
+            return {app: max(v) for app, v in self._models.items() if v}
+
+    def _find(self, app: str, version: int | None, label: str) -> Model:
+        if label:
+            version = self.version(app, label)
+        models = self._models.get(app, {})
+        if version is None and models:
+            return models[max(models)]
+        if version not in models:
+            asked = f"Latest({app})"
+            if version is not None:
+                asked = f"Specific({app}, {version})"
+            raise ServingError(
+                "NOT_FOUND", f"Servable not found for request: {asked}"
+            )
+        return models[version]
+
+    def _wanted(self) -> dict[str, tuple[tuple[int, ...], dict[str, int]]]:
+        """Returns versions and labels by app, as models.config has them.
+
+        Apps that it does not name are served too, their newest version.
+        """
+        found = {}
+        entries = config.read(self._export_dir).model_config_list.config
+        known = {entry.name: entry for entry in entries}
+        for app in sorted({*known, *config.apps(self._export_dir)}):
+            on_disk = config.versions(self._export_dir / app)
+            labels = dict(known[app].version_labels) if app in known else {}
+            policy = known[app].model_version_policy if app in known else None
+            if policy and policy.HasField("specific"):
+                versions = set(policy.specific.versions) & set(on_disk)
+            elif policy and policy.HasField("all"):
+                versions = set(on_disk)
+            else:
+                count = policy.latest.num_versions if policy else 1
+                versions = set(on_disk[-(count or 1) :])
+            found[app] = (tuple(sorted(versions)), labels)
+        return found
+
+    def _load(self, app: str, version: int) -> None:
+        path = self._export_dir / app / str(version)
+        states = self.states.setdefault(app, {})
+        if states.get(version, ("", ""))[0] != "LOADING":
+            states[version] = ("LOADING", "")
+        try:
+            model = Model(path)
+            model.warm_up()
+        except Exception as error:  # Whatever is wrong with it: others serve.
+            line = " ".join(str(error).split())[:300]
+            states[version] = ("LOADING", line)
+            self._tell_once(f"{path} cannot be loaded: {line}")
+            return
+        with self._lock:
+            self._models.setdefault(app, {})[version] = model
+            states[version] = ("AVAILABLE", "")
+        self._tell(f"{app}: version {version} is served")
+
+    def _move_labels(self, app: str, labels: dict[str, int]) -> None:
+        """Moves labels to versions that are there; the others stay."""
+        with self._lock:
+            there = self._models.get(app, {})
+            before = self._labels.get(app, {})
+            self._labels[app] = {
+                label: version if version in there else before[label]
+                for label, version in labels.items()
+                if version in there or label in before
+            }
+
+    def _drop(self, app: str, version: int) -> None:
+        with self._lock:
+            model = self._models[app].pop(version)
+            self.states[app][version] = ("UNLOADING", "")
+        model.drain(DRAIN_SECONDS)
+        self.states[app][version] = ("END", "")
+        self._tell(f"{app}: version {version} is drained and unloaded")
+
+    def _tell_once(self, line: str) -> None:
+        """Tells a line unless it was the last such one."""
+        if line != getattr(self, "_last", ""):
+            self._last = line
+            self._tell(line)

@@ -1,0 +1,295 @@
+"""The embedded server's REST half: TF Serving's paths, bodies and statuses."""
+
+import contextlib
+import json
+import re
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from absl import logging
+from google.protobuf import json_format
+
+from common.serving import answers, json_tensors
+from common.serving.json_values import JsonError
+from common.serving.model import DEFAULT
+from common.serving.models import Models
+from common.serving.status import ServingError
+
+WHERE = r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
+ASK = re.compile(WHERE + r":(predict|classify|regress)")
+LOOK = re.compile(WHERE + r"(/metadata)?")
+TOO_LARGE = 413
+IDLE_SECONDS = 30
+# Connections, of which most are idle; how many compute is another limit.
+MOST_CONNECTIONS = 256
+CHUNK = 1 << 16
+# So much of a body that is too large is read away.
+MOST_DISCARDED = 1 << 28
+
+
+class Server(ThreadingHTTPServer):
+    """Answers from `models`, with `workers` computing at a time."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        models: Models,
+        workers: threading.Semaphore,
+        most_bytes: int,
+    ) -> None:
+        self.models, self.workers, self.most_bytes = models, workers, most_bytes
+        self._connections = threading.Semaphore(MOST_CONNECTIONS)
+        self.stopping = False
+        self._busy = 0
+        self._quiet = threading.Condition()
+        super().__init__(address, Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts a connection's thread, or refuses the connection."""
+        if self._connections.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        body = b'{"error": "Too many connections"}'
+        with contextlib.suppress(OSError):
+            request.sendall(
+                b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                b"Content-Type: application/json\r\nContent-Length: "
+                + str(len(body)).encode() + b"\r\n\r\n" + body
+            )  # fmt: skip
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serves a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: a client went away in the middle."""
+
+    @contextlib.contextmanager
+    def answering(self) -> Any:
+        """Counts a request that is being answered."""
+        with self._quiet:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._quiet:
+                self._busy -= 1
+                self._quiet.notify_all()
+
+    def stop(self, seconds: float) -> None:
+        """Stops listening, and waits until no request is being answered."""
+        self.stopping = True
+        self.shutdown()
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._busy, seconds)
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A connection."""
+
+    server: Server
+    server_version = "keras-app-suite"
+    sys_version = ""
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+    wbufsize = -1  # Head and body in one packet.
+
+    def do_GET(self) -> None:
+        """Answers status and metadata."""
+        self._answer(self._look)
+
+    def do_POST(self) -> None:
+        """Answers predictions."""
+        self._answer(self._ask)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: a laptop's console is for its user."""
+
+    def send_error(
+        self, code: int, message: str | None = None, explain: str | None = None
+    ) -> None:
+        """Answers what http.server itself refuses, in TF Serving's form."""
+        self.close_connection = True
+        text = message or self.responses.get(code, ("error",))[0]
+        self._send(code, json.dumps({"error": text}).encode())
+
+    def _answer(self, make: Any) -> None:
+        """Sends what `make` returns of the body, or its error."""
+        self.close_connection |= self.server.stopping
+        with self.server.answering():
+            try:
+                code, found = 200, make(self._body())
+            except ServingError as error:
+                code, found = error.http, _error(error.message)
+            except JsonError as error:
+                code, found = 400, _error(str(error))
+            except _RefusedError as error:
+                self.close_connection = True
+                self._send(error.code, _error(str(error)))
+                self._discard(error.unread)
+                return
+            except (OSError, TimeoutError):  # The client went away.
+                self.close_connection = True
+                return
+            except Exception as error:
+                # Ours: the traceback is for the operator, not the client.
+                logging.exception("%s %s", self.command, self.path[:200])
+                code, found = 500, _error(f"Internal: {type(error).__name__}")
+            self._send(code, found)
+
+    def _send(self, code: int, body: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+
+    def _body(self) -> bytes:
+        """Reads the request's body."""
+        if self.headers.get("Transfer-Encoding"):
+            raise _RefusedError(411, "Content-Length is needed")
+        text = self.headers.get("Content-Length", "0").strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise _RefusedError(
+                400, f"Content-Length is no number: {text[:40]!r}"
+            )
+        length = int(text)
+        if length > self.server.most_bytes:
+            raise _RefusedError(
+                TOO_LARGE,
+                f"The body has {length} bytes; at most "
+                f"{self.server.most_bytes} are accepted",
+                length,
+            )
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionResetError
+        return body
+
+    def _discard(self, length: int) -> None:
+        """Reads a body away, for a client that reads only when it has sent."""
+        left = min(length, MOST_DISCARDED)
+        with contextlib.suppress(OSError):
+            while left > 0 and (read := self.rfile.read(min(left, CHUNK))):
+                left -= len(read)
+
+    def handle_expect_100(self) -> bool:
+        """Lets a client send its body, unless that is too large."""
+        length = self.headers.get("Content-Length", "")
+        if length.isdigit() and int(length[:16]) > self.server.most_bytes:
+            return True  # `_body` refuses it.
+        return super().handle_expect_100()
+
+    def _look(self, body: bytes) -> bytes:
+        """Answers GET."""
+        found = LOOK.fullmatch(self._path())
+        if not found:
+            raise self._malformed()
+        app, version, label = _where(found)
+        if not found[4]:
+            message = answers.status(self.server.models, app, version, label)
+            return _json(_plain(message))
+        message = answers.metadata(self.server.models, app, version, label)
+        signatures = answers.get_model_metadata_pb2.SignatureDefMap()
+        message.metadata[answers.SIGNATURES].Unpack(signatures)
+        return _json(
+            {
+                "model_spec": _plain(message.model_spec),
+                "metadata": {answers.SIGNATURES: _plain(signatures)},
+            }
+        )
+
+    def _ask(self, body: bytes) -> bytes:
+        """Answers POST."""
+        found = ASK.fullmatch(self._path())
+        if not found:
+            raise self._malformed()
+        app, version, label = _where(found)
+        with self.server.models.use(app, version, label) as model:
+            if found[4] != "predict":
+                raise ServingError(
+                    "INVALID_ARGUMENT",
+                    f"Expected {found[4]} signature method_name to be "
+                    f"tensorflow/serving/{found[4]}. Was: "
+                    "tensorflow/serving/predict",
+                )
+            with self.server.workers:
+                signature, rows, inputs = json_tensors.parse(
+                    body, lambda name: _dtypes(model, name)
+                )
+                outputs = model.predict(signature, inputs)
+                return json_tensors.answer(outputs, rows)
+
+    def _path(self) -> str:
+        """Returns the path without a query."""
+        path = self.path.split("?")[0]
+        if not path.lower().startswith("/v1/"):
+            raise ServingError("NOT_FOUND", f"Not found: {path[:200]}")
+        return path
+
+    def _malformed(self) -> ServingError:
+        return ServingError(
+            "INVALID_ARGUMENT",
+            f"Malformed request: {self.command} {self.path[:200]}",
+        )
+
+
+class _RefusedError(Exception):
+    """A request whose body was not read."""
+
+    def __init__(self, code: int, message: str, unread: int = 0) -> None:
+        super().__init__(message)
+        self.code, self.unread = code, unread
+
+
+def _where(found: re.Match) -> tuple[str, int | None, str]:
+    """Returns app, version and label of a path."""
+    app, version, label = found[1], found[2], found[3]
+    return (
+        urllib.parse.unquote(app),
+        int(version) if version else None,
+        urllib.parse.unquote(label or ""),
+    )
+
+
+def _dtypes(model: Any, signature: str) -> json_tensors.Dtypes:
+    """Returns a signature's inputs; in REST its absence has its own text."""
+    try:
+        return model.dtypes(signature)
+    except ServingError:
+        raise JsonError(
+            f'Serving signature name: "{signature or DEFAULT}" not found in '
+            "signature def"
+        ) from None
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    """Returns a message as TF Serving's JSON has it."""
+    return json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+
+
+def _json(found: Any) -> bytes:
+    return (json.dumps(found, indent=1) + "\n").encode()
+
+
+def _error(message: str) -> bytes:
+    return json.dumps({"error": message}).encode()

@@ -1,0 +1,36 @@
+"""Errors of the embedded server: gRPC's codes, and what HTTP makes of them."""
+
+# As TF Serving's own HTTP server maps them.
+HTTP = {
+    "CANCELLED": 499,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "UNAUTHENTICATED": 401,
+}
+
+
+class ServingError(Exception):
+    """An answer that is an error.
+
+    Attributes:
+        code: The name of a gRPC status code.
+        message: One line for the client.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+    @property
+    def http(self) -> int:
+        """The HTTP status."""
+        return HTTP.get(self.code, 500)

@@ -1,0 +1,103 @@
+"""The process: its command line, its ports, its limits, its end."""
+
+import concurrent.futures
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import serving_models
+from serving_models import X, predict
+
+from common.config import InputError
+from common.serving import embedded
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_taken_port_is_one_line(toy_server) -> None:
+    for name in ("rest_port", "grpc_port"):
+        port = getattr(toy_server, name)
+        with pytest.raises(InputError, match=f"--{name} must be free"):
+            embedded.Embedded(toy_server.export_dir, **{name: port})
+
+
+def test_at_most_so_many_compute_at_a_time(tmp_path, monkeypatch) -> None:
+    serving_models.release(tmp_path, "toy", 1)
+    now, most = [], []
+    with embedded.serving(
+        tmp_path, workers=2, tell=lambda line: None
+    ) as server:
+        model = server.models._models["toy"][1]
+        real = model.predict
+
+        def slow(*args):
+            now.append(1)
+            most.append(len(now))
+            time.sleep(0.05)
+            now.pop()
+            return real(*args)
+
+        monkeypatch.setattr(model, "predict", slow)
+        threads = [
+            threading.Thread(target=predict, args=(server, X)) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert max(most) == 2 and len(most) == 8
+
+
+def test_what_was_asked_is_answered_before_the_end(
+    tmp_path, monkeypatch
+) -> None:
+    serving_models.release(tmp_path, "toy", 1)
+    server = embedded.Embedded(tmp_path, tell=lambda line: None)
+    model = server.models._models["toy"][1]
+    real, begun = model.predict, threading.Event()
+
+    def slow(*args):
+        begun.set()
+        time.sleep(0.5)
+        return real(*args)
+
+    monkeypatch.setattr(model, "predict", slow)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(predict, server, X)
+        begun.wait(10)
+        server.stop()
+        assert answer.result()[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        predict(server, X)
+
+
+def test_the_command_serves_and_ends_cleanly(
+    toy_server, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "apps.serve", "--engine=embedded",
+         f"--export_dir={toy_server.export_dir}", "--rest_port=0",
+         "--grpc_port=0"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if line.startswith("try"):
+            break
+    assert lines[0] == "engine: embedded (asked for)"
+    assert "production is TF Serving" in lines[1]
+    words = lines[-1].split()
+    assert words[:2] == ["try", "curl"] and words[2:3] == ["-d"]
+    body = Path(words[3].removeprefix("@")).read_bytes()
+    with urllib.request.urlopen(words[4], body) as response:
+        assert json.load(response)["predictions"][0]["version"] == 2
+    process.terminate()
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert output.strip().endswith("stopped") and errors == ""

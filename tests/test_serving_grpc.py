@@ -1,0 +1,125 @@
+"""The embedded server's gRPC half over real sockets."""
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_models import HOST, LIMIT
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+
+@pytest.fixture(scope="module")
+def channel(toy_server):
+    with grpc.insecure_channel(
+        f"{HOST}:{toy_server.grpc_port}",
+        options=[("grpc.max_send_message_length", -1)],
+    ) as one:
+        yield one
+
+
+def grpc_request(inputs: dict, signature: str = "", name: str = "toy", **where):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature
+    if "version" in where:
+        request.model_spec.version.value = where["version"]
+    if "label" in where:
+        request.model_spec.version_label = where["label"]
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+ROW = np.ones((1, 3), np.float32)
+
+
+def test_grpc_answers(toy_server, channel) -> None:
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    stable = {"label": "stable"}
+    for where, version in [({}, 2), ({"version": 1}, 1), (stable, 1)]:
+        found = stub.Predict(grpc_request({"x": ROW}, **where), timeout=30)
+        assert found.model_spec.version.value == version
+        assert found.model_spec.signature_name == "serving_default"
+        assert tf.make_ndarray(found.outputs["y"]).tolist() == [6.0]
+    request = grpc_request({"x": ROW})
+    request.output_filter.append("version")
+    assert list(stub.Predict(request, timeout=30).outputs) == ["version"]
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "toy"
+    request.metadata_field.append("signature_def")
+    found = get_model_metadata_pb2.SignatureDefMap()
+    metadata = stub.GetModelMetadata(request, timeout=30).metadata
+    assert metadata["signature_def"].Unpack(found)
+    assert {"serving_default", "text", "image"} <= set(found.signature_def)
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "toy"
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    found = models.GetModelStatus(request, timeout=30).model_version_status
+    assert [(one.version, one.state) for one in found] == [(2, 30), (1, 30)]
+
+
+def huge() -> predict_pb2.PredictRequest:
+    """A few bytes that stand for 4 * 10**18 of them."""
+    request = grpc_request({"x": ROW})
+    shape = request.inputs["x"].tensor_shape
+    for dim, size in zip(shape.dim, (10**9, 10**9), strict=True):
+        dim.size = size
+    return request
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (lambda: grpc_request({"x": ROW}, name="nope"), "NOT_FOUND",
+         "Servable not found for request: Latest(nope)"),
+        (lambda: grpc_request({"x": ROW}, version=9), "NOT_FOUND",
+         "Specific(toy, 9)"),
+        (lambda: grpc_request({"x": ROW}, label="nope"), "INVALID_ARGUMENT",
+         "Unrecognized servable version label: nope"),
+        (lambda: grpc_request({"x": ROW}, "nope"), "FAILED_PRECONDITION",
+         'Serving signature key "nope" not found.'),
+        (lambda: grpc_request({}), "INVALID_ARGUMENT",
+         "Sent extra: {}. Missing but required: {x}."),
+        (lambda: grpc_request({"x": ROW, "z": ROW}), "INVALID_ARGUMENT",
+         "Sent extra: {z}"),
+        (lambda: grpc_request({"x": ROW.astype(np.int64)}),
+         "INVALID_ARGUMENT", "to be float32 but int64 is provided"),
+        (lambda: grpc_request({"x": ROW[:, :2]}), "INVALID_ARGUMENT",
+         "[-1, 3] but [1, 2]"),
+        (lambda: grpc_request({"image": [b"\x89PNG"]}, "image"),
+         "INVALID_ARGUMENT", ""),
+        (lambda: grpc_request({"x": ROW}, name=""), "INVALID_ARGUMENT",
+         "no name specified"),
+        (lambda: grpc_request({"x": np.zeros((2 * LIMIT, 3), np.float32) + 1}),
+         "RESOURCE_EXHAUSTED", ""),
+        (huge, "INVALID_ARGUMENT", "1000000000000000000 elements"),
+    ],
+)  # fmt: skip
+def test_grpc_errors_are_tf_servings(channel, make, code, words) -> None:
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(make(), timeout=30)
+    assert caught.value.code().name == code
+    assert words in caught.value.details()
+    assert "Traceback" not in caught.value.details()
+
+
+def test_what_is_not_embedded_says_so(channel) -> None:
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    reload = model_management_pb2.ReloadConfigRequest()
+    for call, request in [
+        (stub.Classify, classification_pb2.ClassificationRequest()),
+        (models.HandleReloadConfigRequest, reload),
+    ]:
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request, timeout=30)
+        assert caught.value.code().name == "UNIMPLEMENTED"

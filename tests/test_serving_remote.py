@@ -1,0 +1,93 @@
+"""`--server`: the same answers as a local release; one line otherwise."""
+
+import numpy as np
+import pytest
+import serving_models
+from serving_models import HOST
+
+from common import served
+from common.config import InputError, Options
+
+
+@pytest.mark.parametrize("suffix", ["", "/versions/1", "/labels/stable"])
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_remote_release_answers_as_a_local_one(
+    toy_server, kind, suffix
+) -> None:
+    port = toy_server.rest_port if kind == "http" else toy_server.grpc_port
+    options = Options(
+        mode="predict", server=f"{kind}://{HOST}:{port}{suffix}",
+        export_dir=str(toy_server.export_dir),
+    )  # fmt: skip
+    remote = served.connect(options, "toy")
+    version = "1" if suffix else "2"
+    local = served.connect(
+        options.replace(
+            server="", release=str(toy_server.export_dir / "toy" / version)
+        ),
+        "toy",
+    )
+    assert remote.release == local.release
+    assert remote.has_files and local.has_files
+    assert remote.version == int(version)
+    for signature, inputs in serving_models.EXAMPLES.items():
+        assert remote.inputs(signature) == local.inputs(signature)
+        expected = local(signature, **inputs)
+        found = remote(signature, **inputs)
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            assert found[name].dtype == value.dtype
+            np.testing.assert_array_equal(found[name], value)
+    text = remote(
+        "text", user_id=[1, 2], words=[["a", "b"], [b"\xff", ""]],
+        loud=[True, False],
+    )  # fmt: skip
+    assert text["raw_bytes"].tolist() == [b"a b", b"\xff "]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("localhost:8501", "must be http://host:port"),
+        ("http://localhost", "must be http://host:port"),
+        ("http://{host}:1", "Connection refused"),
+        ("grpc://{host}:1", "UNAVAILABLE"),
+        ("http://{host}:{rest}/labels/nope", "Unrecognized servable version"),
+        ("grpc://{host}:{grpc}/versions/9", "Specific"),
+        ("http://{host}:{grpc}", "must serve toy"),
+    ],
+)
+def test_a_server_that_cannot_answer_is_one_line(
+    toy_server, url, words
+) -> None:
+    text = url.format(
+        host=HOST, rest=toy_server.rest_port, grpc=toy_server.grpc_port
+    )
+    with pytest.raises(InputError, match="--server") as caught:
+        served.connect(Options(mode="predict", server=text), "toy")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="needs --mode=predict"):
+        Options(server=text)
+
+
+def test_a_refused_prediction_is_one_line(toy_server) -> None:
+    url = f"http://{HOST}:{toy_server.rest_port}"
+    remote = served.connect(Options(mode="predict", server=url), "toy")
+    with pytest.raises(InputError, match="status 400, Expects input x"):
+        remote(x=[[1.0]])
+    with pytest.raises(InputError, match="with the signature nope"):
+        remote("nope", x=[[1.0]])
+
+
+def test_files_of_a_release_that_is_elsewhere(toy_server, tmp_path) -> None:
+    options = Options(
+        mode="predict", export_dir=str(tmp_path),
+        server=f"grpc://{HOST}:{toy_server.grpc_port}",
+    )  # fmt: skip
+    asked = served.connect(options, "toy")
+    assert not asked.has_files
+    with pytest.raises(InputError, match="toy/2: pass a copy by --release"):
+        _ = asked.release
+    copy = toy_server.export_dir / "toy" / "1"
+    asked = served.connect(options.replace(release=str(copy)), "toy")
+    assert asked.release == copy

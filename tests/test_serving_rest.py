@@ -1,0 +1,206 @@
+"""The embedded server's REST half over real sockets; hostile input."""
+
+import base64
+import http.client
+import json
+import socket
+import time
+
+import numpy as np
+import pytest
+import serving_models
+from serving_models import HOST, X, ask, predict
+
+
+def test_a_version_a_label_or_the_newest_answers(toy_server) -> None:
+    for where, version in [
+        ("toy", 2),
+        ("toy/versions/1", 1),
+        ("toy/versions/2", 2),
+        ("toy/labels/stable", 1),
+    ]:
+        status, found = predict(toy_server, X, where)
+        assert status == 200
+        assert found["predictions"] == [
+            {"y": 12.0, "version": version},
+            {"y": 31.0, "version": version},
+        ]
+
+
+def test_columns_strings_and_bytes(toy_server) -> None:
+    inputs = {
+        "user_id": [7],
+        "words": [["héllo", {"b64": "d29ybGQ="}]],
+        "loud": [False],
+    }
+    body = {"signature_name": "text", "inputs": inputs}
+    assert predict(toy_server, body)[1]["outputs"] == {
+        "text": ["héllo world"],
+        "raw_bytes": [{"b64": "aMOpbGxvIHdvcmxk"}],
+        "length": [12],
+        "twice": [14],
+    }
+
+
+def test_status_and_metadata(toy_server) -> None:
+    status, found = ask(toy_server, "GET", "/v1/models/toy")
+    assert status == 200
+    ok = {"error_code": "OK", "error_message": ""}
+    assert found["model_version_status"] == [
+        {"version": "2", "state": "AVAILABLE", "status": ok},
+        {"version": "1", "state": "AVAILABLE", "status": ok},
+    ]
+    _, found = ask(toy_server, "GET", "/v1/models/toy/labels/stable")
+    assert [one["version"] for one in found["model_version_status"]] == ["1"]
+    _, found = ask(toy_server, "GET", "/v1/models/toy/versions/1/metadata")
+    assert found["model_spec"]["name"] == "toy"
+    assert found["model_spec"]["version"] == "1"
+    signature = found["metadata"]["signature_def"]["signature_def"]["text"]
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    words = signature["inputs"]["words"]
+    assert words["dtype"] == "DT_STRING"
+    assert [one["size"] for one in words["tensor_shape"]["dim"]] == ["-1", "-1"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "words"),
+    [
+        ("POST", "nope:predict", X, 404,
+         "Servable not found for request: Latest(nope)"),
+        ("POST", "toy/versions/7:predict", X, 404,
+         "Servable not found for request: Specific(toy, 7)"),
+        ("POST", "toy/labels/nope:predict", X, 400,
+         "Unrecognized servable version label: nope"),
+        ("POST", "toy:predict", {"signature_name": "nope", **X}, 400,
+         'Serving signature name: "nope" not found in signature def'),
+        ("POST", "toy:predict", b"{", 400, "JSON Parse error"),
+        ("POST", "toy:predict", {"instances": [["a", 1, 2]]}, 400,
+         "not of expected type: float"),
+        ("POST", "toy:predict", {"instances": [[1, 2]]}, 400,
+         "Expects input x to have shape [-1, 3] but [1, 2] is provided"),
+        ("POST", "toy:predict", {"instances": [1, 2]}, 400, "shape"),
+        ("POST", "toy:predict", {"inputs": {"z": [1]}}, 400,
+         "Missing named input: x in 'inputs' object."),
+        ("POST", "toy:predict", {}, 400, "Missing 'inputs' or 'instances'"),
+        ("POST", "toy:classify", {}, 400, "Expected classify signature"),
+        ("POST", "toy:explain", {}, 400, "Malformed request: POST"),
+        ("GET", "toy:predict", b"", 400, "Malformed request: GET"),
+        ("GET", "nope", b"", 404, "Could not find any versions of model nope"),
+        ("GET", "toy/versions/7", b"", 404,
+         "Could not find version 7 of model toy"),
+        ("GET", "nope/metadata", b"", 404, "Latest(nope)"),
+        ("PUT", "toy", b"", 501, "Unsupported method"),
+        ("GET", "../../etc/passwd", b"", 400, "Malformed request"),
+    ],
+)  # fmt: skip
+def test_errors_are_tf_servings(toy_server, method, path, body, status, words):
+    found = ask(toy_server, method, f"/v1/models/{path}", body)
+    assert found[0] == status
+    assert list(found[1]) == ["error"] and words in found[1]["error"]
+
+
+def test_a_truncated_image_is_the_clients_fault(toy_server) -> None:
+    image = serving_models.EXAMPLES["image"]["image"][1]
+    for content, status in ((image, 200), (image[:40], 400)):
+        body = {"signature_name": "image", "inputs": [b64(content)]}
+        found = predict(toy_server, body)
+        assert found[0] == status, found
+    assert found[1]["error"].startswith("Invalid PNG")
+    assert "\n" not in found[1]["error"] and "{{" not in found[1]["error"]
+
+
+def b64(content: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def test_a_body_of_50_mb_is_refused_and_the_next_answered(toy_server) -> None:
+    status, found = predict(toy_server, b"0" * 50_000_000)
+    assert status == 413 and "at most 4194304" in found["error"]
+    assert predict(toy_server, X)[0] == 200
+    status, _ = ask(
+        toy_server, "POST", "/v1/models/toy:predict", b"0" * 50_000_000,
+        {"Expect": "100-continue"},
+    )  # fmt: skip
+    assert status == 413
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", b"400"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+         b"400"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+         b"400"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\n"
+         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"411"),
+        (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET /elsewhere HTTP/1.1\r\n\r\n", b"404"),
+    ],
+)  # fmt: skip
+def test_broken_http_gets_a_json_error(toy_server, content, status) -> None:
+    with socket.create_connection(
+        (HOST, toy_server.rest_port), 10
+    ) as connection:
+        connection.sendall(content)
+        head, _, body = connection.makefile("rb").read(4096).partition(
+            b"\r\n\r\n"
+        ) if status != b"404" else first_answer(connection)  # fmt: skip
+    if content != b"GARBAGE\r\n\r\n":  # HTTP/0.9 has no head.
+        assert head.split()[1] == status
+        assert b'{"error": ' in body
+    assert predict(toy_server, X)[0] == 200
+
+
+def first_answer(connection: socket.socket):
+    time.sleep(0.2)
+    return connection.recv(4096).partition(b"\r\n\r\n")
+
+
+def test_a_client_that_leaves_harms_nobody(toy_server, capfd) -> None:
+    for content in (
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 900\r\n\r\n{",
+        b"POST /v1/mod",
+        b"",
+    ):
+        with socket.create_connection(
+            (HOST, toy_server.rest_port)
+        ) as connection:
+            connection.sendall(content)
+    assert predict(toy_server, X)[0] == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_thousand_fuzzed_bodies_get_errors_or_answers(
+    toy_server, capfd
+) -> None:
+    random = np.random.default_rng(0)
+    good = json.dumps(X).encode()
+    words = [
+        b"{", b"}", b"[", b"]", b'"instances"', b'"b64"', b":", b",", b"1e999",
+        b"null", b"-", b"\\u0000", b"\xff", b"NaN", b'"', b"true", b"9" * 30,
+    ]  # fmt: skip
+    connection = http.client.HTTPConnection(
+        HOST, toy_server.rest_port, timeout=30
+    )
+    statuses = set()
+    for index in range(1000):
+        body = bytearray(good)
+        for _ in range(random.integers(1, 6)):
+            where = int(random.integers(0, len(body) + 1))
+            cut = int(random.integers(0, 4))
+            body[where : where + cut] = words[random.integers(len(words))]
+        if index % 10 == 0:
+            body = bytearray(random.bytes(int(random.integers(0, 300))))
+        connection.request("POST", "/v1/models/toy:predict", bytes(body))
+        response = connection.getresponse()
+        found = json.loads(response.read())
+        statuses.add(response.status)
+        assert response.status in (200, 400), body
+        if response.status == 400:
+            assert list(found) == ["error"]
+            assert "Traceback" not in found["error"]
+    assert 400 in statuses
+    assert predict(toy_server, X)[0] == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
