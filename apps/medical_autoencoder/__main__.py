@@ -100,7 +100,15 @@ class Config(options.Options):
     score: str = option(
         "auto",
         "the anomaly score; auto chooses on validation.",
-        choices=("auto", "mse", "ssim", "ssim_scales", "latent", "combined"),
+        choices=(
+            "auto",
+            "mse",
+            "ssim",
+            "ssim_scales",
+            "ssim_z",
+            "latent",
+            "combined",
+        ),
         training=False,
     )
     specificity: float = option(
@@ -124,6 +132,11 @@ class Config(options.Options):
             raise options.InputError(
                 "--model=denoiser must have a --noise to remove; received "
                 "none. Pass --noise=gaussian, for one."
+            )
+        if self.model == "denoiser" and self.score != "auto":
+            raise options.InputError(
+                "--score must be auto for --model=denoiser, which scores "
+                f"nothing; received {self.score}."
             )
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", "phantoms")
@@ -167,7 +180,7 @@ def compile_model(
 
 
 def evaluate(
-    model: "keras.Model", split: "data.Split", config: Config
+    model: "keras.Model", split: "data.MemorySplit", config: Config
 ) -> "scores.Rebuilt":
     """Returns what `model` makes of a split."""
     whole = networks.with_latent(model)
@@ -182,9 +195,13 @@ def evaluate(
     ).as_numpy_iterator():
         found = [one.numpy() for one in tf.nest.flatten(run(inputs))]
         rows.append((inputs, targets, *found))
-    columns = [np.concatenate(one) for one in zip(*rows, strict=True)]
-    latent = columns[3] if len(columns) > 3 else None
-    return scores.Rebuilt(*columns[:3], latent, split.labels)
+    inputs, targets, reconstruction, *latent = (
+        np.concatenate(column) for column in zip(*rows, strict=True)
+    )
+    return scores.Rebuilt(
+        inputs, targets, reconstruction, latent[0] if latent else None,
+        split.labels,
+    )  # fmt: skip
 
 
 def signatures(
@@ -280,7 +297,7 @@ def run(config: Config) -> dict[str, Any]:
             task_metric=results.task_metric(config, rebuilt),
             metrics=results.summarize_all(rebuilt, detector, config),
             log=log, variants=rows, refused=refused, serving=serving,
-            baselines=baselines.measure(splits, rebuilt, config),
+            baselines=baselines.measure(rebuilt, config),
         )  # fmt: skip
         shown = panels.draw(result, detector, rebuilt["test"])
         report.write(draft.directory / "report", result, shown)

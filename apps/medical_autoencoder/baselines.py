@@ -9,7 +9,7 @@ from sklearn import decomposition, ensemble, neighbors, svm
 
 from apps.medical_autoencoder import pictures, results
 from apps.medical_autoencoder.scores import Rebuilt
-from common import data, progress
+from common import progress
 
 # Enough for their figures to settle; LOF and kNN are quadratic.
 MAX_TRAIN = 5000
@@ -47,10 +47,9 @@ def detectors(train: np.ndarray, seed: int) -> Iterator[tuple[str, Score]]:
     yield "local outlier factor", lambda x: -local.score_samples(x)
 
 
-def pixels(split: data.MemorySplit) -> np.ndarray:
+def pixels(images: np.ndarray) -> np.ndarray:
     """Returns images as rows of pixels, large ones averaged."""
-    images = split.features
-    height, width, channels = split.feature_shape
+    height, width, channels = images.shape[1:]
     if max(height, width) > MAX_SIDE:
         shape = (min(height, MAX_SIDE), min(width, MAX_SIDE), channels)
         images = np.asarray(pictures.fit(images, shape))
@@ -58,24 +57,25 @@ def pixels(split: data.MemorySplit) -> np.ndarray:
 
 
 def measure(
-    splits: data.Splits, rebuilt: Mapping[str, Rebuilt], options: Any
+    rebuilt: Mapping[str, Rebuilt], options: Any
 ) -> list[dict[str, Any]]:
     """Returns the rows of `baselines` in the report."""
     if options.model == "denoiser":
         return denoising(rebuilt["valid"], rebuilt["test"], options.noise_level)
-    if not results.has_both(splits.test.labels):
+    if not results.has_both(rebuilt["test"].labels):
         return []
-    return detection(splits, options.seed)
+    return detection(rebuilt["train"], rebuilt["test"], options.seed)
 
 
-def detection(splits: data.Splits, seed: int) -> list[dict[str, Any]]:
+def detection(train: Rebuilt, test: Rebuilt, seed: int) -> list[dict[str, Any]]:
     """Returns the baselines of anomaly detection, fitted to normal images."""
-    train = pixels(splits.train.sample(MAX_TRAIN, seed))
-    test, labels = pixels(splits.test), splits.test.labels
+    order = np.random.default_rng(seed).permutation(len(train.targets))
+    normal = pixels(train.targets[order[:MAX_TRAIN]])
+    images = pixels(test.targets)
     return [
-        {"name": name, "metrics": results.detection(score(test), labels)}
+        {"name": name, "metrics": results.detection(score(images), test.labels)}
         for name, score in progress.track(
-            detectors(train, seed), "baselines", 6
+            detectors(normal, seed), "baselines", 6
         )
     ]
 

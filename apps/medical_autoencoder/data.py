@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from apps.medical_autoencoder import folder, noise, pictures
 from common import data, splits, tfds_source
-from common.config import InputError, Options
+from common.config import InputError
 
 CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
@@ -46,12 +46,12 @@ def load(options: Any, shape: tuple[int, ...] | None = None) -> splits.Splits:
     return dataclasses.replace(found, notes=(*found.notes, UNKNOWN))
 
 
-def has_both(split: data.MemorySplit) -> bool:
+def has_both(split: Any) -> bool:
     """Tells whether a split has normal and abnormal images."""
     return len(np.unique(split.labels)) == 2
 
 
-def normal(split: data.MemorySplit) -> data.MemorySplit:
+def normal(split: Any) -> data.MemorySplit:
     """Returns the normal images of a split."""
     return split.pick(np.flatnonzero(split.labels == 0))
 
@@ -119,9 +119,7 @@ def _normal_label(wanted: str, names: list[str], dataset: str) -> int:
     )
 
 
-def _load_tfds(
-    options: Options, shape: tuple[int, ...] | None
-) -> splits.Splits:
+def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
     """Loads a TFDS set that has an image and a class label."""
     builder = tfds_source.builder(
         options.dataset, options.data_dir, _check_features
@@ -142,7 +140,7 @@ def _load_tfds(
         label = tf.cast(example[keys[1]] != own, tf.int64)
         return pictures.fit(unit, shape), label
 
-    found = {
+    found: dict[str, Any] = {
         key: splits.load(
             tfds_source.stream(builder, split, parse, shape), "in_memory"
         )

@@ -257,9 +257,10 @@ def _assign(rows: list[Row], seed: int) -> dict[str, str]:
     for group, share in ((ill, 0.5), (well, HELD_OUT)):
         order = sorted(group, key=lambda one: _place(one, seed))
         places = np.array([_place(one, seed) for one in order])
-        test = max(1, int(np.sum(places < share)))
+        least = 2 if len(order) >= 6 else 1
+        test = max(least, int(np.sum(places < share)))
         rest = int(np.sum(places < 2 * share)) if group is well else len(order)
-        valid = max(test + 1, rest)
+        valid = max(test + least, rest)
         where.update(dict.fromkeys(order[:test], "test"))
         where.update(dict.fromkeys(order[test:valid], "valid"))
         where.update(dict.fromkeys(order[valid:], "train"))

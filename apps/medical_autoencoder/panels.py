@@ -75,7 +75,7 @@ def _histogram(
         values = np.clip(scores[labels == label], bins[0], bins[-1])
         if len(values):
             axes.hist(
-                values, bins, color=colour, alpha=0.6,
+                values, bins.tolist(), color=colour, alpha=0.6,
                 label=f"{name} ({len(values)})",
             )  # fmt: skip
     axes.axvline(threshold, color="black", lw=1, ls="--", label="threshold")

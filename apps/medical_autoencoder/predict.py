@@ -12,7 +12,7 @@ from PIL import Image
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
 from apps.medical_autoencoder.scores import Rebuilt
-from common import litert, predictions, progress, runtime, served, splits
+from common import litert, predictions, progress, runtime, served
 from common.config import InputError
 
 BATCH = 64
@@ -61,7 +61,7 @@ class Released:
         return found
 
 
-def evaluate(released: Released, found: splits.Splits, options: Any) -> dict:
+def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
     """Returns the metrics on the test split."""
     transform = data.for_evaluation(options)
     rows: dict[str, list] = {"inputs": [], "targets": []}
@@ -94,11 +94,11 @@ def predict_files(released: Released, options: Any) -> None:
     """Prints score and verdict of each picture; writes table and overlays."""
     predictions.check_output(options.output)
     place = _folder(options.overlays)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, image in _frames(released, options):
         fitted = np.asarray(pictures.fit(image, released.shape))
         found = {k: v[0] for k, v in released(fitted[None]).items()}
-        row = {"file": name}
+        row: dict[str, Any] = {"file": name}
         if not released.denoises:
             row["anomaly_score"] = round(float(found["anomaly_score"]), 6)
             row["is_anomalous"] = bool(found["is_anomalous"])

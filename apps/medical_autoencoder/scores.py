@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from apps.medical_autoencoder import similarity
 
-MAPS = ("mse", "ssim", "ssim_scales")  # The score is the map's mean.
+MAPS = ("mse", "ssim", "ssim_scales", "ssim_z")  # Scored by the map's mean.
 NAMES = (*MAPS, "latent", "combined")
 COMBINED = ("ssim_scales", "latent")
 FALLBACK = "ssim_scales"  # Without abnormal images there is nothing to choose.
@@ -55,15 +55,20 @@ class Statistics:
     """What normal images give, for the scores that need a scale.
 
     Attributes:
-        mean: `(latent,)`, the mean of training images in the bottleneck.
-        whitening: `(latent, latent)`; makes their covariance the identity.
+        usual: Mean and standard deviation of `1 - SSIM` at each pixel over
+            training images, `(height, width, 1)` each.
+        latent: Mean in the bottleneck, `(latent,)`, and the matrix, `(latent,
+            latent)`, that makes the covariance there the identity; None
+            where there is no bottleneck.
         scales: Mean and standard deviation of scores over normal validation
             images, by name.
     """
 
-    mean: np.ndarray
-    whitening: np.ndarray
-    scales: dict[str, tuple[float, float]]
+    usual: tuple[np.ndarray, np.ndarray]
+    latent: tuple[np.ndarray, np.ndarray] | None
+    scales: dict[str, tuple[float, float]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,17 +93,18 @@ class Detector:
 
     def __call__(self, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
         """Returns heat maps and scores of a split."""
-        return tuple(run(self.head, rebuilt))
+        return run(self.head, rebuilt)
 
 
-def run(head: keras.Model, rebuilt: Rebuilt) -> list[np.ndarray]:
+def run(head: keras.Model, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
     """Returns the heat maps and the scores that a head gives."""
     call = tf.function(lambda *feed: head(list(feed)), reduce_retracing=True)
     feed, rows = rebuilt.feed(), []
     for start in range(0, len(feed[0]), BATCH):
         part = [one[start : start + BATCH] for one in feed]
         rows.append([one.numpy() for one in call(*part)])
-    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+    maps, scores = (np.concatenate(one) for one in zip(*rows, strict=True))
+    return maps, scores
 
 
 def fit(
@@ -114,7 +120,8 @@ def fit(
         valid: Normal images, and abnormal ones perhaps.
     """
     statistics = fit_statistics(train, valid)
-    names = NAMES if wanted == "auto" else (wanted,)
+    able = MAPS if valid.latent is None else NAMES
+    names = able if wanted == "auto" else (wanted,)
     heads = {name: build_head(name, valid, statistics) for name in names}
     candidates = {}
     if len(np.unique(valid.labels)) == 2:
@@ -137,12 +144,15 @@ def fit(
     )
 
 
-def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics | None:
-    """Returns what normal images give; None without a bottleneck."""
-    if train.latent is None or valid.latent is None:
-        return None
-    mean, whitening = fit_latent(train.latent)
-    first = Statistics(mean, whitening, {})
+def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:
+    """Returns what normal images give."""
+    errors = run(build_head("ssim", valid, None), train)[0]
+    # Where all images agree, black corners say, one is no less a pixel.
+    spread = np.maximum(errors.std(axis=0), 0.1 * errors.std())
+    usual = (errors.mean(axis=0), np.maximum(spread, 1e-6))
+    if train.latent is None:
+        return Statistics(usual, None)
+    first = Statistics(usual, fit_latent(train.latent))
     scales, normal = {}, valid.labels == 0
     for name in COMBINED:
         found = run(build_head(name, valid, first), valid)[1][normal]
@@ -162,35 +172,42 @@ def fit_latent(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, vectors / np.sqrt(values)
 
 
-def build_head(
-    name: str, example: Rebuilt, statistics: Statistics | None
-) -> keras.Model:
-    """Builds the head of a score; see `Detector`."""
+def build_head(name: str, example: Rebuilt, statistics: Any) -> keras.Model:
+    """Builds the head of a score; see `Detector`.
+
+    Args:
+        name: One of `NAMES`.
+        example: Gives the shapes.
+        statistics: `Statistics`; `mse` and the plain `ssim` need none.
+    """
     inputs = [keras.Input(one.shape[1:]) for one in example.feed()]
     mapped = name if name in MAPS else FALLBACK
-    heatmap = heat_map(mapped, *inputs[:2])
-    scores = {mapped: ops.mean(heatmap, axis=(1, 2, 3))}
-    if statistics is not None:
-        scores["latent"] = latent_distance(inputs[2], statistics)
-    if name == "combined" and statistics is not None:
-        parts = [
-            (scores[one] - mean) / spread
-            for one, (mean, spread) in statistics.scales.items()
-        ]
-        scores[name] = ops.add(*parts)
-    return keras.Model(inputs, [heatmap, scores[name]], name=HEAD)
+    heatmap = heat_map(mapped, inputs[0], inputs[1], statistics)
+    score = ops.mean(heatmap, axis=(1, 2, 3))
+    if name in ("latent", "combined"):
+        distance = latent_distance(inputs[2], statistics.latent)
+        score = distance if name == "latent" else score
+    if name == "combined":
+        (mean, spread), (mean_2, spread_2) = statistics.scales.values()
+        score = (score - mean) / spread + (distance - mean_2) / spread_2
+    return keras.Model(inputs, [heatmap, score], name=HEAD)
 
 
-def heat_map(name: str, image: Any, reconstruction: Any) -> Any:
+def heat_map(
+    name: str, image: Any, reconstruction: Any, statistics: Any
+) -> Any:
     """Returns how much each pixel departs, `(batch, height, width, 1)`."""
     if name == "mse":
         found = similarity.squared_error(image, reconstruction)
-    elif name == "ssim":
-        found = 1.0 - similarity.ssim_map(image, reconstruction)
-    else:
+    elif name == "ssim_scales":
         found = _scales(image, reconstruction)
+    else:
+        found = 1.0 - similarity.ssim_map(image, reconstruction)
     if found.shape[-1] > 1:
         found = ops.mean(found, axis=-1, keepdims=True)
+    if name == "ssim_z":
+        mean, spread = statistics.usual
+        found = ops.relu((found - mean) / spread)
     return found
 
 
@@ -200,18 +217,25 @@ def _scales(image: Any, reconstruction: Any) -> Any:
         1.0 - similarity.ssim_map(image, reconstruction, window)
         for window in WINDOWS
     ]
-    halves = [
+    image, reconstruction = (
         ops.average_pool(x, 2, 2, "valid") for x in (image, reconstruction)
-    ]
-    half = 1.0 - similarity.ssim_map(*halves, window=WINDOWS[0])
+    )
+    half = 1.0 - similarity.ssim_map(image, reconstruction, WINDOWS[0])
     maps.append(ops.repeat(ops.repeat(half, 2, axis=1), 2, axis=2))
     return sum(maps[1:], maps[0]) / len(maps)
 
 
-def latent_distance(latent: Any, statistics: Statistics) -> Any:
-    """Returns the Mahalanobis distance to normal images, `(batch,)`."""
+def latent_distance(latent: Any, usual: Any) -> Any:
+    """Returns the Mahalanobis distance to normal images, `(batch,)`.
+
+    Of a normal image it is about one, whatever the size of the bottleneck.
+
+    Args:
+        latent: `(batch, latent)`.
+        usual: See `Statistics.latent`.
+    """
+    mean, whitening = usual
     white = ops.matmul(
-        ops.subtract(latent, statistics.mean.astype(np.float32)),
-        statistics.whitening.astype(np.float32),
+        latent - mean.astype(np.float32), whitening.astype(np.float32)
     )
     return ops.sqrt(ops.mean(ops.square(white), axis=-1))

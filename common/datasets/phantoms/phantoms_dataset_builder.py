@@ -14,7 +14,7 @@ NUM = {"train": (384, 0), "validation": (96, 64), "test": (128, 96)}
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Synthetic images, 32 x 32 grey pixels: a body, two lungs, ribs.
 
-    Half of the held-out ones have a lesion: a soft bright spot in one lung.
+    Two fifths of those held out have a lesion: a soft bright spot in one lung.
     They are drawn by a formula with random sizes, brightness and noise, to try
     the application without data; nothing can be concluded from them about
     medicine.
@@ -65,7 +65,7 @@ def phantom(rng: np.random.Generator, lesion: bool) -> np.ndarray:
     ]
     for centre in centres:
         image -= 0.42 * _ellipse(x, y, centre, (width, height))
-    period, phase = rng.uniform(0.26, 0.32), rng.uniform(0, 2 * np.pi)
+    period, phase = rng.uniform(0.28, 0.3), rng.normal(0, 0.3)
     ribs = np.sin(2 * np.pi * (y + 0.25 * np.abs(x)) / period + phase)
     image += 0.05 * ribs * (image > 0.1)
     if lesion:
@@ -74,7 +74,7 @@ def phantom(rng: np.random.Generator, lesion: bool) -> np.ndarray:
         radius = rng.uniform(0.09, 0.16)
         distance = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
         image += rng.uniform(0.2, 0.35) * np.exp(-distance / (2 * radius**2))
-    image = image * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, image.shape)
+    image = image * rng.uniform(0.9, 1.1) + rng.normal(0, 0.015, image.shape)
     return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)[..., None]
 
 
