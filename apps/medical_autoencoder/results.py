@@ -151,21 +151,22 @@ def write_mobile(
         rebuilt: Train, valid and test.
         options: Gives seed and `max_drop`.
     """
-    layers = [networks.LATENT] if rebuilt["test"].latent is not None else []
-    whole = {
-        key: keras2.attach(twin, detector.head, layers)
-        for key, twin in twins.items()
-    }
+    denoises = options.model == "denoiser"
+    if not denoises:
+        twins = {
+            key: keras2.attach(twin, detector.head, [networks.LATENT])
+            for key, twin in twins.items()
+        }
     order = np.random.default_rng(options.seed).permutation(
         len(rebuilt["train"].inputs)
     )
     paths = tflite.write(
         directory,
-        whole,
+        twins,
         variants,
         {"image": rebuilt["train"].inputs[order[:CALIBRATION_IMAGES]]},
-        OUTPUTS,
-        tflite.Int8("float32", whole=False, denylist=(HEAD,)),
+        OUTPUTS[:1] if denoises else OUTPUTS,
+        tflite.Int8("float32", False, () if denoises else (HEAD,)),
     )
     write_detector(directory / DETECTOR, detector, options)
     metric = task_metric(options, rebuilt)
