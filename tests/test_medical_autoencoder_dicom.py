@@ -14,6 +14,22 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from apps.medical_autoencoder import dicom, pictures
 
 OWN_FILES = sorted((Path(pydicom.__file__).parent / "data").rglob("*.dcm"))
+IDENTITY = {
+    "PatientName": "Doe^Zebulon",
+    "PatientID": "ID-987654321",
+    "PatientBirthDate": "19010203",
+    "PatientAddress": "Nowhere Lane 7",
+    "OtherPatientIDs": "OTHER-55501",
+    "ReferringPhysicianName": "Quackenbush^Q",
+    "InstitutionName": "St Elsewhere",
+    "AccessionNumber": "ACC-424242",
+    "StudyDescription": "Followup of Zebulon",
+    "StudyInstanceUID": "1.2.826.0.1.999",
+    "SeriesInstanceUID": "1.2.826.0.1.998",
+    "SOPInstanceUID": "1.2.826.0.1.997",
+}
+SECRETS = ("Zebulon", "987654321", "19010203", "Nowhere", "OTHER-555",
+           "Quackenbush", "Elsewhere", "ACC-4242", "826.0.1.99")  # fmt: skip
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 16  # 0 to 1008.
 
 

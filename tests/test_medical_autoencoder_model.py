@@ -163,7 +163,7 @@ def test_only_a_denoiser_is_judged_on_noise() -> None:
         assert not np.array_equal(inputs, targets)
     with pytest.raises(InputError, match="must have a --noise"):
         app.Config(model="denoiser")
-    with pytest.raises(InputError, match="--score must be auto"):
+    with pytest.raises(InputError, match="has no --score"):
         app.Config(model="denoiser", score="ssim", **noisy)
 
 

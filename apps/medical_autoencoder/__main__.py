@@ -66,20 +66,18 @@ class Config(options.Options):
         "fail", "what to do with unreadable files.", choices=("fail", "skip")
     )
     model: str = option(
-        "autoencoder",
-        "the network.",
+        "autoencoder", "the network.",
         choices=("autoencoder", "variational", "denoiser"),
-    )
+    )  # fmt: skip
     latent: int = option(8, "numbers in the bottleneck.", minimum=1)
     filters: int = option(16, "of the first convolutions.", minimum=1)
     beta: float = option(
         1e-4, "variational: weight of the divergence.", minimum=0.0
     )
     noise: str = option(
-        "none",
-        "noise of training inputs; the denoiser is also judged on it.",
+        "none", "noise of training inputs; the denoiser is also judged on it.",
         choices=("none", "gaussian", "poisson", "speckle"),
-    )
+    )  # fmt: skip
     noise_level: float = option(
         0.1, "its standard deviation, white being 1.", minimum=0.001,
         maximum=1.0,
@@ -89,37 +87,26 @@ class Config(options.Options):
         "ssim", "mse, mae, ssim, ms_ssim, or 0.84*ms_ssim+0.16*mae."
     )
     schedule: str = option(
-        "cosine",
-        "how the learning rate falls.",
+        "cosine", "how the learning rate falls.",
         choices=("constant", "cosine", "plateau"),
-    )
+    )  # fmt: skip
     patience: int = option(
         0, "epochs without improvement before an early stop; 0: none.",
         minimum=0,
     )  # fmt: skip
     score: str = option(
-        "auto",
-        "the anomaly score; auto chooses on validation.",
-        choices=(
-            "auto",
-            "mse",
-            "ssim",
-            "ssim_scales",
-            "ssim_z",
-            "latent",
-            "combined",
-        ),
-        training=False,
-    )
+        "auto", "the anomaly score; auto chooses on validation.",
+        choices=("auto", "mse", "ssim", "ssim_scales", "ssim_z", "latent",
+                 "combined"), training=False,
+    )  # fmt: skip
     specificity: float = option(
         0.9, "part of normal validation images below the threshold.",
         minimum=0.0, maximum=1.0, training=False,
     )  # fmt: skip
     variant: str = option(
-        "",
-        "evaluate, predict: use this TFLite file, not the SavedModel.",
+        "", "evaluate, predict: use this TFLite file, not the SavedModel.",
         training=False,
-    )
+    )  # fmt: skip
     overlays: str = option(
         "", "predict: a folder for heat-map pictures.", training=False
     )
@@ -128,15 +115,12 @@ class Config(options.Options):
         """Checks the options, and the variants' names before any work."""
         super().__post_init__()
         names.parse(self.variants)
-        if self.model == "denoiser" and self.noise == "none":
+        if self.model == "denoiser" and (
+            self.noise == "none" or self.score != "auto"
+        ):
             raise options.InputError(
-                "--model=denoiser must have a --noise to remove; received "
-                "none. Pass --noise=gaussian, for one."
-            )
-        if self.model == "denoiser" and self.score != "auto":
-            raise options.InputError(
-                "--score must be auto for --model=denoiser, which scores "
-                f"nothing; received {self.score}."
+                "--model=denoiser must have a --noise to remove, and has no "
+                f"--score; received --noise={self.noise} --score={self.score}."
             )
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", "phantoms")
@@ -151,12 +135,8 @@ def load_data(
 
 def build_model(config: Config, splits: "data.Splits") -> "keras.Model":
     """Builds the network for the images of `splits`."""
-    return networks.build(
-        config.model,
-        splits.train.feature_shape,
-        config.latent,
-        config.filters,
-    )
+    shape = splits.train.feature_shape
+    return networks.build(config.model, shape, config.latent, config.filters)
 
 
 def compile_model(
@@ -167,10 +147,9 @@ def compile_model(
     if config.model == "variational":
         fitted = networks.variational(model, config.beta, config.seed)
     steps = data.num_steps(splits.train, config.batch_size)
+    rate = training.learning_rate(config, config.schedule, 0.05, steps)
     fitted.compile(
-        keras.optimizers.Adam(
-            training.learning_rate(config, config.schedule, 0.05, steps)
-        ),
+        keras.optimizers.Adam(rate),
         similarity.loss(config.loss),
         metrics=[similarity.ssim, similarity.psnr],
         steps_per_execution=min(16, steps),
@@ -184,9 +163,7 @@ def evaluate(
 ) -> "scores.Rebuilt":
     """Returns what `model` makes of a split."""
     whole = networks.with_latent(model)
-    run = tf.function(
-        lambda batch: whole(batch, training=False), reduce_retracing=True
-    )
+    run = tf.function(whole, reduce_retracing=True)
     rows = []
     for inputs, targets in data.for_evaluation(
         split,
@@ -225,15 +202,10 @@ def signatures(
         }
 
     def image_bytes(contents: Any) -> dict[str, Any]:
-        def decode(content: Any) -> Any:
-            return pictures.fit(pictures.decode(content, shape[2]), shape)
-
-        spec = tf.TensorSpec(shape, tf.float32)
-        return pixels(tf.map_fn(decode, contents, fn_output_signature=spec))
+        return pixels(pictures.decode_batch(contents, shape))
 
     few = splits.valid.sample(8, seed=0).features
-    bytes_ = tf.cast(tf.round(few * 255), tf.uint8)
-    encoded = np.array([tf.io.encode_png(one).numpy() for one in bytes_])
+    encoded = np.array([pictures.encode(one) for one in few])
     return {
         "serving_default": export.Signature(
             image_bytes,
@@ -317,14 +289,7 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_files(released, config)
         return
-    # What is needed to find the same images, noise included, as in training.
-    same = ("dataset", "normal_label", "patients", "window", "seed", "model",
-            "noise", "noise_level")  # fmt: skip
-    trained = report.read(found)["config"]
-    kept = {name: trained[name] for name in same}
-    kept |= {"window": tuple(kept["window"])}
-    kept |= {"dataset": config.dataset or trained["dataset"]}
-    merged = config.replace(**kept)
+    merged = predict.as_trained(config, report.read(found)["config"])
     result = predict.evaluate(
         released, load_data(merged, released.shape), merged
     )

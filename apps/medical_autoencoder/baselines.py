@@ -127,9 +127,8 @@ def _apply(
     denoise: Callable[[np.ndarray], np.ndarray], images: np.ndarray
 ) -> np.ndarray:
     """Returns filtered images."""
-    return np.stack(
-        [
-            denoise(one)
-            for one in progress.track(images, "filtering", len(images))
-        ]
-    ).astype(np.float32)
+    found = [
+        denoise(one) for one in progress.track(images, "filtering", len(images))
+    ]
+    # Some filters drop an axis of one channel.
+    return np.stack(found).reshape(images.shape).astype(np.float32)

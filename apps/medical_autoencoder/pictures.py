@@ -70,6 +70,21 @@ def decode(content: Any, channels: int = 0) -> Any:
     return to_channels(image, channels)
 
 
+def decode_batch(contents: Any, shape: tuple[int, ...]) -> Any:
+    """Returns the images in `(num,)` strings, brought to one shape."""
+    return tf.map_fn(
+        lambda content: fit(decode(content, shape[2]), shape),
+        contents,
+        fn_output_signature=tf.TensorSpec(shape, tf.float32),
+    )
+
+
+def encode(image: np.ndarray) -> bytes:
+    """Returns an image in [0, 1] as a PNG of 8 bits, without any text."""
+    values = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    return tf.io.encode_png(values).numpy()
+
+
 def to_channels(image: Any, channels: int) -> Any:
     """Returns an image with one or three channels."""
     if image.shape[-1] == channels:

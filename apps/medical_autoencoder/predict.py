@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
 from apps.medical_autoencoder.scores import Rebuilt
@@ -63,6 +62,24 @@ class Released:
         return found
 
 
+def as_trained(options: Any, trained: dict[str, Any]) -> Any:
+    """Returns options that lead to the images, and noise, of training.
+
+    The same seed gives a folder the same split: nobody that was trained on is
+    tested.
+
+    Args:
+        options: Those of the command line; their data set comes first.
+        trained: Those of the release's report.
+    """
+    same = ("normal_label", "patients", "seed", "model", "noise", "noise_level")
+    return options.replace(
+        dataset=options.dataset or trained["dataset"],
+        window=tuple(trained["window"]),
+        **{name: trained[name] for name in same},
+    )
+
+
 def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
     """Returns the metrics on the test split."""
     transform = data.for_evaluation(options)
@@ -106,7 +123,8 @@ def predict_files(released: Released, options: Any) -> None:
             row["is_anomalous"] = bool(found["is_anomalous"])
         if place:
             target = place / f"{len(rows):04d}-{Path(name).name}.png"
-            _save(target, _picture(released, image, found))
+            picture = _picture(released, image, found)
+            target.write_bytes(pictures.encode(picture))
             row["overlay"] = str(target)
         rows.append(row)
     predictions.show(rows, options.output)
@@ -190,10 +208,3 @@ def _picture(
     size = image.shape[:2]
     heat = tf.image.resize(found["heatmap"], size).numpy()
     return panels.overlay(image, heat, tuple(released.facts["heat"]))
-
-
-def _save(path: Path, image: np.ndarray) -> None:
-    """Writes a PNG of pixels alone: no text of any header."""
-    values = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    grey = values.shape[-1] == 1
-    Image.fromarray(values[..., 0] if grey else values).save(path)

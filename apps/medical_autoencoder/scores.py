@@ -18,11 +18,11 @@ from apps.medical_autoencoder import similarity
 
 MAPS = ("mse", "ssim", "ssim_scales", "ssim_z")  # Scored by the map's mean.
 NAMES = (*MAPS, "latent", "combined")
-COMBINED = ("ssim_scales", "latent")
-FALLBACK = "ssim_scales"  # Without abnormal images there is nothing to choose.
+COMBINED = ("ssim_z", "latent")
+FALLBACK = "ssim_z"  # Without abnormal images there is nothing to choose.
 HEAD = "head"
 BATCH = 500
-WINDOWS = (5, 7, 11)
+COARSE_WINDOW = 3  # Of pixels twice as large.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Statistics:
     """What normal images give, for the scores that need a scale.
 
     Attributes:
-        usual: Mean and standard deviation of `1 - SSIM` at each pixel over
-            training images, `(height, width, 1)` each.
+        usual: Mean and standard deviation of the map of `ssim_scales` at each
+            pixel over training images, `(height, width, 1)` each.
         latent: Mean in the bottleneck, `(latent,)`, and the matrix, `(latent,
             latent)`, that makes the covariance there the identity; None
             where there is no bottleneck.
@@ -146,7 +146,7 @@ def fit(
 
 def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:
     """Returns what normal images give."""
-    errors = run(build_head("ssim", valid, None), train)[0]
+    errors = run(build_head("ssim_scales", valid, None), train)[0]
     # Where all images agree, black corners say, one is no less a pixel.
     spread = np.maximum(errors.std(axis=0), 0.1 * errors.std())
     usual = (errors.mean(axis=0), np.maximum(spread, 1e-6))
@@ -178,7 +178,7 @@ def build_head(name: str, example: Rebuilt, statistics: Any) -> keras.Model:
     Args:
         name: One of `NAMES`.
         example: Gives the shapes.
-        statistics: `Statistics`; `mse` and the plain `ssim` need none.
+        statistics: `Statistics`; `mse`, `ssim` and `ssim_scales` need none.
     """
     inputs = [keras.Input(one.shape[1:]) for one in example.feed()]
     mapped = name if name in MAPS else FALLBACK
@@ -196,13 +196,17 @@ def build_head(name: str, example: Rebuilt, statistics: Any) -> keras.Model:
 def heat_map(
     name: str, image: Any, reconstruction: Any, statistics: Any
 ) -> Any:
-    """Returns how much each pixel departs, `(batch, height, width, 1)`."""
+    """Returns how much each pixel departs, `(batch, height, width, 1)`.
+
+    `ssim_z` counts in standard deviations of the same pixel in normal images:
+    what always differs, fine ribs say, is no sign of anything.
+    """
     if name == "mse":
         found = similarity.squared_error(image, reconstruction)
-    elif name == "ssim_scales":
-        found = _scales(image, reconstruction)
     else:
         found = 1.0 - similarity.ssim_map(image, reconstruction)
+    if name in ("ssim_scales", "ssim_z"):
+        found = 0.5 * (found + _coarse(image, reconstruction))
     if found.shape[-1] > 1:
         found = ops.mean(found, axis=-1, keepdims=True)
     if name == "ssim_z":
@@ -211,18 +215,13 @@ def heat_map(
     return found
 
 
-def _scales(image: Any, reconstruction: Any) -> Any:
-    """Returns 1 - SSIM, averaged over windows and over two resolutions."""
-    maps = [
-        1.0 - similarity.ssim_map(image, reconstruction, window)
-        for window in WINDOWS
-    ]
+def _coarse(image: Any, reconstruction: Any) -> Any:
+    """Returns 1 - SSIM at half the resolution, in the size of the image."""
     image, reconstruction = (
         ops.average_pool(x, 2, 2, "valid") for x in (image, reconstruction)
     )
-    half = 1.0 - similarity.ssim_map(image, reconstruction, WINDOWS[0])
-    maps.append(ops.repeat(ops.repeat(half, 2, axis=1), 2, axis=2))
-    return sum(maps[1:], maps[0]) / len(maps)
+    found = 1.0 - similarity.ssim_map(image, reconstruction, COARSE_WINDOW)
+    return ops.repeat(ops.repeat(found, 2, axis=1), 2, axis=2)
 
 
 def latent_distance(latent: Any, usual: Any) -> Any:
