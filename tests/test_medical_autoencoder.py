@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from apps.medical_autoencoder import pictures, predict, results
 from common import litert, report, runtime
 from common.config import InputError
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "dataset": "phantoms",
     "epochs": 3,
@@ -165,6 +168,18 @@ def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
     assert found["auroc"] == pytest.approx(row["metric"])
 
 
+def test_evaluate_finds_the_data_of_training(released) -> None:
+    trained = released[0]["config"]
+    found = predict.as_trained(app.Config(mode="evaluate"), trained)
+    assert (found.dataset, found.score) == ("phantoms", "auto")
+    own = app.Config(
+        mode="evaluate", dataset="other/", normal_label="NORMAL", seed=5
+    )
+    found = predict.as_trained(own, trained)
+    assert (found.dataset, found.normal_label) == ("other/", "NORMAL")
+    assert found.seed == trained["seed"]
+
+
 @pytest.fixture(scope="module")
 def scans(released, home: Path, splits) -> Path:
     """A folder of one file of each kind; DICOM ones name a patient."""
@@ -249,3 +264,15 @@ def test_a_release_of_another_kind_is_refused(released, tmp_path) -> None:
         predict.Released(tmp_path)
     with pytest.raises(InputError, match="--variant must be one of float32"):
         predict.Released(released[1], "int4")
+
+
+def test_a_bad_option_gets_one_line_at_once(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.medical_autoencoder", "--model=denoiser"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: --model=denoiser must have a --noise")
+    assert not list(tmp_path.iterdir())

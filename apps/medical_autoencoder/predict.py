@@ -69,13 +69,15 @@ def as_trained(options: Any, trained: dict[str, Any]) -> Any:
     tested.
 
     Args:
-        options: Those of the command line; their data set comes first.
+        options: Those of the command line; a data set in them comes first, and
+            what describes it with it.
         trained: Those of the release's report.
     """
-    same = ("normal_label", "patients", "seed", "model", "noise", "noise_level")
+    same = ["seed", "model", "noise", "noise_level"]
+    if not options.dataset:
+        same += ["dataset", "normal_label", "patients"]
     return options.replace(
-        dataset=options.dataset or trained["dataset"],
-        window=tuple(trained["window"]),
+        window=options.window or tuple(trained["window"]),
         **{name: trained[name] for name in same},
     )
 
@@ -122,7 +124,8 @@ def predict_files(released: Released, options: Any) -> None:
             row["anomaly_score"] = round(float(found["anomaly_score"]), 6)
             row["is_anomalous"] = bool(found["is_anomalous"])
         if place:
-            target = place / f"{len(rows):04d}-{Path(name).name}.png"
+            stem = Path(name).name.replace("#", "-")
+            target = place / f"{len(rows):04d}-{stem}.png"
             picture = _picture(released, image, found)
             target.write_bytes(pictures.encode(picture))
             row["overlay"] = str(target)
