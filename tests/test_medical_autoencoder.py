@@ -102,13 +102,10 @@ def test_files_give_image_reconstruction_heat_map_and_score(
         # The head is in float also where the network is not.
         assert "AVERAGE_POOL_2D" in row["ops"]
         if row["name"] == "float32":
-            for name in results.OUTPUTS[:2]:
+            for name in results.OUTPUTS:
                 np.testing.assert_allclose(
                     found[name], expected[name], atol=1e-4
                 )
-            np.testing.assert_allclose(
-                found["anomaly_score"], expected["anomaly_score"], atol=2e-3
-            )
 
 
 def test_quantization_leaves_the_head_exact(released, splits) -> None:
@@ -144,8 +141,7 @@ def test_encoded_images_and_pixels_agree(released, splits) -> None:
         np.testing.assert_allclose(
             np.float32(value), np.float32(other[name]), atol=1e-4
         )
-    threshold = json.loads((release / "mobile/detector.json").read_text())
-    over = one["anomaly_score"].numpy() > threshold["threshold"]
+    over = one["anomaly_score"].numpy() > 1
     np.testing.assert_array_equal(one["is_anomalous"].numpy(), over)
 
 

@@ -4,11 +4,10 @@ It learns what normal images look like and marks what departs from them; or it
 removes noise (--model=denoiser --noise=gaussian). Data: TFDS image sets with a
 normal class, folders of PNG, JPEG, TIFF and DICOM files, or the embedded,
 synthetic `phantoms`. Result: a release with a SavedModel, TFLite files and a
-report. It is no medical device.
+report. No medical device.
 
   python -m apps.medical_autoencoder --flagfile=apps/flagfiles/NAME.flags
-  python -m apps.medical_autoencoder --mode=predict --inputs='scans/*.dcm' \
-      --overlays=heat/
+  python -m apps.medical_autoencoder --mode=predict --inputs=x.dcm --overlays=y/
 """
 
 import dataclasses
@@ -196,7 +195,7 @@ def signatures(
         heatmap, score = detector.head([image, *found])
         return {
             "anomaly_score": score,
-            "is_anomalous": score > detector.threshold,
+            "is_anomalous": score > scores.THRESHOLD,
             "reconstruction": found[0],
             "heatmap": heatmap,
         }
@@ -271,6 +270,7 @@ def run(config: Config) -> dict[str, Any]:
             log=log, variants=rows, refused=refused, serving=serving,
             baselines=baselines.measure(rebuilt, config),
         )  # fmt: skip
+        result["score"] = detector.describe()
         shown = panels.draw(result, detector, rebuilt["test"])
         report.write(draft.directory / "report", result, shown)
     training.finish(work_dir)

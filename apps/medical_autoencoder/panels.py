@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from apps.medical_autoencoder.scores import Detector, Rebuilt
+from apps.medical_autoencoder.scores import THRESHOLD, Detector, Rebuilt
 from common import plots
 from common.report_page import Table
 
@@ -28,7 +28,7 @@ def draw(
 
     Args:
         result: The report.
-        detector: Gives threshold and heat scale.
+        detector: Gives scores and heat maps.
         test: The test split.
     """
     maps, scores = detector(test)
@@ -42,7 +42,7 @@ def draw(
     ]
     if metric == "psnr":
         return [*shown, _denoised(test)]
-    shown.append(_histogram(scores, test.labels, detector.threshold))
+    shown.append(_histogram(scores, test.labels))
     if detector.candidates:
         shown.append(_candidates(detector))
     return [*shown, *_cases(detector, test, maps, scores)]
@@ -59,15 +59,13 @@ def _candidates(detector: Detector) -> Table:
     )
 
 
-def _histogram(
-    scores: np.ndarray, labels: np.ndarray, threshold: float
-) -> plots.Plot:
+def _histogram(scores: np.ndarray, labels: np.ndarray) -> plots.Plot:
     """Plots the scores of each class and the threshold."""
     figure = plots.new_figure(8.0, 3.4)
     axes = figure.subplots()
     # A few extreme scores would squeeze all others into one bar.
     low, high = np.quantile(scores, (0.0, 0.995))
-    bins = np.linspace(low, max(high, threshold * 1.02), 41)
+    bins = np.linspace(low, max(high, 1.02 * THRESHOLD), 41)
     for label, name, colour in (
         (0, "normal", plots.BLUE),
         (1, "abnormal", plots.ORANGE),
@@ -78,7 +76,7 @@ def _histogram(
                 values, bins.tolist(), color=colour, alpha=0.6,
                 label=f"{name} ({len(values)})",
             )  # fmt: skip
-    axes.axvline(threshold, color="black", lw=1, ls="--", label="threshold")
+    axes.axvline(THRESHOLD, color="black", lw=1, ls="--", label="threshold")
     axes.set(xlabel="anomaly score", ylabel="test images")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -103,8 +101,8 @@ def _cases(
         start = max(0, (len(order) - SHOWN) // 2)
         return order[start : start + SHOWN]
 
-    missed = abnormal[scores[abnormal] <= detector.threshold]
-    false = normal[scores[normal] > detector.threshold]
+    missed = abnormal[scores[abnormal] <= THRESHOLD]
+    false = normal[scores[normal] > THRESHOLD]
     groups = [
         ("typical_normal", "Typical normal images", middle(normal),
          "Test images whose scores are nearest the median of the normal."),
@@ -141,7 +139,7 @@ def _panel(
         (
             "heat",
             [
-                overlay(test.inputs[index], maps[index], detector.heat)
+                overlay(test.inputs[index], maps[index], detector.usual_heat)
                 for index in picked
             ],
         ),
@@ -196,18 +194,15 @@ def _denoised(test: Rebuilt) -> plots.Plot:
     )
 
 
-def overlay(
-    image: np.ndarray, heat: np.ndarray, scale: tuple[float, float]
-) -> np.ndarray:
+def overlay(image: np.ndarray, heat: np.ndarray, usual: float) -> np.ndarray:
     """Returns an image under its heat, `(height, width, 3) float32`.
 
     Args:
         image: `(height, width, channels)` in [0, 1].
         heat: `(height, width, 1)`.
-        scale: The heat that stays invisible, and the heat of full colour.
+        usual: The heat that stays invisible; that of full colour is 1.
     """
-    low, high = scale
-    level = np.clip((heat[..., 0] - low) / max(high - low, 1e-9), 0, 1)
+    level = np.clip((heat[..., 0] - usual) / max(1 - usual, 1e-9), 0, 1)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * level)[..., :3]
     opacity = 0.75 * level[..., None]
     return ((1 - opacity) * image + opacity * colours).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
-from apps.medical_autoencoder.scores import Rebuilt
+from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
 from common import litert, predictions, progress, runtime, served
 from common.config import InputError
 
@@ -22,7 +22,7 @@ class Released:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        facts: What `detector.json` says: score, threshold, heat scale.
+        facts: What `detector.json` says: score, usual heat, window.
     """
 
     def __init__(self, release: Path, variant: str = "") -> None:
@@ -57,8 +57,7 @@ class Released:
             return self._served("pixels", image=image)
         found = self._runner(image=image)
         if not self.denoises:
-            over = found["anomaly_score"] > self.facts["threshold"]
-            found["is_anomalous"] = over
+            found["is_anomalous"] = found["anomaly_score"] > THRESHOLD
         return found
 
 
@@ -105,7 +104,6 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
         **results.summarize(
             rebuilt,
             joined.get("anomaly_score", np.zeros(len(images))),
-            released.facts["threshold"],
             released.denoises,
         ),
     }
@@ -210,4 +208,4 @@ def _picture(
         return found["reconstruction"]
     size = image.shape[:2]
     heat = tf.image.resize(found["heatmap"], size).numpy()
-    return panels.overlay(image, heat, tuple(released.facts["heat"]))
+    return panels.overlay(image, heat, released.facts["usual_heat"])

@@ -11,7 +11,12 @@ from sklearn.metrics import average_precision_score
 
 from apps.medical_autoencoder import model as networks
 from apps.medical_autoencoder import similarity
-from apps.medical_autoencoder.scores import HEAD, Detector, Rebuilt
+from apps.medical_autoencoder.scores import (
+    HEAD,
+    THRESHOLD,
+    Detector,
+    Rebuilt,
+)
 from common import keras2, metrics, tflite
 
 CALIBRATION_IMAGES = 500
@@ -59,13 +64,11 @@ def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def at_threshold(
-    scores: np.ndarray, labels: np.ndarray, threshold: float
-) -> dict[str, float]:
+def at_threshold(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Returns sensitivity, if it can be known, and specificity."""
-    found = {"specificity": float(np.mean(scores[labels == 0] <= threshold))}
+    found = {"specificity": float(np.mean(scores[labels == 0] <= THRESHOLD))}
     if has_both(labels):
-        over = scores[labels == 1] > threshold
+        over = scores[labels == 1] > THRESHOLD
         found = {"sensitivity": float(np.mean(over)), **found}
     return found
 
@@ -91,7 +94,7 @@ def per_image(
 
 
 def summarize(
-    rebuilt: Rebuilt, scores: np.ndarray, threshold: float, denoises: bool
+    rebuilt: Rebuilt, scores: np.ndarray, denoises: bool
 ) -> dict[str, float]:
     """Returns the metrics of a split.
 
@@ -112,7 +115,7 @@ def summarize(
     normal = rebuilt.labels == 0
     return {
         **detection(scores, rebuilt.labels),
-        **at_threshold(scores, rebuilt.labels, threshold),
+        **at_threshold(scores, rebuilt.labels),
         **likeness(*(one[normal] for one in pairs)),
     }
 
@@ -125,7 +128,6 @@ def summarize_all(
         name: summarize(
             rebuilt[name],
             detector(rebuilt[name])[1],
-            detector.threshold,
             options.model == "denoiser",
         )
         for name in ("valid", "test")
@@ -179,9 +181,9 @@ def write_detector(path: Path, detector: Detector, options: Any) -> None:
     facts = {
         "model": options.model,
         "score": detector.name,
-        "threshold": detector.threshold,
+        "threshold": THRESHOLD,
         "specificity": options.specificity,
-        "heat": list(detector.heat),
+        "usual_heat": detector.usual_heat,
         "window": list(options.window),
     }
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

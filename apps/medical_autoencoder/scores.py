@@ -22,6 +22,7 @@ COMBINED = ("ssim_z", "latent")
 FALLBACK = "ssim_z"  # Without abnormal images there is nothing to choose.
 HEAD = "head"
 BATCH = 500
+THRESHOLD = 1.0
 COARSE_WINDOW = 3  # Of pixels twice as large.
 
 
@@ -60,15 +61,13 @@ class Statistics:
         latent: Mean in the bottleneck, `(latent,)`, and the matrix, `(latent,
             latent)`, that makes the covariance there the identity; None
             where there is no bottleneck.
-        scales: Mean and standard deviation of scores over normal validation
-            images, by name.
+        spreads: Standard deviation of scores over normal validation images,
+            by name.
     """
 
     usual: tuple[np.ndarray, np.ndarray]
     latent: tuple[np.ndarray, np.ndarray] | None
-    scales: dict[str, tuple[float, float]] = dataclasses.field(
-        default_factory=dict
-    )
+    spreads: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,18 +77,21 @@ class Detector:
     Attributes:
         name: One of `NAMES`.
         head: From image, reconstruction and bottleneck to `heatmap`, `(batch,
-            height, width, 1)`, and `anomaly_score`, `(batch,)`.
-        threshold: Scores above it are anomalous.
-        heat: The heat that is normal and the heat that is not, for pictures:
-            the median and the 99.9 % quantile over normal validation pixels.
+            height, width, 1)`, and `anomaly_score`, `(batch,)`, in units of
+            the threshold: above 1 is anomalous.
+        usual_heat: The median heat of normal validation pixels; the unit of
+            heat is such that one in a thousand of them has more than 1.
         candidates: AUROC on validation by name, if it was chosen by it.
     """
 
     name: str
     head: keras.Model
-    threshold: float
-    heat: tuple[float, float]
+    usual_heat: float
     candidates: dict[str, float]
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the `score` of `report.json`."""
+        return {"name": self.name, "valid_auroc": self.candidates}
 
     def __call__(self, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
         """Returns heat maps and scores of a split."""
@@ -110,7 +112,7 @@ def run(head: keras.Model, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
 def fit(
     wanted: str, specificity: float, train: Rebuilt, valid: Rebuilt
 ) -> Detector:
-    """Chooses a score on validation images and sets its threshold.
+    """Chooses a score on validation images, and its threshold as its unit.
 
     Args:
         wanted: One of `NAMES`, or `auto`: the one with the best AUROC, or
@@ -134,30 +136,29 @@ def fit(
         name = max(candidates, key=lambda one: candidates[one])
     maps, found = run(heads[name], valid)
     normal = valid.labels == 0
-    low, high = np.quantile(maps[normal], (0.5, 0.999))
-    return Detector(
-        name,
-        heads[name],
-        float(np.quantile(found[normal], specificity)),
-        (float(low), float(high)),
-        candidates,
+    low, heat = np.quantile(maps[normal], (0.5, 0.999))
+    units = (
+        float(heat) or 1.0,
+        float(np.quantile(found[normal], specificity)) or 1.0,
     )
+    head = build_head(name, valid, statistics, units)
+    return Detector(name, head, float(low) / units[0], candidates)
 
 
 def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:
     """Returns what normal images give."""
     errors = run(build_head("ssim_scales", valid, None), train)[0]
     # Where all images agree, black corners say, one is no less a pixel.
-    spread = np.maximum(errors.std(axis=0), 0.1 * errors.std())
+    spread = np.maximum(errors.std(axis=0), 0.25 * errors.std())
     usual = (errors.mean(axis=0), np.maximum(spread, 1e-6))
     if train.latent is None:
         return Statistics(usual, None)
     first = Statistics(usual, fit_latent(train.latent))
-    scales, normal = {}, valid.labels == 0
+    spreads = {}
     for name in COMBINED:
-        found = run(build_head(name, valid, first), valid)[1][normal]
-        scales[name] = (float(found.mean()), float(found.std()) or 1.0)
-    return dataclasses.replace(first, scales=scales)
+        found = run(build_head(name, valid, first), valid)[1]
+        spreads[name] = float(found[valid.labels == 0].std()) or 1.0
+    return dataclasses.replace(first, spreads=spreads)
 
 
 def fit_latent(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,13 +173,19 @@ def fit_latent(latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, vectors / np.sqrt(values)
 
 
-def build_head(name: str, example: Rebuilt, statistics: Any) -> keras.Model:
+def build_head(
+    name: str,
+    example: Rebuilt,
+    statistics: Any,
+    units: tuple[float, float] = (1.0, 1.0),
+) -> keras.Model:
     """Builds the head of a score; see `Detector`.
 
     Args:
         name: One of `NAMES`.
         example: Gives the shapes.
         statistics: `Statistics`; `mse`, `ssim` and `ssim_scales` need none.
+        units: What the heat map and the score are divided by.
     """
     inputs = [keras.Input(one.shape[1:]) for one in example.feed()]
     mapped = name if name in MAPS else FALLBACK
@@ -188,9 +195,10 @@ def build_head(name: str, example: Rebuilt, statistics: Any) -> keras.Model:
         distance = latent_distance(inputs[2], statistics.latent)
         score = distance if name == "latent" else score
     if name == "combined":
-        (mean, spread), (mean_2, spread_2) = statistics.scales.values()
-        score = (score - mean) / spread + (distance - mean_2) / spread_2
-    return keras.Model(inputs, [heatmap, score], name=HEAD)
+        spread, spread_2 = statistics.spreads.values()
+        score = score / spread + distance / spread_2
+    outputs = [heatmap / units[0], score / units[1]]
+    return keras.Model(inputs, outputs, name=HEAD)
 
 
 def heat_map(
