@@ -214,9 +214,9 @@ def test_the_threshold_is_a_quantile_of_normal_scores(network) -> None:
     found = scores.fit("ssim", 0.5, rebuilt, rebuilt)
     _, values = found(rebuilt)
     # The threshold is the unit.
-    assert np.median(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-5)
+    assert np.median(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
     _, values = scores.fit("ssim", 1.0, rebuilt, rebuilt)(rebuilt)
-    assert np.max(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-5)
+    assert np.max(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
 
 
 def test_mahalanobis_of_normal_images_is_about_one() -> None:

@@ -136,13 +136,12 @@ def fit(
         name = max(candidates, key=lambda one: candidates[one])
     maps, found = run(heads[name], valid)
     normal = valid.labels == 0
-    low, heat = np.quantile(maps[normal], (0.5, 0.999))
-    units = (
-        float(heat) or 1.0,
-        float(np.quantile(found[normal], specificity)) or 1.0,
-    )
+    low, heat = (float(one) for one in np.quantile(maps[normal], (0.5, 0.999)))
+    # A hair above: an image that is the quantile must not flip with rounding.
+    edge = 1.00001 * float(np.quantile(found[normal], specificity))
+    units = (heat or 1.0, edge or 1.0)
     head = build_head(name, valid, statistics, units)
-    return Detector(name, head, float(low) / units[0], candidates)
+    return Detector(name, head, low / units[0], candidates)
 
 
 def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:
