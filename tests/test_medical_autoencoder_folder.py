@@ -9,7 +9,7 @@ from PIL import Image
 from test_medical_autoencoder_dicom import RAMP, write
 
 from apps.medical_autoencoder import __main__ as app
-from apps.medical_autoencoder import folder
+from apps.medical_autoencoder import folder, patients
 from common.config import InputError
 
 
@@ -68,7 +68,7 @@ def dicoms(root: Path, patients: int, scans: int = 3) -> None:
 def sides(rows: list[folder.Row], seed: int = 0) -> dict[str, set[str]]:
     """Returns the splits that each patient is in."""
     found = collections.defaultdict(set)
-    for key, part in folder._split(rows, seed).items():
+    for key, part in patients.split(rows, seed).items():
         for row in part:
             found[row.patient].add(key)
     return found
@@ -76,9 +76,9 @@ def sides(rows: list[folder.Row], seed: int = 0) -> dict[str, set[str]]:
 
 def rows_of(root: Path, **changes) -> list[folder.Row]:
     options = app.Config(dataset=str(root), **changes)
-    table = folder._patients(options.patients)
+    table = patients.read_table(options.patients)
     listed = folder._list(root, options.normal_label)
-    return folder._read(root, listed, table, options)[0]
+    return folder._read(root, listed, table, (0, 0), options)[0]
 
 
 def test_no_patient_is_on_two_sides(tmp_path) -> None:
@@ -136,6 +136,13 @@ def test_mixed_sizes_and_colours_become_one_shape(tmp_path) -> None:
     colour = np.zeros((16, 16, 3), np.uint8)
     Image.fromarray(colour).save(tmp_path / "normal" / "colour.png")
     assert load(tmp_path).train.feature_shape == (64, 64, 3)
+
+
+def test_a_folder_beyond_memory_is_refused(tmp_path, monkeypatch) -> None:
+    fill(tmp_path)
+    monkeypatch.setattr(folder, "MAX_MEMORY_BYTES", 2**15)
+    with pytest.raises(InputError, match="the first 33 of 38 files"):
+        load(tmp_path)
 
 
 def test_without_abnormal_images_it_says_what_is_unknown(tmp_path) -> None:

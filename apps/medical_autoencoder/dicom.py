@@ -41,6 +41,11 @@ class Scan:
     patient: str = ""
     has_text: bool = False
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.frames.shape[1:3]
+
 
 def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
     """Reads a DICOM file.

@@ -1,24 +1,22 @@
-"""Folders of images, split so that no patient is on two sides.
+"""Folders of `normal/` and other images.
 
 A patient is a DICOM `PatientID`, kept in memory as a salted hash, or a cell of
 the table that `--patients` names, or else the file itself.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from apps.medical_autoencoder import pictures
+from apps.medical_autoencoder import patients, pictures
 from apps.medical_autoencoder.dicom import Scan
-from common import progress, splits, tables
+from common import progress, splits
 from common.config import InputError
 
-# Parts of the patients without an abnormal image that go to valid and to test.
-HELD_OUT = 0.15
 USUAL_SIZE = 64
+MAX_MEMORY_BYTES = 4 * 2**30
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "valid": ("validation", "valid", "val", "dev"),
@@ -44,6 +42,13 @@ class Row:
     scan: Scan
     patient: str
 
+    def fit(self, sides: tuple[int, ...]) -> "Row":
+        """Returns the row with its frames in another size."""
+        frames = self.scan.frames
+        fitted = pictures.fit(frames, (*sides, frames.shape[3]))
+        scan = dataclasses.replace(self.scan, frames=np.asarray(fitted))
+        return dataclasses.replace(self, scan=scan)
+
 
 def load(
     root: Path, options: Any, shape: tuple[int, ...] | None = None
@@ -58,10 +63,11 @@ def load(
         shape: Height, width and channels that a model needs.
     """
     listed = _list(root, options.normal_label)
-    table = _patients(options.patients)
-    rows, notes = _read(root, listed, table, options)
-    parts = _split(rows, options.seed)
-    shape = shape or _shape(rows, options.image_size)
+    table = patients.read_table(options.patients)
+    sides = shape[:2] if shape else (options.image_size,) * 2
+    rows, notes = _read(root, listed, table, sides, options)
+    parts = patients.split(rows, options.seed)
+    shape = shape or _shape(rows)
     found = {key: _to_memory(part, shape) for key, part in parts.items()}
     return splits.Splits(
         root.resolve().name, ("normal", "abnormal"), notes=notes, **found
@@ -129,45 +135,55 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _patients(path: str) -> dict[str, str]:
-    """Reads the table of `--patients`: file names and patients."""
-    if not path:
-        return {}
-    columns = ("file", "patient")
-    table = tables.read(path, columns, text=columns)
-    files, patients = (table[name].to_pylist() for name in columns)
-    return {
-        Path(str(file)).name: str(patient)
-        for file, patient in zip(files, patients, strict=True)
-    }
-
-
 def _read(
     root: Path,
     listed: list[tuple[Path, int, str]],
     table: dict[str, str],
+    sides: tuple[int, ...],
     options: Any,
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """Reads every file; returns rows and notes on what was left out."""
-    rows, bad = [], []
-    salt = str(options.seed)
+    """Reads every file; returns rows and notes on what was left out.
+
+    Args:
+        root: The folder.
+        listed: Path, label and split of each file.
+        table: Patients by file name.
+        sides: Height and width to bring images to; zeros for the size that all
+            share, or `USUAL_SIZE` if they share none.
+        options: See `load`.
+    """
+    rows: list[Row] = []
+    bad, size = [], 0
     for path, label, split in progress.track(
         listed, "reading images", len(listed)
     ):
         try:
-            scan = pictures.read(path, salt, window(options.window))
+            scan = pictures.read(
+                path, str(options.seed), window(options.window)
+            )
         except pictures.UnreadableError as error:
             bad.append(f"{path}: {error}")
             continue
-        # The path within the folder: moving the folder moves nobody.
-        own = path.relative_to(root).as_posix()
-        patient = table.get(path.name) or scan.patient or own
         if table and path.name not in table:
             raise InputError(
                 f"--patients must have a row for every file; {options.patients}"
                 f" has none for {path.name}."
             )
-        rows.append(Row(path, label, split, scan, patient))
+        # The path within the folder: moving the folder moves nobody.
+        own = path.relative_to(root).as_posix()
+        patient = table.get(path.name) or scan.patient or own
+        if not sides[0] and rows and scan.size != rows[0].scan.size:
+            sides = (USUAL_SIZE, USUAL_SIZE)
+            rows = [row.fit(sides) for row in rows]
+        row = Row(path, label, split, scan, patient)
+        rows.append(row.fit(sides) if sides[0] else row)
+        size += rows[-1].scan.frames.nbytes
+        if size > MAX_MEMORY_BYTES:
+            raise InputError(
+                f"images must fit in {MAX_MEMORY_BYTES / 2**30:g} GiB of memory"
+                f"; the first {len(rows)} of {len(listed)} files take more. "
+                "Pass --image_size=128, for one."
+            )
     if bad and options.on_bad_input == "fail":
         raise InputError(
             f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
@@ -212,75 +228,10 @@ def window(text: tuple[str, ...]) -> tuple[float, ...]:
     return values
 
 
-def _split(rows: list[Row], seed: int) -> dict[str, list[Row]]:
-    """Returns the rows of each split; train has normal images only."""
-    if rows and rows[0].split:
-        parts = {
-            key: [row for row in rows if row.split == key]
-            for key in SPLIT_FOLDERS
-        }
-        _check_patients(parts)
-    else:
-        where = _assign(rows, seed)
-        parts = {
-            key: [row for row in rows if where[row.patient] == key]
-            for key in SPLIT_FOLDERS
-        }
-    parts["train"] = [row for row in parts["train"] if not row.label]
-    return parts
-
-
-def _check_patients(parts: dict[str, list[Row]]) -> None:
-    """Refuses split folders that share a patient."""
-    seen: dict[str, Row] = {}
-    for key, rows in parts.items():
-        for row in rows:
-            first = seen.setdefault(row.patient, row)
-            if first.split != key:
-                raise InputError(
-                    f"--dataset must have every patient in one split; "
-                    f"{first.path} and {row.path} are of one patient. Move one,"
-                    " or remove the split folders to have patients split."
-                )
-
-
-def _assign(rows: list[Row], seed: int) -> dict[str, str]:
-    """Returns the split of each patient.
-
-    Patients with an abnormal image go to valid and test, half each, for train
-    has no use of them; of the others 70 % are trained on. A patient and the
-    seed decide, so that files added later move nobody.
-    """
-    ill = {row.patient for row in rows if row.label}
-    well = {row.patient for row in rows} - ill
-    where = {}
-    for group, share in ((ill, 0.5), (well, HELD_OUT)):
-        order = sorted(group, key=lambda one: _place(one, seed))
-        places = np.array([_place(one, seed) for one in order])
-        least = 2 if len(order) >= 6 else 1
-        test = max(least, int(np.sum(places < share)))
-        rest = int(np.sum(places < 2 * share)) if group is well else len(order)
-        valid = max(test + least, rest)
-        where.update(dict.fromkeys(order[:test], "test"))
-        where.update(dict.fromkeys(order[test:valid], "valid"))
-        where.update(dict.fromkeys(order[valid:], "train"))
-    return where
-
-
-def _place(patient: str, seed: int) -> float:
-    """Returns a number in [0, 1) that patient and seed fix."""
-    text = f"{seed}:{patient}".encode(errors="surrogateescape")
-    return int.from_bytes(hashlib.sha256(text).digest()[:6]) / 2**48
-
-
-def _shape(rows: list[Row], image_size: int) -> tuple[int, ...]:
-    """Returns the shape that all images are brought to."""
-    shapes = {row.scan.frames.shape[1:] for row in rows}
-    channels = max((shape[2] for shape in shapes), default=1)
-    sides = {shape[:2] for shape in shapes}
-    if image_size or len(sides) != 1:
-        return (image_size or USUAL_SIZE,) * 2 + (channels,)
-    return (*sides.pop(), channels)
+def _shape(rows: list[Row]) -> tuple[int, ...]:
+    """Returns the shape of the rows' images, in colour if one is."""
+    channels = max(row.scan.frames.shape[3] for row in rows)
+    return (*rows[0].scan.size, channels)
 
 
 def _to_memory(rows: list[Row], shape: tuple[int, ...]) -> splits.MemorySplit:
