@@ -28,13 +28,22 @@ def attach(twin: Any, head: Any, layers: Sequence[str] = ()) -> Any:
         A tf_keras model of the twin's inputs; its outputs are the twin's, then
         the head's. The head is one layer of it, under its own name.
     """
-    inner = [_find(twin, name).output for name in layers]
+    inner = [_output(twin, name) for name in layers]
     found = bridge.to_tf_keras(head)([*twin.inputs, *twin.outputs, *inner])
     outputs = [*twin.outputs, *tf.nest.flatten(found)]
     return tf_keras.Model(twin.inputs, outputs, name=twin.name)
 
 
-def _find(twin: Any, name: str) -> Any:
-    """Returns a layer by its own name, or by the one QAT gives it."""
-    names = {layer.name for layer in twin.layers}
-    return twin.get_layer(name if name in names else f"quant_{name}")
+def _output(twin: Any, name: str) -> Any:
+    """Returns what a layer gives in this model.
+
+    Stripping leaves a layer in two graphs; `layer.output` is of the first.
+    """
+    nodes = [node for row in twin._nodes_by_depth.values() for node in row]
+    # QAT gives a layer another name.
+    (found,) = (
+        node.outputs
+        for node in nodes
+        if node.layer.name in (name, f"quant_{name}")
+    )
+    return found
