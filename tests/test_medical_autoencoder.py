@@ -78,7 +78,8 @@ def test_the_release_is_whole(released) -> None:
     assert {
         "saved_model.pb", "model.keras", "mobile/model.tflite",
         "mobile/float32.tflite", "mobile/prune+int8.tflite",
-        "mobile/qat.tflite", "mobile/detector.json", "report/report.json", "report/report.html",
+        "mobile/qat.tflite", "mobile/detector.json",
+        "report/report.json", "report/report.html",
         "report/score_histogram.png", "report/typical_normal.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))

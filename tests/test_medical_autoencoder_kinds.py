@@ -76,11 +76,13 @@ def test_nobody_is_named(unlabelled) -> None:
 
 
 def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
     for index in range(30):
         grey = Image.fromarray(np.full((16, 16), 5 * index + 40, np.uint8))
-        grey.save(tmp_path / f"{index}.png")
+        grey.save(images / f"{index}.png")
     options = app.Config(
-        dataset=str(tmp_path), model="denoiser", noise="gaussian", filters=4,
+        dataset=str(images), model="denoiser", noise="gaussian", filters=4,
         loss="mae", epochs=12, batch_size=4, learning_rate=3e-3,
         variants=("float32", "int8"), max_drop=30.0, schedule="plateau",
         patience=5, export_dir=str(tmp_path / "out"),
@@ -99,7 +101,7 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
     assert found["psnr"] == pytest.approx(test["psnr"], abs=0.05)
     predict.predict_files(
         model,
-        app.Config(mode="predict", inputs=str(tmp_path / "1.png"),
+        app.Config(mode="predict", inputs=str(images / "1.png"),
                    overlays=str(tmp_path / "clean")),
     )  # fmt: skip
     (picture,) = (tmp_path / "clean").iterdir()
