@@ -84,8 +84,7 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
     options = app.Config(
         dataset=str(images), model="denoiser", noise="gaussian", filters=4,
         loss="mae", epochs=12, batch_size=4, learning_rate=3e-3,
-        variants=("float32", "int8"), max_drop=30.0, schedule="plateau",
-        patience=5, export_dir=str(tmp_path / "out"),
+        variants=("float32", "int8"), max_drop=30.0, patience=5, export_dir=str(tmp_path / "out"),
         work_dir=str(tmp_path / "work"),
     )  # fmt: skip
     result = app.run(options)

@@ -176,6 +176,18 @@ def test_flip_mirrors_half() -> None:
     assert np.all(same | mirrored) and 0.4 < same.mean() < 0.6
 
 
+def test_shift_moves_and_zooms_within_its_bounds() -> None:
+    images = np.zeros((64, 32, 32, 1), np.float32)
+    images[:, 12:20, 12:20] = 1
+    transform = data.for_training(app.Config(shift=0.1))
+    found = np.asarray(transform(images, np.zeros(64), [0, 1])[0])
+    sizes = found.sum((1, 2, 3)) ** 0.5
+    assert 8 / 1.25 < sizes.min() < 7.5 and 8.5 < sizes.max() < 8 / 0.75
+    row = found.sum((2, 3)) @ np.arange(32) / found.sum((1, 2, 3))
+    assert 2 < np.ptp(row) < 2 * 1.4 * 3.2
+    assert len({one.tobytes() for one in found}) == 64
+
+
 @pytest.mark.parametrize("name", scores.NAMES)
 def test_a_head_is_the_same_behind_the_twin(network, name) -> None:
     rebuilt = rebuild(network)

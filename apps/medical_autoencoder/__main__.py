@@ -68,7 +68,7 @@ class Config(options.Options):
         "autoencoder", "the network.",
         choices=("autoencoder", "variational", "denoiser"),
     )  # fmt: skip
-    latent: int = option(8, "numbers in the bottleneck.", minimum=1)
+    latent: int = option(16, "numbers in the bottleneck.", minimum=1)
     filters: int = option(16, "of the first convolutions.", minimum=1)
     beta: float = option(
         1e-4, "variational: weight of the divergence.", minimum=0.0
@@ -82,13 +82,13 @@ class Config(options.Options):
         maximum=1.0,
     )  # fmt: skip
     flip: bool = option(False, "augmentation: mirror half of the images.")
+    shift: float = option(
+        0.0, "augmentation: part of the side; zoom is twice as much.",
+        minimum=0.0, maximum=0.4,
+    )  # fmt: skip
     loss: str = option(
         "ssim", "mse, mae, ssim, ms_ssim, or 0.84*ms_ssim+0.16*mae."
     )
-    schedule: str = option(
-        "cosine", "how the learning rate falls.",
-        choices=("constant", "cosine", "plateau"),
-    )  # fmt: skip
     patience: int = option(
         0, "epochs without improvement before an early stop; 0: none.",
         minimum=0,
@@ -146,7 +146,7 @@ def compile_model(
     if config.model == "variational":
         fitted = networks.variational(model, config.beta, config.seed)
     steps = data.num_steps(splits.train, config.batch_size)
-    rate = training.learning_rate(config, config.schedule, 0.05, steps)
+    rate = training.learning_rate(config, "cosine", 0.05, steps)
     fitted.compile(
         keras.optimizers.Adam(rate),
         similarity.loss(config.loss),
@@ -174,10 +174,10 @@ def evaluate(
     inputs, targets, reconstruction, *latent = (
         np.concatenate(column) for column in zip(*rows, strict=True)
     )
+    bottleneck = latent[0] if latent else None
     return scores.Rebuilt(
-        inputs, targets, reconstruction, latent[0] if latent else None,
-        split.labels,
-    )  # fmt: skip
+        inputs, targets, reconstruction, bottleneck, split.labels
+    )
 
 
 def signatures(
@@ -239,7 +239,6 @@ def run(config: Config) -> dict[str, Any]:
         monitor="val_loss",
         mode="min",
         patience=config.patience,
-        plateau=config.schedule == "plateau",
     )  # fmt: skip
     loss = similarity.loss(config.loss)
     twins = compression.compress(

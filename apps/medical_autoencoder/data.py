@@ -67,6 +67,8 @@ def for_training(options: Any) -> data.TrainingTransform:
     def transform(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         if options.flip:
             images = _flip(images, seed)
+        if options.shift:
+            images = _move(images, options.shift, seed)
         inputs = noise.corrupt(images, options.noise, options.noise_level, seed)
         return inputs, images
 
@@ -92,6 +94,34 @@ def _flip(images: Any, seed: Any) -> Any:
     """Mirrors half of the images, left to right."""
     draw = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed)
     return tf.where(draw < 0.5, images, images[:, :, ::-1])
+
+
+def _move(images: Any, shift: float, seed: Any) -> Any:
+    """Shifts and zooms each image; what comes from outside repeats the edge.
+
+    Args:
+        images: `(batch, height, width, channels) float32`.
+        shift: The most, as a part of the side, either way; the size changes by
+            at most twice that part.
+        seed: `(2,) int64`.
+    """
+    shape = tf.shape(images)
+    draw = tf.random.stateless_uniform((3, shape[0]), seed, -1.0, 1.0)
+    height, width = (tf.cast(one, tf.float32) for one in (shape[1], shape[2]))
+    scale = 1.0 + 2 * shift * draw[0]
+    # Output pixel x is read at scale * x + offset, about the image's centre.
+    offset_x = (1 - scale) * (width - 1) / 2 + shift * draw[1] * width
+    offset_y = (1 - scale) * (height - 1) / 2 + shift * draw[2] * height
+    zero = tf.zeros_like(scale)
+    rows = [scale, zero, offset_x, zero, scale, offset_y, zero, zero]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+        fill_value=0.0,
+    )
 
 
 def _check_features(builder: Any) -> None:
