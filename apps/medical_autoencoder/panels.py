@@ -204,5 +204,5 @@ def overlay(image: np.ndarray, heat: np.ndarray, usual: float) -> np.ndarray:
     """
     level = np.clip((heat[..., 0] - usual) / max(1 - usual, 1e-9), 0, 1)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * level)[..., :3]
-    opacity = 0.75 * level[..., None]
+    opacity = 0.6 * level[..., None]
     return ((1 - opacity) * image + opacity * colours).astype(np.float32)
