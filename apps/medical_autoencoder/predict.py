@@ -11,10 +11,8 @@ import tensorflow as tf
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
 from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
-from common import litert, predictions, progress, runtime, served
+from common import litert, predictions, progress, runtime, served, training
 from common.config import InputError
-
-BATCH = 64
 
 
 class Released:
@@ -87,8 +85,10 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
     rows: dict[str, list] = {"inputs": [], "targets": []}
     outputs: dict[str, list] = {}
     images = found.test.features
-    for start in range(0, len(images), BATCH):
-        inputs, targets = transform(images[start : start + BATCH], None)
+    # In the batches of training, which the noise of a denoiser hangs on.
+    for start in range(0, len(images), training.EVALUATION_BATCH):
+        part = images[start : start + training.EVALUATION_BATCH]
+        inputs, targets = transform(part, None)
         rows["inputs"].append(np.asarray(inputs))
         rows["targets"].append(np.asarray(targets))
         for name, value in released(np.asarray(inputs)).items():
