@@ -83,14 +83,14 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
         grey.save(images / f"{index}.png")
     options = app.Config(
         dataset=str(images), model="denoiser", noise="gaussian", filters=4,
-        loss="mae", epochs=60, patience=3, batch_size=4, learning_rate=3e-3,
+        loss="mae", epochs=30, patience=3, batch_size=4, learning_rate=3e-3,
         variants=("float32", "int8"), max_drop=30.0,
         export_dir=str(tmp_path / "out"),
         work_dir=str(tmp_path / "work"),
     )  # fmt: skip
     result = app.run(options)
     assert result["task_metric"] == "psnr"
-    assert result["training"]["epochs"] < 60  # Patience ended it.
+    assert result["training"]["epochs"] < 30  # Patience ended it.
     test = result["metrics"]["test"]
     assert test["psnr_gain"] > 3
     assert test["psnr_low"] <= test["psnr"] <= test["psnr_high"]
