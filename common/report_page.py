@@ -95,7 +95,7 @@ def render(
     marks = ["chosen" if one["chosen"] else "" for one in report["variants"]]
     names = list(dict(scalars(report["metrics"]["test"])))
     metric_rows = [
-        [split, *(f"{values[name]:.4f}" for name in names)]
+        [split, *(_format(values.get(name)) for name in names)]
         for split, values in report["metrics"].items()
     ]
     metric_rows += [

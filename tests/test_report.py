@@ -97,6 +97,12 @@ def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
         assert png.startswith(b"\x89PNG")
 
 
+def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
+    made["metrics"]["test"]["auroc"] = 0.8  # Valid has only one class, say.
+    page = report_page.render(made, [])
+    assert "<td>valid</td><td>0.9100</td><td></td>" in page
+
+
 def test_figures_that_are_no_numbers_are_not_written(made, tmp_path) -> None:
     made["metrics"]["test"]["accuracy"] = float("nan")
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -1,0 +1,1 @@
+"""Medical-image autoencoder: see `__main__` for the story."""

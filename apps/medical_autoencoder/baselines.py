@@ -1,0 +1,134 @@
+"""What simpler methods give on the same images, for the same table."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from skimage import filters, restoration
+from sklearn import decomposition, ensemble, neighbors, svm
+
+from apps.medical_autoencoder import pictures, results
+from apps.medical_autoencoder.scores import Rebuilt
+from common import progress
+
+# Enough for their figures to settle; LOF and kNN are quadratic.
+MAX_TRAIN = 5000
+MAX_SIDE = 32  # Pixels of larger images are averaged first.
+
+Score = Callable[[np.ndarray], np.ndarray]
+
+
+def detectors(train: np.ndarray, seed: int) -> Iterator[tuple[str, Score]]:
+    """Yields names and fitted scores; more is more anomalous.
+
+    Args:
+        train: `(num, pixels)` of normal images.
+        seed: Of the isolation forest.
+    """
+    # Not learned at all: an image of low contrast is a suspect.
+    yield "minus the standard deviation", lambda x: -x.std(axis=1)
+    pca = decomposition.PCA(min(8, *train.shape), random_state=seed).fit(train)
+    yield (
+        "PCA(8) reconstruction",
+        lambda x: np.mean(
+            (x - pca.inverse_transform(pca.transform(x))) ** 2, axis=1
+        ),
+    )
+    near = neighbors.NearestNeighbors(n_neighbors=min(5, len(train)))
+    near.fit(train)
+    yield "kNN(5)", lambda x: near.kneighbors(x)[0].mean(axis=1)
+    one_class = svm.OneClassSVM(gamma="scale", nu=0.1).fit(train)
+    yield "one-class SVM", lambda x: -one_class.score_samples(x)
+    forest = ensemble.IsolationForest(random_state=seed).fit(train)
+    yield "isolation forest", lambda x: -forest.score_samples(x)
+    local = neighbors.LocalOutlierFactor(
+        n_neighbors=min(20, len(train) - 1), novelty=True
+    ).fit(train)
+    yield "local outlier factor", lambda x: -local.score_samples(x)
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """Returns images as rows of pixels, large ones averaged."""
+    height, width, channels = images.shape[1:]
+    if max(height, width) > MAX_SIDE:
+        shape = (min(height, MAX_SIDE), min(width, MAX_SIDE), channels)
+        images = np.asarray(pictures.fit(images, shape))
+    return images.reshape(len(images), -1)
+
+
+def measure(
+    rebuilt: Mapping[str, Rebuilt], options: Any
+) -> list[dict[str, Any]]:
+    """Returns the rows of `baselines` in the report."""
+    if options.model == "denoiser":
+        return denoising(rebuilt["valid"], rebuilt["test"], options.noise_level)
+    if not results.has_both(rebuilt["test"].labels):
+        return []
+    return detection(rebuilt["train"], rebuilt["test"], options.seed)
+
+
+def detection(train: Rebuilt, test: Rebuilt, seed: int) -> list[dict[str, Any]]:
+    """Returns the baselines of anomaly detection, fitted to normal images."""
+    order = np.random.default_rng(seed).permutation(len(train.targets))
+    normal = pixels(train.targets[order[:MAX_TRAIN]])
+    images = pixels(test.targets)
+    return [
+        {"name": name, "metrics": results.detection(score(images), test.labels)}
+        for name, score in progress.track(
+            detectors(normal, seed), "baselines", 6
+        )
+    ]
+
+
+def denoisers(level: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Returns filters of `(height, width, channels)` images by name."""
+    found: dict[str, Callable] = {
+        f"median, {size} x {size}": lambda x, size=size: filters.median(
+            x, np.ones((size, size, 1))
+        )
+        for size in (3, 5)
+    }
+    for strength in (0.6, 0.8, 1.0):
+        found[f"non-local means, h = {strength} sigma"] = (
+            lambda x, strength=strength: restoration.denoise_nl_means(
+                x,
+                patch_size=5,
+                patch_distance=6,
+                h=strength * level,
+                sigma=level,
+                fast_mode=False,
+                channel_axis=-1,
+            )
+        )
+    return found
+
+
+def denoising(
+    valid: Rebuilt, test: Rebuilt, level: float
+) -> list[dict[str, Any]]:
+    """Returns the baselines of denoising; validation chooses their settings."""
+    filters_by_name = denoisers(level)
+    noisy, clean = valid.inputs[:50], valid.targets[:50]
+    best: dict[str, tuple[float, str]] = {}
+    for name, denoise in filters_by_name.items():
+        value = results.likeness(clean, _apply(denoise, noisy))["psnr"]
+        kind = name.split(",")[0]
+        best[kind] = max(best.get(kind, (-np.inf, "")), (value, name))
+    found = {"noisy input": test.inputs}
+    for _, name in best.values():
+        found[name] = _apply(filters_by_name[name], test.inputs)
+    return [
+        {"name": name, "metrics": results.likeness(test.targets, images)}
+        for name, images in found.items()
+    ]
+
+
+def _apply(
+    denoise: Callable[[np.ndarray], np.ndarray], images: np.ndarray
+) -> np.ndarray:
+    """Returns filtered images."""
+    found = [
+        denoise(one) for one in progress.track(images, "filtering", len(images))
+    ]
+    # Some filters drop an axis of one channel.
+    return np.stack(found).reshape(images.shape).astype(np.float32)

@@ -1,0 +1,180 @@
+"""Images as float arrays in [0, 1]; labels: 0 normal, 1 abnormal.
+
+Train has normal images only, whatever the source has.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from apps.medical_autoencoder import folder, noise, pictures
+from common import data, splits, tfds_source
+from common.config import InputError
+
+CLASS_NAMES = ("normal", "abnormal")
+USUAL_SIZE = 64
+UNKNOWN = (
+    "there are no abnormal images to test with: the threshold is a quantile of "
+    "normal validation scores, which fixes the false alarms; how many abnormal "
+    "images are found (AUROC, sensitivity) cannot be known from these data"
+)
+
+
+def load(options: Any, shape: tuple[int, ...] | None = None) -> splits.Splits:
+    """Loads images and labels; see the app's `load_data`."""
+    dataset = options.dataset
+    if Path(dataset).is_dir():
+        found = folder.load(Path(dataset), options, shape)
+    elif dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
+        raise InputError(f"--dataset must be a folder; {dataset!r} is none.")
+    else:
+        found = _load_tfds(options, shape)
+    for key in ("train", "valid", "test"):
+        part = getattr(found, key)
+        if part.num_examples < 2 or not np.any(part.labels == 0):
+            raise InputError(
+                f"--dataset must have at least two images, one of them normal, "
+                f"in every split; {found.name} has {part.num_examples} in "
+                f"{key}."
+            )
+    if has_both(found.valid) and has_both(found.test):
+        return found
+    return dataclasses.replace(found, notes=(*found.notes, UNKNOWN))
+
+
+def has_both(split: Any) -> bool:
+    """Tells whether a split has normal and abnormal images."""
+    return len(np.unique(split.labels)) == 2
+
+
+def normal(split: Any) -> data.MemorySplit:
+    """Returns the normal images of a split."""
+    return split.pick(np.flatnonzero(split.labels == 0))
+
+
+def for_fitting(found: splits.Splits) -> splits.Splits:
+    """Returns splits whose validation loss is that of normal images."""
+    return dataclasses.replace(found, valid=normal(found.valid))
+
+
+def for_training(options: Any) -> data.TrainingTransform:
+    """Returns the map from images to (noisy) inputs and clean targets."""
+
+    def transform(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+        if options.flip:
+            images = _flip(images, seed)
+        if options.shift:
+            images = _move(images, options.shift, seed)
+        inputs = noise.corrupt(images, options.noise, options.noise_level, seed)
+        return inputs, images
+
+    return transform
+
+
+def for_evaluation(options: Any) -> data.Transform:
+    """Returns the map from images to inputs and targets.
+
+    Only a denoiser is given noise, the same each time: other models are judged
+    by what they make of images as they come.
+    """
+    kind = options.noise if options.model == "denoiser" else "none"
+
+    def transform(images: Any, labels: Any) -> tuple[Any, Any]:
+        seed = noise.own_seed(images, options.seed)
+        return noise.corrupt(images, kind, options.noise_level, seed), images
+
+    return transform
+
+
+def _flip(images: Any, seed: Any) -> Any:
+    """Mirrors half of the images, left to right."""
+    draw = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed)
+    return tf.where(draw < 0.5, images, images[:, :, ::-1])
+
+
+def _move(images: Any, shift: float, seed: Any) -> Any:
+    """Shifts and zooms each image; what comes from outside repeats the edge.
+
+    Args:
+        images: `(batch, height, width, channels) float32`.
+        shift: The most, as a part of the side, either way; the size changes by
+            at most twice that part.
+        seed: `(2,) int64`.
+    """
+    shape = tf.shape(images)
+    draw = tf.random.stateless_uniform((3, shape[0]), seed, -1.0, 1.0)
+    height, width = (tf.cast(one, tf.float32) for one in (shape[1], shape[2]))
+    scale = 1.0 + 2 * shift * draw[0]
+    # Output pixel x is read at scale * x + offset, about the image's centre.
+    offset_x = (1 - scale) * (width - 1) / 2 + shift * draw[1] * width
+    offset_y = (1 - scale) * (height - 1) / 2 + shift * draw[2] * height
+    zero = tf.zeros_like(scale)
+    rows = [scale, zero, offset_x, zero, scale, offset_y, zero, zero]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+        fill_value=0.0,
+    )
+
+
+def _check_features(builder: Any) -> None:
+    """Refuses a set without images and labels, before any download."""
+    features = builder.info.features
+    image, label = builder.info.supervised_keys or ("image", "label")
+    if not (
+        isinstance(dict(features).get(image), tfds.features.Image)
+        and isinstance(dict(features).get(label), tfds.features.ClassLabel)
+    ):
+        raise InputError(
+            f"--dataset must have an image and a class label; {builder.name} "
+            f"has {', '.join(features)}."
+        )
+
+
+def _normal_label(wanted: str, names: list[str], dataset: str) -> int:
+    """Returns the index of the normal class."""
+    for index, name in enumerate(names):
+        if name.lower() == (wanted or "normal").lower():
+            return index
+    raise InputError(
+        f"--normal_label must be a class of {dataset}, one of "
+        f"{', '.join(names[:20])}; received {wanted!r}."
+    )
+
+
+def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
+    """Loads a TFDS set that has an image and a class label."""
+    builder = tfds_source.builder(
+        options.dataset, options.data_dir, _check_features
+    )
+    features = builder.info.features
+    keys = builder.info.supervised_keys or ("image", "label")
+    own = _normal_label(
+        options.normal_label, features[keys[1]].names, builder.name
+    )
+    height, width, channels = shape or features[keys[0]].shape
+    if not shape and (options.image_size or None in (height, width)):
+        height = width = options.image_size or USUAL_SIZE
+    shape = (height, width, channels or 3)
+
+    def parse(example: dict[str, Any]) -> tuple[Any, Any]:
+        image = example[keys[0]]
+        unit = tf.cast(image, tf.float32) / float(image.dtype.max)
+        label = tf.cast(example[keys[1]] != own, tf.int64)
+        return pictures.fit(unit, shape), label
+
+    found: dict[str, Any] = {
+        key: splits.load(
+            tfds_source.stream(builder, split, parse, shape), "in_memory"
+        )
+        for key, split in tfds_source.split_names(builder).items()
+    }
+    found["train"] = normal(found["train"])
+    return splits.Splits(builder.info.full_name, CLASS_NAMES, **found)

@@ -1,0 +1,167 @@
+"""DICOM files: pixels as a viewer shows them, and nothing that names anyone.
+
+Of the header only what describes pixels is read, and `PatientID`, which leaves
+this module as a salted hash. No text of pydicom's or of the file gets into a
+message: both may hold a name.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom import pixels
+
+# A header can claim any size; a chest X-ray has 10 million pixels.
+MAX_VALUES = 2**28
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+class UnreadableError(ValueError):
+    """Raised for a file that holds no picture we can read; says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What is kept of a file.
+
+    Attributes:
+        frames: `(num, height, width, channels) float32` in [0, 1].
+        patient: A salted hash, or "" where the file names no patient.
+        has_text: Whether the file says that text is burned into its pixels.
+    """
+
+    frames: np.ndarray
+    patient: str = ""
+    has_text: bool = False
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.frames.shape[1:3]
+
+
+def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
+    """Reads a DICOM file.
+
+    Args:
+        path: The file.
+        salt: Goes into the hash of the patient.
+        window: Centre and width in the units of the rescaled values
+            (Hounsfield for CT); by default the file's own window, and where it
+            has none the range of its values.
+
+    Raises:
+        UnreadableError: If it is no DICOM file, has no pixels, or they cannot
+            be decoded.
+    """
+    with _silence():
+        try:
+            dataset = pydicom.dcmread(path)
+            values = _decode(dataset)
+            frames = _to_unit(values, dataset, window)
+            patient = str(dataset.get("PatientID") or "").strip()
+            has_text = dataset.get("BurnedInAnnotation") == "YES"
+        except UnreadableError:
+            raise
+        except pydicom.errors.InvalidDicomError:
+            raise UnreadableError("it is not a DICOM file") from None
+        # Files handed in are untrusted, and a damaged header fails in any way,
+        # deep inside pydicom; a traceback would quote it.
+        except Exception:
+            raise UnreadableError("its header or pixels are damaged") from None
+    if patient:
+        digest = hashlib.sha256(f"{salt}:{patient}".encode(errors="replace"))
+        patient = digest.hexdigest()
+    return Scan(frames, patient, has_text)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps pydicom's warnings, which quote the header, off the console."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _decode(dataset: Any) -> np.ndarray:
+    """Returns stored values `(num, height, width, channels)`."""
+    names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+    if not any(name in dataset for name in names):
+        raise UnreadableError("it has no pixel data")
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+    if syntax is None:
+        raise UnreadableError("it does not say its transfer syntax")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    size = int(dataset.Rows) * int(dataset.Columns) * frames * samples
+    if not 0 < size <= MAX_VALUES:
+        raise UnreadableError(f"it claims {size} pixel values")
+    try:
+        values = pixels.pixel_array(dataset)
+    except (RuntimeError, NotImplementedError):
+        known = getattr(syntax, "is_transfer_syntax", False)
+        raise UnreadableError(
+            "its pixels cannot be decoded (transfer syntax "
+            f"{syntax.name if known else 'unknown'})"
+        ) from None
+    return values.reshape(frames, dataset.Rows, dataset.Columns, samples)
+
+
+def _to_unit(
+    values: np.ndarray, dataset: Any, window: tuple[float, ...]
+) -> np.ndarray:
+    """Returns stored values as a display would, in [0, 1], black at zero."""
+    kind = dataset.get("PhotometricInterpretation")
+    if kind == "PALETTE COLOR":
+        colours = pixels.apply_color_lut(values[..., 0], dataset)
+        return _over_range(colours[..., :3])
+    if values.shape[-1] == 3:
+        return _over_range(values)
+    if kind not in GREY or values.shape[-1] != 1:
+        raise UnreadableError("it is neither grey nor colour of three channels")
+    found = _grey(values, dataset, window)
+    return 1 - found if kind == "MONOCHROME1" else found
+
+
+def _grey(
+    stored: np.ndarray, dataset: Any, window: tuple[float, ...]
+) -> np.ndarray:
+    """Applies slope and intercept, then the window or the table of the file."""
+    real = pixels.apply_modality_lut(stored, dataset).astype(np.float64)
+    have = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    if window:
+        centre, width = window
+        low, high = centre - width / 2, centre + width / 2
+    elif dataset.get("VOILUTSequence"):
+        real = pixels.apply_voi(np.rint(real).astype(np.int64), dataset)
+        low, high = 0, 2 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
+    elif None not in have:
+        # What the extremes are shown as: the ends of the display's scale.
+        low, high = pixels.apply_windowing(np.array([-1e12, 1e12]), dataset)
+        real = pixels.apply_windowing(real, dataset)
+    else:
+        low, high = real.min(), real.max()
+    # A rescale slope below zero turns the scale around: high < low is right.
+    shown = (real - low) / ((high - low) or 1.0)
+    return np.clip(shown, 0, 1).astype(np.float32)
+
+
+def _over_range(values: np.ndarray) -> np.ndarray:
+    """Returns integers over the greatest of their type, floats as they are."""
+    if values.dtype.kind not in "iu":
+        return np.clip(values, 0, 1).astype(np.float32)
+    top = np.iinfo(values.dtype).max
+    return np.clip(values / top, 0, 1).astype(np.float32)

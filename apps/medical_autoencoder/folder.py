@@ -1,0 +1,243 @@
+"""Folders of `normal/` and other images.
+
+A patient is a DICOM `PatientID`, kept in memory as a salted hash, or a cell of
+the table that `--patients` names, or else the file itself.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.medical_autoencoder import patients, pictures
+from apps.medical_autoencoder.dicom import Scan
+from common import progress, splits
+from common.config import InputError
+
+USUAL_SIZE = 64
+MAX_MEMORY_BYTES = 4 * 2**30
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "valid": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A file that was read.
+
+    Attributes:
+        path: The file.
+        label: 0 normal, 1 abnormal.
+        split: The split folder it is in, or "".
+        scan: Its frames.
+        patient: Who is on it; a hash, or a path.
+    """
+
+    path: Path
+    label: int
+    split: str
+    scan: Scan
+    patient: str
+
+    def fit(self, sides: tuple[int, ...]) -> "Row":
+        """Returns the row with its frames in another size."""
+        frames = self.scan.frames
+        fitted = pictures.fit(frames, (*sides, frames.shape[3]))
+        scan = dataclasses.replace(self.scan, frames=np.asarray(fitted))
+        return dataclasses.replace(self, scan=scan)
+
+
+def load(
+    root: Path, options: Any, shape: tuple[int, ...] | None = None
+) -> splits.Splits:
+    """Loads a folder.
+
+    Args:
+        root: Holds class folders, of which one is normal; or images, all
+            taken for normal; or split folders with either in them.
+        options: Gives `normal_label`, `image_size`, `patients`, `window`,
+            `seed` and `on_bad_input`.
+        shape: Height, width and channels that a model needs.
+    """
+    listed = _list(root, options.normal_label)
+    table = patients.read_table(options.patients)
+    sides = shape[:2] if shape else (options.image_size,) * 2
+    rows, notes = _read(root, listed, table, sides, options)
+    parts = patients.split(rows, options.seed)
+    shape = shape or _shape(rows)
+    found = {key: _to_memory(part, shape) for key, part in parts.items()}
+    return splits.Splits(
+        root.resolve().name, ("normal", "abnormal"), notes=notes, **found
+    )
+
+
+def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
+    """Returns path, label and split of every picture file, sorted."""
+    folders = {
+        key: root / name
+        for key, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (root / name).is_dir()
+    }
+    if not folders:
+        folders = {"": root}
+    elif set(folders) != set(SPLIT_FOLDERS):
+        raise InputError(
+            f"--dataset must have all of train, valid and test, or none; "
+            f"{root} has only {', '.join(sorted(folders))}."
+        )
+    listed = [
+        (path, label, split)
+        for split, folder in folders.items()
+        for path, label in _classes(folder, normal_label)
+    ]
+    if not listed:
+        raise InputError(
+            f"--dataset must hold PNG, JPEG, TIFF or DICOM files; {root} has "
+            "none."
+        )
+    return listed
+
+
+def _classes(folder: Path, normal_label: str) -> list[tuple[Path, int]]:
+    """Returns the files below a folder, with labels."""
+    classes = sorted(
+        one for one in folder.iterdir()
+        if one.is_dir() and not one.name.startswith(".")
+    )  # fmt: skip
+    if not classes:
+        return [(path, 0) for path in _files(folder)]
+    wanted = (normal_label or "normal").lower()
+    if wanted not in [one.name.lower() for one in classes]:
+        raise InputError(
+            f"--normal_label must name one of the folders in {folder}: "
+            f"{', '.join(one.name for one in classes[:20])}; received "
+            f"{normal_label or 'normal'!r}."
+        )
+    return [
+        (path, int(one.name.lower() != wanted))
+        for one in classes
+        for path in _files(one)
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Returns the files below a folder that may be pictures."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if pictures.is_picture(path)
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def _read(
+    root: Path,
+    listed: list[tuple[Path, int, str]],
+    table: dict[str, str],
+    sides: tuple[int, ...],
+    options: Any,
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Reads every file; returns rows and notes on what was left out.
+
+    Args:
+        root: The folder.
+        listed: Path, label and split of each file.
+        table: Patients by file name.
+        sides: Height and width to bring images to; zeros for the size that all
+            share, or `USUAL_SIZE` if they share none.
+        options: See `load`.
+    """
+    rows: list[Row] = []
+    bad, size = [], 0
+    for path, label, split in progress.track(
+        listed, "reading images", len(listed)
+    ):
+        try:
+            scan = pictures.read(
+                path, str(options.seed), window(options.window)
+            )
+        except pictures.UnreadableError as error:
+            bad.append(f"{path}: {error}")
+            continue
+        if table and path.name not in table:
+            raise InputError(
+                f"--patients must have a row for every file; {options.patients}"
+                f" has none for {path.name}."
+            )
+        # The path within the folder: moving the folder moves nobody.
+        own = path.relative_to(root).as_posix()
+        patient = table.get(path.name) or scan.patient or own
+        if not sides[0] and rows and scan.size != rows[0].scan.size:
+            sides = (USUAL_SIZE, USUAL_SIZE)
+            rows = [row.fit(sides) for row in rows]
+        row = Row(path, label, split, scan, patient)
+        rows.append(row.fit(sides) if sides[0] else row)
+        size += rows[-1].scan.frames.nbytes
+        if size > MAX_MEMORY_BYTES:
+            raise InputError(
+                f"images must fit in {MAX_MEMORY_BYTES / 2**30:g} GiB of memory"
+                f"; the first {len(rows)} of {len(listed)} files take more. "
+                "Pass --image_size=128, for one."
+            )
+    if bad and options.on_bad_input == "fail":
+        raise InputError(
+            f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
+            f"{len(listed)} files). Remove it, or pass --on_bad_input=skip."
+        )
+    return rows, tuple(_notes(root, rows, bad))
+
+
+def _notes(root: Path, rows: list[Row], bad: list[str]) -> list[str]:
+    """Returns what a user should know of the files."""
+    notes = []
+    if bad:
+        notes.append(f"left out {len(bad)} unreadable files, e.g. {bad[0]}")
+    alone = sum(
+        row.patient == row.path.relative_to(root).as_posix() for row in rows
+    )
+    if alone:
+        notes.append(
+            f"{alone} of {len(rows)} files name no patient and are split one by"
+            " one: images of one patient may be on two sides (see --patients)"
+        )
+    text = sum(row.scan.has_text for row in rows)
+    if text:
+        notes.append(
+            f"{text} files say that text is burned into their pixels; pictures "
+            "of the report and overlays would show it"
+        )
+    return notes
+
+
+def window(text: tuple[str, ...]) -> tuple[float, ...]:
+    """Returns the centre and width that `--window` gives, if any."""
+    try:
+        values = tuple(float(one) for one in text)
+    except ValueError:
+        values = (0.0,)
+    if values and (len(values) != 2 or not values[1] > 0):
+        raise InputError(
+            f"--window must be a centre and a width above 0, such as 40,400; "
+            f"received {','.join(text)!r}."
+        )
+    return values
+
+
+def _shape(rows: list[Row]) -> tuple[int, ...]:
+    """Returns the shape of the rows' images, in colour if one is."""
+    channels = max(row.scan.frames.shape[3] for row in rows)
+    return (*rows[0].scan.size, channels)
+
+
+def _to_memory(rows: list[Row], shape: tuple[int, ...]) -> splits.MemorySplit:
+    """Returns the frames of rows; a file's frames share its label."""
+    frames = [np.asarray(pictures.fit(row.scan.frames, shape)) for row in rows]
+    counts = [len(one) for one in frames]
+    labels = np.repeat([row.label for row in rows], counts).astype(np.int64)
+    empty = np.empty((0, *shape), np.float32)
+    return splits.MemorySplit(np.concatenate([empty, *frames]), labels)

@@ -1,0 +1,211 @@
+"""Using a release: heat maps of files, evaluation on a data set."""
+
+import glob
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from apps.medical_autoencoder import data, folder, panels, pictures, results
+from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
+from common import litert, predictions, progress, runtime, served, training
+from common.config import InputError
+
+
+class Released:
+    """A released model: the SavedModel, or one of the TFLite files.
+
+    Attributes:
+        shape: Height, width and channels of the model's image.
+        facts: What `detector.json` says: score, usual heat, window.
+    """
+
+    def __init__(self, release: Path, variant: str = "") -> None:
+        path = release / "mobile" / results.DETECTOR
+        if not path.is_file():
+            raise InputError(
+                f"--release must be of medical_autoencoder; {release} has no "
+                f"mobile/{results.DETECTOR}."
+            )
+        self.facts = json.loads(path.read_text("utf-8"))
+        self._served = served.Local(release)
+        self.shape = tuple(self._served.inputs("pixels")["image"].shape[1:])
+        self._runner = None
+        if variant:
+            file = path.with_name(f"{variant}.tflite")
+            if not file.is_file():
+                known = sorted(one.stem for one in path.parent.glob("*.tflite"))
+                raise InputError(
+                    f"--variant must be one of {', '.join(known)}; received "
+                    f"{variant!r}."
+                )
+            self._runner = litert.Runner(file.read_bytes())
+
+    @property
+    def denoises(self) -> bool:
+        """Whether it is a denoiser, which has no scores to speak of."""
+        return self.facts["model"] == "denoiser"
+
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs for float images `(num, *shape)` in [0, 1]."""
+        if not self._runner:
+            return self._served("pixels", image=image)
+        found = self._runner(image=image)
+        if not self.denoises:
+            found["is_anomalous"] = found["anomaly_score"] > THRESHOLD
+        return found
+
+
+def as_trained(options: Any, trained: dict[str, Any]) -> Any:
+    """Returns options that lead to the images, and noise, of training.
+
+    The same seed gives a folder the same split: nobody that was trained on is
+    tested.
+
+    Args:
+        options: Those of the command line; a data set in them comes first, and
+            what describes it with it.
+        trained: Those of the release's report.
+    """
+    same = ["seed", "model", "noise", "noise_level"]
+    if not options.dataset:
+        same += ["dataset", "normal_label", "patients"]
+    return options.replace(
+        window=options.window or tuple(trained["window"]),
+        **{name: trained[name] for name in same},
+    )
+
+
+def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
+    """Returns the metrics on the test split."""
+    transform = data.for_evaluation(options)
+    rows: dict[str, list] = {"inputs": [], "targets": []}
+    outputs: dict[str, list] = {}
+    images = found.test.features
+    # In the batches of training, which the noise of a denoiser hangs on.
+    for start in range(0, len(images), training.EVALUATION_BATCH):
+        part = images[start : start + training.EVALUATION_BATCH]
+        inputs, targets = transform(part, None)
+        rows["inputs"].append(np.asarray(inputs))
+        rows["targets"].append(np.asarray(targets))
+        for name, value in released(np.asarray(inputs)).items():
+            outputs.setdefault(name, []).append(value)
+    joined = {k: np.concatenate(v) for k, v in {**rows, **outputs}.items()}
+    rebuilt = Rebuilt(
+        joined["inputs"], joined["targets"], joined["reconstruction"], None,
+        found.test.labels,
+    )  # fmt: skip
+    return {
+        "dataset": found.name,
+        "examples": found.test.num_examples,
+        **results.summarize(
+            rebuilt,
+            joined.get("anomaly_score", np.zeros(len(images))),
+            released.denoises,
+        ),
+    }
+
+
+def predict_files(released: Released, options: Any) -> None:
+    """Prints score and verdict of each picture; writes table and overlays."""
+    predictions.check_output(options.output)
+    place = _folder(options.overlays)
+    rows: list[dict[str, Any]] = []
+    for name, image in _frames(released, options):
+        fitted = np.asarray(pictures.fit(image, released.shape))
+        found = {k: v[0] for k, v in released(fitted[None]).items()}
+        row: dict[str, Any] = {"file": name}
+        if not released.denoises:
+            row["anomaly_score"] = round(float(found["anomaly_score"]), 6)
+            row["is_anomalous"] = bool(found["is_anomalous"])
+        if place:
+            stem = Path(name).name.replace("#", "-")
+            target = place / f"{len(rows):04d}-{stem}.png"
+            picture = _picture(released, image, found)
+            target.write_bytes(pictures.encode(picture))
+            row["overlay"] = str(target)
+        rows.append(row)
+    predictions.show(rows, options.output)
+    runtime.console().print(
+        "Research software, no medical device: not for decisions about "
+        "patients."
+    )
+
+
+def _folder(overlays: str) -> Path | None:
+    """Makes the folder for overlays, if there is to be one."""
+    if not overlays:
+        return None
+    try:
+        Path(overlays).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--overlays must be a folder that can be written; received "
+            f"{overlays!r}: {error.strerror}."
+        ) from None
+    return Path(overlays)
+
+
+def _frames(
+    released: Released, options: Any
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields names and frames of the files that can be read."""
+    paths = _paths(options.inputs)
+    window = folder.window(options.window or tuple(released.facts["window"]))
+    skipped, num = [], 0
+    for path in progress.track(paths, "predicting", len(paths)):
+        try:
+            scan = pictures.read(Path(path), "", window)
+        except pictures.UnreadableError as error:
+            if options.on_bad_input == "fail":
+                raise InputError(
+                    f"--inputs must be readable images; {path}: {error}. "
+                    "Remove it, or pass --on_bad_input=skip."
+                ) from None
+            skipped.append(f"skipped {path}: {error}")
+            continue
+        for index, frame in enumerate(scan.frames):
+            num += 1
+            many = len(scan.frames) > 1
+            yield f"{path}#{index + 1}" if many else path, frame
+    if not num:
+        raise InputError(
+            f"--inputs has no picture that can be read: {options.inputs}"
+        )
+    for line in skipped:
+        runtime.console().print(line)
+
+
+def _paths(pattern: str) -> list[str]:
+    """Returns the files that `--inputs` names."""
+    if not pattern:
+        raise InputError("--inputs must name images; received nothing.")
+    if Path(pattern).is_dir():
+        pattern = glob.escape(pattern.rstrip("/")) + "/*"
+    elif Path(pattern).is_file():
+        return [pattern]
+    paths = [
+        path
+        for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+        if pictures.is_picture(Path(path)) and Path(path).is_file()
+    ]
+    if not paths:
+        raise InputError(
+            f"--inputs must match PNG, JPEG, TIFF or DICOM files; {pattern!r} "
+            "matches none."
+        )
+    return paths
+
+
+def _picture(
+    released: Released, image: np.ndarray, found: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Returns the overlay, in the size of the file; or the denoised image."""
+    if released.denoises:
+        return found["reconstruction"]
+    size = image.shape[:2]
+    heat = tf.image.resize(found["heatmap"], size).numpy()
+    return panels.overlay(image, heat, released.facts["usual_heat"])

@@ -1,0 +1,1 @@
+"""The embedded `phantoms`: drawn, not photographed; no patient is in them."""

@@ -1,0 +1,53 @@
+"""A float head behind a twin."""
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+from keras import ops
+
+from common import keras2
+
+X = np.random.default_rng(0).random((5, 6), np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    inner = keras.layers.Dense(3, name="inner")(x)
+    return keras.Model(x, keras.layers.Dense(6, name="y")(inner))
+
+
+@pytest.fixture(scope="module")
+def head() -> keras.Model:
+    """From x, y and the inner layer to an error and a norm."""
+    x, y, inner = keras.Input((6,)), keras.Input((6,)), keras.Input((3,))
+    error = ops.mean(ops.square(x - y), axis=-1)
+    return keras.Model([x, y, inner], [error, ops.sum(inner, -1)], name="head")
+
+
+def expected(twin: tf_keras.Model, inner: np.ndarray) -> list[np.ndarray]:
+    y = twin.predict(X, verbose=0)
+    return [y, np.mean((X - y) ** 2, -1), inner.sum(-1)]
+
+
+def test_the_head_takes_inputs_outputs_and_layers(model, head) -> None:
+    twin = keras2.to_tf_keras(model)
+    found = keras2.attach(twin, head, ["inner"]).predict(X, verbose=0)
+    inner = np.asarray(model.get_layer("inner")(X))
+    for one, other in zip(found, expected(twin, inner), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_layers_of_two_graphs_are_found_in_this_one(model, head) -> None:
+    # As TF-MOT's stripping leaves them: the same layers, called again.
+    twin = tf_keras.models.clone_model(
+        keras2.to_tf_keras(model), clone_function=lambda layer: layer
+    )
+    whole = keras2.attach(twin, head, ["inner"])
+    inner = np.asarray(model.get_layer("inner")(X))
+    for one, other in zip(
+        whole.predict(X, verbose=0), expected(twin, inner), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert "head" in [layer.name for layer in whole.layers]

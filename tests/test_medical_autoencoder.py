@@ -1,0 +1,271 @@
+"""The app, from data to release, on tiny data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
+
+from apps.medical_autoencoder import __main__ as app
+from apps.medical_autoencoder import pictures, predict, results
+from common import litert, report, runtime
+from common.config import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "dataset": "phantoms",
+    "epochs": 2,
+    "batch_size": 32,
+    "learning_rate": 3e-3,
+    "filters": 4,
+    "finetune_epochs": 1,
+    "variants": ("float32", "int8", "qat"),
+    "max_drop": 1.0,
+    "score": "ssim_z",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def released(home: Path) -> tuple[dict, Path]:
+    """Runs the app once; returns its report and the release."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        runtime.start(0)
+        result = app.run(app.Config(**TINY))
+        yield result, home / "saved_models" / "medical_autoencoder" / "1"
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def splits(released):
+    return app.load_data(app.Config(**TINY))
+
+
+@pytest.fixture(scope="module")
+def whole(released) -> predict.Released:
+    return predict.Released(released[1])
+
+
+def test_the_model_learns(released) -> None:
+    result, _ = released
+    assert result["history"]["loss"][-1] < result["history"]["loss"][0]
+    assert result["dataset"]["train"] == 384
+    test = result["metrics"]["test"]
+    assert test["auroc_low"] <= test["auroc"] <= test["auroc_high"]
+    assert {"average_precision", "sensitivity", "specificity", "psnr",
+            "ssim"} <= set(test)  # fmt: skip
+    assert result["task_metric"] == "auroc"
+    assert len(result["baselines"]) == 6
+    assert all(0 < one["metrics"]["auroc"] < 1 for one in result["baselines"])
+
+
+def test_the_release_is_whole(released) -> None:
+    result, release = released
+    names = {str(p.relative_to(release)) for p in release.rglob("*")}
+    assert {
+        "saved_model.pb", "model.keras", "mobile/model.tflite",
+        "mobile/float32.tflite", "mobile/int8.tflite",
+        "mobile/qat.tflite", "mobile/detector.json",
+        "report/report.json", "report/report.html",
+        "report/score_histogram.png", "report/typical_normal.png",
+    } <= names  # fmt: skip
+    assert report.read(release) == json.loads(json.dumps(result))
+    page = (release / "report" / "report.html").read_text()
+    assert "Not a medical device" in page
+
+
+def test_files_give_image_reconstruction_heat_map_and_score(
+    released, splits, whole
+) -> None:
+    result, release = released
+    images = splits.test.features
+    expected = whole(images)
+    for row in result["variants"]:
+        runner = litert.Runner((release / row["file"]).read_bytes())
+        assert set(runner.outputs) == set(results.OUTPUTS)
+        found = runner(image=images)
+        auroc = results.auroc(found["anomaly_score"], splits.test.labels)
+        assert row["metric"] == pytest.approx(auroc)
+        assert not any("Flex" in op for op in row["ops"])
+        # The head is in float also where the network is not.
+        assert "AVERAGE_POOL_2D" in row["ops"]
+        if row["name"] == "float32":
+            for name in results.OUTPUTS:
+                np.testing.assert_allclose(
+                    found[name], expected[name], atol=1e-4
+                )
+
+
+def test_quantization_leaves_the_head_in_float(released, splits) -> None:
+    _, release = released
+    detector = json.loads((release / "mobile/detector.json").read_text())
+    assert detector["score"] == "ssim_z" and detector["threshold"] == 1
+    for name in ("int8", "qat"):
+        content = (release / f"mobile/{name}.tflite").read_bytes()
+        found = litert.Runner(content)(image=splits.test.features[:20])
+        # Eight bits would leave 256 values of each.
+        assert len(np.unique(found["heatmap"])) > 5000
+        assert found["heatmap"].dtype == np.float32
+
+
+def test_encoded_images_and_pixels_agree(released, splits) -> None:
+    _, release = released
+    images = splits.test.features[:20]
+    model = tf.saved_model.load(release)
+    encoded = [
+        tf.io.encode_png(np.round(one * 255).astype(np.uint8)).numpy()
+        for one in images
+    ]
+    one = model.signatures["serving_default"](image_bytes=tf.constant(encoded))
+    other = model.signatures["pixels"](image=tf.constant(images))
+    assert set(one) == {
+        "anomaly_score", "is_anomalous", "reconstruction", "heatmap",
+    }  # fmt: skip
+    for name, value in one.items():
+        np.testing.assert_allclose(
+            np.float32(value), np.float32(other[name]), atol=1e-4
+        )
+    over = one["anomaly_score"].numpy() > 1
+    np.testing.assert_array_equal(one["is_anomalous"].numpy(), over)
+
+
+def test_the_threshold_keeps_its_specificity(released) -> None:
+    result, _ = released
+    valid = result["metrics"]["valid"]
+    assert valid["specificity"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
+    result, release = released
+    config = app.Config(**TINY)
+    found = predict.evaluate(whole, splits, config)
+    for name in ("auroc", "average_precision", "sensitivity", "psnr", "ssim"):
+        expected = result["metrics"]["test"][name]
+        assert found[name] == pytest.approx(expected, abs=1e-3), name
+    phone = predict.Released(release, "int8")
+    (row,) = (one for one in result["variants"] if one["name"] == "int8")
+    found = predict.evaluate(phone, splits, config)
+    assert found["auroc"] == pytest.approx(row["metric"])
+
+
+def test_evaluate_finds_the_data_of_training(released) -> None:
+    trained = released[0]["config"]
+    found = predict.as_trained(app.Config(mode="evaluate"), trained)
+    assert (found.dataset, found.score) == ("phantoms", "auto")
+    own = app.Config(
+        mode="evaluate", dataset="other/", normal_label="NORMAL", seed=5
+    )
+    found = predict.as_trained(own, trained)
+    assert (found.dataset, found.normal_label) == ("other/", "NORMAL")
+    assert found.seed == trained["seed"]
+
+
+@pytest.fixture(scope="module")
+def scans(released, home: Path, splits) -> Path:
+    """A folder of one file of each kind; DICOM ones name a patient."""
+    folder = home / "scans"
+    folder.mkdir()
+    Image.fromarray(
+        np.round(splits.test.features[0, ..., 0] * 255).astype(np.uint8)
+    ).save(folder / "a.png")
+    Image.fromarray(RAMP).save(folder / "b.tif")
+    write(folder / "c.dcm", np.stack([RAMP] * 2), NumberOfFrames=2, **IDENTITY)
+    return folder
+
+
+def test_predict_writes_overlays_and_a_table(
+    whole, scans, tmp_path, capsys
+) -> None:
+    output, heat = tmp_path / "found.json", tmp_path / "heat"
+    config = app.Config(
+        mode="predict", inputs=str(scans), output=str(output),
+        overlays=str(heat),
+    )  # fmt: skip
+    predict.predict_files(whole, config)
+    rows = json.loads(output.read_text())
+    names = [Path(row["file"]).name for row in rows]
+    assert names == ["a.png", "b.tif", "c.dcm#1", "c.dcm#2"]
+    assert rows[2]["anomaly_score"] == rows[3]["anomaly_score"]
+    for row, size in zip(rows, ((32, 32), (8, 8), (8, 8), (8, 8)), strict=True):
+        with Image.open(row["overlay"]) as picture:
+            assert picture.size == size and picture.mode == "RGB"
+    printed = capsys.readouterr().out
+    assert "no medical device" in printed and "c.dcm#2" in printed
+
+
+def test_predict_equals_the_model(released, whole, scans) -> None:
+    frame = pictures.read(scans / "a.png", "").frames
+    one = whole(frame)
+    other = predict.Released(released[1], "float32")(frame)
+    assert one["is_anomalous"] == other["is_anomalous"]
+    np.testing.assert_allclose(one["heatmap"], other["heatmap"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": ""}, "received nothing"),
+        ({"inputs": "none/*"}, "matches none"),
+        ({"output": "table.xlsx"}, r"\.csv or \.json"),
+        ({"overlays": "file/heat"}, "--overlays must be a folder"),
+        ({"window": ("4",)}, "--window"),
+        ({}, r"zero\.png: it is not a PNG"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_use(
+    whole, tmp_path, monkeypatch, changes, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "zero.png").touch()
+    options = {"mode": "predict", "inputs": "in", **changes}
+    with pytest.raises(InputError, match=words) as caught:
+        predict.predict_files(whole, app.Config(**options))
+    assert "\n" not in str(caught.value)
+
+
+def test_predict_skips_what_cannot_be_read(whole, tmp_path, capsys) -> None:
+    Image.fromarray(RAMP.astype(np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "zero.dcm").touch()
+    config = app.Config(
+        mode="predict", inputs=str(tmp_path), on_bad_input="skip"
+    )
+    predict.predict_files(whole, config)
+    printed = capsys.readouterr().out
+    assert "good.png" in printed and "skipped" in printed
+    (tmp_path / "good.png").unlink()
+    with pytest.raises(InputError, match="no picture that can be read"):
+        predict.predict_files(whole, config)
+
+
+def test_a_release_of_another_kind_is_refused(released, tmp_path) -> None:
+    with pytest.raises(InputError, match="--release must be of medical"):
+        predict.Released(tmp_path)
+    with pytest.raises(InputError, match="--variant must be one of float32"):
+        predict.Released(released[1], "int4")
+
+
+def test_a_bad_option_gets_one_line_at_once(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.medical_autoencoder", "--model=denoiser"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: --model=denoiser must have a --noise")
+    assert not list(tmp_path.iterdir())

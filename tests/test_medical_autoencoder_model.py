@@ -1,0 +1,277 @@
+"""Networks, losses, noise and scores, without training."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from skimage import metrics as reference
+
+from apps.medical_autoencoder import __main__ as app
+from apps.medical_autoencoder import (
+    baselines,
+    data,
+    model,
+    noise,
+    results,
+    scores,
+    similarity,
+)
+from common import keras2
+from common.config import InputError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((6, 24, 28, 1), np.float32)
+OTHERS = np.clip(IMAGES + RNG.normal(0, 0.1, IMAGES.shape), 0, 1).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return model.build("autoencoder", (24, 28, 1), 4, 4)
+
+
+def rebuild(network, images=IMAGES, labels=None) -> scores.Rebuilt:
+    found = model.with_latent(network)(images)
+    labels = np.zeros(len(images), int) if labels is None else labels
+    return scores.Rebuilt(
+        images, images, *(np.asarray(one) for one in found), labels
+    )
+
+
+def test_ssim_is_that_of_scikit_image() -> None:
+    expected = [
+        reference.structural_similarity(
+            one[..., 0], other[..., 0], win_size=7, data_range=1.0,
+            use_sample_covariance=False,
+        )
+        for one, other in zip(IMAGES, OTHERS, strict=True)
+    ]  # fmt: skip
+    found = similarity.ssim(IMAGES, OTHERS)
+    # Its mean leaves out a border of half a window: "valid" windows.
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    expected = reference.peak_signal_noise_ratio(
+        IMAGES[0], OTHERS[0], data_range=1.0
+    )
+    found = similarity.psnr(IMAGES, OTHERS)
+    assert float(found[0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_equal_images_are_equal_by_every_measure() -> None:
+    for name, function in similarity.LOSSES.items():
+        np.testing.assert_allclose(
+            function(IMAGES, IMAGES), 0, atol=1e-5, err_msg=name
+        )
+        assert float(np.min(function(IMAGES, OTHERS))) > 1e-3, name
+
+
+def test_ms_ssim_takes_the_scales_that_fit() -> None:
+    # 24 pixels have room for two scales of windows of 7; 7 pixels for one.
+    small, other = IMAGES[:, :7, :7], OTHERS[:, :7, :7]
+    np.testing.assert_allclose(
+        similarity.ms_ssim(small, other), similarity.ssim(small, other), 1e-5
+    )
+    assert not np.allclose(
+        similarity.ms_ssim(IMAGES, OTHERS), similarity.ssim(IMAGES, OTHERS)
+    )
+
+
+def test_a_loss_may_be_a_mixture() -> None:
+    mixed = similarity.loss("0.8*ssim+2*mae")(IMAGES, OTHERS)
+    parts = [
+        similarity.LOSSES[name](IMAGES, OTHERS) for name in ("ssim", "mae")
+    ]
+    np.testing.assert_allclose(mixed, 0.8 * parts[0] + 2 * parts[1], 1e-6)
+    for bad in ("", "psnr", "ssim-mse", "0.5 mse", "1e9*mse"):
+        with pytest.raises(InputError, match="--loss"):
+            similarity.loss(bad)
+
+
+@pytest.mark.parametrize(
+    ("shape", "halvings"),
+    [((28, 28, 1), 2), ((64, 64, 3), 3), ((24, 100, 1), 2), ((256, 256, 1), 5)],
+)
+def test_any_size_that_divides(shape, halvings) -> None:
+    assert model.num_halvings(shape) == halvings
+    network = model.build("autoencoder", shape, 8, 4)
+    assert network.output_shape == (None, *shape)
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 1), (30, 30, 1), (64, 65, 1)])
+def test_sizes_that_do_not_are_refused(shape) -> None:
+    with pytest.raises(InputError, match="--image_size="):
+        model.build("autoencoder", shape, 8, 4)
+
+
+def test_a_denoiser_begins_as_the_identity() -> None:
+    network = model.build("denoiser", (24, 28, 1), 8, 4)
+    np.testing.assert_allclose(network(IMAGES), IMAGES, atol=1e-6)
+    assert len(model.with_latent(network).outputs) == 1
+
+
+def test_latent_and_filters_size_the_network() -> None:
+    sizes = [
+        model.build("autoencoder", (24, 28, 1), latent, filters).count_params()
+        for latent, filters in ((2, 4), (8, 4), (8, 8))
+    ]
+    assert sizes == sorted(set(sizes))
+
+
+def test_the_variational_model_shares_and_samples(network) -> None:
+    fitted = model.variational(network, beta=0.5, seed=0)
+    shared = {id(one) for one in fitted.variables}
+    assert all(id(one) in shared for one in network.trainable_variables)
+    np.testing.assert_allclose(fitted(IMAGES), network(IMAGES), atol=1e-6)
+    one, other = (fitted(IMAGES, training=True) for _ in range(2))
+    assert not np.allclose(one, other)
+    mean = model.with_latent(network)(IMAGES)[1]
+    # Variances are one at first: the divergence is half the squared mean.
+    expected = 0.5 * np.mean(0.5 * np.sum(np.square(mean), axis=1))
+    assert float(fitted.losses[0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "poisson", "speckle"])
+def test_noise_has_its_level_and_its_seed(kind) -> None:
+    grey = np.full((4, 64, 64, 1), 0.5, np.float32)
+    one, same, other = (
+        np.asarray(noise.corrupt(grey, kind, 0.1, [seed, 0]))
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    spread = {"gaussian": 0.1, "poisson": 0.1 * 0.5**0.5, "speckle": 0.05}
+    assert one.std() == pytest.approx(spread[kind], rel=0.05)
+    assert one.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_only_a_denoiser_is_judged_on_noise() -> None:
+    noisy = {"noise": "gaussian", "noise_level": 0.2}
+    labels = np.zeros(len(IMAGES))
+    for config, changes in (
+        (app.Config(**noisy), False),
+        (app.Config(model="denoiser", **noisy), True),
+    ):
+        inputs, targets = data.for_evaluation(config)(IMAGES, labels)
+        same, _ = data.for_evaluation(config)(IMAGES, labels)
+        np.testing.assert_array_equal(inputs, same)
+        np.testing.assert_array_equal(targets, IMAGES)
+        assert np.array_equal(inputs, IMAGES) != changes
+        inputs, targets = data.for_training(config)(IMAGES, labels, [0, 0])
+        assert not np.array_equal(inputs, targets)
+    with pytest.raises(InputError, match="must have a --noise"):
+        app.Config(model="denoiser")
+    with pytest.raises(InputError, match="has no --score"):
+        app.Config(model="denoiser", score="ssim", **noisy)
+
+
+def test_flip_mirrors_half() -> None:
+    many = np.repeat(IMAGES, 50, axis=0)
+    transform = data.for_training(app.Config(flip=True))
+    found = np.asarray(transform(many, np.zeros(len(many)), [0, 1])[0])
+    same = np.all(found == many, axis=(1, 2, 3))
+    mirrored = np.all(found == many[:, :, ::-1], axis=(1, 2, 3))
+    assert np.all(same | mirrored) and 0.4 < same.mean() < 0.6
+
+
+def test_shift_moves_and_zooms_within_its_bounds() -> None:
+    images = np.zeros((64, 32, 32, 1), np.float32)
+    images[:, 12:20, 12:20] = 1
+    transform = data.for_training(app.Config(shift=0.1))
+    found = np.asarray(transform(images, np.zeros(64), [0, 1])[0])
+    sizes = found.sum((1, 2, 3)) ** 0.5
+    assert 8 / 1.25 < sizes.min() < 7.5 and 8.5 < sizes.max() < 8 / 0.75
+    row = found.sum((2, 3)) @ np.arange(32) / found.sum((1, 2, 3))
+    assert 2 < np.ptp(row) < 2 * 1.4 * 3.2
+    assert len({one.tobytes() for one in found}) == 64
+
+
+# The second holds the parts of the others.
+@pytest.mark.parametrize("name", ["mse", "combined"])
+def test_a_head_is_the_same_behind_the_twin(network, name) -> None:
+    rebuilt = rebuild(network)
+    detector = scores.fit(name, 0.9, rebuilt, rebuilt)
+    maps, found = detector(rebuilt)
+    assert maps.shape == IMAGES.shape and found.shape == (6,)
+    twin = keras2.attach(
+        keras2.to_tf_keras(network), detector.head, [model.LATENT]
+    )
+    other = twin.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(other[0], rebuilt.reconstruction, atol=1e-5)
+    np.testing.assert_allclose(other[1], maps, atol=1e-4)
+    np.testing.assert_allclose(other[2], found, atol=1e-4)
+    assert twin.get_layer(scores.HEAD)
+
+
+def test_validation_chooses_the_score(network) -> None:
+    rebuilt = rebuild(network)
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    noisy = rebuilt.reconstruction.copy()
+    noisy[labels == 0] = IMAGES[labels == 0]
+    # Only the reconstruction tells: the bottleneck knows nothing.
+    latent = np.tile(rebuilt.latent[:3], (2, 1))
+    one = dataclasses.replace(
+        rebuilt, reconstruction=noisy, latent=latent, labels=labels
+    )
+    found = scores.fit("auto", 0.9, rebuilt, one)
+    assert found.candidates["ssim"] == 1.0 > found.candidates["latent"]
+    assert found.name != "latent"
+    blind = scores.fit("auto", 0.9, rebuilt, rebuild(network))
+    assert blind.name == scores.FALLBACK and blind.candidates == {}
+
+
+def test_the_threshold_is_a_quantile_of_normal_scores(network) -> None:
+    rebuilt = rebuild(network, labels=np.array([0, 0, 0, 0, 0, 1]))
+    found = scores.fit("ssim", 0.5, rebuilt, rebuilt)
+    _, values = found(rebuilt)
+    # The threshold is the unit.
+    assert np.median(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
+    _, values = scores.fit("ssim", 1.0, rebuilt, rebuilt)(rebuilt)
+    assert np.max(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
+
+
+def test_mahalanobis_of_normal_images_is_about_one() -> None:
+    latent = RNG.normal(size=(500, 3)) @ RNG.normal(size=(3, 3)) + 5
+    mean, whitening = scores.fit_latent(latent)
+    found = scores.latent_distance(
+        latent.astype(np.float32),
+        (mean, whitening),
+    )
+    assert np.mean(np.square(found)) == pytest.approx(1, abs=0.05)
+
+
+def test_auroc_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    labels = RNG.integers(0, 2, 200)
+    values = np.round(RNG.normal(labels, 1), 1)  # With ties.
+    expected = roc_auc_score(labels, values)
+    assert results.auroc(values, labels) == pytest.approx(expected)
+    assert np.isnan(results.auroc(values, np.zeros(200)))
+    assert results.detection(values, np.zeros(200)) == {}
+    found = results.at_threshold(values, np.zeros(200))
+    assert set(found) == {"specificity"}
+
+
+def test_baselines_find_what_is_far_off() -> None:
+    train = RNG.normal(0.5, 0.02, (60, 48)).astype(np.float32)
+    far = RNG.normal(0.9, 0.3, (10, 48)).astype(np.float32)
+    both = np.concatenate([train[:10], far])
+    labels = np.repeat([0, 1], 10)
+    found = dict(baselines.detectors(train, 0))
+    assert len(found) == 6
+    for name, score in list(found.items())[1:]:
+        assert results.auroc(score(both), labels) > 0.95, name
+
+
+def test_filters_remove_noise() -> None:
+    smooth = np.ones((1, 24, 24, 1), np.float32) * 0.5
+    noisy = np.asarray(noise.corrupt(smooth, "gaussian", 0.1, [0, 0]))
+    rebuilt = scores.Rebuilt(noisy, smooth, noisy, None, np.zeros(1))
+    first, *rows = baselines.denoising(rebuilt, rebuilt, 0.1)
+    assert first["name"] == "noisy input" and len(rows) == 2
+    for row in rows:
+        gain = row["metrics"]["psnr"] - first["metrics"]["psnr"]
+        assert gain > 6, row["name"]
