@@ -43,7 +43,9 @@ def row_features(table: Transactions, row: int, delay: int) -> list[float]:
 
 def write_csv(path: Path, table: Transactions) -> None:
     """Writes a table as a user would hand it in, with the Handbook's names."""
-    lines = ["TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"]
+    lines = [
+        "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+    ]
     for row in range(len(table)):
         moment = str(np.datetime64(int(table.time[row]), "s")).replace("T", " ")
         lines.append(

@@ -20,7 +20,7 @@ from apps.fraud_detect import settings
 from common import config as options
 from common import runtime
 from common.compression import variants as names
-from common.config import InputError, option
+from common.config import option
 
 with epy.lazy_imports():
     import keras
@@ -82,22 +82,15 @@ class Config(settings.DataOptions):
         super().__post_init__()
         names.parse(self.variants)
         for name in ("units", "autoencoder_units"):
-            value = getattr(self, name)
-            if not value or not all(
-                one.isdigit() and int(one) for one in value
-            ):
-                raise InputError(
-                    f"--{name} must be widths such as 64,32; received "
-                    f"{','.join(value)!r}."
-                )
+            settings.widths(name, getattr(self, name))
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", "simulated_transactions")
 
     def sizes(self) -> "detectors.Sizes":
         """Returns how large the networks are."""
         return detectors.Sizes(
-            self.bins, [int(one) for one in self.units],
-            [int(one) for one in self.autoencoder_units],
+            self.bins, settings.widths("units", self.units),
+            settings.widths("autoencoder_units", self.autoencoder_units),
             self.code, self.members, self.dropout,
         )  # fmt: skip
 
@@ -247,13 +240,10 @@ def run(config: Config) -> dict[str, Any]:
     outcomes = [train(config, found.names, one) for one in found.folds]
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model)
-    twins = compression.compress(
-        last.detector.network,
-        variants,
-        compression.Finetuning(
-            splits.train, lambda x, y, seed: encode(x, y), config
-        ),
+    finetuning = compression.Finetuning(
+        splits.train, lambda raw, fraud, seed: encode(raw, fraud), config
     )
+    twins = compression.compress(last.detector.network, variants, finetuning)
     explainer = explain.Explainer(last.detector)
     with export.release(config.export_dir, APP) as draft:
         serving = export.save(

@@ -5,7 +5,7 @@ import dataclasses
 from etils import epy
 
 from common import config as options
-from common.config import option
+from common.config import InputError, option
 
 with epy.lazy_imports():
     from apps.fraud_detect import data, results, transactions
@@ -38,7 +38,10 @@ class DataOptions(options.Options):
     )
 
     alerts: float = option(
-        50.0, "alerts a day that the threshold is chosen for.", minimum=0.1
+        50.0,
+        "alerts a day that the threshold is chosen for.",
+        minimum=0.1,
+        training=False,
     )
     top_cards: int = option(
         100, "cards looked at a day, in card precision.", minimum=1,
@@ -80,3 +83,17 @@ class DataOptions(options.Options):
         return results.Costs(
             self.alerts, self.top_cards, self.miss_cost, self.alert_cost
         )
+
+
+def widths(name: str, value: tuple[str, ...]) -> list[int]:
+    """Returns the widths in the option called `name`.
+
+    Raises:
+        InputError: If they are no widths.
+    """
+    if not value or not all(one.isdigit() and int(one) for one in value):
+        raise InputError(
+            f"--{name} must be widths such as 64,32; received "
+            f"{','.join(value)!r}."
+        )
+    return [int(one) for one in value]
