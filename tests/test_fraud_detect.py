@@ -237,7 +237,10 @@ def test_predict_refuses_the_past(released, home) -> None:
 @pytest.mark.parametrize(
     ("model", "changes"),
     [
-        ("autoencoder", {"autoencoder_units": ("8",), "code": 2}),
+        (
+            "autoencoder",
+            {"autoencoder_units": ("8",), "code": 3, "errors": "both"},
+        ),
         ("hybrid", {"imbalance": "focal"}),
         ("sequence", {"steps": 3, "imbalance": "weights", "patience": 1}),
     ],

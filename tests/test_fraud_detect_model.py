@@ -9,7 +9,7 @@ from apps.fraud_detect import model as detectors
 from common import keras2, litert, tflite
 from common.compression import variants
 
-SIZES = detectors.Sizes(8, [16, 8], [12], 3, 2, 0.1)
+SIZES = detectors.Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,6 @@ def build(kind: str, raw: np.ndarray) -> detectors.Detector:
         shaped = np.stack([raw, raw[::-1], raw], axis=1)
     fraud = (np.arange(len(raw)) % 10 == 0).astype(int)
     found = detectors.build(kind, features.NAMES, shaped, fraud, SIZES)
-    if kind == "autoencoder":
-        found = detectors.with_scale(found, shaped)
     return found, shaped
 
 
@@ -99,13 +97,21 @@ def test_parts_add_up_to_the_difference_of_the_logits(kind, raw) -> None:
 def test_an_autoencoders_parts_are_its_scores(raw) -> None:
     detector, _ = build("autoencoder", raw)
     odd = raw[:5].copy()
-    odd[:, 0] = 1e6
+    odd[:, 0] = 1e4
     explainer = explain.Explainer(detector)
     parts = explainer.parts(odd)
     np.testing.assert_allclose(
         np.mean(parts, axis=1), detector.whole()(odd)[:, 0], rtol=1e-4
     )
     assert all(b"amount" in row[0] for row in explainer.reasons(parts).numpy())
+
+
+def test_values_below_the_expected_are_no_surprise_if_asked() -> None:
+    target, found = np.array([[1.0, 5.0]], "f4"), np.array([[3.0, 3.0]], "f4")
+    above = detectors.surprise(target, found, "above")
+    both = detectors.surprise(target, found, "both")
+    assert np.array(above).tolist() == [[0.0, 2.0]]
+    assert np.array(both).tolist() == [[2.0, 2.0]]
 
 
 def test_what_lowers_a_score_is_no_reason(raw) -> None:

@@ -50,9 +50,14 @@ class Config(settings.DataOptions):
         6, "transactions in a sequence of --model=sequence.", minimum=2
     )
     units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
-    code: int = option(4, "width of the autoencoder's code.", minimum=1)
+    code: int = option(2, "width of the autoencoder's code.", minimum=1)
     autoencoder_units: tuple[str, ...] = option(
         ("32",), "widths of its hidden layers, up to the code."
+    )
+    errors: str = option(
+        "above",
+        "which of its errors are suspicious.",
+        choices=("above", "both"),
     )
     members: int = option(1, "networks to average.", minimum=1)
     bins: int = option(16, "bins of each quantity.", minimum=2)
@@ -70,11 +75,7 @@ class Config(settings.DataOptions):
         2e-3, "peak step size.", minimum=1e-8, maximum=10.0
     )
     patience: int = option(
-        0, "epochs without improvement before an early stop; 0: none.",
-        minimum=0,
-    )  # fmt: skip
-    baselines: bool = option(
-        True, "measure scikit-learn's models too.", training=False
+        0, "epochs without a better one before a stop; 0: none.", minimum=0
     )
 
     def __post_init__(self) -> None:
@@ -91,7 +92,7 @@ class Config(settings.DataOptions):
         return detectors.Sizes(
             self.bins, settings.widths("units", self.units),
             settings.widths("autoencoder_units", self.autoencoder_units),
-            self.code, self.members, self.dropout,
+            self.code, self.members, self.dropout, self.errors,
         )  # fmt: skip
 
 
@@ -125,8 +126,9 @@ def compile_model(
 ) -> "keras.Model":
     """Compiles a network with AdamW and the loss of its kind."""
     steps = data.num_steps(splits.train, config.batch_size)
-    loss: Any = "mean_squared_error"
-    metric: Any = "mean_absolute_error"
+    # Absolute: rare frauds hardly move it, so they stay hard to reconstruct.
+    loss: Any = "mean_absolute_error"
+    metric: Any = keras.metrics.RootMeanSquaredError(name="rmse")
     if kind != "autoencoder":
         loss = detectors.loss(config.imbalance, splits.train.labels)
         metric = keras.metrics.AUC(curve="PR", name="pr_auc")
@@ -165,8 +167,6 @@ def fit(
         mode="min" if unsupervised else "max",
         patience=config.patience,
     )  # fmt: skip
-    if unsupervised:
-        detector = detectors.with_scale(detector, splits.valid.features)
     return detector, log, work_dir
 
 

@@ -102,17 +102,15 @@ def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
 def standardize(
     derived: keras.KerasTensor, values: np.ndarray
 ) -> keras.KerasTensor:
-    """Takes logarithms, then mean and deviation of training off; clips.
+    """Takes mean and deviation of training off, and clips.
 
     Args:
         derived: `(..., quantities)`.
         values: Training values, `(num, quantities)`.
     """
-    squashed = ops.sign(derived) * ops.log1p(ops.abs(derived))
-    logs = np.sign(values) * np.log1p(np.abs(values))
     scaled = layers.Normalization(
-        mean=logs.mean(axis=0),
-        variance=np.maximum(logs.var(axis=0), 1e-4),
+        mean=values.mean(axis=0),
+        variance=np.maximum(values.var(axis=0), 1e-6),
         name="standard",
-    )(squashed)
+    )(derived)
     return ops.clip(scaled, -LARGEST, LARGEST)

@@ -28,7 +28,7 @@ class Explainer:
         self.quantities = detector.quantities
         self._detector = detector
         self._network = detector.network
-        if detector.scale is None:
+        if not detector.errors:
             before = self._network.get_layer("probability").input
             self._network = keras.Model(self._network.inputs, before)
         self.tracked = [detector.encode, self._network]
@@ -36,12 +36,10 @@ class Explainer:
     def parts(self, raw: Any) -> Any:
         """Returns the parts `(batch, quantities)` for raw features."""
         encoded = self._detector.encode(raw, training=False)
-        if self._detector.scale is None:
+        if not self._detector.errors:
             return self._integrated_gradients(encoded)
         found = self._network(encoded[0], training=False)
-        return detectors.standard_errors(
-            encoded[0], found, self._detector.scale
-        )
+        return detectors.surprise(encoded[0], found, self._detector.errors)
 
     def _integrated_gradients(self, encoded: list[Any]) -> Any:
         typical = [tf.constant(one) for one in self._detector.typical]

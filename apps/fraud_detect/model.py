@@ -33,22 +33,23 @@ class Detector:
         network: From those to a probability, or to a reconstruction.
         typical: The mean encodings of honest transactions: the reference of
             explanations.
-        scale: For an autoencoder, the usual error of each quantity.
+        errors: How an autoencoder's errors count, `above` or `both`; "" for
+            the other kinds.
     """
 
     quantities: tuple[str, ...]
     encode: keras.Model
     network: keras.Model
     typical: tuple[np.ndarray, ...]
-    scale: np.ndarray | None = None
+    errors: str = ""
 
     def whole(self) -> keras.Model:
         """Returns the model from raw features to `score`."""
         raw = keras.Input(self.encode.input_shape[1:], name="features")
         encoded = self.encode(raw)
         found = self.network(encoded if len(encoded) > 1 else encoded[0])
-        if self.scale is not None:
-            errors = standard_errors(encoded[0], found, self.scale)
+        if self.errors:
+            errors = surprise(encoded[0], found, self.errors)
             found = ops.mean(errors, axis=-1, keepdims=True)
         return keras.Model(raw, found, name="detector")
 
@@ -64,6 +65,9 @@ class Sizes:
         code: The width of the code.
         members: Networks whose outputs are averaged.
         dropout: The part of hidden units dropped in training.
+        errors: Which errors of an autoencoder are suspicious: `above`, values
+            greater than it expects, as for amounts and shares of fraud; `both`
+            where high values mean no more than low ones.
     """
 
     bins: int
@@ -72,6 +76,7 @@ class Sizes:
     code: int
     members: int
     dropout: float
+    errors: str
 
 
 def build(
@@ -91,8 +96,8 @@ def build(
             `(num, steps, features)`.
         fraud: `(num,)` labels. An autoencoder does not see them.
         sizes: Of the networks.
-        before: For `hybrid`, a trained autoencoder with `scale`; without it,
-            an untrained one takes its place.
+        before: For `hybrid`, a trained autoencoder; without it, an untrained
+            one takes its place.
     """
     flat = raw.reshape(-1, raw.shape[-1]).astype(np.float64)
     values = encoding.derived_values(flat, names)
@@ -112,16 +117,14 @@ def build(
     elif kind == "classifier":
         network = classifier(shapes[0], sizes)
     else:
-        usual = np.ones(shapes[1])
-        if before is not None and before.scale is not None:
-            usual = before.scale
-        inner = (
-            autoencoder(shapes[1], sizes) if before is None else before.network
-        )
-        network = hybrid(shapes[0], sizes, inner, usual)
-    seen = raw if kind == "autoencoder" else raw[fraud == 0]
+        inner = before.network if before else autoencoder(shapes[1], sizes)
+        network = hybrid(shapes[0], sizes, inner)
     return Detector(
-        encoding.names(names), encode, network, typical_of(encode, seen)
+        encoding.names(names),
+        encode,
+        network,
+        typical_of(encode, raw if kind == "autoencoder" else raw[fraud == 0]),
+        sizes.errors if kind == "autoencoder" else "",
     )
 
 
@@ -180,7 +183,7 @@ def sequence(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
 def autoencoder(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
     """Some autoencoders whose reconstructions are averaged.
 
-    The linear layers of their codes are called `code_0`, `code_1`, ...
+    The layers of their codes are called `code_0`, `code_1`, ...
     """
     standard = keras.Input(shape, name="standard")
     found = []
@@ -188,7 +191,8 @@ def autoencoder(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
         x = standard
         for width in sizes.autoencoder_units:
             x = layers.Dense(width, activation="relu")(x)
-        x = layers.Dense(sizes.code, name=f"code_{index}")(x)
+        # Bounded: what is far from all training data gets no code of its own.
+        x = layers.Dense(sizes.code, "tanh", name=f"code_{index}")(x)
         for width in reversed(sizes.autoencoder_units):
             x = layers.Dense(width, activation="relu")(x)
         found.append(layers.Dense(shape[-1])(x))
@@ -197,47 +201,33 @@ def autoencoder(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
 
 
 def hybrid(
-    shape: tuple[int, ...],
-    sizes: Sizes,
-    inner: keras.Model,
-    usual: np.ndarray,
+    shape: tuple[int, ...], sizes: Sizes, inner: keras.Model
 ) -> keras.Model:
     """A classifier that also sees an autoencoder's code and errors.
 
-    The autoencoder's weights stay as they are in training.
-
-    Args:
-        shape: Of the codes.
-        sizes: Of the classifier.
-        inner: The autoencoder.
-        usual: Its usual errors.
+    The autoencoder `inner` stays as it is in training.
     """
     inner.trainable = False
     codes = keras.Input(shape, name="codes")
     (standard,) = inner.inputs
     code = [one.output for one in inner.layers if one.name.startswith("code_")]
-    errors = standard_errors(standard, inner.outputs[0], usual)
+    errors = surprise(standard, inner.outputs[0], sizes.errors)
     x = layers.Concatenate()([codes, *code, errors])
     return _probability([codes, standard], _perceptrons(x, sizes))
 
 
-def standard_errors(
-    target: keras.KerasTensor, found: keras.KerasTensor, scale: Any
-) -> keras.KerasTensor:
-    """Returns the absolute errors, each in units of its usual size."""
-    error = layers.Subtract(name="error")([target, found])
-    scaled = layers.Normalization(
-        mean=np.zeros_like(scale), variance=scale**2, name="in_usual_sizes"
-    )(error)
-    return ops.abs(scaled)
+def surprise(target: Any, found: Any, errors: str) -> Any:
+    """Returns the error of each quantity, in standard deviations, from 0 on.
 
-
-def with_scale(detector: Detector, raw: np.ndarray) -> Detector:
-    """Returns a trained autoencoder that knows its usual errors, on `raw`."""
-    (standard,) = detector.encode.predict(raw, batch_size=8192, verbose=0)
-    found = detector.network.predict(standard, batch_size=8192, verbose=0)
-    usual = np.abs(standard - found).mean(axis=0)
-    return dataclasses.replace(detector, scale=np.maximum(usual, 1e-3))
+    Args:
+        target: What is, `(batch, quantities)`.
+        found: What the autoencoder made of it.
+        errors: See `Sizes`.
+    """
+    difference = layers.Subtract(name="difference")([target, found])
+    if errors == "above":
+        return layers.ReLU(name="above")(difference)
+    return ops.abs(difference)
 
 
 def transform(detector: Detector, kind: str) -> Any:

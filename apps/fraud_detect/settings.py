@@ -53,6 +53,9 @@ class DataOptions(options.Options):
     alert_cost: float = option(
         5.0, "cost of an alert.", minimum=0.0, training=False
     )
+    baselines: bool = option(
+        True, "measure scikit-learn's models too.", training=False
+    )
 
     def columns(self) -> "transactions.Columns":
         """Returns the names in the user's table."""
