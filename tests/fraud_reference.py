@@ -25,7 +25,7 @@ def simulated(seed: int = 0, **world) -> Transactions:
 
 
 def row_features(table: Transactions, row: int, delay: int) -> list[float]:
-    """Returns the features of one row by looking at every earlier row."""
+    """Returns `EXTENDED` of one row by looking at every earlier row."""
     time, weekday = table.time[row], (table.time[row] // DAY + 3) % 7
     hour = table.time[row] % DAY // 3600
     found = [table.amount[row], float(weekday >= 5), float(hour <= 6)]
@@ -34,11 +34,21 @@ def row_features(table: Transactions, row: int, delay: int) -> list[float]:
     for days in features.WINDOWS:
         seen = [i for i in mine if time - days * DAY < table.time[i] <= time]
         found += [len(seen), np.mean(table.amount[seen])]
+    last = time - delay * DAY
     for days in features.WINDOWS:
-        last = time - delay * DAY
         seen = [i for i in here if last - days * DAY < table.time[i] <= last]
         found += [len(seen), np.mean(table.fraud[seen]) if seen else 0.0]
-    return found
+    before = [i for i in mine[:-1] if table.time[i] > time - 30 * DAY]
+    past = [
+        i for i in mine if time - 60 * DAY < table.time[i] <= time - 14 * DAY
+    ]
+    for rows in (before, past):
+        found.append(np.mean(table.amount[rows]) if rows else found[8])
+    bad = [i for i in seen if table.fraud[i]]
+    if not bad:
+        return [*found, 40.0, 40.0, 40.0]
+    ages = [(time - table.time[i]) / DAY for i in (bad[0], bad[-1])]
+    return [*found, *ages, min(len([i for i in seen if i > bad[-1]]), 40)]
 
 
 def write_csv(path: Path, table: Transactions) -> None:

@@ -19,8 +19,9 @@ def table():
 
 @pytest.mark.parametrize("delay", [0, 7])
 def test_features_equal_a_slow_reference(table, delay) -> None:
-    found = features.compute(table, delay)
-    assert found.shape == (len(table), 15) and found.dtype == np.float32
+    found = features.compute(table, delay, names=features.EXTENDED)
+    assert found.shape == (len(table), 20) and found.dtype == np.float32
+    np.testing.assert_array_equal(found[:, :15], features.compute(table, delay))
     for row in np.random.default_rng(1).integers(0, len(table), 300):
         expected = fraud_reference.row_features(table, row, delay)
         np.testing.assert_allclose(found[row], expected, rtol=1e-6, atol=1e-6)
@@ -28,7 +29,7 @@ def test_features_equal_a_slow_reference(table, delay) -> None:
 
 def test_transactions_in_the_same_second_keep_their_order(table) -> None:
     coarse = dataclasses.replace(table, time=table.time // DAY * DAY)
-    found = features.compute(coarse, 7)
+    found = features.compute(coarse, 7, names=features.EXTENDED)
     for row in range(len(table) - 200, len(table)):
         expected = fraud_reference.row_features(coarse, row, 7)
         np.testing.assert_allclose(found[row], expected, rtol=1e-6, atol=1e-6)
@@ -37,7 +38,8 @@ def test_transactions_in_the_same_second_keep_their_order(table) -> None:
 def test_the_future_changes_nothing(table) -> None:
     """Later amounts, places and labels shuffled; late labels too."""
     cut = len(table) // 2
-    rng, found = np.random.default_rng(0), features.compute(table, 7)
+    rng, names = np.random.default_rng(0), features.EXTENDED
+    found = features.compute(table, 7, names=names)
     changed = {
         name: getattr(table, name).copy()
         for name in ("customer", "terminal", "amount", "fraud")
@@ -47,7 +49,8 @@ def test_the_future_changes_nothing(table) -> None:
     # Labels of the last seven days before the cut are not known there yet.
     unknown = np.flatnonzero(table.time > table.time[cut - 1] - 7 * DAY)
     changed["fraud"][unknown] = rng.integers(0, 2, len(unknown))
-    again = features.compute(dataclasses.replace(table, **changed), 7)
+    other = dataclasses.replace(table, **changed)
+    again = features.compute(other, 7, names=names)
     np.testing.assert_array_equal(found[:cut], again[:cut])
     assert not np.array_equal(found[cut:], again[cut:])
 
@@ -72,17 +75,22 @@ def stream(history: History, rest) -> np.ndarray:
     )
 
 
-def test_one_at_a_time_equals_the_batch(table, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("names", [features.NAMES, features.EXTENDED])
+def test_one_at_a_time_equals_the_batch(
+    table, tmp_path, monkeypatch, names
+) -> None:
     monkeypatch.setattr("apps.fraud_detect.history.ROOM", 50)
     week = np.flatnonzero(table.time >= (table.day[-1] - 6) * DAY)
     before = table.pick(slice(0, week[0]))
-    History(before, 7).save(tmp_path / "history.npz")
+    History(before, 7, names).save(tmp_path / "history.npz")
     history = History.load(tmp_path / "history.npz")
     found = stream(history, table.pick(week))
-    np.testing.assert_array_equal(found, features.compute(table, 7)[week])
+    np.testing.assert_array_equal(
+        found, features.compute(table, 7, names=names)[week]
+    )
     # What no window reaches any more was let go.
-    assert history.table().time[0] > table.time[week[0]] - 38 * DAY
-    assert len(history.table()) < len(table)
+    days = features.reach(7, names) + 1
+    assert history.table().time[0] > table.time[week[0]] - days * DAY
 
 
 def test_labels_that_come_later_count_from_then_on(table) -> None:

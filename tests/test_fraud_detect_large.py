@@ -40,7 +40,7 @@ def table(path):
 @pytest.fixture(scope="module")
 def raw(table):
     start = time.perf_counter()
-    found = features.compute(table, DELAY)
+    found = features.compute(table, DELAY, names=features.EXTENDED)
     assert time.perf_counter() - start < 10
     # Of the process, the table's reading included; kB on Linux.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2 * 2**20
@@ -62,7 +62,7 @@ def test_the_test_week_one_at_a_time_equals_the_batch(table, raw) -> None:
     weeks = protocols.PROTOCOLS["handbook_p1"][0]
     fold = protocols.handbook_fold(table, *weeks, DELAY)
     start, end = int(fold.test[0]), int(fold.test[-1]) + 1
-    history = History(table.pick(slice(0, start)), DELAY)
+    history = History(table.pick(slice(0, start)), DELAY, features.EXTENDED)
     wrong = 0
     for row in range(start, end):
         found = history.add(

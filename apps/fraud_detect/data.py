@@ -81,6 +81,7 @@ class Plan:
     Attributes:
         columns: The names in the user's table.
         protocol: `time` or one of `protocols.PROTOCOLS`.
+        names: The features of transactions, `features.NAMES` or more.
         delay: Days until labels are known.
         train_days: Days that train, with `time`; 0 for all.
         test_days: Days that test, and that validate, with `time`.
@@ -91,6 +92,7 @@ class Plan:
 
     columns: Columns
     protocol: str
+    names: tuple[str, ...]
     delay: int
     train_days: int
     test_days: int
@@ -131,7 +133,8 @@ def is_feature_table(known: list[str], columns: Columns) -> bool:
 
 def simulated(name: str) -> Transactions:
     """Returns an embedded set of simulated transactions."""
-    days = list(tfds_source.builder(name).as_data_source("train"))
+    stored = tfds_source.builder(name).as_dataset(split="train")
+    days = list(stored.as_numpy_iterator())
     days.sort(key=lambda one: one["time"][0])
     column = {
         key: np.concatenate([one[key] for one in days]) for key in days[0]
@@ -154,7 +157,7 @@ def of_transactions(
     table: Transactions, notes: tuple[str, ...], name: str, plan: Plan
 ) -> Data:
     """Computes the features of transactions and splits them."""
-    found = features.compute(table, plan.delay)
+    found = features.compute(table, plan.delay, names=plan.names)
     if plan.protocol == "time":
         rows = [
             protocols.time_fold(
@@ -198,7 +201,8 @@ def of_transactions(
         for one in rows
     ]
     more = STEPS_WITHIN if plan.steps else 0
-    return Data(features.NAMES, tuple(folds), History(table, plan.delay, more))
+    history = History(table, plan.delay, plan.names, more)
+    return Data(plan.names, tuple(folds), history)
 
 
 def previous(table: Transactions, steps: int) -> np.ndarray:

@@ -17,6 +17,9 @@ RATIOS = (
     ("amount", "customer_mean_30d"),
     ("customer_mean_1d", "customer_mean_30d"),
     ("customer_mean_7d", "customer_mean_30d"),
+    ("amount", "customer_mean_before"),
+    ("amount", "customer_mean_past"),
+    ("customer_mean_7d", "customer_mean_past"),
 )
 LARGEST = 8.0  # Standardized values are clipped to this many deviations.
 

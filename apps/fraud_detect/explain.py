@@ -35,7 +35,7 @@ class Explainer:
 
     def parts(self, raw: Any) -> Any:
         """Returns the parts `(batch, quantities)` for raw features."""
-        encoded = self._detector.encode(raw, training=False)
+        encoded = self._detector.encoded(raw)
         if not self._detector.errors:
             return self._integrated_gradients(encoded)
         found = self._network(encoded[0], training=False)

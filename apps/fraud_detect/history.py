@@ -1,6 +1,7 @@
 """The state that serving keeps: the transactions that windows still reach."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +22,28 @@ class History:
 
     Attributes:
         delay: Days until labels are known.
+        names: The features to compute.
         more_days: See `__init__`.
     """
 
     def __init__(
-        self, table: Transactions, delay: int, more_days: int = 0
+        self,
+        table: Transactions,
+        delay: int,
+        names: Sequence[str] = features.NAMES,
+        more_days: int = 0,
     ) -> None:
         """Keeps the part of `table` that the next transaction can reach.
 
         Args:
             table: All that has happened.
             delay: Days until labels are known.
+            names: The features to compute.
             more_days: Days before the last one whose transactions' own
                 features are needed too, for sequences.
         """
-        self.delay, self.more_days = delay, more_days
-        self._reach = (delay + max(features.WINDOWS) + more_days) * DAY
+        self.delay, self.names, self.more_days = delay, names, more_days
+        self._reach = (features.reach(delay, names) + more_days) * DAY
         self._customers = _Names(table.customers)
         self._terminals = _Names(table.terminals)
         self._hold(table)
@@ -81,7 +88,7 @@ class History:
             id: What `label` will call it.
 
         Returns:
-            `(len(features.NAMES),) float32`.
+            `(len(names),) float32`.
         """
         if time < self._columns["time"][self._num - 1]:
             raise InputError(
@@ -111,7 +118,7 @@ class History:
             customers=np.empty(0),
             terminals=np.empty(0),
         )
-        return features.compute(few, self.delay, start=len(rows) - 1)[0]
+        return features.compute(few, self.delay, len(rows) - 1, self.names)[0]
 
     def label(self, id: int | str, fraud: int) -> None:
         """Notes what was found out about a transaction."""
@@ -150,7 +157,8 @@ class History:
         """Writes what is held to a compressed `.npz` file."""
         arrays = dataclasses.asdict(self.table())
         days = np.array([self.delay, self.more_days])
-        np.savez_compressed(path, days=days, **arrays)
+        names = np.array(self.names)
+        np.savez_compressed(path, days=days, names=names, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "History":
@@ -158,7 +166,8 @@ class History:
         with np.load(path, allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
         delay, more_days = map(int, columns.pop("days"))
-        return cls(Transactions(**columns), delay, more_days)
+        names = tuple(columns.pop("names").tolist())
+        return cls(Transactions(**columns), delay, names, more_days)
 
 
 class _Names:

@@ -43,11 +43,15 @@ class Detector:
     typical: tuple[np.ndarray, ...]
     errors: str = ""
 
+    def encoded(self, raw: Any) -> list[Any]:
+        """Returns the encodings of raw features, a list also of one."""
+        return as_list(self.encode(raw, training=False))
+
     def whole(self) -> keras.Model:
         """Returns the model from raw features to `score`."""
         raw = keras.Input(self.encode.input_shape[1:], name="features")
-        encoded = self.encode(raw)
-        found = self.network(encoded if len(encoded) > 1 else encoded[0])
+        encoded = self.encoded(raw)
+        found = self.network(encoded if encoded[1:] else encoded[0])
         if self.errors:
             errors = surprise(encoded[0], found, self.errors)
             found = ops.mean(errors, axis=-1, keepdims=True)
@@ -128,9 +132,14 @@ def build(
     )
 
 
+def as_list(found: Any) -> list[Any]:
+    """Returns a model's outputs as a list: Keras gives one without it."""
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
 def typical_of(encode: keras.Model, raw: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the mean encodings, each with a batch axis of 1."""
-    encoded = encode.predict(raw, batch_size=8192, verbose=0)
+    encoded = as_list(encode.predict(raw, batch_size=8192, verbose=0))
     return tuple(one.mean(axis=0, keepdims=True) for one in encoded)
 
 
@@ -234,7 +243,7 @@ def transform(detector: Detector, kind: str) -> Any:
     """Returns the map from raw features and labels to what is fitted."""
 
     def encode(raw: Any, fraud: Any) -> tuple[Any, Any]:
-        encoded = detector.encode(raw, training=False)
+        encoded = detector.encoded(raw)
         if kind == "autoencoder":
             return encoded[0], encoded[0]
         target = ops.cast(fraud, "float32")[:, None]

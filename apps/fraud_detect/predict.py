@@ -158,8 +158,9 @@ def _new(
     table = history.followed_by(new)
     start = len(table) - len(new)
     if not scorer.steps:
-        return new.ids, features.compute(table, history.delay, start), notes
-    every = features.compute(table, history.delay)
+        found = features.compute(table, history.delay, start, history.names)
+        return new.ids, found, notes
+    every = features.compute(table, history.delay, names=history.names)
     steps = previous(table, scorer.steps)[start:]
     return new.ids, every[steps] * (steps >= 0)[..., None], notes
 

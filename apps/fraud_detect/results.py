@@ -90,7 +90,7 @@ def summarize(
         found[name] = {
             key: float(np.mean([one[key] for one in each])) for key in each[0]
         }
-    found["test"]["threshold"] = outcomes[-1].threshold
+        found[name]["threshold"] = outcomes[-1].threshold
     return found
 
 

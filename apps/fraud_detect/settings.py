@@ -8,7 +8,7 @@ from common import config as options
 from common.config import InputError, option
 
 with epy.lazy_imports():
-    from apps.fraud_detect import data, results, transactions
+    from apps.fraud_detect import data, features, results, transactions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,7 @@ class DataOptions(options.Options):
     on_bad_input: str = option(
         "fail", "what to do with bad rows.", choices=("fail", "skip")
     )
+    extended: bool = option(False, "five features more than the Handbook's 15.")
     delay: int = option(7, "days until labels are known.", minimum=0)
     train_days: int = option(
         0, "days that train, with --protocol=time; 0 for all.", minimum=0
@@ -73,6 +74,7 @@ class DataOptions(options.Options):
         return data.Plan(
             self.columns(),
             self.protocol,
+            features.EXTENDED if self.extended else features.NAMES,
             self.delay,
             self.train_days,
             self.test_days,
