@@ -169,6 +169,14 @@ def of_transactions(
             protocols.handbook_fold(table, *weeks, plan.delay)
             for weeks in protocols.PROTOCOLS[plan.protocol]
         ]
+    notes += (
+        "Left out of valid and test: customers whose fraud is known by then.",
+    )
+    if rows[1:]:
+        notes += (
+            f"Metrics are means over {len(rows)} folds; files, sizes and curves "
+            "are of the last.",
+        )
     steps = previous(table, plan.steps) if plan.steps else None
 
     def split(part: np.ndarray) -> MemorySplit:
