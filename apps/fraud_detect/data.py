@@ -174,8 +174,8 @@ def of_transactions(
     )
     if rows[1:]:
         notes += (
-            f"Metrics are means over {len(rows)} folds; files, sizes and curves "
-            "are of the last.",
+            f"Metrics are means over {len(rows)} folds; files and curves are "
+            "of the last.",
         )
     steps = previous(table, plan.steps) if plan.steps else None
 
