@@ -20,6 +20,15 @@ def is_table(dataset: str) -> bool:
     return dataset.lower().endswith(SUFFIXES)
 
 
+def names(path: str | Path) -> list[str]:
+    """Returns the names of a table's columns.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    return _open(Path(path), ()).column_names
+
+
 def read(
     path: str | Path, columns: Sequence[str], text: Sequence[str] = ()
 ) -> pa.Table:
@@ -39,21 +48,7 @@ def read(
         InputError: If the file cannot be read, is empty, or lacks a column.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"--dataset must be a file; {path} is none.")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"--dataset must end in {', '.join(SUFFIXES)}; received {path}."
-        )
-    try:
-        table = _read(path, text)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        first = str(error).strip().splitlines()[0]
-        if "empty" in first.lower():
-            raise InputError(
-                f"--dataset must have rows; {path} has none."
-            ) from None
-        raise InputError(f"--dataset={path} cannot be read: {first}") from None
+    table = _open(path, text)
     for name in columns:
         if table.column_names.count(name) != 1:
             raise InputError(
@@ -66,6 +61,25 @@ def read(
     for name in columns:
         _check_text(path, name, table[name])
     return table
+
+
+def _open(path: Path, text: Sequence[str]) -> pa.Table:
+    """Reads a whole file, or says in one line why not."""
+    if not path.is_file():
+        raise InputError(f"--dataset must be a file; {path} is none.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"--dataset must end in {', '.join(SUFFIXES)}; received {path}."
+        )
+    try:
+        return _read(path, text)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        first = str(error).strip().splitlines()[0]
+        if "empty" in first.lower():
+            raise InputError(
+                f"--dataset must have rows; {path} has none."
+            ) from None
+        raise InputError(f"--dataset={path} cannot be read: {first}") from None
 
 
 def _check_text(path: Path, name: str, column: pa.ChunkedArray) -> None:

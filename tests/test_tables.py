@@ -63,3 +63,11 @@ def test_what_is_no_table_is_refused_in_one_line(
     with pytest.raises(InputError, match=words) as caught:
         tables.read(tmp_path / name, COLUMNS)
     assert "\n" not in str(caught.value)
+
+
+def test_names_are_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n")
+    assert tables.names(path) == ["a", "b"]
+    with pytest.raises(InputError, match="must be a file"):
+        tables.names(tmp_path / "missing.csv")

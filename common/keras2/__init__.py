@@ -21,13 +21,14 @@ A layer class that the bridge does not know is taught with `converter`:
 """
 
 from common.keras2.attach import attach
-from common.keras2.bridge import to_tf_keras, unsupported_layers
+from common.keras2.bridge import around, to_tf_keras, unsupported_layers
 from common.keras2.registry import UnsupportedLayerError, converter
 from common.keras2.weights import copy_weights, mend, weights_back
 
 __all__ = [
     "UnsupportedLayerError",
     "attach",
+    "around",
     "converter",
     "copy_weights",
     "mend",

@@ -51,6 +51,41 @@ def to_tf_keras(model: Any, *, check: bool = True) -> Any:
     return twin
 
 
+def around(model: Any, nested: Any, twin: Any) -> Any:
+    """Builds the twin of a model with another twin in place of a nested one.
+
+    So a network that TF-MOT has worked on comes back behind the preprocessing
+    that it was trained with.
+
+    Args:
+        model: a functional Keras 3 model that calls `nested`; its other layers
+            hold no weights.
+        nested: the nested Keras 3 model.
+        twin: what stands for it: its twin, pruned, clustered or quantized.
+
+    Returns:
+        A functional `tf_keras.Model`.
+
+    Raises:
+        UnsupportedLayerError: see `to_tf_keras`.
+        ValueError: other layers of `model` have weights.
+    """
+    if len(model.weights) != len(nested.weights):
+        raise ValueError(
+            f"model must have weights in {nested.name} only; {model.name} has "
+            "others. Move those layers into the nested model."
+        )
+    builder = _Builder()
+    builder.plan(model)
+    if builder.problems:
+        raise UnsupportedLayerError(
+            f"{model.name} cannot become a tf_keras model: "
+            + "; ".join(builder.problems)
+        )
+    builder.made[id(nested)] = twin
+    return builder.build(model)
+
+
 def unsupported_layers(model: Any) -> list[str]:
     """Lists what keeps a Keras 3 model from having a twin.
 

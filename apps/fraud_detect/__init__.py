@@ -1,0 +1,1 @@
+"""Fraud detection in card transactions, with labels that come late."""

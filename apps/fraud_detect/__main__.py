@@ -1,0 +1,300 @@
+"""Fraud detection: from late labels to alerts a day, with reasons.
+
+Data: a table of transactions, a table of ready-made features, or the embedded
+simulation. Model: --model. Result: a release with a SavedModel, TFLite files
+and a report.
+
+  python -m apps.fraud_detect --flagfile=apps/flagfiles/NAME.flags
+  python -m apps.fraud_detect --mode=predict --inputs=new.csv
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from etils import epy
+
+from apps.fraud_detect import settings
+from common import config as options
+from common import runtime
+from common.compression import variants as names
+from common.config import option
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+
+    from apps.fraud_detect import baselines, explain, predict, ranking, results
+    from apps.fraud_detect import data as tables
+    from apps.fraud_detect import model as detectors
+    from common import compression, data, export, report, training
+
+APP = "fraud_detect"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(settings.DataOptions):
+    """Options of this app."""
+
+    dataset: str = option(
+        "", "a table file; by default simulated_transactions."
+    )
+    model: str = option(
+        "classifier",
+        "the network; autoencoder uses no labels.",
+        choices=("classifier", "autoencoder", "hybrid", "sequence"),
+    )
+    steps: int = option(
+        6, "transactions in a sequence of --model=sequence.", minimum=2
+    )
+    units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
+    code: int = option(2, "width of the autoencoder's code.", minimum=1)
+    autoencoder_units: tuple[str, ...] = option(
+        ("32",), "widths of its hidden layers, up to the code."
+    )
+    errors: str = option(
+        "above",
+        "which of its errors are suspicious.",
+        choices=("above", "both"),
+    )
+    members: int = option(1, "networks to average.", minimum=1)
+    bins: int = option(16, "bins of each quantity.", minimum=2)
+    dropout: float = option(
+        0.3, "part of hidden units dropped.", minimum=0.0, maximum=0.9
+    )
+    imbalance: str = option(
+        "none",
+        "how the loss treats rare frauds.",
+        choices=("none", "weights", "focal"),
+    )
+    weight_decay: float = option(1e-3, "AdamW's decay.", minimum=0.0)
+    batch_size: int = option(512, "examples per step.", minimum=1)
+    learning_rate: float = option(
+        2e-3, "peak step size.", minimum=1e-8, maximum=10.0
+    )
+    patience: int = option(
+        0, "epochs without a better one before a stop; 0: none.", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the options, and the variants' names before any work."""
+        super().__post_init__()
+        names.parse(self.variants)
+        for name in ("units", "autoencoder_units"):
+            settings.widths(name, getattr(self, name))
+        if not self.dataset and self.mode == "train":
+            object.__setattr__(self, "dataset", "simulated_transactions")
+
+    def sizes(self) -> "detectors.Sizes":
+        """Returns how large the networks are."""
+        return detectors.Sizes(
+            self.bins, settings.widths("units", self.units),
+            settings.widths("autoencoder_units", self.autoencoder_units),
+            self.code, self.members, self.dropout, self.errors,
+        )  # fmt: skip
+
+
+def load_data(config: Config) -> "tables.Data":
+    """Loads the folds, and the history that serving continues with."""
+    steps = config.steps if config.model == "sequence" else 0
+    found = tables.load(config.dataset, config.plan(steps))
+    tables.check_labels(found, in_train=config.model != "autoencoder")
+    return found
+
+
+def build_model(
+    config: Config,
+    features: tuple[str, ...],
+    splits: "tables.FraudSplits",
+    kind: str,
+    before: "detectors.Detector | None" = None,
+) -> "detectors.Detector":
+    """Builds a detector; `before` is what a hybrid is built on."""
+    train = splits.train
+    return detectors.build(
+        kind, features, train.features, train.labels, config.sizes(), before
+    )
+
+
+def compile_model(
+    network: "keras.Model",
+    config: Config,
+    splits: "tables.FraudSplits",
+    kind: str,
+) -> "keras.Model":
+    """Compiles a network with AdamW and the loss of its kind."""
+    steps = data.num_steps(splits.train, config.batch_size)
+    # Absolute: rare frauds hardly move it, so they stay hard to reconstruct.
+    loss: Any = "mean_absolute_error"
+    metric: Any = keras.metrics.RootMeanSquaredError(name="rmse")
+    if kind != "autoencoder":
+        loss = detectors.loss(config.imbalance, splits.train.labels)
+        metric = keras.metrics.AUC(curve="PR", name="pr_auc")
+    network.compile(
+        keras.optimizers.AdamW(
+            training.learning_rate(config, "cosine", 0.05, steps),
+            weight_decay=config.weight_decay,
+        ),
+        loss,
+        metrics=[metric],
+        steps_per_execution=16,
+        jit_compile=False,
+    )
+    return network
+
+
+def fit(
+    config: Config,
+    features: tuple[str, ...],
+    splits: "tables.FraudSplits",
+    kind: str,
+    before: "detectors.Detector | None" = None,
+) -> "tuple[detectors.Detector, training.Log, Path]":
+    """Trains a detector; returns it, the log, and its checkpoints' place."""
+    detector = build_model(config, features, splits, kind, before)
+    compile_model(detector.network, config, splits, kind)
+    encode = detectors.transform(detector, kind)
+    unsupervised = kind == "autoencoder"
+    work_dir = config.run_dir(APP, f"{splits.digest()}-{kind}")
+    log = training.fit(
+        detector.network, splits, config,
+        work_dir=work_dir,
+        transform=lambda raw, fraud, seed: encode(raw, fraud),
+        evaluation_transform=encode,
+        monitor="val_loss" if unsupervised else "val_pr_auc",
+        mode="min" if unsupervised else "max",
+        patience=config.patience,
+    )  # fmt: skip
+    return detector, log, work_dir
+
+
+def train(
+    config: Config, features: tuple[str, ...], fold: "tables.Fold"
+) -> "results.Outcome":
+    """Trains a model on one fold, scores it and chooses its threshold."""
+    splits, before, work_dirs = fold.splits, None, []
+    if config.model == "hybrid":
+        before, _, place = fit(config, features, splits, "autoencoder")
+        work_dirs.append(place)
+    detector, log, place = fit(config, features, splits, config.model, before)
+    work_dirs.append(place)
+    detector.network.trainable = True  # For what compression fine-tunes.
+    model = detector.whole()
+    valid, test = (evaluate(model, one) for one in (splits.valid, splits.test))
+    threshold = ranking.threshold(valid, fold.valid.day, config.alerts)
+    return results.Outcome(
+        fold, detector, model, log, valid, test, threshold, work_dirs
+    )
+
+
+def evaluate(model: "keras.Model", split: "data.Split") -> np.ndarray:
+    """Returns the scores `(num,)` of a split."""
+    run = tf.function(
+        lambda batch: model(batch, training=False), reduce_retracing=True
+    )
+    found = [run(rows).numpy()[:, 0] for rows, _ in results.batches(split)]
+    return np.concatenate(found)
+
+
+def signatures(
+    outcome: "results.Outcome",
+    explainer: "explain.Explainer",
+    features: tuple[str, ...],
+) -> dict[str, "export.Signature"]:
+    """Returns what a client may send: the raw features, each by its name."""
+
+    def serve(*columns: Any) -> dict[str, Any]:
+        raw = tf.stack(columns, axis=-1)
+        score = outcome.model(raw, training=False)[:, 0]
+        return {
+            "score": score,
+            "is_fraud": score >= outcome.threshold,
+            "reasons": explainer.reasons(explainer.parts(raw)),
+        }
+
+    few = outcome.fold.splits.valid.sample(8, seed=0).features
+    return {
+        "serving_default": export.Signature(
+            serve,
+            tuple(
+                tf.TensorSpec((None, *few.shape[1:-1]), tf.float32, name)
+                for name in features
+            ),
+            tuple(few[..., index] for index in range(len(features))),
+        )
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Trains, compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
+    found = load_data(config)
+    splits = found.folds[-1].splits
+    variants, refused = compression.plan(
+        build_model(config, found.names, splits, config.model).network,
+        names.parse(config.variants),
+        config,
+    )
+    outcomes = [train(config, found.names, one) for one in found.folds]
+    last, costs = outcomes[-1], config.costs()
+    encode = detectors.transform(last.detector, config.model)
+    finetuning = compression.Finetuning(
+        splits.train, lambda raw, fraud, seed: encode(raw, fraud), config
+    )
+    twins = compression.compress(last.detector.network, variants, finetuning)
+    explainer = explain.Explainer(last.detector)
+    with export.release(config.export_dir, APP) as draft:
+        serving = export.save(
+            draft.directory,
+            last.model,
+            signatures(last, explainer, found.names),
+            tracked=explainer.tracked,
+        )
+        rows = results.write_mobile(
+            draft.directory / "mobile", last, twins, variants, found.names,
+            config,
+        )  # fmt: skip
+        results.write_history(draft.directory, found)
+        result = report.build(
+            APP, config, splits,
+            task_metric="average_precision",
+            metrics=results.summarize(outcomes, costs),
+            log=last.log, variants=rows, refused=refused, serving=serving,
+            baselines=baselines.measure(
+                found.folds, config.seed, config.top_cards
+            ) if config.baselines else (),
+        )  # fmt: skip
+        shown = results.draw(result, outcomes, costs, explainer)
+        report.write(draft.directory / "report", result, shown)
+    for one in outcomes:
+        for work_dir in one.work_dirs:
+            training.finish(work_dir)
+    report.print_table(result, draft.path)
+    return result
+
+
+def main(config: Config) -> None:
+    """Does what `--mode` says."""
+    runtime.start(config.seed)
+    if config.mode == "train":
+        run(config)
+        return
+    place = export.find(config.release, config.export_dir, APP)
+    scorer = predict.Scorer(place)
+    trained = report.read(place)["config"]
+    # A release is asked as it was trained: the same columns, the same weeks.
+    merged = predict.as_trained(config, trained)
+    if config.mode == "predict":
+        predict.predict_file(
+            scorer, config.inputs, config.output, merged.columns(),
+            config.on_bad_input == "skip",
+        )  # fmt: skip
+        return
+    result = predict.evaluate(scorer, load_data(merged), merged.costs())
+    runtime.console().print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    options.launch(main, Config)

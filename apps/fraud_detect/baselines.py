@@ -1,0 +1,93 @@
+"""What the same features give to models that are not neural networks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn import decomposition, ensemble, linear_model, pipeline
+from sklearn import preprocessing as scaling
+
+from apps.fraud_detect import ranking
+from apps.fraud_detect.data import Fold
+from common import progress
+
+Score = Callable[[np.ndarray], np.ndarray]
+
+
+def logistic_regression(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """The Handbook's: standardized features, scikit-learn's defaults."""
+    model = pipeline.make_pipeline(
+        scaling.StandardScaler(),
+        linear_model.LogisticRegression(max_iter=1000),
+    ).fit(raw, fraud)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def random_forest(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """The Handbook's: 100 full trees."""
+    model = ensemble.RandomForestClassifier(
+        100, random_state=seed, n_jobs=-1
+    ).fit(raw, fraud)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def gradient_boosting(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """Histogram gradient boosting, 100 small steps."""
+    model = ensemble.HistGradientBoostingClassifier(
+        learning_rate=0.05, max_leaf_nodes=15, random_state=seed
+    ).fit(raw, fraud)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def isolation_forest(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """Without labels; scikit-learn's defaults."""
+    model = ensemble.IsolationForest(random_state=seed).fit(raw)
+    return lambda rows: -model.score_samples(rows)
+
+
+def pca_reconstruction(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """Without labels: the squared error of two principal components."""
+    scaler = scaling.StandardScaler().fit(raw)
+    model = decomposition.PCA(2, random_state=seed).fit(scaler.transform(raw))
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        scaled = scaler.transform(rows)
+        back = model.inverse_transform(model.transform(scaled))
+        return np.sum((scaled - back) ** 2, axis=1)
+
+    return score
+
+
+SUPERVISED = (logistic_regression, random_forest, gradient_boosting)
+UNSUPERVISED = (isolation_forest, pca_reconstruction)
+
+
+def measure(folds: Sequence[Fold], seed: int, top: int) -> list[dict[str, Any]]:
+    """Returns the rows of `baselines` in `report.json`: means over folds."""
+    makers = (*SUPERVISED, *UNSUPERVISED)
+    rows = []
+    for make in progress.track(makers, "baselines", len(makers)):
+        if make in SUPERVISED and not all(
+            one.splits.train.labels.any() for one in folds
+        ):
+            continue
+        found = []
+        for one in folds:
+            splits = one.splits
+            score = make(last(splits.train.features), splits.train.labels, seed)
+            judged = one.test
+            rows_score = score(last(splits.test.features))
+            about = (judged.fraud, judged.customer, judged.day)
+            found.append(ranking.summarize(rows_score, *about, top))
+        metrics = {
+            key: float(np.mean([each[key] for each in found]))
+            for key in found[0]
+        }
+        name = make.__name__.replace("_", " ")
+        rows.append({"name": name, "metrics": metrics})
+    return rows
+
+
+def last(features: np.ndarray) -> np.ndarray:
+    """Returns the features of the last transaction of each sequence."""
+    return features[:, -1] if features.ndim == 3 else features

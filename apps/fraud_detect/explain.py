@@ -1,0 +1,80 @@
+"""Why a transaction was flagged: how much each quantity raised its score."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from apps.fraud_detect import model as detectors
+
+STEPS = 16  # Of the path from the typical transaction to the one explained.
+SHOWN = 3
+
+
+class Explainer:
+    """Gives each quantity its part of a score.
+
+    A classifier's parts are integrated gradients (Sundararajan et al.,
+    Axiomatic attribution for deep networks, 2017) along the straight path from
+    the mean encoding of honest transactions: they add up to the difference of
+    the two logits. An autoencoder's are the errors its score is the mean of.
+
+    Attributes:
+        quantities: What the parts are of.
+        tracked: What a SavedModel must be saved with.
+    """
+
+    def __init__(self, detector: detectors.Detector) -> None:
+        self.quantities = detector.quantities
+        self._detector = detector
+        self._network = detector.network
+        if not detector.errors:
+            before = self._network.get_layer("probability").input
+            self._network = keras.Model(self._network.inputs, before)
+        self.tracked = [detector.encode, self._network]
+
+    def parts(self, raw: Any) -> Any:
+        """Returns the parts `(batch, quantities)` for raw features."""
+        encoded = self._detector.encoded(raw)
+        if not self._detector.errors:
+            return self._integrated_gradients(encoded)
+        found = self._network(encoded[0], training=False)
+        return detectors.surprise(encoded[0], found, self._detector.errors)
+
+    def _integrated_gradients(self, encoded: list[Any]) -> Any:
+        typical = [tf.constant(one) for one in self._detector.typical]
+        away = [one - two for one, two in zip(encoded, typical, strict=True)]
+        # All steps in one batch: one pass through the network and back.
+        points = [
+            tf.concat(
+                [start + (step + 0.5) / STEPS * way for step in range(STEPS)],
+                axis=0,
+            )
+            for start, way in zip(typical, away, strict=True)
+        ]
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            logit = self._network(points, training=False)
+        gradients = tape.gradient(logit, points)
+        return tf.add_n(
+            [
+                self._by_quantity(a, b)
+                for a, b in zip(gradients, away, strict=True)
+            ]
+        )
+
+    def _by_quantity(self, gradients: Any, away: Any) -> Any:
+        """Returns mean gradient times way, summed over columns that repeat."""
+        num, inner = len(self.quantities), away.shape[1:].num_elements()
+        way = tf.reshape(away, (-1, inner // num, num))
+        steps = tf.reshape(gradients, (STEPS, -1, inner // num, num))
+        return tf.reduce_sum(tf.reduce_mean(steps, axis=0) * way, axis=1)
+
+    def reasons(self, parts: Any) -> Any:
+        """Returns the names of the greatest parts, `(batch, SHOWN)` strings.
+
+        Those that did not raise the score are "".
+        """
+        values, order = tf.math.top_k(parts, SHOWN)
+        names = tf.gather(tf.constant(self.quantities), order)
+        return tf.where(values > 0, names, "")

@@ -1,0 +1,273 @@
+"""What this app leaves: the files for phones, the report's figures."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn import metrics as curves
+
+from apps.fraud_detect import ranking
+from apps.fraud_detect.data import Data, Fold, Judged
+from apps.fraud_detect.explain import Explainer
+from apps.fraud_detect.model import Detector
+from common import data, keras2, plots, report_page, tflite, training
+from common.config import Options
+
+CALIBRATION_ROWS = 500
+SHOWN_ALERTS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """What the threshold is judged by.
+
+    Attributes:
+        alerts: Transactions to flag a day.
+        top: Cards that can be looked at a day.
+        miss: Cost of a fraud that is missed.
+        alert: Cost of looking at an alert.
+    """
+
+    alerts: float
+    top: int
+    miss: float
+    alert: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A fold's trained model and its scores.
+
+    Attributes:
+        fold: The data.
+        detector: The model in its parts.
+        model: The whole, from raw features to scores.
+        log: What training did.
+        valid: Scores `(num,)`.
+        test: Likewise.
+        threshold: From this score on there are `Costs.alerts` alerts a day on
+            the validation split.
+        work_dirs: Where training kept its checkpoints.
+    """
+
+    fold: Fold
+    detector: Detector
+    model: keras.Model
+    log: training.Log
+    valid: np.ndarray
+    test: np.ndarray
+    threshold: float
+    work_dirs: list[Path]
+
+
+def measure(
+    score: np.ndarray, judged: Judged, threshold: float, costs: Costs
+) -> dict[str, float]:
+    """Returns all figures of a split."""
+    found = ranking.summarize(
+        score, judged.fraud, judged.customer, judged.day, costs.top
+    )
+    at = ranking.at_threshold(score, judged.fraud, judged.day, threshold)
+    missed = (1 - at["recall"]) * int(judged.fraud.sum())
+    missed /= len(np.unique(judged.day))
+    cost = missed * costs.miss + at["alerts_per_day"] * costs.alert
+    return {**found, **at, "cost_per_day": cost}
+
+
+def summarize(
+    outcomes: Sequence[Outcome], costs: Costs
+) -> dict[str, dict[str, float]]:
+    """Returns the metrics of each split, means over the folds."""
+    found = {}
+    for name in ("valid", "test"):
+        each = [
+            measure(getattr(o, name), getattr(o.fold, name), o.threshold, costs)
+            for o in outcomes
+        ]
+        found[name] = {
+            key: float(np.mean([one[key] for one in each])) for key in each[0]
+        }
+        found[name]["threshold"] = outcomes[-1].threshold
+    return found
+
+
+def write_mobile(
+    directory: Path,
+    outcome: Outcome,
+    twins: dict,
+    variants: list,
+    names: Sequence[str],
+    options: Options,
+) -> list[dict[str, Any]]:
+    """Writes and measures the TFLite files, and `features.txt`.
+
+    Encoding and score stay in float in every file.
+    """
+    model, network = outcome.model, outcome.detector.network
+    splits = outcome.fold.splits
+    whole = {
+        techniques: keras2.around(model, network, twin)
+        for techniques, twin in twins.items()
+    }
+    few = splits.train.sample(CALIBRATION_ROWS, options.seed)
+    floats = tuple(
+        layer.name for layer in whole[()].layers if layer.name != network.name
+    )
+    paths = tflite.write(
+        directory, whole, variants, {"features": few.features}, ["score"],
+        tflite.Int8("float32", whole=False, denylist=floats),
+    )  # fmt: skip
+    text = "\n".join(names) + "\n"
+    (directory / "features.txt").write_text(text, encoding="utf-8")
+    how = tflite.Measurement(
+        valid=lambda: batches(splits.valid),
+        test=lambda: batches(splits.test),
+        reference=outcome.test[:, None],
+        metric=lambda found, truth: float(
+            curves.average_precision_score(truth, found[:, 0])
+        ),
+    )
+    return tflite.measure_all(paths, how, options.max_drop)
+
+
+def batches(split: data.Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Returns the batches of a split: raw features, labels."""
+    return data.for_evaluation(
+        split, training.EVALUATION_BATCH, transform=lambda x, y: (x, y)
+    ).as_numpy_iterator()
+
+
+def draw(
+    result: dict[str, Any],
+    outcomes: Sequence[Outcome],
+    costs: Costs,
+    explainer: Explainer,
+) -> list[Any]:
+    """Returns the plots and tables of the report.
+
+    Args:
+        result: The report.
+        outcomes: Of all folds.
+        costs: See `Costs`.
+        explainer: Says why transactions were flagged.
+    """
+    last = outcomes[-1]
+    second = next(key for key in result["history"] if key != "loss")
+    return [
+        plots.size_against_metric(
+            result["variants"], "average_precision",
+            result["config"]["max_drop"],
+        ),
+        plots.learning_curves(result["history"], second),
+        precision_recall(last),
+        cost_plot(last, costs),
+        by_week(outcomes, costs),
+        alert_table(last, explainer),
+    ]  # fmt: skip
+
+
+def precision_recall(outcome: Outcome) -> plots.Plot:
+    """Plots precision against recall on test, and the threshold chosen."""
+    fraud, score = outcome.fold.test.fraud, outcome.test
+    figure = plots.new_figure(6.4, 4.2)
+    axes = figure.subplots()
+    precision, recall, _ = curves.precision_recall_curve(fraud, score)
+    axes.plot(recall, precision, c=plots.BLUE)
+    at = ranking.at_threshold(
+        score, fraud, outcome.fold.test.day, outcome.threshold
+    )
+    axes.plot(at["recall"], at["precision"], "o", c=plots.ORANGE, zorder=3)
+    axes.axhline(fraud.mean(), c=plots.GREY, lw=0.8, ls=":")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return plots.Plot(
+        "precision_recall",
+        "Precision and recall",
+        "Test transactions. Orange: the threshold, chosen on validation for "
+        "the alert budget. Dotted: what alerts at random would find.",
+        figure,
+    )
+
+
+def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
+    """Plots the cost of a day against the alerts of a day."""
+    judged = outcome.fold.test
+    alerts, cost = ranking.cost_curve(
+        outcome.test, judged.fraud, judged.day, costs.miss, costs.alert
+    )
+    at = ranking.at_threshold(
+        outcome.test, judged.fraud, judged.day, outcome.threshold
+    )["alerts_per_day"]
+    end = np.searchsorted(alerts, max(4 * costs.alerts, 2 * at))
+    figure = plots.new_figure(6.4, 4.2)
+    axes = figure.subplots()
+    axes.plot(alerts[:end], cost[:end], c=plots.BLUE)
+    place = min(int(np.searchsorted(alerts, at)), len(cost) - 1)
+    axes.plot(at, cost[place], "o", c=plots.ORANGE, zorder=3)
+    axes.set(xlabel="alerts per day", ylabel="cost per day", ylim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return plots.Plot(
+        "cost",
+        "What alerts cost",
+        f"A missed fraud costs {costs.miss:g}, an alert {costs.alert:g}. "
+        "Orange: the threshold for the alert budget.",
+        figure,
+    )
+
+
+def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
+    """Tabulates the test weeks; each fold has its own model."""
+    rows = []
+    for one in outcomes:
+        judged = one.fold.test
+        week = (judged.day - judged.day[0]) // 7
+        for number in np.unique(week):
+            part = week == number
+            few = Judged(
+                *(getattr(judged, field.name)[part]
+                  for field in dataclasses.fields(judged))
+            )  # fmt: skip
+            if not 0 < few.fraud.sum() < len(few.fraud):
+                continue  # Ranking metrics need both classes.
+            start = str(np.datetime64(int(few.day[0]), "D"))
+            found = measure(one.test[part], few, one.threshold, costs)
+            rows.append([start, len(few.day), int(few.fraud.sum()),
+                         *found.values()])  # fmt: skip
+    header = ["week of", "transactions", "frauds", *found]
+    return report_page.Table(
+        "By week", "Test figures of each week.", header, rows
+    )
+
+
+def alert_table(outcome: Outcome, explainer: Explainer) -> report_page.Table:
+    """Tabulates the most suspicious test transactions and why."""
+    judged = outcome.fold.test
+    order = np.argsort(-outcome.test, kind="stable")[:SHOWN_ALERTS]
+    raw = outcome.fold.splits.test.pick(order).features
+    reasons = explainer.reasons(explainer.parts(raw)).numpy()
+    rows = [
+        [judged.ids[row], float(outcome.test[row]),
+         "fraud" if judged.fraud[row] else "honest",
+         ", ".join(one.decode() for one in why if one)]
+        for row, why in zip(order, reasons, strict=True)
+    ]  # fmt: skip
+    return report_page.Table(
+        "The strongest alerts",
+        "Test transactions with the highest scores, what they were, and the "
+        "quantities that raised the score most, the strongest first.",
+        ["transaction", "score", "is", "reasons"],
+        rows,
+    )
+
+
+def write_history(directory: Path, found: Data) -> None:
+    """Writes what serving continues with, if the data are transactions."""
+    if found.history is not None:
+        place = directory / "assets.extra"
+        place.mkdir(exist_ok=True)
+        found.history.save(place / "history.npz")

@@ -1,0 +1,104 @@
+"""Options about the data and the judgement: columns, days, costs."""
+
+import dataclasses
+
+from etils import epy
+
+from common import config as options
+from common.config import InputError, option
+
+with epy.lazy_imports():
+    from apps.fraud_detect import data, features, results, transactions
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(options.Options):
+    """What is read, what trains and tests, and what alerts cost."""
+
+    protocol: str = option(
+        "time",
+        "what trains and what tests.",
+        choices=("time", "handbook_p1", "handbook_p2", "handbook_p3"),
+    )
+    time_column: str = option("TX_DATETIME", "date and time, or seconds.")
+    customer_column: str = option("CUSTOMER_ID", "who pays.")
+    terminal_column: str = option("TERMINAL_ID", "where.")
+    amount_column: str = option("TX_AMOUNT", "how much.")
+    label_column: str = option("TX_FRAUD", "1 for fraud, 0 for none.")
+    id_column: str = option("TRANSACTION_ID", "unique; rows if absent.")
+    on_bad_input: str = option(
+        "fail", "what to do with bad rows.", choices=("fail", "skip")
+    )
+    extended: bool = option(False, "five features more than the Handbook's 15.")
+    delay: int = option(7, "days until labels are known.", minimum=0)
+    train_days: int = option(
+        0, "days that train, with --protocol=time; 0 for all.", minimum=0
+    )
+    test_days: int = option(
+        7, "days that test, and that validate, likewise.", minimum=1
+    )
+
+    alerts: float = option(
+        50.0,
+        "alerts a day that the threshold is chosen for.",
+        minimum=0.1,
+        training=False,
+    )
+    top_cards: int = option(
+        100, "cards looked at a day, in card precision.", minimum=1,
+        training=False,
+    )  # fmt: skip
+    miss_cost: float = option(
+        100.0, "cost of a missed fraud.", minimum=0.0, training=False
+    )
+    alert_cost: float = option(
+        5.0, "cost of an alert.", minimum=0.0, training=False
+    )
+    baselines: bool = option(
+        True, "measure scikit-learn's models too.", training=False
+    )
+
+    def columns(self) -> "transactions.Columns":
+        """Returns the names in the user's table."""
+        return transactions.Columns(
+            self.time_column,
+            self.customer_column,
+            self.terminal_column,
+            self.amount_column,
+            self.label_column,
+            self.id_column,
+        )
+
+    def plan(self, steps: int) -> "data.Plan":
+        """Returns how data become folds, of sequences if there are steps."""
+        return data.Plan(
+            self.columns(),
+            self.protocol,
+            features.EXTENDED if self.extended else features.NAMES,
+            self.delay,
+            self.train_days,
+            self.test_days,
+            steps,
+            self.on_bad_input == "skip",
+            self.data_dir,
+        )
+
+    def costs(self) -> "results.Costs":
+        """Returns what alerts are judged by."""
+        return results.Costs(
+            self.alerts, self.top_cards, self.miss_cost, self.alert_cost
+        )
+
+
+def widths(name: str, value: tuple[str, ...]) -> list[int]:
+    """Returns the widths in the option called `name`.
+
+    Raises:
+        InputError: If they are no widths.
+    """
+    if not value or not all(one.isdigit() and int(one) for one in value):
+        raise InputError(
+            f"--{name} must be widths such as 64,32; received "
+            f"{','.join(value)!r}."
+        )
+    return [int(one) for one in value]

@@ -1,0 +1,254 @@
+"""Transactions as columns in the order of time, read from a user's table."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from common import tables
+from common.config import InputError
+
+DAY = 86_400  # Seconds.
+
+
+@dataclasses.dataclass(frozen=True)
+class Transactions:
+    """Card transactions, one per row, sorted by time.
+
+    Attributes:
+        time: Seconds since 1970-01-01, `(num,) int64`.
+        customer: Indices into `customers`, `(num,) int64`.
+        terminal: Indices into `terminals`, `(num,) int64`.
+        amount: `(num,) float64`, none negative.
+        fraud: 1 for a known fraud, else 0, `(num,) int8`.
+        ids: What the user calls each transaction, `(num,)`.
+        customers: What the user calls each customer, sorted.
+        terminals: What the user calls each terminal, sorted.
+    """
+
+    time: np.ndarray
+    customer: np.ndarray
+    terminal: np.ndarray
+    amount: np.ndarray
+    fraud: np.ndarray
+    ids: np.ndarray
+    customers: np.ndarray
+    terminals: np.ndarray
+
+    ROWS = ("time", "customer", "terminal", "amount", "fraud", "ids")
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def day(self) -> np.ndarray:
+        """Whole days since 1970-01-01, `(num,) int64`."""
+        return self.time // DAY
+
+    def pick(self, rows: np.ndarray | slice) -> "Transactions":
+        """Returns the transactions at `rows`, which must keep the order."""
+        return dataclasses.replace(
+            self, **{name: getattr(self, name)[rows] for name in self.ROWS}
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """How a user's table calls what is needed; "" where it has no such column.
+
+    Attributes:
+        time: Dates with times, or seconds since 1970-01-01.
+        customer: Any ids.
+        terminal: Any ids.
+        amount: Numbers, none negative.
+        label: 1 for fraud, 0 for none.
+        id: Unique; without it rows are numbered.
+    """
+
+    time: str
+    customer: str
+    terminal: str
+    amount: str
+    label: str
+    id: str
+
+
+def read(
+    path: str | Path, columns: Columns, skip_bad: bool
+) -> tuple[Transactions, list[str]]:
+    """Reads transactions and puts them into the order of time.
+
+    Args:
+        path: See `tables.read`.
+        columns: The names in the table.
+        skip_bad: Whether bad rows are left out and counted, or an error.
+
+    Returns:
+        The transactions, and what was repaired, one line each.
+
+    Raises:
+        InputError: If a column is missing or a row is bad.
+    """
+    wanted = [name for name in dataclasses.astuple(columns) if name]
+    keys = [name for name in (columns.customer, columns.terminal) if name]
+    table = tables.read(path, wanted, text=keys)
+    num = table.num_rows
+    checks = Checks(Path(path), num, skip_bad)
+    time = _times(table[columns.time], columns.time, checks)
+    amount = numbers(table[columns.amount], columns.amount, checks)
+    checks.refuse(amount < 0, columns.amount, "must not be negative", amount)
+    fraud = np.zeros(num)
+    if columns.label:
+        fraud = numbers(table[columns.label], columns.label, checks)
+        other = (fraud != 0) & (fraud != 1)
+        checks.refuse(other, columns.label, "must be 0 or 1", fraud)
+    ids = np.arange(num)
+    if columns.id:
+        ids = _keys(table[columns.id], columns.id, checks)
+        seen = np.ones(num, bool)
+        seen[np.unique(ids, return_index=True)[1]] = False
+        checks.refuse(seen, columns.id, "must be unique", ids)
+    who = _keys(table[columns.customer], columns.customer, checks)
+    where = _keys(table[columns.terminal], columns.terminal, checks)
+    kept = checks.good_rows()
+    order = kept[np.argsort(time[kept], kind="stable")]
+    late = int(np.sum(np.diff(time[kept]) < 0))
+    if late:
+        checks.notes.append(
+            f"{late} rows came before an earlier one; all were sorted by time."
+        )
+    customers, customer = np.unique(who[order], return_inverse=True)
+    terminals, terminal = np.unique(where[order], return_inverse=True)
+    return Transactions(
+        time[order],
+        customer,
+        terminal,
+        amount[order],
+        fraud[order].astype(np.int8),
+        ids[order],
+        customers,
+        terminals,
+    ), checks.notes
+
+
+class Checks:
+    """Counts bad rows, or ends at the first.
+
+    Attributes:
+        notes: What was left out, one line per rule.
+    """
+
+    def __init__(self, path: Path, num: int, skip_bad: bool) -> None:
+        self.notes: list[str] = []
+        self._path, self._skip = path, skip_bad
+        self._good = np.ones(num, bool)
+
+    def refuse(
+        self, bad: np.ndarray, column: str, rule: str, values: Any
+    ) -> None:
+        """Marks the rows where `bad` as unusable.
+
+        Args:
+            bad: `(num,) bool`.
+            column: The column's name.
+            rule: What its values must be.
+            values: They, for the message.
+
+        Raises:
+            InputError: If bad rows are not to be skipped.
+        """
+        bad = bad & self._good
+        if not bad.any():
+            return
+        first, count = int(np.argmax(bad)), int(bad.sum())
+        if not self._skip:
+            raise InputError(
+                f"{column} {rule}; row {first + 1} of {self._path} has "
+                f"{str(values[first])!r} (bad rows: {count}). Mend it, or pass "
+                "--on_bad_input=skip."
+            )
+        self._good &= ~bad
+        self.notes.append(f"{count} rows left out: {column} {rule}.")
+
+    def good_rows(self) -> np.ndarray:
+        """Returns the rows that are left.
+
+        Raises:
+            InputError: If there is none.
+        """
+        if not self._good.any():
+            raise InputError(f"--dataset must have good rows; {self._path} "
+                             "has none.")  # fmt: skip
+        return np.flatnonzero(self._good)
+
+
+def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
+    """Returns a column as float64; what is no finite number is refused."""
+    shown: Any
+    if _is_number(column.type):
+        shown = found = compute.cast(column, pa.float64()).to_numpy()
+    else:
+        shown = column.to_pylist()
+        found = np.array([_number(one) for one in shown])
+    checks.refuse(~np.isfinite(found), name, "must be a number", shown)
+    return found
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def _number(value: object) -> float:
+    """Returns a cell's number, NaN if it is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return np.nan
+
+
+def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
+    """Returns a column of times as whole seconds since 1970-01-01."""
+    rule = "must be a date and time such as 2018-07-25 13:05:00"
+    if _is_number(column.type):
+        found = numbers(column, name, checks)
+        return np.floor(np.nan_to_num(found)).astype(np.int64)
+    if not pa.types.is_temporal(column.type):
+        texts = column.to_pylist()
+        parsed = [_moment(one) for one in texts]
+        times = np.array(parsed, "datetime64[s]")
+        checks.refuse(np.isnat(times), name, rule, texts)
+        return times.astype(np.int64)
+    times = column.to_numpy().astype("datetime64[s]")
+    checks.refuse(np.isnat(times), name, rule, times)
+    return times.astype(np.int64)
+
+
+def _moment(text: object) -> np.datetime64:
+    """Returns a cell's time, NaT if it is none."""
+    try:
+        return np.datetime64(str(text).strip().removesuffix("Z"), "s")
+    except ValueError:
+        return np.datetime64("NaT")
+
+
+def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
+    """Returns a column of ids, as integers or as text."""
+    empty = compute.is_null(column).to_numpy()
+    if pa.types.is_integer(column.type) and not empty.any():
+        return column.to_numpy()
+    found = np.array([str(one or "") for one in column.to_pylist()])
+    checks.refuse(empty | (found == ""), name, "must not be empty", found)
+    return found
+
+
+def seconds(date: str) -> int:
+    """Returns the first second of a day written as 2018-07-25."""
+    return int(np.datetime64(date, "s").astype(np.int64))

@@ -1,0 +1,1 @@
+"""The embedded `simulated_transactions`: card payments that never happened."""

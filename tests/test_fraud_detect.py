@@ -1,0 +1,291 @@
+"""The app, from transactions to release, on a small simulation."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fraud_reference
+import keras
+import numpy as np
+import pytest
+
+from apps.fraud_detect import __main__ as app
+from apps.fraud_detect import predict
+from apps.fraud_detect.history import History
+from apps.fraud_detect.transactions import DAY
+from common import litert, report, runtime
+from common.config import InputError
+
+TINY = {
+    "epochs": 2,
+    "finetune_epochs": 1,
+    "units": ("16", "8"),
+    "members": 2,
+    "bins": 8,
+    "alerts": 10.0,
+    "variants": ("float32", "int8", "prune+int8", "qat"),
+    "max_drop": 1.0,
+    "train_days": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return fraud_reference.simulated(
+        days=62, customers=150, terminals=100, stolen=1.0, broken=0.3
+    )
+
+
+@pytest.fixture(scope="module")
+def config(home, table) -> app.Config:
+    fraud_reference.write_csv(home / "payments.csv", table)
+    return app.Config(
+        dataset=str(home / "payments.csv"), export_dir=str(home / "out"),
+        work_dir=str(home / "runs"), **TINY,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def released(config: app.Config) -> tuple[dict, Path]:
+    """Runs the app once; returns its report and the release."""
+    runtime.start(0)
+    result = app.run(config)
+    return result, Path(config.export_dir) / "fraud_detect" / "1"
+
+
+def test_the_model_learns(released) -> None:
+    result, _ = released
+    test = result["metrics"]["test"]
+    assert test["auc_roc"] > 0.6
+    assert test["average_precision"] > 0.1
+    assert 0 < test["card_precision@100"] < 1
+    assert result["history"]["loss"][1] < result["history"]["loss"][0]
+    valid = result["metrics"]["valid"]
+    assert valid["alerts_per_day"] == pytest.approx(10.0, abs=0.2)
+    expected = 100 * (1 - test["recall"]) * _frauds(released) / 7
+    expected += 5 * test["alerts_per_day"]
+    assert test["cost_per_day"] == pytest.approx(expected)
+    assert [one["name"] for one in result["baselines"]] == [
+        "logistic regression", "random forest", "gradient boosting",
+        "isolation forest", "pca reconstruction",
+    ]  # fmt: skip
+
+
+def _frauds(released) -> int:
+    (week, *_) = _week_rows(released)
+    return week[2]
+
+
+def _week_rows(released) -> list:
+    page = (released[1] / "report" / "report.html").read_text("utf-8")
+    rows = page.split("<h2>By week</h2>")[1].split("</table>")[0]
+    cells = [
+        [cell.split("</td>")[0] for cell in row.split("<td>")[1:]]
+        for row in rows.split("<tr>")[2:]
+    ]
+    return [[row[0], int(row[1]), int(row[2])] for row in cells]
+
+
+def test_the_release_is_whole(released) -> None:
+    result, release = released
+    names = {str(p.relative_to(release)) for p in release.rglob("*")}
+    assert {
+        "saved_model.pb", "model.keras", "mobile/model.tflite",
+        "mobile/qat.tflite", "mobile/features.txt", "report/report.json",
+        "report/precision_recall.png", "report/cost.png",
+        "assets.extra/history.npz",
+    } <= names  # fmt: skip
+    assert report.read(release) == json.loads(json.dumps(result))
+    page = (release / "report" / "report.html").read_text("utf-8")
+    assert "The strongest alerts" in page and "terminal_risk_30d" in page
+
+
+def test_every_variant_keeps_its_amounts_apart(released, config) -> None:
+    """Eight bits of raw amounts would leave nothing of a risk of 0.1."""
+    result, release = released
+    rows = {one["name"]: one for one in result["variants"]}
+    split = app.load_data(config).folds[-1].splits.test
+    plain = litert.Runner((release / "mobile" / "float32.tflite").read_bytes())
+    expected = plain(features=split.features[:300])["score"]
+    for name in ("int8", "qat"):
+        runner = litert.Runner((release / rows[name]["file"]).read_bytes())
+        assert runner.inputs["features"]["dtype"] == np.float32
+        found = runner(features=split.features[:300])["score"]
+        assert np.corrcoef(found[:, 0], expected[:, 0])[0, 1] > 0.8
+        assert rows[name]["bytes"] < rows["float32"]["bytes"]
+    assert rows["float32"]["max_abs_error"] < 1e-5
+    assert rows["prune+int8"]["gzip_bytes"] < rows["int8"]["gzip_bytes"]
+
+
+def test_the_saved_model_answers_without_this_project(released, config) -> None:
+    result, release = released
+    split = app.load_data(config).folds[-1].splits.test
+    raw = split.features[np.argsort(-split.labels, kind="stable")[:6]]
+    code = """
+import json, sys, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+feed = json.loads(sys.argv[2])
+feed = {name: tf.constant(v, tf.float32) for name, v in feed.items()}
+found = model.signatures["serving_default"](**feed)
+found = {name: v.numpy().astype(str).tolist() for name, v in found.items()}
+print(json.dumps(found))
+"""
+    names = (release / "mobile" / "features.txt").read_text().split()
+    feed = {name: raw[:, i].tolist() for i, name in enumerate(names)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(release), json.dumps(feed)],
+        capture_output=True, check=True, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    model = keras.saving.load_model(release / "model.keras", safe_mode=True)
+    expected = model.predict(raw, verbose=0)[:, 0]
+    score = np.array(found["score"], float)
+    np.testing.assert_allclose(score, expected, atol=1e-5)
+    limit = result["metrics"]["test"]["threshold"]
+    assert [one == "True" for one in found["is_fraud"]] == [
+        one >= limit for one in score
+    ]
+    known = {*names, ""}
+    assert {part for row in found["reasons"] for one in row
+            for part in one.split("/")} <= known  # fmt: skip
+
+
+def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
+    result, release = released
+    capsys.readouterr()
+    app.main(app.Config(mode="evaluate", release=str(release)))
+    found = json.loads(capsys.readouterr().out)
+    for name in ("average_precision", "auc_roc", "recall", "cost_per_day"):
+        assert found[name] == pytest.approx(result["metrics"]["test"][name])
+
+
+def new_payments(table, num: int = 5):
+    """Returns payments of the day after the table."""
+    rows = table.pick(slice(len(table) - num, len(table)))
+    return dataclasses.replace(rows, time=rows.time + DAY, ids=rows.ids + 10**6)
+
+
+def test_predict_continues_the_history(
+    released, config, table, home, capsys
+) -> None:
+    _, release = released
+    new = new_payments(table)
+    fraud_reference.write_csv(home / "new.csv", new)
+    output = home / "found.json"
+    app.main(
+        app.Config(
+            mode="predict",
+            release=str(release),
+            inputs=str(home / "new.csv"),
+            output=str(output),
+        )
+    )
+    rows = json.loads(output.read_text())
+    assert [one["id"] for one in rows] == [str(one) for one in new.ids]
+    assert "flagged; shown: 5" in capsys.readouterr().out
+    # One at a time gives the same.
+    history = History.load(release / "assets.extra" / "history.npz")
+    raw = np.stack(
+        [
+            history.add(
+                int(new.time[i]),
+                f"c{new.customer[i]}",
+                f"t{new.terminal[i]}",
+                float(new.amount[i]),
+                f"n{i}",
+            )
+            for i in range(len(new))
+        ]
+    )
+    score = predict.Scorer(release)(raw)["score"]
+    np.testing.assert_allclose([r["score"] for r in rows], score, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": ""}, "--inputs must name a table"),
+        ({"inputs": "missing.csv"}, "must be a file"),
+        ({"output": "x.txt"}, r"end in \.csv or \.json"),
+    ],
+)
+def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
+    options = {"inputs": str(home / "payments.csv"), "output": "", **changes}
+    with pytest.raises(InputError, match=words):
+        predict.predict_file(
+            predict.Scorer(released[1]), options["inputs"], options["output"],
+            app.Config().columns(), False,
+        )  # fmt: skip
+
+
+def test_predict_refuses_the_past(released, home) -> None:
+    with pytest.raises(InputError, match="must not be older than the last"):
+        predict.predict_file(
+            predict.Scorer(released[1]), str(home / "payments.csv"), "",
+            app.Config().columns(), False,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        (
+            "autoencoder",
+            {"autoencoder_units": ("8",), "code": 3, "errors": "both"},
+        ),
+        ("hybrid", {"imbalance": "focal"}),
+        ("sequence", {"steps": 3, "imbalance": "weights", "patience": 1}),
+    ],
+)
+def test_the_other_models_are_released(config, home, model, changes) -> None:
+    runtime.start(0)
+    result = app.run(
+        config.replace(
+            model=model,
+            variants=("float32",) if model == "hybrid" else ("int8",),
+            epochs=1,
+            export_dir=str(home / model),
+            baselines=False,
+            **changes,
+        )
+    )
+    assert result["baselines"] == []
+    assert result["metrics"]["test"]["auc_roc"] > 0.4
+    assert result["serving"]["max_abs_error"] <= 1e-5
+    rows = {one["name"]: one for one in result["variants"]}
+    assert rows["float32"]["max_abs_error"] < 1e-4
+    scorer = predict.Scorer(home / model / "fraud_detect" / "1")
+    assert scorer.steps == changes.get("steps", 0)
+    fraud_reference.write_csv(
+        home / "new.csv",
+        new_payments(
+            fraud_reference.simulated(days=62, customers=150, terminals=100)
+        ),
+    )
+    predict.predict_file(
+        scorer, str(home / "new.csv"), "", app.Config().columns(), False
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"units": ("many",)}, "--units must be widths"),
+        ({"dataset": "no_such_set"}, "--dataset must be a file"),
+        ({"protocol": "handbook_p1"}, "Use --protocol=time"),
+        ({"test_days": 40}, "must span"),
+        ({"alerts": 0.0}, "--alerts must be at least"),
+    ],
+)
+def test_bad_options_end_before_any_work(config, home, changes, words) -> None:
+    with pytest.raises(InputError, match=words):
+        app.run(config.replace(work_dir=str(home / "never"), **changes))
+    assert not (home / "never").exists()

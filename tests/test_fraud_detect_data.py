@@ -1,0 +1,207 @@
+"""Reading, protocols and metrics of fraud_detect."""
+
+import dataclasses
+
+import fraud_reference
+import numpy as np
+import pytest
+
+from apps.fraud_detect import data, protocols, ranking
+from apps.fraud_detect.settings import DataOptions
+from apps.fraud_detect.transactions import DAY, read, seconds
+from common.config import InputError
+
+HEADER = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+COLUMNS = DataOptions().columns()
+
+
+@pytest.fixture
+def table_of(tmp_path):
+    def write(*rows: str, header: str = HEADER):
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join([header, *rows]) + "\n")
+        return path
+
+    return write
+
+
+GOOD = "1,2018-04-01 10:00:00,a,x,5.5,0"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("2,yesterday,a,x,5,0", "TX_DATETIME must be a date and time.*row 2"),
+        ("2,,a,x,5,0", "TX_DATETIME must be a date and time"),
+        ("2,2018-04-01 11:00:00,a,x,-5,0", "TX_AMOUNT must not be negative"),
+        ("2,2018-04-01 11:00:00,a,x,,0", "TX_AMOUNT must be a number"),
+        ("2,2018-04-01 11:00:00,a,x,five,0", "must be a number.*'five'"),
+        ("1,2018-04-01 11:00:00,a,x,5,0", "TRANSACTION_ID must be unique"),
+        ("2,2018-04-01 11:00:00,,x,5,0", "CUSTOMER_ID must not be empty"),
+        ("2,2018-04-01 11:00:00,a,x,5,2", "TX_FRAUD must be 0 or 1"),
+    ],
+)
+def test_bad_rows_are_named_or_left_out_and_counted(
+    table_of, row, words
+) -> None:
+    path = table_of(GOOD, row)
+    with pytest.raises(InputError, match=words) as caught:
+        read(path, COLUMNS, skip_bad=False)
+    assert "\n" not in str(caught.value)
+    found, notes = read(path, COLUMNS, skip_bad=True)
+    assert len(found) == 1 and found.amount[0] == 5.5
+    assert len(notes) == 1 and notes[0].startswith("1 rows left out")
+
+
+def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
+    path = table_of(GOOD, "2,2018-03-01 10:00:00,b,y,7,1")
+    found, notes = read(path, COLUMNS, skip_bad=False)
+    assert found.ids.tolist() == [2, 1] and found.fraud.tolist() == [1, 0]
+    assert found.customers[found.customer].tolist() == ["b", "a"]
+    assert notes == [
+        "1 rows came before an earlier one; all were sorted by time."
+    ]
+
+
+def test_a_missing_column_is_named(table_of) -> None:
+    path = table_of("1,a", header="TX_DATETIME,CUSTOMER_ID")
+    with pytest.raises(InputError, match="one column called TERMINAL_ID"):
+        data.load(str(path), DataOptions().plan(0))
+
+
+def test_times_may_be_seconds_and_columns_have_other_names(table_of) -> None:
+    path = table_of("60,1,2,3,0", header="t,who,where,paid,bad")
+    columns = DataOptions(
+        time_column="t", customer_column="who", terminal_column="where",
+        amount_column="paid", label_column="bad",
+    ).columns()  # fmt: skip
+    found, _ = read(path, dataclasses.replace(columns, id=""), False)
+    assert found.time.tolist() == [60]
+    assert found.customers.tolist() == ["1"]  # An id, though all digits.
+
+
+def test_the_card_set_is_read_without_any_option(table_of) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{i * 100},{rng.normal():.3f},{rng.normal():.3f},{i % 90},{i % 5 // 4}"
+        for i in reversed(range(100))
+    ]
+    path = table_of(*rows, header="Time,V1,V2,Amount,Class")
+    found = data.load(str(path), DataOptions().plan(0))
+    assert found.names == ("V1", "V2", "Amount") and found.history is None
+    splits = found.folds[0].splits
+    assert splits.describe() == {
+        "name": "t.csv", "train": 60, "valid": 20, "test": 20,
+    }  # fmt: skip
+    # In the order of time, though the file is not.
+    assert splits.train.features[:3, 2].tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="must be time"):
+        data.load(str(path), DataOptions(protocol="handbook_p1").plan(0))
+
+
+@pytest.mark.parametrize("name", ["nothing", "some/folder", "digits"])
+def test_data_that_are_no_table_are_refused(name) -> None:
+    with pytest.raises(InputError, match="--dataset must be a file"):
+        data.load(name, DataOptions().plan(0))
+
+
+def test_days_outside_the_data_are_refused() -> None:
+    table = fraud_reference.simulated(days=20)
+    with pytest.raises(InputError, match="must span 29 days"):
+        data.of_transactions(table, (), "x", DataOptions().plan(0))
+    with pytest.raises(InputError, match="week of 2018-07-25"):
+        plan = DataOptions(protocol="handbook_p1").plan(0)
+        data.of_transactions(table, (), "x", plan)
+
+
+def test_the_handbooks_split_rule() -> None:
+    """Against a slow reading of facts: no known compromised customer."""
+    table = fraud_reference.simulated(days=60, stolen=3.0)
+    fold = protocols.handbook_fold(
+        table, "2018-05-01", "2018-04-24", "2018-05-15", 7
+    )
+    train, test = seconds("2018-05-01") // DAY, seconds("2018-05-15") // DAY
+    assert set(table.day[fold.train]) == set(range(train, train + 7))
+    expected = []
+    bad = table.fraud == 1
+    known = set(table.customer[bad & (table.day // 1 - train < 7)
+                               & (table.day >= train)])  # fmt: skip
+    for day in range(7):
+        known |= set(table.customer[bad & (table.day == train + 7 + day - 1)])
+        expected += [
+            row
+            for row in np.flatnonzero(table.day == test + day)
+            if table.customer[row] not in known
+        ]
+    assert fold.test.tolist() == expected
+    assert len(expected) < np.sum((table.day >= test) & (table.day < test + 7))
+
+
+def test_a_split_by_time_leaves_room_for_the_labels() -> None:
+    table = fraud_reference.simulated(days=60)
+    fold = protocols.time_fold(table, train_days=10, test_days=5, delay=3)
+    last = table.day[-1]
+    assert set(table.day[fold.test]) <= set(range(last - 4, last + 1))
+    assert set(table.day[fold.valid]) <= set(range(last - 12, last - 7))
+    assert set(table.day[fold.train]) == set(range(last - 25, last - 15))
+    whole = protocols.time_fold(table, train_days=0, test_days=5, delay=3)
+    assert table.day[whole.train[0]] == table.day[0]
+    assert whole.train[-1] == fold.train[-1]
+
+
+def test_sequences_are_a_customers_own_and_recent() -> None:
+    table = fraud_reference.simulated()
+    rows = data.previous(table, 4)
+    for row in range(0, len(table), 97):
+        mine = [
+            i for i in range(row + 1)
+            if table.customer[i] == table.customer[row]
+            and table.time[i] > table.time[row] - data.STEPS_WITHIN * DAY
+        ][-4:]  # fmt: skip
+        assert rows[row].tolist() == [-1] * (4 - len(mine)) + mine
+
+
+class TestRanking:
+    score = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    fraud = np.array([1, 0, 0, 1, 0, 1])
+    customer = np.array([0, 1, 1, 0, 2, 2])
+    day = np.array([0, 0, 0, 1, 1, 1])
+
+    def test_cards_that_are_found_leave_the_later_days(self) -> None:
+        # Day 0: card 0 first, a fraud. Day 1: card 2 alone, a fraud.
+        found = ranking.card_precision(
+            self.score, self.fraud, self.customer, self.day, 1
+        )
+        assert found == 1.0
+        found = ranking.card_precision(
+            self.score, self.fraud, self.customer, self.day, 2
+        )
+        assert found == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+    def test_the_threshold_gives_the_budget(self) -> None:
+        limit = ranking.threshold(self.score, self.day, 2)
+        assert limit == 0.6
+        found = ranking.at_threshold(self.score, self.fraud, self.day, limit)
+        assert found == {
+            "precision": 0.5, "recall": pytest.approx(2 / 3),
+            "alerts_per_day": 2.0,
+        }  # fmt: skip
+
+    def test_the_cost_curve_ends_with_every_alert(self) -> None:
+        alerts, cost = ranking.cost_curve(
+            self.score, self.fraud, self.day, miss_cost=10, alert_cost=1
+        )
+        assert alerts[-1] == 3 and cost[0] == 15 and cost[-1] == 3
+        assert cost[1] == (2 * 10 + 1) / 2
+
+
+def test_labels_are_needed_where_they_are_used() -> None:
+    table = fraud_reference.simulated()
+    start = table.day[0] * DAY
+    none_early = dataclasses.replace(
+        table, fraud=table.fraud * (table.time > start + 32 * DAY)
+    )
+    found = data.of_transactions(none_early, (), "x", DataOptions().plan(0))
+    with pytest.raises(InputError, match="in train; received 0 frauds"):
+        data.check_labels(found, in_train=True)
+    data.check_labels(found, in_train=False)
