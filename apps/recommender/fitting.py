@@ -1,0 +1,103 @@
+"""Fitting: what `training.fit` needs, and the metric that it watches."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from apps.recommender import examples, quality, ranking
+from apps.recommender import model as networks
+from apps.recommender.protocols import Protocol, Task
+from common import data, training
+from common.config import Options
+
+# Users whose lists are made after every epoch.
+WATCHED = 10_000
+MONITOR = "val_ndcg@10"
+
+
+class Watch(keras.callbacks.Callback):
+    """Adds NDCG@10 over all unseen items to an epoch's logs."""
+
+    def __init__(self, task: Task, wide: np.ndarray | None = None) -> None:
+        super().__init__()
+        self._task = task
+        self._wide = None if wide is None else tf.constant(wide)
+        self._run: Any = None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Ranks for validation's users."""
+        if logs is not None:
+            few = self._task.users[:WATCHED]
+            task = Task(few, self._task.history, self._task.targets)
+            logs[MONITOR] = quality.ndcg(self.lists(task), task)
+            logs["fitted_epochs"] = epoch + 1
+
+    def lists(self, task: Task) -> np.ndarray:
+        """Returns the lists for a task's users, `(users, k) int32`."""
+        self._run = self._run or tf.function(self._best, reduce_retracing=True)
+        width = max(int(task.history.lengths.max()), 1)
+        found = []
+        for start in range(0, len(task.users), ranking.USERS_AT_A_TIME):
+            users = task.users[start : start + ranking.USERS_AT_A_TIME]
+            history = tf.constant(task.history.padded(users, width))
+            user = tf.constant(users + 1, tf.int32)
+            found.append(self._run(history, user).numpy())
+        return np.concatenate(found)
+
+    def _best(self, history: Any, user: Any) -> Any:
+        model: networks.Recommender = self.model
+        window = ranking.fit(history, model.settings.length)
+        inputs = {"history": window, "user": user}
+        queries = model(inputs, training=False)
+        if len(queries.shape) == 3:
+            queries = queries[:, -1]
+        scores = model.items.scores(queries)
+        if self._wide is not None:
+            ones = tf.ones(tf.shape(window))
+            ones = networks.rows_of(window, ones, scores.shape[-1])
+            scores += tf.matmul(ones, self._wide)
+        return ranking.best(scores, history, 0, quality.LENGTH)[0]
+
+
+def splits(protocol: Protocol, mode: str, length: int) -> data.Splits:
+    """Returns the training examples, and validation's for its loss."""
+    valid = examples.evaluation(protocol.valid, mode, length)
+    train = examples.training(protocol.train, mode, length)
+    return data.Splits(protocol.data.name, (), train, valid, valid)
+
+
+def fit(
+    model: networks.Recommender,
+    protocol: Protocol,
+    options: Options,
+    work_dir: Path,
+    watch: Watch,
+    *,
+    mode: str,
+    user_dropout: float,
+    monitor: str = MONITOR,
+    patience: int = 0,
+) -> training.Log:
+    """Fits a compiled network to `protocol.train`; see `training.fit`."""
+    length = model.settings.length
+    return training.fit(
+        model,
+        splits(protocol, mode, length),
+        options,
+        work_dir=work_dir,
+        transform=examples.transform(
+            protocol.train, mode, length, user_dropout
+        ),
+        evaluation_transform=lambda features, labels: (features, labels),
+        monitor=monitor,
+        patience=patience,
+        first=[watch],
+    )
+
+
+def best_epoch(log: training.Log) -> int:
+    """Returns the epoch, from 1, with the best lists for validation."""
+    return int(np.argmax(log.history[MONITOR])) + 1
