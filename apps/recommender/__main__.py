@@ -216,8 +216,8 @@ def fit(
         model = build_model(again, whole)
         more = fitting.fit(
             compile_model(model, again, whole),
-            whole, again, work_dir / "refit", watch,
-            monitor="fitted_epochs", **arguments,
+            whole, again, work_dir / "refit", fitting.Watch(None),
+            **arguments,
         )  # fmt: skip
         seconds = log.seconds + more.seconds
         log = dataclasses.replace(log, seconds=seconds)
@@ -319,7 +319,7 @@ def main(config: Config) -> None:
             f"--dataset must be the release's, {trained['dataset']}: only its "
             f"users and items are known; received {config.dataset}."
         )
-    kept = {
+    kept: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in trained.items()
     }

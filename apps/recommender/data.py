@@ -156,6 +156,9 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
                     for number in batch["movie_genres"][index].numpy()
                 ]
     columns = {key: np.concatenate(rows[key]) for key in keys}
+    # TFDS's order is shuffled: that rows are out of time order says nothing.
+    order = np.argsort(columns["timestamp"], kind="stable")
+    columns = {key: one[order] for key, one in columns.items()}
     user_ids, user = np.unique(columns["user_id"], return_inverse=True)
     item_ids, item = np.unique(columns["movie_id"], return_inverse=True)
     return f"{found.info.full_name}", Raw(

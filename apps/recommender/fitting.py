@@ -16,24 +16,37 @@ from common.config import Options
 # Users whose lists are made after every epoch.
 WATCHED = 10_000
 MONITOR = "val_ndcg@10"
+EPOCHS = "epochs"
 
 
 class Watch(keras.callbacks.Callback):
-    """Adds NDCG@10 over all unseen items to an epoch's logs."""
+    """Adds NDCG@10 over all unseen items to an epoch's logs.
 
-    def __init__(self, task: Task, wide: np.ndarray | None = None) -> None:
+    Without a task it adds the number of epochs: the last one is the best.
+
+    Attributes:
+        monitor: What it adds.
+    """
+
+    def __init__(
+        self, task: Task | None, wide: np.ndarray | None = None
+    ) -> None:
         super().__init__()
         self._task = task
+        self.monitor = EPOCHS if task is None else MONITOR
         self._wide = None if wide is None else tf.constant(wide)
         self._run: Any = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Ranks for validation's users."""
-        if logs is not None:
-            few = self._task.users[:WATCHED]
-            task = Task(few, self._task.history, self._task.targets)
-            logs[MONITOR] = quality.ndcg(self.lists(task), task)
-            logs["fitted_epochs"] = epoch + 1
+        if logs is None:
+            return
+        if self._task is None:
+            logs[EPOCHS] = epoch + 1
+            return
+        few = self._task.users[:WATCHED]
+        task = Task(few, self._task.history, self._task.targets)
+        logs[MONITOR] = quality.ndcg(self.lists(task), task)
 
     def lists(self, task: Task) -> np.ndarray:
         """Returns the lists for a task's users, `(users, k) int32`."""
@@ -78,7 +91,6 @@ def fit(
     *,
     mode: str,
     user_dropout: float,
-    monitor: str = MONITOR,
     patience: int = 0,
 ) -> training.Log:
     """Fits a compiled network to `protocol.train`; see `training.fit`."""
@@ -92,7 +104,7 @@ def fit(
             protocol.train, mode, length, user_dropout
         ),
         evaluation_transform=lambda features, labels: (features, labels),
-        monitor=monitor,
+        monitor=watch.monitor,
         patience=patience,
         first=[watch],
     )

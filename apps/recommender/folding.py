@@ -35,10 +35,10 @@ def fold(
     settings = trained.settings
     history = keras.Input((settings.length,), dtype="int32", name="history")
     inputs = {"history": history}
-    if settings.model == "sequential":
-        query = _last_query(trained, history)
+    if trained.network is not None:
+        query = _last_query(trained, trained.network, history)
     else:
-        query = _bag(trained, history)
+        query = _bag(trained.bag, history)
         if with_user and trained.users is not None:
             user = keras.Input((), dtype="int32", name="user")
             inputs["user"] = user
@@ -77,21 +77,23 @@ def _dense(kernel: np.ndarray, bias: np.ndarray, name: str) -> layers.Dense:
     return layer
 
 
-def _last_query(trained: networks.Recommender, history: Any) -> Any:
+def _last_query(
+    trained: networks.Recommender, network: keras.Model, history: Any
+) -> Any:
     """Returns the query after the last item."""
     table = ops.convert_to_numpy(trained.items.table())
     vectors = _lookup(table, "history_vectors")(history)
     queries = networks.convolutions(vectors, trained.settings)
     copy = keras.Model(history, queries)
-    for layer in trained.network.layers:
+    for layer in network.layers:
         if layer.weights:
             copy.get_layer(layer.name).set_weights(layer.get_weights())
     return queries[:, -1]
 
 
-def _bag(trained: networks.Recommender, history: Any) -> Any:
+def _bag(bag: Any, history: Any) -> Any:
     """Returns the sum of a history's vectors over the root of their number."""
-    table = trained.bag.get_weights()[0]
+    table = bag.get_weights()[0]
     vectors = _lookup(table, "history_vectors")(history)
     real = ops.cast(ops.not_equal(history, PADDING), "float32")
     total = ops.sum(ops.multiply(vectors, ops.expand_dims(real, -1)), axis=1)
@@ -101,8 +103,9 @@ def _bag(trained: networks.Recommender, history: Any) -> Any:
 
 def _pairs(items: networks.NeuralItems, query: Any) -> Any:
     """Returns the scores of NeuMF's network for all items."""
+    kernel, bias = items.of_query.get_weights()
     of_item = ops.convert_to_numpy(items.of_item(items.table()))
-    of_query = _dense(*items.of_query.get_weights(), "of_query")(query)
+    of_query = _dense(kernel, bias, "of_query")(query)
     hidden = ops.add(ops.expand_dims(of_query, 1), of_item[None])
     last = layers.Dense(1, use_bias=False, name="last")
     found = last(ops.relu(hidden))

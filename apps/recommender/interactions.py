@@ -164,8 +164,9 @@ def clean(
     if raw.time is None:
         notes.append("no times: the order of the rows is taken for them")
     else:
-        late = np.diff(time) < 0
-        late &= np.diff(user) == 0
+        by_user = np.argsort(user, kind="stable")
+        late = np.diff(time[by_user]) < 0
+        late &= np.diff(user[by_user]) == 0
         _note(notes, late.sum(), "rows out of time order sorted")
     user, item = user[order], item[order]
     first = _first_of_each(user, item, len(raw.item_ids))

@@ -37,7 +37,7 @@ def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
 
     def serve(history: Any) -> dict[str, Any]:
         window = history[:, history.shape[1] - length :]
-        scores = twin(window, training=False)[:, 1:]
+        scores = twin({"history": window}, training=False)[:, 1:]
         size = scores.shape[1]
         ones = tf.ones_like(history[0])
         counts = tf.scatter_nd(history[0][:, None], ones, (size + 1,))
@@ -53,7 +53,7 @@ def finetuning(
     protocol: Protocol, mode: str, model: keras.Model, options: Options
 ) -> compression.Finetuning:
     """Returns how twins, from history to scores, are fitted further."""
-    length = model.input_shape["history"][1]
+    length = model.input["history"].shape[1]
     size = model.output_shape[-1]
     one = "set" if mode == "set" else "next"
     cut = examples.transform(protocol.train, one, length)

@@ -233,7 +233,9 @@ class Recommender(keras.Model):
             features = catalogue.features
         self.items = kind(num_items, dim, features)
         self.items.build()
-        self.bag = self.users = self.network = None
+        self.bag: Any = None
+        self.users: layers.Embedding | None = None
+        self.network: keras.Model | None = None
         if settings.model == "sequential":
             vectors = keras.Input((settings.length, dim), name="vectors")
             queries = convolutions(vectors, settings)

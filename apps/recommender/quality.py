@@ -103,7 +103,7 @@ def ndcg_of_padded(lists: np.ndarray, targets: np.ndarray) -> float:
 
 def by_activity(
     values: Mapping[str, np.ndarray], task: Task, groups: int = 4
-) -> list[tuple[str, int, float, float, float]]:
+) -> list[tuple]:
     """Returns figures of groups of users by the length of their history.
 
     Returns:

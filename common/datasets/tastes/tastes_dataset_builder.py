@@ -76,9 +76,7 @@ def _example(
     user: int, item: int, factors: np.ndarray, time: int
 ) -> dict[str, Any]:
     """Returns one interaction; a film's genres are its greatest factors."""
-    genres = np.flatnonzero(factors > 0.3)
-    if not len(genres):
-        genres = [int(factors.argmax())]
+    genres = np.flatnonzero(factors >= min(0.3, factors.max()))
     name = " and ".join(GENRES[one] for one in genres[:2])
     return {
         "user_id": f"user-{user}",
