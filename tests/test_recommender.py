@@ -155,9 +155,8 @@ def test_a_known_user_gets_nothing_seen(answers, protocol) -> None:
     assert len(set(found)) == 20 and not seen & set(found) and "" not in found
     scores = [float(one) for one in users["scores"][0]]
     assert scores == sorted(scores, reverse=True)
-    titles = dict(
-        zip(*(protocol.data.catalogue.ids, protocol.data.catalogue.titles))
-    )  # fmt: skip
+    catalogue = protocol.data.catalogue
+    titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
     assert users["titles"][0] == [titles[one] for one in found]
 
 

@@ -20,6 +20,8 @@ from common.config import Options
 CALIBRATION = 200
 BATCH = 100
 FINETUNING = 20_000
+# Lookups of a long history are held for every example of a batch.
+MAX_LOOKUPS = 2**25
 # Some operators, such as the root of a count, have no int8 kernel.
 INT8 = tflite.Int8("float32", whole=False)
 
@@ -73,13 +75,20 @@ def finetuning(
         return {"history": history}, rows / tf.maximum(total, 1.0)
 
     split = examples.training(protocol.train, one, length)
+    width = max(one.output_dim for one in model.layers if _looks_up(one))
+    most = max(1, MAX_LOOKUPS // (length * width))
     return compression.Finetuning(
         split.sample(FINETUNING, options.seed),
         transform,
-        options,
+        options.replace(batch_size=min(options.batch_size, most)),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         soften=tf.nn.softmax,
     )
+
+
+def _looks_up(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer is a table of vectors."""
+    return isinstance(layer, keras.layers.Embedding)
 
 
 def write(
