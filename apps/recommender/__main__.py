@@ -209,6 +209,7 @@ def fit(
         protocol, config, work_dir, watch,
         patience=config.patience, **arguments,
     )  # fmt: skip
+    watch.set_model(model)  # Keras has not, where training was over before.
     lists = watch.lists(protocol.valid)
     if config.refit:
         whole = protocols.refitted(protocol)

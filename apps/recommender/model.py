@@ -182,7 +182,8 @@ def rows_of(history: Any, weights: Any, num_columns: Any) -> Any:
     """Returns histories as rows of zeros and weights, `(batch, columns)`."""
     batch, length = tf.unstack(tf.shape(history))
     rows = tf.repeat(tf.range(batch), length)
-    indices = tf.stack([rows, tf.reshape(history, [-1])], axis=1)
+    columns = tf.cast(tf.reshape(history, [-1]), tf.int32)
+    indices = tf.stack([rows, columns], axis=1)
     shape = (batch, num_columns)
     return tf.scatter_nd(indices, tf.reshape(weights, [-1]), shape)
 
@@ -311,12 +312,12 @@ class Recommender(keras.Model):
         return total - tf.gather(logits, targets, batch_dims=2)
 
     def _sampled(self, queries: Any, targets: Any) -> Any:
-        """Cross-entropy over the target and the batch's other targets.
+        """Cross-entropy over the target and some of the batch's other targets.
 
-        Popular items are negatives more often; their logits are corrected for
-        it (Bengio and Senecal, 2008; Yi et al., 2019). An item is no negative
-        of itself: keras_rs's `RemoveAccidentalHits` 0.4.0 adds 1e-40 to it,
-        which changes nothing.
+        Popular items are among them more often; weights of one over the
+        number to expect make their sum the whole's on average (Bengio and
+        Senecal, 2008). An item is no negative of itself: keras_rs's
+        `RemoveAccidentalHits` 0.4.0 adds 1e-40 to it, which changes nothing.
         """
         pool = tf.reshape(targets, [-1])
         pool = tf.boolean_mask(pool, pool != PADDING)
@@ -324,9 +325,9 @@ class Recommender(keras.Model):
         pool = pool[::step]
         chance = tf.constant(self._chance)
         own = self.items.score_own(queries, targets)
-        own = self.correct(own, tf.gather(chance, targets))
         others = self.items.score(queries, pool)
         others = self.correct(others, tf.gather(chance, pool))
+        others -= tf.math.log(tf.cast(tf.size(pool), tf.float32))
         same = targets[..., None] == pool
         others = tf.where(same, -np.inf, others)
         both = tf.concat([own[..., None], others], axis=-1)
