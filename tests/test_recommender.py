@@ -28,7 +28,7 @@ TINY = {
     "refit": True,
     "sparsity": 0.5,
     "finetune_epochs": 1,
-    "variants": ("float32", "int8", "prune+int8"),
+    "variants": ("float32", "prune+int8"),
     "max_drop": 1.0,
 }
 
@@ -68,7 +68,8 @@ def test_the_model_learns_and_baselines_are_beside_it(released) -> None:
     assert test["ndcg@10"] > found["most popular"]["ndcg@10"]
     assert {"ItemKNN (300)", "EASE (400)"} <= set(found)
     assert {*test} == {*found["EASE (400)"]}
-    assert test["ndcg@10_low"] < test["ndcg@10"] < test["ndcg@10_high"]
+    low, high = test["intervals"]["ndcg@10"]
+    assert low < test["ndcg@10"] < high
     assert result["dataset"]["protocol"] == "random_75_25"
     assert result["history"]["loss"][-1] < result["history"]["loss"][0]
 
@@ -109,7 +110,7 @@ def test_every_variant_was_measured_on_its_file(released, protocol) -> None:
             # No users' vectors are trained less than the whole is.
             assert row["max_abs_error"] == 0.0
     sizes = [one["gzip_bytes"] for one in result["variants"]]
-    assert sizes[0] > 3 * sizes[1] > 3 * sizes[2]
+    assert sizes[0] > 4 * sizes[1]
 
 
 CODE = """
@@ -186,8 +187,10 @@ def test_the_model_file_loads_safely_and_agrees(released, protocol) -> None:
 def test_evaluate_gives_the_reports_figures(released, protocol) -> None:
     result, release = released
     found = predict.evaluate(predict.Recommender(release), protocol)
-    for name in ("ndcg@10", "hr@20", "recall@10", "coverage@10"):
-        assert found[name] == pytest.approx(result["metrics"]["test"][name])
+    for name in ("ndcg@10", "hr@20", "recall@10"):
+        # By history alone: without the users' own vectors.
+        expected = pytest.approx(result["metrics"]["test"][name], abs=0.01)
+        assert found[name] == expected
 
 
 def test_predict_for_users_files_and_histories(

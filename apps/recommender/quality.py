@@ -1,6 +1,7 @@
 """Quality of recommended lists: arrays in, one figure per user out."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -75,15 +76,18 @@ def beyond(lists: np.ndarray, train: Ragged, num_items: int) -> dict:
 
 def summarize(
     lists: np.ndarray, task: Task, train: Ragged, num_items: int
-) -> dict[str, float]:
-    """Returns all figures, and 95 % bootstrap intervals of some."""
+) -> dict[str, Any]:
+    """Returns all figures, and 95 % bootstrap intervals of `INTERVALS`."""
     users = per_user(lists, task)
-    found = {name: float(np.mean(one)) for name, one in users.items()}
-    found |= beyond(lists, train, num_items)
-    for name in INTERVALS:
-        low, high = metrics.bootstrap_interval(np.mean, users[name])
-        found |= {f"{name}_low": low, f"{name}_high": high}
-    return found
+    intervals = {
+        name: list(metrics.bootstrap_interval(np.mean, users[name]))
+        for name in INTERVALS
+    }
+    return {
+        **{name: float(np.mean(one)) for name, one in users.items()},
+        **beyond(lists, train, num_items),
+        "intervals": intervals,
+    }
 
 
 def ndcg(lists: np.ndarray, task: Task) -> float:

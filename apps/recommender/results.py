@@ -53,7 +53,7 @@ def compare(
 
 def summarize(
     lists: dict[str, np.ndarray], protocol: Protocol
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Returns the metrics of each split."""
     tasks = {"valid": protocol.valid, "test": protocol.test}
     num_items = len(protocol.data.catalogue)
@@ -94,8 +94,7 @@ def _against_baselines(result: dict[str, Any]) -> plots.Plot:
     axes = figure.subplots()
     for place, (_, values) in enumerate(rows):
         colour = plots.ORANGE if place == len(rows) - 1 else plots.BLUE
-        low, high = values["ndcg@10_low"], values["ndcg@10_high"]
-        axes.plot([low, high], [place, place], c=colour, lw=2)
+        axes.plot(values["intervals"]["ndcg@10"], [place] * 2, c=colour, lw=2)
         axes.plot([values["ndcg@10"]], [place], "o", c=colour)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set(

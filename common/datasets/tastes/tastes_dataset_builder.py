@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 USERS, ITEMS, FACTORS = 400, 240, 8
 SHORTEST, LONGEST = 12, 60
-STAY = 0.6  # How much of a choice is due to the film before it.
+STAY = 0.7  # How much of a choice is due to the film before it.
 GENRES = (
     "comedy", "crime", "documentary", "drama", "family", "horror", "romance",
     "science fiction",
@@ -49,7 +49,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, rng: np.random.Generator) -> Iterator:
         """Yields `(key, example)`."""
         items = rng.dirichlet(np.full(FACTORS, 0.2), ITEMS)
-        popularity = rng.gumbel(0.0, 0.8, ITEMS)
+        popularity = rng.gumbel(0.0, 0.4, ITEMS)
         for user in range(USERS):
             taste = rng.dirichlet(np.full(FACTORS, 0.5))
             watched: list[int] = []
@@ -58,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 mood = taste
                 if watched:
                     mood = (1 - STAY) * taste + STAY * items[watched[-1]]
-                score = popularity + 10 * items @ mood + rng.gumbel(size=ITEMS)
+                score = popularity + 12 * items @ mood + rng.gumbel(size=ITEMS)
                 score[watched] = -np.inf
                 watched.append(int(score.argmax()))
                 yield (
