@@ -11,7 +11,6 @@ with a SavedModel, TFLite files and a report with the baselines beside it.
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ class Config(options.Options):
         3, "sequential: convolutions, each sees twice as far.", minimum=1
     )
     dropout: float = option(
-        0.4, "of histories and features.", minimum=0.0, maximum=0.9
+        0.4, "of histories; sequential: of features.", minimum=0.0, maximum=0.9
     )
     user_dropout: float = option(
         0.5, "part of examples whose user is unknown; 1: no users at all.",
@@ -126,25 +125,17 @@ class Config(options.Options):
 def load_data(config: Config) -> protocols.Protocol:
     """Reads, cleans and splits interactions."""
     if tables.is_table(config.dataset):
-        name = config.dataset
-        raw = data.read_table(
-            name,
-            user=config.user_column,
-            item=config.item_column,
-            time=config.time_column,
-            rating=config.rating_column,
-            title=config.title_column,
-            features=config.features_column,
-        )
+        roles = ("user", "item", "time", "rating", "title", "features")
+        columns = {role: getattr(config, f"{role}_column") for role in roles}
+        name, raw = config.dataset, data.read_table(config.dataset, **columns)
     else:
         name, raw = data.read_tfds(config.dataset, config.data_dir)
     clean = interactions.clean(
-        name,
-        raw,
+        name, raw,
         min_rating=config.min_rating,
         k_core=config.k_core,
         skip_bad=config.on_bad_input == "skip",
-    )
+    )  # fmt: skip
     return protocols.split(clean, config.protocol, config.seed)
 
 
@@ -194,35 +185,11 @@ def compile_model(
     return model
 
 
-def fit(
-    config: Config, protocol: protocols.Protocol, work_dir: Path
-) -> tuple["networks.Recommender", "training.Log", np.ndarray]:
-    """Returns a fitted network, the log, and the lists for validation."""
-    watch = fitting.Watch(protocol.valid, item_item(config, protocol))
-    arguments: dict[str, Any] = {
-        "mode": examples.mode_of(config.model, config.protocol),
-        "user_dropout": config.user_dropout,
-    }
-    model = build_model(config, protocol)
-    log = fitting.fit(
-        compile_model(model, config, protocol),
-        protocol, config, work_dir, watch,
-        patience=config.patience, **arguments,
-    )  # fmt: skip
-    watch.set_model(model)  # Keras has not, where training was over before.
-    lists = watch.lists(protocol.valid)
-    if config.refit:
-        whole = protocols.refitted(protocol)
-        again = config.replace(epochs=fitting.best_epoch(log))
-        model = build_model(again, whole)
-        more = fitting.fit(
-            compile_model(model, again, whole),
-            whole, again, work_dir / "refit", fitting.Watch(None),
-            **arguments,
-        )  # fmt: skip
-        seconds = log.seconds + more.seconds
-        log = dataclasses.replace(log, seconds=seconds)
-    return model, log, lists
+def make_model(
+    config: Config, protocol: protocols.Protocol
+) -> "networks.Recommender":
+    """Builds and compiles the network."""
+    return compile_model(build_model(config, protocol), config, protocol)
 
 
 def item_item(
@@ -231,8 +198,14 @@ def item_item(
     """Returns the item-item matrix that is added to the network, if any."""
     if not config.wide:
         return None
+    num_items = len(protocol.data.catalogue)
+    if num_items > baselines.MAX_ITEMS:
+        raise InputError(
+            f"--wide must be 0 for more than {baselines.MAX_ITEMS:,} items; "
+            f"received {config.wide} and {num_items:,} items."
+        )
     return config.wide * baselines.ease_matrix(
-        protocol.train, len(protocol.data.catalogue), config.wide_penalty
+        protocol.train, num_items, config.wide_penalty
     )
 
 
@@ -264,19 +237,24 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     protocol = load_data(config)
     work_dir = config.run_dir(APP, protocol.digest())
-    with runtime.strategy(config.strategy).scope():
-        model, log, valid = fit(config, protocol, work_dir)
     mode = examples.mode_of(config.model, config.protocol)
+    with runtime.strategy(config.strategy).scope():
+        # Before training, so that nobody trains for an hour to learn it.
+        plain = fold(build_model(config, protocol), config, protocol, False)
+        variants, refused = compression.plan(
+            plain, names.parse(config.variants), config
+        )
+        model, log, valid = fitting.fit(
+            make_model, protocol, config, work_dir, mode=mode,
+            wide=item_item(config, protocol), patience=config.patience,
+            user_dropout=config.user_dropout, refit=config.refit,
+        )  # fmt: skip
     fitted = protocols.refitted(protocol) if config.refit else protocol
     scores = fold(model, config, fitted)
     phone = fold(model, config, fitted, with_user=False)
-    variants, refused = compression.plan(
-        phone, names.parse(config.variants), config
-    )
     twins = compression.compress(
-        phone, variants,
-        mobile.finetuning(fitted, mode, phone, config),
-    )  # fmt: skip
+        phone, variants, mobile.finetuning(fitted, mode, phone, config)
+    )
     lists = {"valid": valid, "test": evaluate(scores, protocol.test)}
     with export.release(config.export_dir, APP) as draft:
         asked, server = signatures(scores, protocol, config.k)
@@ -314,18 +292,8 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_users(recommender, config)
         return
-    trained = report.read(found)["config"]
-    if config.dataset not in ("", trained["dataset"]):
-        raise InputError(
-            f"--dataset must be the release's, {trained['dataset']}: only its "
-            f"users and items are known; received {config.dataset}."
-        )
-    kept: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in trained.items()
-    }
-    merged = Config(**kept).replace(mode="evaluate", data_dir=config.data_dir)
-    result = predict.evaluate(recommender, load_data(merged))
+    protocol = load_data(predict.restored(config, report.read(found)))
+    result = predict.evaluate(recommender, protocol)
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -1,7 +1,9 @@
 """Fitting: what `training.fit` needs, and the metric that it watches."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -9,9 +11,11 @@ import tensorflow as tf
 
 from apps.recommender import examples, quality, ranking
 from apps.recommender import model as networks
-from apps.recommender.protocols import Protocol, Task
+from apps.recommender.protocols import Protocol, Task, refitted
 from common import data, training
 from common.config import Options
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 # Users whose lists are made after every epoch.
 WATCHED = 10_000
@@ -83,17 +87,67 @@ def splits(protocol: Protocol, mode: str, length: int) -> data.Splits:
 
 
 def fit(
+    make: Callable[[OptionsT, Protocol], networks.Recommender],
+    protocol: Protocol,
+    options: OptionsT,
+    work_dir: Path,
+    *,
+    mode: str,
+    wide: np.ndarray | None,
+    user_dropout: float,
+    patience: int,
+    refit: bool,
+) -> tuple[networks.Recommender, training.Log, np.ndarray]:
+    """Fits a network to train; or to validation as well, in a second fit.
+
+    Args:
+        make: Gives a compiled network.
+        protocol: The data.
+        options: Gives epochs, batch size and seed.
+        work_dir: See `training.fit`.
+        mode: One of `examples.MODES`.
+        wide: An item-item matrix to add when validation's lists are made.
+        user_dropout: See `examples.transform`.
+        patience: See `training.fit`.
+        refit: Fit once more, from the start and to all but test, for as many
+            epochs as were best for validation.
+
+    Returns:
+        The network, the first fit's log with the time of both, and its lists
+        for validation.
+    """
+    watch = Watch(protocol.valid, wide)
+    model = make(options, protocol)
+    log = _fit(
+        model, protocol, options, work_dir, watch, mode, user_dropout, patience
+    )
+    watch.set_model(model)  # Keras has not, where training was over before.
+    lists = watch.lists(protocol.valid)
+    if not refit:
+        return model, log, lists
+    whole = refitted(protocol)
+    best = int(np.argmax(log.history[MONITOR])) + 1
+    again = options.replace(epochs=best)
+    model = make(again, whole)
+    more = _fit(
+        model, whole, again, work_dir / "refit", Watch(None), mode,
+        user_dropout,
+    )  # fmt: skip
+    seconds = log.seconds + more.seconds
+    return model, dataclasses.replace(log, seconds=seconds), lists
+
+
+def _fit(
     model: networks.Recommender,
     protocol: Protocol,
     options: Options,
     work_dir: Path,
     watch: Watch,
-    *,
     mode: str,
     user_dropout: float,
     patience: int = 0,
 ) -> training.Log:
-    """Fits a compiled network to `protocol.train`; see `training.fit`."""
+    """Fits a compiled network to `protocol.train`."""
     length = model.settings.length
     return training.fit(
         model,
@@ -108,8 +162,3 @@ def fit(
         patience=patience,
         first=[watch],
     )
-
-
-def best_epoch(log: training.Log) -> int:
-    """Returns the epoch, from 1, with the best lists for validation."""
-    return int(np.argmax(log.history[MONITOR])) + 1

@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from apps.recommender import model as networks
 from apps.recommender.interactions import PADDING
+from apps.recommender.items import NeuralItems
 
 
 def fold(
@@ -48,7 +49,7 @@ def fold(
             query = layers.Add()([query, _lookup(table, "users")(user)])
         if settings.model == "two_tower":
             query = ops.tanh(query)
-    query = layers.Dropout(settings.dropout, name="query")(query)
+    query = layers.Identity(name="query")(query)
     kernel = ops.convert_to_numpy(trained.items.table()).T
     bias = ops.convert_to_numpy(trained.items.bias)
     scores = _dense(kernel, bias, "products")(query)
@@ -101,7 +102,7 @@ def _bag(bag: Any, history: Any) -> Any:
     return ops.divide(total, ops.sqrt(count))
 
 
-def _pairs(items: networks.NeuralItems, query: Any) -> Any:
+def _pairs(items: NeuralItems, query: Any) -> Any:
     """Returns the scores of NeuMF's network for all items."""
     kernel, bias = items.of_query.get_weights()
     of_item = ops.convert_to_numpy(items.of_item(items.table()))

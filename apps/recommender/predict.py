@@ -1,7 +1,7 @@
 """Using a release: lists for users or histories; its quality again."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,8 +10,16 @@ from apps.recommender.protocols import Protocol
 from common import predictions, served
 from common.config import InputError, Options
 
+OptionsT = TypeVar("OptionsT", bound=Options)
+
 BATCH = 64
 HISTORY = "history:"
+# What a release's data were made by, so that they can be made again.
+DATA_OPTIONS = (
+    "dataset", "user_column", "item_column", "time_column", "rating_column",
+    "title_column", "features_column", "min_rating", "k_core", "on_bad_input",
+    "protocol", "seed",
+)  # fmt: skip
 
 
 class Recommender:
@@ -34,6 +42,17 @@ class Recommender:
         width = max(1, *(len(one) for one in histories))
         padded = [[""] * (width - len(one)) + one for one in histories]
         return self._served("history", item_ids=padded)
+
+
+def restored(options: OptionsT, report: dict[str, Any]) -> OptionsT:
+    """Returns options with those that the release's data were made by."""
+    trained = report["config"]
+    if options.dataset not in ("", trained["dataset"]):
+        raise InputError(
+            f"--dataset must be the release's, {trained['dataset']}: only its "
+            f"users and items are known; received {options.dataset}."
+        )
+    return options.replace(**{name: trained[name] for name in DATA_OPTIONS})
 
 
 def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:

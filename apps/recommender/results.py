@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from matplotlib import ticker
 
 from apps.recommender import baselines, quality
 from apps.recommender.protocols import Protocol
@@ -123,6 +124,7 @@ def _curves(history: dict[str, list[float]]) -> plots.Plot:
     right.plot(epochs, history["val_ndcg@10"], c=plots.BLUE)
     for axes, title in ((left, "loss"), (right, "valid ndcg@10")):
         axes.set(xlabel="epoch", title=title)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     return plots.Plot(
