@@ -224,6 +224,11 @@ def test_bad_requests_get_one_line(released, tmp_path) -> None:
         predict.predict_users(recommender, options.replace(inputs=str(empty)))
     with pytest.raises(InputError, match="must be of recommender"):
         predict.Recommender(tmp_path)
+    trained = report.read(release)
+    same = predict.restored(app.Config(mode="evaluate"), trained)
+    assert same.protocol == "random_75_25" and same.dataset == "tastes"
+    with pytest.raises(InputError, match="must be the release's, tastes"):
+        predict.restored(options.replace(dataset="other.csv"), trained)
 
 
 def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
@@ -238,10 +243,13 @@ def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
     result = app.run(
         app.Config(
             dataset="mine.csv", user_column="customer", item_column="product",
-            k_core=2, k=5, epochs=1, history=8, dim=8, blocks=1,
+            k_core=2, k=5, epochs=6, history=8, dim=8, blocks=1,
             variants=("float32",), baselines=False,
+            learning_rate=1e-8, patience=1,
         )
     )  # fmt: skip
+    # Nothing is learnt at that rate.
+    assert result["training"]["epochs"] == 2
     assert result["dataset"]["users"] == 30 and not result["baselines"]
     recommender = predict.Recommender(Path("saved_models/recommender/1"))
     found = recommender.users(["client-0", "new client"])["item_ids"]

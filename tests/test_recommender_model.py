@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 
 from apps.recommender import __main__ as app
-from apps.recommender import folding, mobile, protocols, quality
+from apps.recommender import baselines, mobile, protocols, quality
 from apps.recommender import model as networks
 from apps.recommender.interactions import Catalogue, Interactions, ragged
 from common import keras2, litert, tflite
 from common.compression import variants
+from common.config import InputError
 
 NUM_USERS, NUM_ITEMS, LENGTH = 12, 30, 8
 
@@ -208,6 +209,18 @@ def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
     assert not any("Flex" in one for one in litert.ops(content))
 
 
-def test_folding_refuses_nothing_it_cannot_name() -> None:
-    folded = folding.fold(build(), with_user=True)
-    assert folded.layers[-1].name == "products"
+def test_the_item_item_matrix_needs_a_small_catalogue(monkeypatch) -> None:
+    assert app.item_item(config(wide=0.0), protocol()) is None
+    monkeypatch.setattr(baselines, "MAX_ITEMS", 5)
+    with pytest.raises(InputError, match=r"--wide must be 0 for more than 5"):
+        app.item_item(config(wide=1.0), protocol())
+
+
+def test_weights_but_no_biases_decay() -> None:
+    options = config(weight_decay=0.5)
+    model = app.make_model(options, protocol())
+    optimizer = model.optimizer
+    assert optimizer.weight_decay == 0.5
+    assert optimizer._use_weight_decay(model.items.embeddings)
+    assert not optimizer._use_weight_decay(model.items.bias)
+    assert app.make_model(config(), protocol()).optimizer.weight_decay is None

@@ -95,7 +95,7 @@ class Config(options.Options):
     wide: float = option(
         0.0, "weight of an item-item matrix (EASE) in the scores.", minimum=0.0
     )
-    wide_penalty: float = option(600.0, "of the squared matrix.", minimum=1e-3)
+    wide_penalty: float = option(500.0, "the matrix's penalty.", minimum=1e-3)
     softmax: str = option(
         "auto",
         "over all items, or a sample; auto: all up to 20,000.",
@@ -178,9 +178,7 @@ def compile_model(
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
-        optimizer,
-        steps_per_execution=min(16, num_steps),
-        jit_compile=False,
+        optimizer, steps_per_execution=min(16, num_steps), jit_compile=False
     )
     return model
 
@@ -292,8 +290,8 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_users(recommender, config)
         return
-    protocol = load_data(predict.restored(config, report.read(found)))
-    result = predict.evaluate(recommender, protocol)
+    same = predict.restored(config, report.read(found))
+    result = predict.evaluate(recommender, load_data(same))
     runtime.console().print(json.dumps(result, indent=1))
 
 
