@@ -137,6 +137,15 @@ def test_columns_of_every_kind(tmp_path) -> None:
         data.read_table(str(path), user="who", item="what", time="name")
 
 
+def test_words_that_several_titles_have_are_features() -> None:
+    titles = {"W": "Star Trek", "X": "Star Wars", "Y": "A star", "Z": "Wars"}
+    found = clean("aW aX aY aZ bX", titles=titles, features={"Y": ["old"]})
+    assert found.catalogue.feature_names == ("old", "title: star")
+    assert found.catalogue.features[1:].tolist() == [
+        [0, 1], [0, 1], [1, 1], [0, 0],
+    ]  # fmt: skip
+
+
 def test_ids_with_fractions_are_refused(tmp_path) -> None:
     path = tmp_path / "mine.parquet"
     parquet.write_table(pa.table({"who": [1.5], "what": ["a"]}), path)

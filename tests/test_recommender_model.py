@@ -140,6 +140,8 @@ def test_the_loss_at_every_place_leaves_padding_out() -> None:
     logs = tf.nn.log_softmax(model.items.scores(queries)).numpy()
     found = model.compute_loss(y=targets, y_pred=queries)
     assert float(found) == pytest.approx(-logs[1, -1, 7], rel=1e-5)
+    last = model.compute_loss(y=targets, y_pred=queries, training=False)
+    assert float(last) == pytest.approx(float(found), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", networks.MODELS)

@@ -1,15 +1,18 @@
 """Interactions: who took which item, in order; counted and repaired."""
 
+import collections
 import dataclasses
+import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from common.config import InputError
 
 PADDING = 0  # The item index that stands for no item.
+# Words of titles that are features: in so many titles, and so many words.
+FEWEST_TITLES, MOST_WORDS = 3, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Catalogue:
     Attributes:
         ids: As the user writes them, `items + 1` strings.
         titles: Likewise; ids where there are no titles.
-        features: `(items + 1, features) float32`, e.g. genres as 0 and 1.
+        features: `(items + 1, features) uint8`: genres and frequent words of
+            titles as 0 and 1.
         feature_names: What they are.
     """
 
@@ -248,10 +252,28 @@ def _indexed(
 def _catalogue(ids: tuple[str, ...], raw: Raw) -> Catalogue:
     """Returns the items with their titles and features."""
     titles = tuple(raw.titles.get(one) or one for one in ids)
-    words: Any = [raw.features.get(one, ()) for one in ids]
-    names = sorted({word for one in words for word in one})
+    words = [list(raw.features.get(one, ())) for one in ids]
+    if raw.titles:
+        for row, found in zip(words, _title_words(titles), strict=True):
+            row.extend(found)
+    names = sorted({word for row in words for word in row})
     column = {word: index for index, word in enumerate(names)}
-    features = np.zeros((len(ids), len(names)), np.float32)
-    for row, one in enumerate(words):
-        features[row, [column[word] for word in one]] = 1.0
+    features = np.zeros((len(ids), len(names)), np.uint8)
+    for index, row in enumerate(words):
+        features[index, [column[word] for word in row]] = 1.0
     return Catalogue(ids, titles, features, tuple(names))
+
+
+def _title_words(titles: Sequence[str]) -> list[list[str]]:
+    """Returns the words of each title, those that several have."""
+    found = [
+        [f"title: {word}" for word in set(re.findall(r"\w+", one.lower()))]
+        for one in titles
+    ]
+    counts = collections.Counter(word for row in found for word in row)
+    known = {
+        word
+        for word, count in counts.most_common(MOST_WORDS)
+        if count >= FEWEST_TITLES
+    }
+    return [[word for word in row if word in known] for row in found]

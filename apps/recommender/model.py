@@ -190,8 +190,10 @@ class Recommender(keras.Model):
                 for each place have one target each.
             y_pred: The queries.
             sample_weight: Not used.
-            training: Validation always takes all items.
+            training: If not, only the last place has a target.
         """
+        if len(y_pred.shape) == 3 and not training:
+            y_pred, y = y_pred[:, -1:], y[:, -1:]
         weight = tf.cast(y != PADDING, tf.float32)
         if len(y_pred.shape) == 2:
             # All targets of a user are one example, as in Mult-DAE (Liang
@@ -199,7 +201,7 @@ class Recommender(keras.Model):
             count = tf.reduce_sum(weight, axis=1, keepdims=True)
             weight /= tf.maximum(count, 1.0)
             y_pred = y_pred[:, None, :]
-        if self.settings.full_softmax or not training:
+        if self.settings.full_softmax:
             losses = self._full(y_pred, y)
         else:
             losses = self._sampled(y_pred, y)
