@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from apps.recommender import examples
 from apps.recommender.interactions import Catalogue
+from apps.recommender.model import rows_of
 from apps.recommender.protocols import Protocol, Task
 from apps.recommender.quality import LENGTH, ndcg_of_padded
 from common import compression, litert, tflite
@@ -68,9 +69,7 @@ def finetuning(
             chance = tf.random.stateless_uniform(tf.shape(history), seed + 2)
             history = tf.where(chance < 0.5, 0, history)
         wanted = tf.cast(targets > 0, tf.float32)
-        rows = tf.reduce_sum(
-            tf.one_hot(targets, size) * wanted[..., None], axis=1
-        )
+        rows = rows_of(targets, wanted, size)
         total = tf.reduce_sum(rows, axis=1, keepdims=True)
         return {"history": history}, rows / tf.maximum(total, 1.0)
 
