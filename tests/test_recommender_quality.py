@@ -9,7 +9,7 @@ import scipy.sparse
 import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
-from apps.recommender import baselines, quality, ranking
+from apps.recommender import baselines, linear, quality, ranking
 from apps.recommender.interactions import Ragged, ragged
 from apps.recommender.protocols import Task
 
@@ -89,8 +89,8 @@ def test_groups_by_activity() -> None:
 def test_ease_is_the_solution_of_its_equation() -> None:
     rng = np.random.default_rng(0)
     rows = [list(1 + rng.permutation(6)[:3]) for _ in range(30)]
-    weights = baselines.ease_matrix(lists_of(*rows), 6, 5.0)
-    x = baselines.matrix(lists_of(*rows), 6).toarray()
+    x = linear.matrix(lists_of(*rows), 6).toarray().astype(float)
+    weights = linear.ease(x.T @ x, 5.0)
     assert not np.diag(weights).any()
     # The gradient is zero off the diagonal (Steck, 2019, equation 2).
     gradient = x.T @ (x @ weights - x) + 5.0 * weights
@@ -98,8 +98,18 @@ def test_ease_is_the_solution_of_its_equation() -> None:
     assert np.abs(gradient).max() < 1e-4
 
 
+def test_the_linear_part_ranks_and_leaves_padding_out() -> None:
+    pairs = lists_of(*([[1, 2, 3]] * 5 + [[4, 5, 6]] * 5))
+    for rank in (0, 2):
+        found = linear.item_item(pairs, 6, 1.0, rank)
+        assert not found[0].any() and not found[:, 0].any()
+        assert found[1, 2] > 0.2 > abs(found[1, 4])
+    assert found.dtype == np.float32
+    assert not np.allclose(linear.item_item(pairs, 6, 1.0, 0), found)
+
+
 def test_item_knn_counts_only_the_nearest() -> None:
-    train = baselines.matrix(lists_of([1, 2], [1, 2], [1, 3], [4]), 4)
+    train = linear.matrix(lists_of([1, 2], [1, 2], [1, 3], [4]), 4)
     near = baselines.item_knn(train, 1)
     history = scipy.sparse.csr_matrix(np.array([[0, 1, 0, 0, 0]], float))
     scores = near(history)[0]
@@ -109,7 +119,7 @@ def test_item_knn_counts_only_the_nearest() -> None:
 
 def test_baselines_leave_out_what_was_seen() -> None:
     asked = task([[1, 2], [2, 3]], [[3], [4]])
-    train = baselines.matrix(asked.history, 4)
+    train = linear.matrix(asked.history, 4)
     found = baselines.rank(baselines.popular(train), asked, 4)
     assert found[:, :2].tolist() == [[3, 4], [1, 4]]
     assert not found[:, 2:].any()

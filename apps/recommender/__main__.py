@@ -31,6 +31,7 @@ with epy.lazy_imports():
         examples,
         fitting,
         folding,
+        linear,
         mobile,
         predict,
         ranking,
@@ -60,9 +61,7 @@ class Config(options.Options):
     features_column: str = option(
         "", "own table: words of an item, such as genres, joined by |."
     )
-    min_rating: float = option(
-        0.0, "rows rated lower are no interactions.", minimum=0.0
-    )
+    min_rating: float = option(0.0, "lower ratings are left out.", minimum=0.0)
     k_core: int = option(
         0, "drop users and items with fewer rows, again and again.", minimum=0
     )
@@ -93,9 +92,10 @@ class Config(options.Options):
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     wide: float = option(
-        0.0, "weight of an item-item matrix (EASE) in the scores.", minimum=0.0
+        0.0, "weight of the linear part: an item-item matrix.", minimum=0.0
     )
-    wide_penalty: float = option(500.0, "the matrix's penalty.", minimum=1e-3)
+    wide_penalty: float = option(8.0, "of that matrix.", minimum=1e-3)
+    wide_rank: int = option(16, "its leading directions.", minimum=0)
     softmax: str = option(
         "auto",
         "over all items, or a sample; auto: all up to 20,000.",
@@ -202,8 +202,8 @@ def item_item(
             f"--wide must be 0 for more than {baselines.MAX_ITEMS:,} items; "
             f"received {config.wide} and {num_items:,} items."
         )
-    return config.wide * baselines.ease_matrix(
-        protocol.train, num_items, config.wide_penalty
+    return config.wide * linear.item_item(
+        protocol.train, num_items, config.wide_penalty, config.wide_rank
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from apps.recommender.interactions import PADDING, Ragged
+from apps.recommender import linear
+from apps.recommender.interactions import PADDING
 from apps.recommender.protocols import Protocol, Task
 from apps.recommender.quality import LENGTH
 
@@ -21,15 +22,6 @@ CHUNK = 1024
 
 # From histories (users, items + 1) to scores (users, items + 1).
 Scores = Callable[[scipy.sparse.csr_matrix], np.ndarray]
-
-
-def matrix(lists: Ragged, num_items: int) -> scipy.sparse.csr_matrix:
-    """Returns lists as ones in `(users, items + 1) float32`."""
-    ones = np.ones(len(lists.values), np.float32)
-    shape = (len(lists), num_items + 1)
-    return scipy.sparse.csr_matrix(
-        (ones, (lists.rows, lists.values)), shape=shape
-    )
 
 
 def popular(train: scipy.sparse.csr_matrix) -> Scores:
@@ -55,29 +47,10 @@ def item_knn(train: scipy.sparse.csr_matrix, neighbours: int) -> Scores:
     return lambda history: history @ similarity
 
 
-def ease_matrix(lists: Ragged, num_items: int, penalty: float) -> np.ndarray:
-    """Returns a linear autoencoder in closed form (Steck, 2019, EASE).
-
-    Args:
-        lists: The interactions.
-        num_items: Padding not among them.
-        penalty: The weight of the squared matrix.
-
-    Returns:
-        `(items + 1, items + 1) float32`, a diagonal of zeros.
-    """
-    train = matrix(lists, num_items)
+def ease(train: scipy.sparse.csr_matrix, penalty: float) -> Scores:
+    """Multiplies histories with EASE's matrix (Steck, 2019)."""
     gram = (train.T @ train).toarray().astype(np.float64)
-    gram[np.diag_indices_from(gram)] += penalty
-    inverse = np.linalg.inv(gram)
-    weights = inverse / -np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
-    return weights.astype(np.float32)
-
-
-def ease(lists: Ragged, num_items: int, penalty: float) -> Scores:
-    """Multiplies histories with `ease_matrix`."""
-    weights = ease_matrix(lists, num_items, penalty)
+    weights = linear.ease(gram, penalty).astype(np.float32)
     return lambda history: history @ weights
 
 
@@ -109,7 +82,7 @@ SETTINGS = {
 
 def rank(scores: Scores, task: Task, num_items: int) -> np.ndarray:
     """Returns the best unseen items of the task's users, `(users, k) int`."""
-    history = matrix(task.history, num_items)
+    history = linear.matrix(task.history, num_items)
     found = []
     for start in range(0, len(task.users), CHUNK):
         seen = history[task.users[start : start + CHUNK]]
@@ -140,7 +113,7 @@ def lists(
         Lists `(test users, k)` by name, and notes on what was left out.
     """
     num_items, task = len(protocol.data.catalogue), protocol.test
-    train = matrix(task.history, num_items)
+    train = linear.matrix(task.history, num_items)
     settings: dict[str, Any] = SETTINGS[protocol.name]
     found = {"most popular": rank(popular(train), task, num_items)}
     if num_items > MAX_ITEMS:
@@ -150,9 +123,7 @@ def lists(
         ]
     k, penalty = settings["neighbours"], settings["penalty"]
     found[f"ItemKNN ({k})"] = rank(item_knn(train, k), task, num_items)
-    found[f"EASE ({penalty:g})"] = rank(
-        ease(task.history, num_items, penalty), task, num_items
-    )
+    found[f"EASE ({penalty:g})"] = rank(ease(train, penalty), task, num_items)
     if importlib.util.find_spec("implicit") is None:
         return found, ["ALS and BPR left out: `pip install implicit` for them"]
     for name, scores in implicit_models(train, seed):
