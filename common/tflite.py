@@ -49,15 +49,11 @@ class Int8:
         whole: Whether an operator that has no int8 kernel is an error; if not,
             it is computed in float.
         denylist: Layers that stay in float; then `io` is float32.
-        per_channel_dense: Whether each output of a dense layer has a scale of
-            its own. Without, a table that is looked up and multiplied with is
-            in the file once.
     """
 
     io: str = "uint8"
     whole: bool = True
     denylist: tuple[str, ...] = ()
-    per_channel_dense: bool = True
 
 
 def convert(
@@ -138,9 +134,6 @@ def _to_int8(
     converter: Any, variant: Variant, calibration: litert.Arrays, int8: Int8
 ) -> None:
     """Sets a converter up for full-integer quantization."""
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = (  # noqa: E501
-        not int8.per_channel_dense
-    )
     if int8.io != "float32" and not int8.denylist:
         converter.inference_input_type = tf.as_dtype(int8.io)
         converter.inference_output_type = tf.as_dtype(int8.io)

@@ -24,7 +24,7 @@ FINETUNING = 20_000
 # Lookups of a long history are held for every example of a batch.
 MAX_LOOKUPS = 2**25
 # Some operators, such as the root of a count, have no int8 kernel.
-INT8 = tflite.Int8("float32", whole=False, per_channel_dense=False)
+INT8 = tflite.Int8("float32", whole=False)
 
 
 def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
