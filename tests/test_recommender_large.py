@@ -33,7 +33,8 @@ def best_baseline(result: dict) -> float:
 def test_leave_last_out(run) -> None:
     result = run(
         "recommender_movielens_leave_last_out.flags",
-        epochs=8, variants=("float32", "int8", "prune+int8"),
+        epochs=8, finetune_epochs=1,
+        variants=("float32", "int8", "prune+int8"),
     )  # fmt: skip
     assert result["dataset"]["test"] == 943
     found = result["metrics"]["test"]["ndcg@10"]
