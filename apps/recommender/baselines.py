@@ -19,6 +19,7 @@ from apps.recommender.quality import LENGTH
 # Above this, an item-item matrix is not made: 20,000 items are 1.6 GB.
 MAX_ITEMS = 20_000
 CHUNK = 1024
+FACTORS = 32
 
 # From histories (users, items + 1) to scores (users, items + 1).
 Scores = Callable[[scipy.sparse.csr_matrix], np.ndarray]
@@ -55,29 +56,44 @@ def ease(train: scipy.sparse.csr_matrix, penalty: float) -> Scores:
 
 
 def implicit_models(
-    train: scipy.sparse.csr_matrix, seed: int
+    train: scipy.sparse.csr_matrix,
+    seed: int,
+    als: dict[str, float],
+    bpr: dict[str, float],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields ALS and BPR of the package `implicit`: scores of all users."""
     from implicit.als import AlternatingLeastSquares
     from implicit.bpr import BayesianPersonalizedRanking
 
-    als = AlternatingLeastSquares(
-        factors=32, regularization=0.1, iterations=15, random_state=seed,
-        num_threads=1,
-    )  # fmt: skip
-    bpr = BayesianPersonalizedRanking(
-        factors=32, learning_rate=0.05, regularization=0.01, iterations=100,
-        random_state=seed, num_threads=1,
-    )  # fmt: skip
-    for name, model in (("ALS (32)", als), ("BPR (32)", bpr)):
+    common = {"factors": FACTORS, "random_state": seed, "num_threads": 1}
+    models = {
+        "ALS": AlternatingLeastSquares(**common, iterations=15, **als),
+        "BPR": BayesianPersonalizedRanking(**common, **bpr),
+    }
+    for name, model in models.items():
         model.fit(train, show_progress=False)
-        yield name, model.user_factors @ model.item_factors.T
+        scores = model.user_factors @ model.item_factors.T
+        yield f"{name} ({FACTORS})", scores
 
 
-SETTINGS = {
-    "leave_last_out": {"neighbours": 20, "penalty": 100.0},
-    "random_75_25": {"neighbours": 300, "penalty": 400.0},
-}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "leave_last_out": {
+        "neighbours": 300,
+        "penalty": 100.0,
+        "als": {"regularization": 0.1, "alpha": 1.0},
+        "bpr": {
+            "learning_rate": 0.05, "regularization": 0.01, "iterations": 100,
+        },
+    },
+    "random_75_25": {
+        "neighbours": 300,
+        "penalty": 400.0,
+        "als": {"regularization": 60.0, "alpha": 10.0},
+        "bpr": {
+            "learning_rate": 0.01, "regularization": 0.1, "iterations": 50,
+        },
+    },
+}  # fmt: skip
 
 
 def rank(scores: Scores, task: Task, num_items: int) -> np.ndarray:
@@ -114,7 +130,7 @@ def lists(
     """
     num_items, task = len(protocol.data.catalogue), protocol.test
     train = linear.matrix(task.history, num_items)
-    settings: dict[str, Any] = SETTINGS[protocol.name]
+    settings = SETTINGS[protocol.name]
     found = {"most popular": rank(popular(train), task, num_items)}
     if num_items > MAX_ITEMS:
         return found, [
@@ -126,6 +142,8 @@ def lists(
     found[f"EASE ({penalty:g})"] = rank(ease(train, penalty), task, num_items)
     if importlib.util.find_spec("implicit") is None:
         return found, ["ALS and BPR left out: `pip install implicit` for them"]
-    for name, scores in implicit_models(train, seed):
+    for name, scores in implicit_models(
+        train, seed, settings["als"], settings["bpr"]
+    ):
         found[name] = best(scores[task.users], train[task.users])
     return found, []
