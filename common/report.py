@@ -7,12 +7,12 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import rich.box
 import rich.table
 
-from common import data, report_page, runtime, training
+from common import report_page, runtime, training
 from common.config import Options
 from common.plots import Plot
 from common.report_page import Table
@@ -20,10 +20,21 @@ from common.report_page import Table
 Report = dict[str, Any]
 
 
+class Described(Protocol):
+    """Data that can say what they are; `data.Splits` is one."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Repairs made while loading, for the user to read."""
+
+    def describe(self) -> dict[str, Any]:
+        """Returns `name`, and the sizes of `train`, `valid` and `test`."""
+
+
 def build(
     app: str,
     options: Options,
-    splits: data.Splits,
+    splits: Described,
     *,
     task_metric: str,
     metrics: Mapping[str, Mapping[str, Any]],

@@ -22,8 +22,10 @@ with epy.lazy_imports():
 # The data sets that come with this project, and where they are prepared.
 EMBEDDED = (
     "digits",
+    "generated_reviews",
     "phantoms",
     "simulated_transactions",
+    "tastes",
 )
 EMBEDDED_DIR = Path("runs/datasets")
 

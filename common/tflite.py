@@ -6,7 +6,7 @@ size 1, and hold built-in operators only: one that needs TensorFlow's own
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+# From a twin to a function of named inputs that gives named outputs.
+Wrap = Callable[[Any], Callable[..., dict[str, Any]]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Int8:
     """How files of the format int8 are made.
@@ -58,6 +62,7 @@ def convert(
     calibration: litert.Arrays,
     outputs: Sequence[str],
     int8: Int8 = Int8(),
+    wrap: Wrap | None = None,
 ) -> bytes:
     """Converts a twin to the bytes of a TFLite file.
 
@@ -70,11 +75,13 @@ def convert(
             and for sizes that the twin leaves open.
         outputs: A name for each output of the twin.
         int8: For that format.
+        wrap: Gives what the file computes in place of the twin alone; its
+            inputs are those of `calibration`, its result has `outputs`.
 
     Raises:
         InputError: If the model needs operators that TFLite does not have.
     """
-    converter = _converter(twin, outputs, calibration)
+    converter = _converter(twin, outputs, calibration, wrap)
     if variant.format != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant.format == "float16":
@@ -110,12 +117,17 @@ def calibrate(
 
 
 def _converter(
-    twin: Any, outputs: Sequence[str], examples: litert.Arrays
+    twin: Any,
+    outputs: Sequence[str],
+    examples: litert.Arrays,
+    wrap: Wrap | None = None,
 ) -> Any:
     """Returns a converter with TFLite's defaults."""
-    return tf.lite.TFLiteConverter.from_concrete_functions(
-        [_concrete(twin, outputs, examples)], twin
-    )
+    if wrap is None:
+        function = _concrete(twin, outputs, examples)
+    else:
+        function = _wrapped(wrap(twin), examples)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], twin)
 
 
 def _to_int8(
@@ -150,6 +162,19 @@ def _concrete(
         )
         return dict(zip(outputs, tf.nest.flatten(result), strict=True))
 
+    return tf.function(serve).get_concrete_function(**specs)
+
+
+def _wrapped(
+    serve: Callable[..., dict[str, Any]], examples: litert.Arrays
+) -> Any:
+    """Returns a function of inputs like `examples`, batch size 1."""
+    specs = {
+        name: tf.TensorSpec(
+            (1, *np.shape(one)[1:]), np.asarray(one).dtype, name
+        )
+        for name, one in examples.items()
+    }
     return tf.function(serve).get_concrete_function(**specs)
 
 
@@ -204,6 +229,7 @@ def write(
     calibration: litert.Arrays,
     outputs: Sequence[str],
     int8: Int8 = Int8(),
+    wrap: Wrap | None = None,
 ) -> list[Path]:
     """Converts every variant to `<directory>/<variant>.tflite`.
 
@@ -214,12 +240,13 @@ def write(
         calibration: See `convert`.
         outputs: See `convert`.
         int8: See `convert`.
+        wrap: See `convert`.
     """
     directory.mkdir()
     paths = []
     for one in progress.track(variants, "converting", len(variants)):
         twin = twins[one.techniques]
-        content = convert(twin, one, calibration, outputs, int8)
+        content = convert(twin, one, calibration, outputs, int8, wrap)
         paths.append(directory / f"{one.name}.tflite")
         paths[-1].write_bytes(content)
     return paths

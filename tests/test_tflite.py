@@ -56,6 +56,19 @@ def test_formats_differ_in_size_and_types(files) -> None:
     assert scale == pytest.approx(1 / 255, rel=0.01) and zero_point == 0
 
 
+def test_a_file_can_compute_more_than_the_twin(twin) -> None:
+    content = tflite.convert(
+        twin, parse(["float32"])[0], CALIBRATION, ["doubled", "first"],
+        wrap=lambda twin: lambda image: {
+            "doubled": 2.0 * twin(image), "first": image[:, 0, 0, 0],
+        },
+    )  # fmt: skip
+    found = litert.Runner(content)(image=IMAGES)
+    assert set(found) == {"doubled", "first"}
+    np.testing.assert_allclose(found["first"], IMAGES[:, 0, 0, 0])
+    np.testing.assert_allclose(found["doubled"], 2 * twin(IMAGES), atol=1e-5)
+
+
 def test_contents_are_read_from_the_file(twin, files) -> None:
     found = litert.inspect(files["float32"])
     assert {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(found.ops)

@@ -1,0 +1,1 @@
+"""Recommendation: see `__main__` for the story."""

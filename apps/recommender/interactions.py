@@ -1,0 +1,279 @@
+"""Interactions: who took which item, in order; counted and repaired."""
+
+import collections
+import dataclasses
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from common.config import InputError
+
+PADDING = 0  # The item index that stands for no item.
+# Words of titles that are features: in so many titles, and so many words.
+FEWEST_TITLES, MOST_WORDS = 3, 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Lists of item indices, one per user.
+
+    Attributes:
+        values: `(num,) int32`, the lists one after another.
+        offsets: `(users + 1,) int64`: where each list starts, and the end.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, user: int) -> np.ndarray:
+        return self.values[self.offsets[user] : self.offsets[user + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The length of each list, `(users,) int64`."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The user of each value, `(num,) int64`."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def padded(self, users: np.ndarray, length: int) -> np.ndarray:
+        """Returns the last `length` items of users, padding first.
+
+        Returns:
+            `(len(users), length) int32`.
+        """
+        position = self.offsets[users + 1, None] + np.arange(-length, 0)
+        inside = position >= self.offsets[users, None]
+        found = self.values[np.where(inside, position, 0)]
+        return np.where(inside, found, PADDING)
+
+
+def ragged(rows: np.ndarray, values: np.ndarray, num_rows: int) -> Ragged:
+    """Returns lists of `values`, whose `rows` are in order."""
+    ends = np.cumsum(np.bincount(rows, minlength=num_rows))
+    return Ragged(values.astype(np.int32), np.concatenate([[0], ends]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """The items; index 0 is padding.
+
+    Attributes:
+        ids: As the user writes them, `items + 1` strings.
+        titles: Likewise; ids where there are no titles.
+        features: `(items + 1, features) uint8`: genres and frequent words of
+            titles as 0 and 1.
+        feature_names: What they are.
+    """
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    features: np.ndarray
+    feature_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """Columns as they were read, one row per interaction.
+
+    Attributes:
+        user: Index into `user_ids`, `(num,)`; -1 where the id is missing.
+        item: Likewise.
+        user_ids: The users' ids.
+        item_ids: The items' ids.
+        time: `(num,)` numbers that order a user's rows, or None; NaN where
+            missing.
+        rating: `(num,)` floats, or None; NaN where missing.
+        titles: By item id.
+        features: Words by item id, e.g. genres.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    time: np.ndarray | None = None
+    rating: np.ndarray | None = None
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    features: Mapping[str, Sequence[str]] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """Clean interactions.
+
+    Attributes:
+        name: The data set's.
+        items: What each user took, oldest first, each item once.
+        user_ids: One per user.
+        catalogue: The items.
+        notes: Repairs, for the user to read.
+    """
+
+    name: str
+    items: Ragged
+    user_ids: tuple[str, ...]
+    catalogue: Catalogue
+    notes: tuple[str, ...] = ()
+
+    def digest(self) -> int:
+        """Returns a number that changes when the interactions do."""
+        found = zlib.crc32(self.items.values.tobytes())
+        found = zlib.crc32(self.items.offsets.tobytes(), found)
+        return zlib.crc32(self.catalogue.features.tobytes(), found)
+
+
+def clean(
+    name: str,
+    raw: Raw,
+    *,
+    min_rating: float = 0.0,
+    k_core: int = 0,
+    skip_bad: bool = False,
+) -> Interactions:
+    """Drops, sorts and counts; see the notes of the result.
+
+    Args:
+        name: The data set's name.
+        raw: The rows.
+        min_rating: Rows rated lower are no interactions.
+        k_core: Users and items with fewer rows are dropped, again and again,
+            until none is left; 0 keeps all.
+        skip_bad: Drop rows with missing values instead of refusing them.
+
+    Raises:
+        InputError: If rows are bad, or too few are left.
+    """
+    notes: list[str] = []
+    keep = _good(name, raw, skip_bad, notes)
+    if raw.rating is not None and min_rating:
+        low = keep & (raw.rating < min_rating)
+        _note(notes, low.sum(), f"rows rated below {min_rating:g} left out")
+        keep &= ~low
+    user, item = raw.user[keep], raw.item[keep]
+    time = np.arange(len(user)) if raw.time is None else raw.time[keep]
+    order = np.lexsort((np.arange(len(user)), time, user))
+    if raw.time is None:
+        notes.append("no times: the order of the rows is taken for them")
+    else:
+        by_user = np.argsort(user, kind="stable")
+        late = np.diff(time[by_user]) < 0
+        late &= np.diff(user[by_user]) == 0
+        _note(notes, late.sum(), "rows out of time order sorted")
+    user, item = user[order], item[order]
+    first = _first_of_each(user, item, len(raw.item_ids))
+    _note(notes, len(user) - len(first), "repeated user-item rows left out")
+    user, item = user[first], item[first]
+    if k_core:
+        core = _core(user, item, k_core)
+        _note(notes, (~core).sum(), f"rows outside the {k_core}-core left out")
+        user, item = user[core], item[core]
+    return _indexed(name, raw, user, item, notes)
+
+
+def _note(notes: list[str], count: int, text: str) -> None:
+    """Adds a note about `count` rows, if there are any."""
+    if count:
+        notes.append(f"{count:,} {text}")
+
+
+def _good(name: str, raw: Raw, skip_bad: bool, notes: list[str]) -> np.ndarray:
+    """Returns which rows have all values; refuses the others by default."""
+    missing = {"user id": raw.user < 0, "item id": raw.item < 0}
+    if raw.time is not None:
+        missing["time"] = np.isnan(raw.time)
+    if raw.rating is not None:
+        missing["rating"] = np.isnan(raw.rating)
+    for what, where in missing.items():
+        if where.any() and not skip_bad:
+            raise InputError(
+                f"--dataset must have a {what} in every row; {name} lacks "
+                f"{where.sum():,}, the first in row {int(where.argmax()) + 1}. "
+                "Mend them, or pass --on_bad_input=skip."
+            )
+        _note(notes, where.sum(), f"rows without a {what} left out")
+    return ~np.any(list(missing.values()), axis=0)
+
+
+def _first_of_each(
+    user: np.ndarray, item: np.ndarray, num_items: int
+) -> np.ndarray:
+    """Returns the positions of each pair's first row, in order."""
+    pairs = user.astype(np.int64) * num_items + item
+    return np.sort(np.unique(pairs, return_index=True)[1])
+
+
+def _core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
+    """Returns which rows belong to the k-core (Seidman, 1983)."""
+    keep = np.ones(len(user), bool)
+    while True:
+        few = np.bincount(user[keep], minlength=user.max(initial=0) + 1) < k
+        rare = np.bincount(item[keep], minlength=item.max(initial=0) + 1) < k
+        drop = keep & (few[user] | rare[item])
+        if not drop.any():
+            return keep
+        keep &= ~drop
+
+
+def _indexed(
+    name: str, raw: Raw, user: np.ndarray, item: np.ndarray, notes: list[str]
+) -> Interactions:
+    """Numbers the users from 0 and the items from 1."""
+    users, user = np.unique(user, return_inverse=True)
+    items, item = np.unique(item, return_inverse=True)
+    if len(users) < 2 or len(items) < 2:
+        raise InputError(
+            f"--dataset must have at least 2 users and 2 items; {name} has "
+            f"{len(users)} and {len(items)} in {len(item)} rows, "
+            "without repetitions and rows left out."
+        )
+    ids = ("", *(raw.item_ids[one] for one in items))
+    return Interactions(
+        name,
+        ragged(user, item + 1, len(users)),
+        tuple(raw.user_ids[one] for one in users),
+        _catalogue(ids, raw),
+        tuple(notes),
+    )
+
+
+def _catalogue(ids: tuple[str, ...], raw: Raw) -> Catalogue:
+    """Returns the items with their titles and features."""
+    titles = tuple(raw.titles.get(one) or one for one in ids)
+    words = [list(raw.features.get(one, ())) for one in ids]
+    if raw.titles:
+        for row, found in zip(words, _title_words(titles), strict=True):
+            row.extend(found)
+    names = sorted({word for row in words for word in row})
+    column = {word: index for index, word in enumerate(names)}
+    features = np.zeros((len(ids), len(names)), np.uint8)
+    for index, row in enumerate(words):
+        features[index, [column[word] for word in row]] = 1.0
+    return Catalogue(ids, titles, features, tuple(names))
+
+
+def _title_words(titles: Sequence[str]) -> list[list[str]]:
+    """Returns the words of each title, those that several have."""
+    found = [
+        [f"title: {word}" for word in set(re.findall(r"\w+", one.lower()))]
+        for one in titles
+    ]
+    counts = collections.Counter(word for row in found for word in row)
+    known = {
+        word
+        for word, count in counts.most_common(MOST_WORDS)
+        if count >= FEWEST_TITLES
+    }
+    return [[word for word in row if word in known] for row in found]

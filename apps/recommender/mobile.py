@@ -1,0 +1,173 @@
+"""The files for phones: a history of item indices in, a list out."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from apps.recommender import examples
+from apps.recommender.interactions import Catalogue
+from apps.recommender.model import rows_of
+from apps.recommender.protocols import Protocol, Task
+from apps.recommender.quality import LENGTH, ndcg_of_padded
+from common import compression, litert, tflite
+from common.config import Options
+
+CALIBRATION = 200
+BATCH = 100
+FINETUNING = 20_000
+# Lookups of a long history are held for every example of a batch.
+MAX_LOOKUPS = 2**25
+# Some operators, such as the root of a count, have no int8 kernel.
+INT8 = tflite.Int8("float32", whole=False)
+
+
+def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
+    """Returns what a file computes: the best unseen items of a history.
+
+    Seen items get the lowest score of all, not minus infinity, which would
+    leave an int8 file no steps for the others.
+
+    Args:
+        twin: From `history` to `scores`, padding's first.
+        length: The last items that the twin looks at.
+    """
+
+    def serve(history: Any) -> dict[str, Any]:
+        window = history[:, history.shape[1] - length :]
+        scores = twin({"history": window}, training=False)[:, 1:]
+        size = scores.shape[1]
+        ones = tf.ones_like(history[0])
+        counts = tf.scatter_nd(history[0][:, None], ones, (size + 1,))
+        low = tf.reduce_min(scores, axis=1, keepdims=True)
+        open_scores = tf.where(counts[None, 1:] > 0, low, scores)
+        scores, items = tf.math.top_k(open_scores, min(LENGTH, size))
+        return {"indices": items + 1, "scores": scores}
+
+    return serve
+
+
+def finetuning(
+    protocol: Protocol, mode: str, model: keras.Model, options: Options
+) -> compression.Finetuning:
+    """Returns how twins, from history to scores, are fitted further."""
+    length = model.input["history"].shape[1]
+    size = model.output_shape[-1]
+    one = "set" if mode == "set" else "next"
+    cut = examples.transform(protocol.train, one, length)
+
+    def transform(features: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+        inputs, targets = cut(features, labels, seed)
+        history = inputs["history"]
+        if one == "set":
+            # Half of a user's items are to be found from the other half.
+            chance = tf.random.stateless_uniform(tf.shape(history), seed + 2)
+            history = tf.where(chance < 0.5, 0, history)
+        wanted = tf.cast(targets > 0, tf.float32)
+        rows = rows_of(targets, wanted, size)
+        total = tf.reduce_sum(rows, axis=1, keepdims=True)
+        return {"history": history}, rows / tf.maximum(total, 1.0)
+
+    split = examples.training(protocol.train, one, length)
+    width = max(one.output_dim for one in model.layers if _looks_up(one))
+    most = max(1, MAX_LOOKUPS // (length * width))
+    return compression.Finetuning(
+        split.sample(FINETUNING, options.seed),
+        transform,
+        options.replace(batch_size=min(options.batch_size, most)),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        soften=tf.nn.softmax,
+    )
+
+
+def _looks_up(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer is a table of vectors."""
+    return isinstance(layer, keras.layers.Embedding)
+
+
+def write(
+    directory: Path,
+    twins: Mapping[Any, Any],
+    variants: list,
+    protocol: Protocol,
+    length: int,
+    options: Options,
+) -> list[dict[str, Any]]:
+    """Writes and measures the TFLite files, and `items.csv`.
+
+    Args:
+        directory: The release's `mobile`.
+        twins: From `compression.compress`.
+        variants: What to make.
+        protocol: The data.
+        length: The last items that the model looks at.
+        options: Gives the seed and the drop allowed.
+    """
+    width = max(length, int(protocol.data.items.lengths.max()))
+    few = np.random.default_rng(options.seed).permutation(protocol.valid.users)
+    calibration = {
+        "history": protocol.valid.history.padded(few[:CALIBRATION], width)
+    }
+    paths = tflite.write(
+        directory, twins, variants, calibration, ["indices", "scores"], INT8,
+        wrap=lambda twin: answer(twin, length),
+    )  # fmt: skip
+    (directory / "items.csv").write_text(
+        items_csv(protocol.data.catalogue), encoding="utf-8"
+    )
+    how = tflite.Measurement(
+        valid=lambda: batches(protocol.valid, width),
+        test=lambda: batches(protocol.test, width),
+        reference=np.zeros(1),  # Errors are of scores: see `_with_errors`.
+        metric=ndcg_of_padded,
+        output="indices",
+    )
+    rows = tflite.measure_all(paths, how, options.max_drop)
+    return _with_errors(paths, rows, next(iter(batches(protocol.test, width))))
+
+
+def batches(
+    task: Task, width: int
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Yields histories and targets, as `tflite.measure` takes them."""
+    most = int(task.targets.lengths.max())
+    for start in range(0, len(task.users), BATCH):
+        users = task.users[start : start + BATCH]
+        inputs = {"history": task.history.padded(users, width)}
+        yield inputs, task.targets.padded(users, most)
+
+
+def _with_errors(
+    paths: list[Path],
+    rows: list[dict[str, Any]],
+    batch: tuple[dict[str, np.ndarray], np.ndarray],
+) -> list[dict[str, Any]]:
+    """Puts the greatest differences of scores, from float32's, in the rows.
+
+    Measured on the scores of a batch's best lists, place by place: indices
+    have no distance.
+    """
+    found = [
+        litert.Runner(path.read_bytes())(**batch[0])["scores"] for path in paths
+    ]
+    return [
+        {**row, "max_abs_error": float(np.max(np.abs(scores - found[0])))}
+        for row, scores in zip(rows, found, strict=True)
+    ]
+
+
+def items_csv(catalogue: Catalogue) -> str:
+    """Returns index, id and title of every item as CSV."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["index", "item_id", "title"])
+    rows = zip(catalogue.ids, catalogue.titles, strict=True)
+    for index, (item, title) in enumerate(rows):
+        if index:
+            writer.writerow([index, item, title])
+    return buffer.getvalue()

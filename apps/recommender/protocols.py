@@ -1,0 +1,144 @@
+"""Protocols: which interactions are for fitting, choosing and reporting."""
+
+import dataclasses
+import zlib
+from typing import Any
+
+import numpy as np
+
+from apps.recommender.interactions import Interactions, Ragged, ragged
+from common.config import InputError
+
+PROTOCOLS = ("leave_last_out", "random_75_25")
+TEST_SHARE = 0.25
+VALID_SHARE = 0.1  # Of what test leaves.
+# One for fitting, one for choosing, one for reporting.
+FEWEST = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is asked of a model: given histories, find the targets.
+
+    Attributes:
+        users: `(num,) int64`, the users who have targets.
+        history: What every user took before, all users' lists.
+        targets: What every user took then; those of `users` are not empty.
+    """
+
+    users: np.ndarray
+    history: Ragged
+    targets: Ragged
+
+    @property
+    def num_examples(self) -> int:
+        """The number of interactions to find."""
+        return len(self.targets.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Interactions, split.
+
+    Attributes:
+        name: One of `PROTOCOLS`.
+        data: All interactions.
+        train: What models are fitted to.
+        valid: For every choice; histories are of `train`.
+        test: For reporting; histories are of `train` and `valid`.
+    """
+
+    name: str
+    data: Interactions
+    train: Ragged
+    valid: Task
+    test: Task
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Repairs of the data, and who is not tested."""
+        untested = len(self.train) - len(self.test.users)
+        if not untested:
+            return self.data.notes
+        return (*self.data.notes, f"{untested:,} users have no test item")
+
+    def digest(self) -> str:
+        """Returns 8 hex digits that name the interactions and their split."""
+        text = repr((self.name, self.data.digest(), len(self.train.values)))
+        return f"{zlib.crc32(text.encode()):08x}"
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the name and the sizes, as `report.json` has them."""
+        return {
+            "name": f"{self.data.name}, {self.name}",
+            "train": len(self.train.values),
+            "valid": self.valid.num_examples,
+            "test": self.test.num_examples,
+            "users": len(self.train),
+            "items": len(self.data.catalogue),
+            "protocol": self.name,
+        }
+
+
+def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
+    """Splits interactions by a protocol.
+
+    Args:
+        data: Clean interactions.
+        name: `leave_last_out` tests each user's last interaction and validates
+            with the one before it; `random_75_25` tests a random quarter of
+            each user's, and validates with a tenth of the rest. Users with
+            fewer than `FEWEST` are only trained on.
+        seed: Of the random split.
+    """
+    ranks = _ranks(data.items, name, seed)
+    size = data.items.lengths[data.items.rows]
+    if name == "leave_last_out":
+        test, valid = np.ones_like(size), np.ones_like(size)
+    else:
+        test = np.maximum(np.round(TEST_SHARE * size), 1).astype(int)
+        rest = np.round(VALID_SHARE * (size - test))
+        valid = np.maximum(rest, 1).astype(int)
+    in_test = (ranks < test) & (size >= FEWEST)
+    in_valid = (ranks < test + valid) & (size >= FEWEST) & ~in_test
+    train = _where(data.items, ~in_test & ~in_valid)
+    before = _where(data.items, ~in_test)
+    tasks = [
+        _task(history, _where(data.items, found))
+        for history, found in ((train, in_valid), (before, in_test))
+    ]
+    if not len(tasks[1].users):
+        raise InputError(
+            f"--dataset must have users with at least {FEWEST} interactions; "
+            f"{data.name} has none."
+        )
+    return Protocol(name, data, train, *tasks)
+
+
+def refitted(protocol: Protocol) -> Protocol:
+    """Returns the protocol with validation's interactions among train's."""
+    return dataclasses.replace(protocol, train=protocol.test.history)
+
+
+def _ranks(items: Ragged, name: str, seed: int) -> np.ndarray:
+    """Returns the place of each interaction in its user's list.
+
+    Place 0 is held out first: from the end of the list, or at random.
+    """
+    rows = items.rows
+    if name == "leave_last_out":
+        return items.offsets[rows + 1] - 1 - np.arange(len(rows))
+    order = np.lexsort((np.random.default_rng(seed).random(len(rows)), rows))
+    ranks = np.empty(len(rows), int)
+    ranks[order] = np.arange(len(rows)) - items.offsets[rows]
+    return ranks
+
+
+def _where(items: Ragged, keep: np.ndarray) -> Ragged:
+    """Returns the lists with only some of their values."""
+    return ragged(items.rows[keep], items.values[keep], len(items))
+
+
+def _task(history: Ragged, targets: Ragged) -> Task:
+    """Returns the task for the users who have targets."""
+    return Task(np.flatnonzero(targets.lengths), history, targets)

@@ -1,0 +1,123 @@
+"""Quality of recommended lists: arrays in, one figure per user out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from apps.recommender.interactions import PADDING, Ragged
+from apps.recommender.protocols import Task
+from common import metrics
+
+CUTOFFS = (10, 20)
+LENGTH = max(CUTOFFS)
+INTERVALS = ("ndcg@10", "hr@10", "recall@10")
+
+
+def per_user(lists: np.ndarray, task: Task) -> dict[str, np.ndarray]:
+    """Returns hit rate, NDCG, recall and reciprocal rank of each user.
+
+    Args:
+        lists: `(users, k) int` items, best first; padding where there are no
+            more. A user's ideal list has all targets first.
+        task: Its users, in the order of `lists`.
+
+    Returns:
+        `(users,) float64` by name.
+    """
+    hits = _hits(lists, task)
+    num_targets = task.targets.lengths[task.users]
+    found: dict[str, np.ndarray] = {}
+    for k in CUTOFFS:
+        some = hits[:, :k]
+        gains = 1.0 / np.log2(np.arange(2, some.shape[1] + 2))
+        ideal = np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))
+        best = ideal[np.minimum(num_targets, k) - 1]
+        first = np.argmax(some, axis=1) + 1
+        found |= {
+            f"ndcg@{k}": some @ gains / best,
+            f"hr@{k}": some.any(axis=1).astype(float),
+            f"recall@{k}": some.sum(axis=1) / num_targets,
+            f"mrr@{k}": np.where(some.any(axis=1), 1.0 / first, 0.0),
+        }
+    return found
+
+
+def _hits(lists: np.ndarray, task: Task) -> np.ndarray:
+    """Returns which items of the lists are targets, `(users, k) bool`."""
+    size = int(max(lists.max(initial=0), task.targets.values.max())) + 1
+    wanted = np.sort(task.targets.rows * size + task.targets.values)
+    keys = task.users[:, None] * size + lists
+    place = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
+    return (wanted[place] == keys) & (lists != PADDING)
+
+
+def beyond(lists: np.ndarray, train: Ragged, num_items: int) -> dict:
+    """Returns what the lists do to the catalogue.
+
+    Returns:
+        `coverage@k`: the part of all items that is in some list.
+        `popularity@k`: the mean over the lists of the items' percentile by
+        interactions in train; 1 is the most popular item, .5 no bias.
+    """
+    counts = np.bincount(train.values, minlength=num_items + 1)[1:]
+    # Items of equal counts share their mean rank.
+    ordered = np.sort(counts)
+    below = np.searchsorted(ordered, counts, "left")
+    upto = np.searchsorted(ordered, counts, "right")
+    percentile = np.concatenate([[0.0], (below + upto) / 2 / num_items])
+    found = {}
+    for k in CUTOFFS:
+        some = lists[:, :k][lists[:, :k] != PADDING]
+        found[f"coverage@{k}"] = len(np.unique(some)) / num_items
+        found[f"popularity@{k}"] = float(np.mean(percentile[some]))
+    return found
+
+
+def summarize(
+    lists: np.ndarray, task: Task, train: Ragged, num_items: int
+) -> dict[str, Any]:
+    """Returns all figures, and 95 % bootstrap intervals of `INTERVALS`."""
+    users = per_user(lists, task)
+    intervals = {
+        name: list(metrics.bootstrap_interval(np.mean, users[name]))
+        for name in INTERVALS
+    }
+    return {
+        **{name: float(np.mean(one)) for name, one in users.items()},
+        **beyond(lists, train, num_items),
+        "intervals": intervals,
+    }
+
+
+def ndcg(lists: np.ndarray, task: Task) -> float:
+    """Returns the task metric, NDCG@10."""
+    return float(np.mean(per_user(lists, task)["ndcg@10"]))
+
+
+def ndcg_of_padded(lists: np.ndarray, targets: np.ndarray) -> float:
+    """Returns NDCG@10 for targets `(users, any) int`, padded."""
+    hits = (lists[:, :10, None] == targets[:, None]).any(axis=2)
+    hits &= lists[:, :10] != PADDING
+    gains = 1.0 / np.log2(np.arange(2, 12))
+    num = np.minimum((targets != PADDING).sum(axis=1), 10)
+    ideal = np.cumsum(gains)[num - 1]
+    return float(np.mean(hits @ gains[: hits.shape[1]] / ideal))
+
+
+def by_activity(
+    values: Mapping[str, np.ndarray], task: Task, groups: int = 4
+) -> list[tuple]:
+    """Returns figures of groups of users by the length of their history.
+
+    Returns:
+        The lengths, the number of users, NDCG@10, HR@10, recall@10.
+    """
+    lengths = task.history.lengths[task.users]
+    order = np.argsort(lengths, kind="stable")
+    rows = []
+    for part in np.array_split(order, min(groups, len(order))):
+        low, high = lengths[part[0]], lengths[part[-1]]
+        means = [float(np.mean(values[name][part])) for name in INTERVALS]
+        rows.append((f"{low} to {high}", len(part), *means))
+    return rows

@@ -1,0 +1,165 @@
+"""What this app leaves: the report's figures, tables and plots."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+
+from apps.recommender import baselines, quality
+from apps.recommender.protocols import Protocol
+from common import plots
+from common.report_page import Table
+
+SHOWN_USERS = 4
+SHOWN_ITEMS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """A protocol and notes, as `report.build` asks data about itself."""
+
+    protocol: Protocol
+    more: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes."""
+        return (*self.protocol.notes, *self.more)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name and sizes."""
+        return self.protocol.describe()
+
+
+def compare(
+    protocol: Protocol, wanted: bool, seed: int
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Returns the baselines' rows of the report, and notes."""
+    if not wanted:
+        return [], ()
+    found, notes = baselines.lists(protocol, seed)
+    num_items = len(protocol.data.catalogue)
+    rows = [
+        {
+            "name": name,
+            "metrics": quality.summarize(
+                lists, protocol.test, protocol.train, num_items
+            ),
+        }
+        for name, lists in found.items()
+    ]
+    return rows, tuple(notes)
+
+
+def summarize(
+    lists: dict[str, np.ndarray], protocol: Protocol
+) -> dict[str, dict[str, Any]]:
+    """Returns the metrics of each split."""
+    tasks = {"valid": protocol.valid, "test": protocol.test}
+    num_items = len(protocol.data.catalogue)
+    return {
+        name: quality.summarize(one, tasks[name], protocol.train, num_items)
+        for name, one in lists.items()
+    }
+
+
+def draw(
+    result: dict[str, Any], protocol: Protocol, lists: np.ndarray
+) -> list[Any]:
+    """Returns the tables and plots of the report."""
+    users = quality.per_user(lists, protocol.test)
+    return [
+        plots.size_against_metric(
+            result["variants"], "ndcg@10", result["config"]["max_drop"]
+        ),
+        _against_baselines(result),
+        _curves(result["history"]),
+        Table(
+            "By activity",
+            "Test users in four groups by the length of their history.",
+            ("history", "users", *quality.INTERVALS),
+            quality.by_activity(users, protocol.test),
+        ),
+        examples(protocol, lists),
+    ]
+
+
+def _against_baselines(result: dict[str, Any]) -> plots.Plot:
+    """Plots NDCG@10 with intervals, the model's and the baselines'."""
+    rows = [
+        *((one["name"], one["metrics"]) for one in result["baselines"]),
+        (result["config"]["model"], result["metrics"]["test"]),
+    ]
+    figure = plots.new_figure(8.0, 0.9 + 0.42 * len(rows))
+    axes = figure.subplots()
+    for place, (_, values) in enumerate(rows):
+        colour = plots.ORANGE if place == len(rows) - 1 else plots.BLUE
+        axes.plot(values["intervals"]["ndcg@10"], [place] * 2, c=colour, lw=2)
+        axes.plot([values["ndcg@10"]], [place], "o", c=colour)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(
+        xlabel="test ndcg@10", xlim=(0, None), ylim=(-0.6, len(rows) - 0.4)
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, axis="x")
+    return plots.Plot(
+        "baselines",
+        "Against simple recommenders",
+        "NDCG@10 over all unseen items, with 95 % bootstrap intervals over "
+        "users; same split, same histories. Baselines are fitted to train and "
+        "validation.",
+        figure,
+    )
+
+
+def _curves(history: dict[str, list[float]]) -> plots.Plot:
+    """Plots the loss, and NDCG@10 of validation, by epoch."""
+    figure = plots.new_figure()
+    left, right = figure.subplots(1, 2)
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    left.plot(epochs, history["loss"], c=plots.GREY, label="train")
+    left.plot(epochs, history["val_loss"], c=plots.BLUE, label="valid")
+    left.legend(frameon=False)
+    right.plot(epochs, history["val_ndcg@10"], c=plots.BLUE)
+    for axes, title in ((left, "loss"), (right, "valid ndcg@10")):
+        axes.set(xlabel="epoch", title=title)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return plots.Plot(
+        "learning_curves",
+        "Learning curves",
+        "Training loss is averaged over the epoch, with dropout; validation's "
+        "is that of each user's first held-out item.",
+        figure,
+    )
+
+
+def examples(protocol: Protocol, lists: np.ndarray) -> Table:
+    """Returns the histories and lists of a few users, by title."""
+    titles = protocol.data.catalogue.titles
+    task, rows = protocol.test, []
+    places = np.linspace(0, len(task.users) - 1, SHOWN_USERS).astype(int)
+    for place in dict.fromkeys(places.tolist()):
+        user = task.users[place]
+        wanted = set(task.targets[user].tolist())
+        last = task.history[user][-SHOWN_ITEMS:][::-1]
+        for rank, item in enumerate(lists[place][:SHOWN_ITEMS]):
+            before = titles[last[rank]] if rank < len(last) else ""
+            rows.append(
+                (
+                    protocol.data.user_ids[user] if rank == 0 else "",
+                    before,
+                    rank + 1,
+                    titles[item],
+                    "yes" if int(item) in wanted else "",
+                )
+            )
+    return Table(
+        "A few users",
+        "What they took last, the newest first, and what is recommended; "
+        "hits are items that were held out.",
+        ("user", "took", "rank", "recommended", "hit"),
+        rows,
+    )

@@ -1,0 +1,1 @@
+"""The embedded `tastes`: generated users, films and what they watched."""

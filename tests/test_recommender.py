@@ -1,0 +1,256 @@
+"""The app, from data to release, on the embedded data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from apps.recommender import __main__ as app
+from apps.recommender import mobile, predict, quality
+from common import litert, report, runtime
+from common.config import InputError
+
+TINY = {
+    "dataset": "tastes",
+    "model": "two_tower",
+    "protocol": "random_75_25",
+    "epochs": 3,
+    "learning_rate": 0.01,
+    "batch_size": 64,
+    "history": 64,
+    "dim": 16,
+    "wide": 5.0,
+    "refit": True,
+    "sparsity": 0.5,
+    "finetune_epochs": 1,
+    "variants": ("float32", "prune+int8"),
+    "max_drop": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def released(home: Path) -> tuple[dict, Path]:
+    """Runs the app once; returns its report and the release."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        runtime.start(0)
+        result = app.run(app.Config(**TINY))
+    finally:
+        os.chdir(before)
+    return result, home / "saved_models" / "recommender" / "1"
+
+
+@pytest.fixture(scope="module")
+def protocol(home: Path):
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        return app.load_data(app.Config(**TINY))
+    finally:
+        os.chdir(before)
+
+
+def test_the_model_learns_and_baselines_are_beside_it(released) -> None:
+    result, _ = released
+    found = {one["name"]: one["metrics"] for one in result["baselines"]}
+    test = result["metrics"]["test"]
+    assert test["ndcg@10"] > found["most popular"]["ndcg@10"]
+    assert {"ItemKNN (300)", "EASE (400)"} <= set(found)
+    assert {*test} == {*found["EASE (400)"]}
+    low, high = test["intervals"]["ndcg@10"]
+    assert low < test["ndcg@10"] < high
+    assert result["dataset"]["protocol"] == "random_75_25"
+    assert result["history"]["loss"][-1] < result["history"]["loss"][0]
+
+
+def test_the_release_is_whole(released, protocol) -> None:
+    result, release = released
+    names = {str(p.relative_to(release)) for p in release.rglob("*")}
+    assert {
+        "saved_model.pb", "fingerprint.pb", "model.keras",
+        "mobile/model.tflite", "mobile/prune+int8.tflite", "mobile/items.csv",
+        "report/report.json", "report/report.html", "report/baselines.png",
+        "report/learning_curves.png",
+    } <= names  # fmt: skip
+    assert report.read(release) == json.loads(json.dumps(result))
+    lines = (release / "mobile" / "items.csv").read_text().splitlines()
+    ids, titles = protocol.data.catalogue.ids, protocol.data.catalogue.titles
+    assert lines[:2] == ["index,item_id,title", f"1,{ids[1]},{titles[1]}"]
+    assert len(lines) == len(ids)
+    page = (release / "report" / "report.html").read_text()
+    assert "By activity" in page and "A few users" in page
+
+
+def test_every_variant_was_measured_on_its_file(released, protocol) -> None:
+    result, release = released
+    for row in result["variants"]:
+        content = (release / row["file"]).read_bytes()
+        runner, found, wanted = litert.Runner(content), [], []
+        width = runner.inputs["history"]["shape"][1]
+        for inputs, targets in mobile.batches(protocol.test, width):
+            found.append(runner(**inputs)["indices"])
+            wanted.append(targets)
+        metric = quality.ndcg_of_padded(
+            np.concatenate(found), np.concatenate(wanted)
+        )
+        assert row["metric"] == pytest.approx(metric), row["name"]
+        assert not any("Flex" in one for one in row["ops"])
+        if row["name"] == "float32":
+            # No users' vectors are trained less than the whole is.
+            assert row["max_abs_error"] == 0.0
+    sizes = [one["gzip_bytes"] for one in result["variants"]]
+    assert sizes[0] > 4 * sizes[1]
+
+
+CODE = """
+import json, sys, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+users = model.signatures["serving_default"](
+    user_id=tf.constant(json.loads(sys.argv[2])))
+items = model.signatures["history"](
+    item_ids=tf.constant(json.loads(sys.argv[3])))
+print(json.dumps([
+    {k: v.numpy().astype(str).tolist() for k, v in one.items()}
+    for one in (users, items)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(released, protocol) -> tuple[dict, dict]:
+    """A known and an unknown user; a history, one with unknown, an empty."""
+    _, release = released
+    ids = protocol.data.catalogue.ids
+    asked = (
+        [protocol.data.user_ids[3], "nobody"],
+        [[ids[5], ids[6], ""], [ids[5], "nothing", ids[6]], ["", "", ""]],
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(release), *map(json.dumps, asked)],
+        capture_output=True, check=True, cwd=release,
+    )  # fmt: skip
+    users, histories = json.loads(done.stdout)
+    return users, histories
+
+
+def popular(protocol) -> list[str]:
+    counts = np.bincount(protocol.data.items.values)
+    order = np.argsort(-counts, kind="stable")[:20]
+    return [protocol.data.catalogue.ids[item] for item in order]
+
+
+def test_a_known_user_gets_nothing_seen(answers, protocol) -> None:
+    users, _ = answers
+    seen = {protocol.data.catalogue.ids[i] for i in protocol.data.items[3]}
+    found = users["item_ids"][0]
+    assert len(set(found)) == 20 and not seen & set(found) and "" not in found
+    scores = [float(one) for one in users["scores"][0]]
+    assert scores == sorted(scores, reverse=True)
+    catalogue = protocol.data.catalogue
+    titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
+    assert users["titles"][0] == [titles[one] for one in found]
+
+
+def test_an_unknown_user_gets_popular_items(answers, protocol) -> None:
+    users, histories = answers
+    assert users["item_ids"][1] == popular(protocol)
+    assert histories["item_ids"][2] == popular(protocol)
+
+
+def test_unknown_items_of_a_history_are_passed_over(answers, protocol) -> None:
+    _, histories = answers
+    one, same = histories["item_ids"][:2]
+    assert one == same and one != popular(protocol)
+    ids = protocol.data.catalogue.ids
+    assert not {ids[5], ids[6], ""} & set(one)
+
+
+def test_the_model_file_loads_safely_and_agrees(released, protocol) -> None:
+    _, release = released
+    model = keras.saving.load_model(release / "model.keras", safe_mode=True)
+    found = app.evaluate(model, protocol.test)
+    assert quality.ndcg(found, protocol.test) == pytest.approx(
+        report.read(release)["metrics"]["test"]["ndcg@10"]
+    )
+
+
+def test_evaluate_gives_the_reports_figures(released, protocol) -> None:
+    result, release = released
+    found = predict.evaluate(predict.Recommender(release), protocol)
+    for name in ("ndcg@10", "hr@20", "recall@10"):
+        # By history alone: without the users' own vectors.
+        expected = pytest.approx(result["metrics"]["test"][name], abs=0.01)
+        assert found[name] == expected
+
+
+def test_predict_for_users_files_and_histories(
+    released, protocol, tmp_path, capsys
+) -> None:
+    _, release = released
+    recommender = predict.Recommender(release)
+    output, file = tmp_path / "found.json", tmp_path / "users.txt"
+    file.write_text("user-1\nnobody\n")
+    options = app.Config(mode="predict", output=str(output))
+    predict.predict_users(recommender, options.replace(inputs=str(file)))
+    rows = json.loads(output.read_text())
+    assert {row["for"] for row in rows} == {"user-1", "nobody"}
+    assert len(rows) == 40 and rows[20]["item_id"] == popular(protocol)[0]
+    assert rows[0]["title"].split()[0] in capsys.readouterr().out
+    options = options.replace(inputs="history:film-3,film-4")
+    predict.predict_users(recommender, options)
+    items = {row["item_id"] for row in json.loads(output.read_text())}
+    assert len(items) == 20 and not {"film-3", "film-4"} & items
+
+
+def test_bad_requests_get_one_line(released, tmp_path) -> None:
+    _, release = released
+    recommender = predict.Recommender(release)
+    options = app.Config(mode="predict")
+    with pytest.raises(InputError, match="received nothing"):
+        predict.predict_users(recommender, options)
+    empty = tmp_path / "users.txt"
+    empty.write_text("\n")
+    with pytest.raises(InputError, match="is empty"):
+        predict.predict_users(recommender, options.replace(inputs=str(empty)))
+    with pytest.raises(InputError, match="must be of recommender"):
+        predict.Recommender(tmp_path)
+    trained = report.read(release)
+    same = predict.restored(app.Config(mode="evaluate"), trained)
+    assert same.protocol == "random_75_25" and same.dataset == "tastes"
+    with pytest.raises(InputError, match="must be the release's, tastes"):
+        predict.restored(options.replace(dataset="other.csv"), trained)
+
+
+def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [
+        f"client-{user},sku/{item}"
+        for user in range(30)
+        for item in rng.permutation(25)[:8]
+    ]
+    Path("mine.csv").write_text("customer,product\n" + "\n".join(rows) + "\n")
+    result = app.run(
+        app.Config(
+            dataset="mine.csv", user_column="customer", item_column="product",
+            k_core=2, k=5, epochs=6, history=8, dim=8, blocks=1,
+            variants=("float32",), baselines=False,
+            learning_rate=1e-8, patience=1,
+        )
+    )  # fmt: skip
+    # Nothing is learnt at that rate.
+    assert result["training"]["epochs"] == 2
+    assert result["dataset"]["users"] == 30 and not result["baselines"]
+    recommender = predict.Recommender(Path("saved_models/recommender/1"))
+    found = recommender.users(["client-0", "new client"])["item_ids"]
+    assert found.shape == (2, 5) and found[0, 0].startswith(b"sku/")

@@ -1,0 +1,236 @@
+"""Reading, cleaning and splitting interactions."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from apps.recommender import __main__ as app
+from apps.recommender import data, examples, interactions, protocols
+from common.config import InputError
+
+COLUMNS = {"user": "user_id", "item": "item_id"}
+
+
+def raw(pairs: str, **changes) -> interactions.Raw:
+    """`aX bY` is user a with item X, then b with Y."""
+    users = sorted({pair[0] for pair in pairs.split()})
+    items = sorted({pair[1] for pair in pairs.split()})
+    return interactions.Raw(
+        np.array([users.index(pair[0]) for pair in pairs.split()]),
+        np.array([items.index(pair[1]) for pair in pairs.split()]),
+        users, items, **changes,
+    )  # fmt: skip
+
+
+def clean(pairs: str, k_core: int = 0, **changes) -> interactions.Interactions:
+    return interactions.clean("mine", raw(pairs, **changes), k_core=k_core)
+
+
+def lists(found: interactions.Interactions) -> list[str]:
+    ids = found.catalogue.ids
+    return [
+        "".join(ids[item] for item in found.items[user])
+        for user in range(len(found.items))
+    ]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.csv"
+    path.write_text(text)
+    return str(path)
+
+
+def load(path: str, **options) -> protocols.Protocol:
+    return app.load_data(app.Config(dataset=path, **options))
+
+
+def test_rows_are_sorted_by_time_and_repetitions_counted() -> None:
+    time = np.array([3.0, 1, 2, 2, 4])
+    found = clean("aX aY bX bY aX", time=time)
+    assert lists(found) == ["YX", "XY"]
+    assert found.notes == (
+        "1 rows out of time order sorted",
+        "1 repeated user-item rows left out",
+    )
+    assert found.user_ids == ("a", "b")
+    assert found.catalogue.ids == ("", "X", "Y")
+
+
+def test_without_times_the_order_of_rows_counts() -> None:
+    found = clean("bY aX bX aY")
+    assert lists(found) == ["XY", "YX"]
+    assert "the order of the rows" in found.notes[0]
+
+
+def test_k_core_and_ratings() -> None:
+    pairs = "aX aY bX bY cX cZ"
+    assert lists(clean(pairs, k_core=2)) == ["XY", "XY"]
+    rating = np.array([5.0, 5, 5, 1, 5, 5])
+    found = interactions.clean("mine", raw(pairs, rating=rating), min_rating=3)
+    assert lists(found) == ["XY", "X", "XZ"]
+    assert "1 rows rated below 3 left out" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must have rows"),
+        ("user_id,item_id\n", "must have rows"),
+        ("user,item_id\na,1\n", "one column called user_id"),
+        ("user_id,item_id\na,1\na,2\na,3\n", "at least 2 users"),
+        ("user_id,item_id\n" + "a,1\n" * 5, "1 and 1 in 1 rows"),
+        ("user_id,item_id\na,1\n,2\nb,NaN\n", "user id in every row"),
+        ("user_id,item_id\na,1\nc,2\nb,NaN\n", "item id in every row"),
+        ("user_id,item_id\na,1\na,2\nb,1\nb,2\n", "at least 3 interactions"),
+    ],
+)  # fmt: skip
+def test_bad_tables_get_one_line(tmp_path, text, words) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        load(write(tmp_path, text))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_bad_rows_can_be_skipped_and_are_counted(tmp_path) -> None:
+    rows = [f"{user},{item},{item}" for user in "abc" for item in "1234"]
+    text = "\n".join(["user_id,item_id,when", *rows, ",1,1", "a,nan,2", "b,9,"])
+    path = write(tmp_path, text + "\n")
+    with pytest.raises(InputError, match=r"lacks 1, the first in row 13"):
+        load(path, time_column="when")
+    found = load(path, time_column="when", on_bad_input="skip")
+    assert len(found.data.items.values) == 12
+    assert found.notes == tuple(
+        f"1 rows without a {what} left out"
+        for what in ("user id", "item id", "time")
+    )
+
+
+def test_columns_of_every_kind(tmp_path) -> None:
+    table = pa.table(
+        {
+            "who": pa.array([7.0, 7.0, 8.0, None]),
+            "what": pa.array([1, 2, 2, 1]),
+            "day": pa.array(["2024-01-02", "2024-01-01", "2024-01-03", None]),
+            "name": ["One", "Two", "Two", "One"],
+            "kind": ["x|y", "y", "y", "x|y"],
+        }
+    )
+    path = tmp_path / "mine.parquet"
+    parquet.write_table(table, path)
+    found = data.read_table(
+        str(path), user="who", item="what", time="day", title="name",
+        features="kind",
+    )  # fmt: skip
+    assert found.user_ids == ["7", "8"] and found.item_ids == ["1", "2"]
+    assert found.user.tolist() == [0, 0, 1, -1]
+    assert found.time is not None
+    assert found.time[1] < found.time[0] < found.time[2]
+    assert np.isnan(found.time[3])
+    tidy = interactions.clean("mine", found, skip_bad=True)
+    assert tidy.catalogue.titles == ("", "One", "Two")
+    assert tidy.catalogue.feature_names == ("x", "y")
+    assert tidy.catalogue.features.tolist() == [[0, 0], [1, 1], [0, 1]]
+    with pytest.raises(InputError, match="numbers or dates in column name"):
+        data.read_table(str(path), user="who", item="what", time="name")
+
+
+def test_words_that_several_titles_have_are_features() -> None:
+    titles = {"W": "Star Trek", "X": "Star Wars", "Y": "A star", "Z": "Wars"}
+    found = clean("aW aX aY aZ bX", titles=titles, features={"Y": ["old"]})
+    assert found.catalogue.feature_names == ("old", "title: star")
+    assert found.catalogue.features[1:].tolist() == [
+        [0, 1], [0, 1], [1, 1], [0, 0],
+    ]  # fmt: skip
+
+
+def test_ids_with_fractions_are_refused(tmp_path) -> None:
+    path = tmp_path / "mine.parquet"
+    parquet.write_table(pa.table({"who": [1.5], "what": ["a"]}), path)
+    with pytest.raises(InputError, match="column who has fractions"):
+        data.read_table(str(path), user="who", item="what")
+
+
+def test_leave_last_out_holds_out_the_last_two() -> None:
+    found = protocols.split(clean("aX aY aZ bX bY bZ bW cX"), "leave_last_out")
+    ids = found.data.catalogue.ids
+    tested = {
+        found.data.user_ids[user]: ids[found.test.targets[user][0]]
+        for user in found.test.users
+    }
+    assert tested == {"a": "Z", "b": "W"}
+    assert [ids[i] for i in found.test.history[1]] == ["X", "Y", "Z"]
+    assert [ids[i] for i in found.valid.targets[1]] == ["Z"]
+    assert found.train.lengths.tolist() == [1, 2, 1]
+    assert "1 users have no test item" in found.notes
+
+
+def test_random_75_25_holds_out_a_quarter_by_seed() -> None:
+    rng = np.random.default_rng(0)
+    pairs = " ".join(f"{u}{i}" for u in "abc" for i in rng.permutation(list(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn")))  # fmt: skip
+    one, same, other = (
+        protocols.split(clean(pairs), "random_75_25", seed)
+        for seed in (0, 0, 1)
+    )
+    assert one.test.targets.lengths.tolist() == [10] * 3
+    assert one.valid.targets.lengths.tolist() == [3] * 3
+    for user in range(3):
+        parts = (one.train, one.valid.targets, one.test.targets)
+        every = np.concatenate([part[user] for part in parts])
+        assert sorted(every) == sorted(one.data.items[user])
+    assert np.array_equal(one.test.targets.values, same.test.targets.values)
+    assert not np.array_equal(
+        one.test.targets.values, other.test.targets.values
+    )
+    whole = protocols.refitted(one)
+    assert len(whole.train.values) == 3 * 30
+
+
+def cut(found: protocols.Protocol, mode: str, length: int) -> list:
+    split = examples.training(found.train, mode, length)
+    change = examples.transform(found.train, mode, length)
+    features = dict(split.features)
+    inputs, targets = change(features, split.labels, np.array([1, 2]))
+    return [inputs["history"].numpy(), targets.numpy(), inputs["user"].numpy()]
+
+
+@pytest.mark.parametrize("mode", examples.MODES)
+def test_no_window_holds_what_is_held_out(mode) -> None:
+    config = app.Config(dataset="tastes")
+    found = protocols.split(
+        clean(" ".join(f"{u}{i}" for u in "abc" for i in "ABCDEFGHIJ")),
+        config.protocol,
+    )
+    history, targets, user = cut(found, mode, 4)
+    held = {9, 10}
+    assert not held & set(history.ravel()) and not held & set(targets.ravel())
+    assert set(user) == {1, 2, 3}
+    if mode == "next":
+        # The target is the item after the history, never in it.
+        assert len(targets) == 3 * 7
+        assert (history[:, -1] + 1 == targets[:, 0]).all()
+    if mode == "sequence":
+        real = history > 0
+        assert (history[real] + 1 == targets[real]).all()
+
+
+def test_users_are_made_unknown_at_random() -> None:
+    found = protocols.split(
+        clean(" ".join(f"{u}{i}" for u in "abc" for i in "ABCDEFGHIJ")),
+        "leave_last_out",
+    )
+    split = examples.training(found.train, "next", 4)
+    change = examples.transform(found.train, "next", 4, user_dropout=1.0)
+    inputs, _ = change(split.features, split.labels, np.array([1, 2]))
+    assert not inputs["user"].numpy().any()
+
+
+def test_the_digest_follows_the_data() -> None:
+    one = protocols.split(clean("aX aY aZ bX bY bZ"), "leave_last_out")
+    other = protocols.split(clean("aX aY aZ bZ bY bX"), "leave_last_out")
+    assert one.digest() != other.digest()
+    same = dataclasses.replace(one)
+    assert same.digest() == one.digest()

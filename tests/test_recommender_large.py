@@ -1,0 +1,54 @@
+"""Real data: MovieLens 100K, with the floors that the README stands on."""
+
+from pathlib import Path
+
+import flagfiles
+import pytest
+
+from apps.recommender import __main__ as app
+from common import runtime
+
+pytestmark = pytest.mark.large
+
+
+@pytest.fixture
+def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    def once(name: str, **changes) -> dict:
+        options = flagfiles.read(
+            app.Config, name, data_dir=tfds_dir("movielens/100k-ratings"),
+            **changes,
+        )  # fmt: skip
+        runtime.start(options.seed)
+        return app.run(options)
+
+    return once
+
+
+def best_baseline(result: dict) -> float:
+    return max(one["metrics"]["ndcg@10"] for one in result["baselines"])
+
+
+def test_leave_last_out(run) -> None:
+    result = run(
+        "recommender_movielens_leave_last_out.flags",
+        epochs=8, finetune_epochs=1,
+        variants=("float32", "int8", "prune+int8"),
+    )  # fmt: skip
+    assert result["dataset"]["test"] == 943
+    found = result["metrics"]["test"]["ndcg@10"]
+    assert found > max(0.065, best_baseline(result))
+    whole = result["variants"][0]
+    (chosen,) = (one for one in result["variants"] if one["chosen"])
+    assert chosen["drop"] <= 0.005
+    assert whole["gzip_bytes"] >= 4 * chosen["gzip_bytes"]
+    assert result["training"]["seconds"] < 300
+
+
+def test_random_75_25(run) -> None:
+    result = run(
+        "recommender_movielens_random_75_25.flags",
+        epochs=40, variants=("float32",), baselines=False,
+    )  # fmt: skip
+    assert result["metrics"]["test"]["ndcg@10"] >= 0.478

@@ -1,0 +1,228 @@
+"""The networks: losses, folding, and what a phone's file computes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.recommender import __main__ as app
+from apps.recommender import baselines, mobile, protocols, quality
+from apps.recommender import model as networks
+from apps.recommender.interactions import Catalogue, Interactions, ragged
+from common import keras2, litert, tflite
+from common.compression import variants
+from common.config import InputError
+
+NUM_USERS, NUM_ITEMS, LENGTH = 12, 30, 8
+
+
+def protocol() -> protocols.Protocol:
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(NUM_USERS), 10)
+    items = np.concatenate(
+        [1 + rng.permutation(NUM_ITEMS)[:10] for _ in range(NUM_USERS)]
+    )
+    ids = ("", *(f"i{n}" for n in range(1, NUM_ITEMS + 1)))
+    features = rng.integers(0, 2, (NUM_ITEMS + 1, 3)).astype(np.float32)
+    data = Interactions(
+        "mine", ragged(rows, items, NUM_USERS),
+        tuple(f"u{n}" for n in range(NUM_USERS)),
+        Catalogue(ids, ids, features, ("x", "y", "z")),
+    )  # fmt: skip
+    return protocols.split(data, "leave_last_out")
+
+
+def config(**changes) -> app.Config:
+    small = {"history": LENGTH, "dim": 4, "blocks": 2, "dropout": 0.25}
+    return app.Config(**{**small, **changes})
+
+
+def build(**changes) -> networks.Recommender:
+    keras.utils.set_random_seed(0)
+    model = app.build_model(config(**changes), protocol())
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape) * 0.5)
+    return model
+
+
+def inputs(num: int = 5) -> dict[str, np.ndarray]:
+    found = protocol()
+    users = np.arange(num)
+    history = found.train.padded(users, LENGTH)
+    history[0] = 0
+    return {"history": history, "user": users.astype(np.int32)}
+
+
+def scores(model: networks.Recommender, given: dict) -> np.ndarray:
+    queries = model(given)
+    queries = queries[:, -1] if len(queries.shape) == 3 else queries
+    return model.items.scores(queries).numpy()
+
+
+@pytest.mark.parametrize("name", networks.MODELS)
+def test_folding_keeps_the_scores(name) -> None:
+    model, given = build(model=name, wide=0.0), inputs()
+    folded = app.fold(model, config(model=name), protocol())
+    asked = {key: given[key] for key in folded.input}
+    assert ("user" in asked) == (name != "sequential")
+    np.testing.assert_allclose(folded(asked), scores(model, given), atol=1e-5)
+    kinds = {type(layer).__module__ for layer in folded.layers}
+    assert all(one.startswith("keras.src.") for one in kinds)
+    unknown = app.fold(model, config(model=name), protocol(), with_user=False)
+    given["user"][:] = 0
+    np.testing.assert_allclose(
+        unknown({"history": given["history"]}), scores(model, given), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", networks.MODELS)
+def test_twins_give_the_same(name) -> None:
+    folded = app.fold(
+        build(model=name), config(model=name), protocol(), with_user=False
+    )
+    keras2.to_tf_keras(folded)  # Compares.
+
+
+def test_the_wide_part_is_the_item_item_matrix() -> None:
+    options = config(model="two_tower", wide=2.0, wide_penalty=3.0)
+    model, given = build(model="two_tower"), inputs()
+    plain = app.fold(model, config(model="two_tower"), protocol())
+    both = app.fold(model, options, protocol())
+    rows = networks.rows_of(
+        given["history"], np.ones((5, LENGTH), np.float32), NUM_ITEMS + 1
+    )
+    added = rows @ app.item_item(options, protocol())
+    np.testing.assert_allclose(both(given) - plain(given), added, atol=1e-5)
+
+
+def test_a_query_does_not_know_the_future() -> None:
+    model, given = build(model="sequential"), inputs()
+    before = model(given).numpy()
+    given["history"][:, -1] = 5
+    after = model(given).numpy()
+    assert np.array_equal(before[:, :-1], after[:, :-1])
+    assert not np.allclose(before[:, -1], after[:, -1])
+
+
+def test_dropout_leaves_items_out_and_keeps_padding_silent() -> None:
+    bag = networks.Bag(NUM_ITEMS, 4, dropout=0.5)
+    history = np.array([[1, 2, 3, 4]])
+    whole, padded = bag(history), bag(np.array([[0, 0, 1, 2, 3, 4]]))
+    np.testing.assert_allclose(whole, padded, atol=1e-6)
+    some = [bag(history, training=True).numpy() for _ in range(5)]
+    assert len({one.tobytes() for one in some}) > 1
+    assert not bag(np.zeros((1, 4), np.int32)).numpy().any()
+
+
+def test_looking_up_is_the_product_with_rows(monkeypatch) -> None:
+    model, given = build(model="mf"), inputs()
+    before = model(given)
+    monkeypatch.setattr(networks, "DENSE_ITEMS", 1)
+    np.testing.assert_allclose(model(given), before, atol=1e-6)
+
+
+def test_the_loss_is_the_cross_entropy_of_real_targets() -> None:
+    model, given = build(model="mf"), inputs(2)
+    targets = np.array([[3, 0, 5], [0, 0, 7]])
+    queries = model(given)
+    logs = tf.nn.log_softmax(model.items.scores(queries)).numpy()
+    expected = -((logs[0, 3] + logs[0, 5]) / 2 + logs[1, 7]) / 2
+    found = model.compute_loss(y=targets, y_pred=queries)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_at_every_place_leaves_padding_out() -> None:
+    model, given = build(model="sequential"), inputs(2)
+    targets = np.zeros((2, LENGTH), np.int32)
+    targets[1, -1] = 7
+    queries = model(given)
+    logs = tf.nn.log_softmax(model.items.scores(queries)).numpy()
+    found = model.compute_loss(y=targets, y_pred=queries)
+    assert float(found) == pytest.approx(-logs[1, -1, 7], rel=1e-5)
+    last = model.compute_loss(y=targets, y_pred=queries, training=False)
+    assert float(last) == pytest.approx(float(found), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", networks.MODELS)
+def test_sampled_softmax_is_corrected_for_popularity(name) -> None:
+    # With all items in the pool, as often as expected, it is the whole sum.
+    model, given = build(model=name, softmax="sampled"), inputs(NUM_USERS)
+    num = LENGTH if name == "sequential" else NUM_ITEMS
+    targets = np.resize(np.arange(1, NUM_ITEMS + 1), (NUM_USERS, num))
+    counts = np.bincount(targets.ravel(), minlength=NUM_ITEMS + 1)
+    model._chance = (counts / targets.size).astype(np.float32)
+    # The padding, which is never sampled, out of the way.
+    bias = model.items.bias.numpy()
+    bias[0] = -1e9
+    model.items.bias.assign(bias)
+    queries = model(given)
+    queries = queries if name == "sequential" else queries[:, None]
+    np.testing.assert_allclose(
+        model._sampled(queries, targets), model._full(queries, targets),
+        rtol=1e-4,
+    )  # fmt: skip
+
+
+def test_softmax_is_sampled_for_large_catalogues(monkeypatch) -> None:
+    assert build().settings.full_softmax
+    assert not build(softmax="sampled").settings.full_softmax
+    monkeypatch.setattr(networks, "DENSE_ITEMS", 5)
+    assert not build().settings.full_softmax
+    assert build(softmax="full").settings.full_softmax
+
+
+def test_no_vectors_of_users_at_a_user_dropout_of_one() -> None:
+    assert build(model="mf").users is not None
+    assert build(model="mf", user_dropout=1.0).users is None
+
+
+def test_item_features_move_the_vectors() -> None:
+    model = build(model="two_tower")
+    before = model.items(np.array([3])).numpy()
+    model.items.kernel.assign(model.items.kernel + 1.0)
+    moved = protocol().data.catalogue.features[3].sum()
+    after = model.items(np.array([3])).numpy()
+    np.testing.assert_allclose(after, before + moved, atol=1e-5)
+    assert build(model="sequential").items.kernel is None
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
+    found = protocol()
+    folded = app.fold(build(), config(), found, with_user=False)
+    twin = keras2.to_tf_keras(folded, check=False)
+    histories = found.test.history.padded(np.arange(NUM_USERS), 12)
+    (variant,) = (one for one in variants.parse((name,)) if one.name == name)
+    content = tflite.convert(
+        twin, variant, {"history": histories}, ["indices", "scores"],
+        mobile.INT8, wrap=lambda twin: mobile.answer(twin, LENGTH),
+    )  # fmt: skip
+    runner = litert.Runner(content)
+    lists = runner(history=histories)
+    assert lists["indices"].dtype == np.int32
+    assert lists["indices"].shape == (NUM_USERS, quality.LENGTH)
+    for row, seen in zip(lists["indices"], histories, strict=True):
+        # 20 of the 21 unseen: the last may tie with the lowest in int8.
+        assert len(set(row) & set(seen)) <= (name == "int8")
+    if name == "float32":
+        expected = app.evaluate(folded, found.test)
+        assert np.array_equal(lists["indices"], expected)
+    assert not any("Flex" in one for one in litert.ops(content))
+
+
+def test_the_item_item_matrix_needs_a_small_catalogue(monkeypatch) -> None:
+    assert app.item_item(config(wide=0.0), protocol()) is None
+    monkeypatch.setattr(baselines, "MAX_ITEMS", 5)
+    with pytest.raises(InputError, match=r"--wide must be 0 for more than 5"):
+        app.item_item(config(wide=1.0), protocol())
+
+
+def test_weights_but_no_biases_decay() -> None:
+    options = config(weight_decay=0.5)
+    model = app.make_model(options, protocol())
+    optimizer = model.optimizer
+    assert optimizer.weight_decay == 0.5
+    assert optimizer._use_weight_decay(model.items.embeddings)
+    assert not optimizer._use_weight_decay(model.items.bias)
+    assert app.make_model(config(), protocol()).optimizer.weight_decay is None
