@@ -20,7 +20,7 @@ with epy.lazy_imports():
     import tensorflow_datasets as tfds
 
 # The data sets that come with this project, and where they are prepared.
-EMBEDDED = ("digits",)
+EMBEDDED = ("digits", "generated_reviews")
 EMBEDDED_DIR = Path("runs/datasets")
 
 VALID_NAMES = ("validation", "valid", "val", "dev")
