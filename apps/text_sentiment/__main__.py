@@ -29,9 +29,10 @@ with epy.lazy_imports():
         batches,
         corpus,
         graph,
+        linear,
         predict,
         results,
-        teaching,
+        vectors,
     )
     from apps.text_sentiment import data as text_data
     from apps.text_sentiment import model as networks
@@ -56,10 +57,9 @@ class Config(options.Options):
     )
     pretrain: str = option(
         "",
-        "unlabelled texts, a split of the TFDS set or a file: they teach word "
-        "vectors, and get labels of the NB-weighted baseline.",
+        "unlabelled texts, a split of the TFDS set or a file: they add to the "
+        "vocabulary and to --vectors.",
     )
-    teach: bool = option(True, "whether they get labels.")
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
     )
@@ -90,6 +90,12 @@ class Config(options.Options):
         0.3, "part of the vectors' channels and of the features dropped.",
         minimum=0.0, maximum=0.9,
     )  # fmt: skip
+    num_pairs: int = option(
+        524_287,
+        "hash buckets, best a prime, of the pairs of words that a linear path "
+        "beside the LSTM knows; 0: no such path.",
+        minimum=0,
+    )
     variants: tuple[str, ...] = option(
         ("float32", "dynamic", "int8", "prune+int8"),
         "TFLite files to make, e.g. float32,dynamic,prune+int8.",
@@ -141,6 +147,7 @@ def build_model(
         bidirectional=config.bidirectional,
         pooling=config.pooling,
         dropout=config.dropout,
+        num_pairs=config.num_pairs,
     )
 
 
@@ -209,23 +216,17 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    lesson = teaching.prepare(
-        splits,
-        config.embedding_dim if config.vectors else 0,
-        config.teach and bool(splits.words["unlabelled"]),
-        config.seed,
-    )
-    splits = lesson.splits
     num_steps = data.num_steps(splits.train, config.batch_size)
     with runtime.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = compression.plan(
         model, names.parse(config.variants), config
     )
-    if lesson.vectors is not None:
-        networks.start(model, lesson.vectors)
-    transform = batches.for_training(config.word_dropout)
+    if config.vectors:
+        found = vectors.of(splits, config.embedding_dim, config.seed)
+        networks.start(model, found)
     num_classes = len(splits.class_names)
+    transform = batches.for_training(num_classes, config.word_dropout)
     log = training.fit(
         model, splits, config,
         work_dir=work_dir,
@@ -234,6 +235,7 @@ def run(config: Config) -> dict[str, Any]:
         monitor="val_accuracy",
         patience=config.patience,
     )  # fmt: skip
+    joined = linear.join(model, splits, evaluate) if config.num_pairs else None
     twins = compression.compress(
         model, variants, compression.Finetuning(splits.train, transform, config)
     )
@@ -255,7 +257,7 @@ def run(config: Config) -> dict[str, Any]:
             APP, config, splits,
             task_metric="accuracy",
             metrics=results.summarize(measured, splits),
-            baselines=lesson.baselines,
+            baselines=results.compare(splits, joined),
             log=log, variants=rows, refused=refused, serving=serving,
         )  # fmt: skip
         shown = results.show(result, model, splits, measured["test"])

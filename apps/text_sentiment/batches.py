@@ -13,21 +13,24 @@ BUCKETS = 8  # Lengths that batches are cut to: eighths of the longest.
 BATCH = 250  # Texts at a time, where there is no gradient to keep.
 
 
-def for_training(word_dropout: float) -> data.TrainingTransform:
-    """Returns the transform of training batches.
+def for_training(
+    num_classes: int, word_dropout: float
+) -> data.TrainingTransform:
+    """Returns the transform of training batches; targets are one-hot.
 
     Args:
+        num_classes: The number of classes.
         word_dropout: The part of words that become unknown, drawn anew each
             epoch, so that no text is known by a single word.
     """
 
-    def transform(ids: Any, targets: Any, seed: Any) -> tuple[Any, Any]:
+    def transform(ids: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         ids = _cut(ids)
         if word_dropout:
             chance = tf.random.stateless_uniform(tf.shape(ids), seed)
             hidden = (chance < word_dropout) & (ids != PADDING)
             ids = tf.where(hidden, UNKNOWN, ids)
-        return ids, targets
+        return ids, tf.one_hot(labels, num_classes)
 
     return transform
 
@@ -49,11 +52,11 @@ def by_length(
     split: data.MemorySplit,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields positions in a split and their ids, short texts first, cut."""
-    order = np.argsort(split.lengths, kind="stable")
+    lengths = np.count_nonzero(split.features != PADDING, axis=1)
+    order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
-        longest = split.lengths[chosen].max()
-        yield chosen, split.features[chosen, :longest]
+        yield chosen, split.features[chosen, : lengths[chosen].max()]
 
 
 def whole(

@@ -127,7 +127,8 @@ def _keys(builder: Any, source: Source) -> tuple[str, str]:
 def _read_tfds(builder: Any, split: str, keys: Sequence[str]) -> Texts:
     """Reads a split in the order of its files."""
     batches = builder.as_dataset(split=split, batch_size=READ)
-    texts, labels = [], []
+    texts: list[str] = []
+    labels = []
     for batch in tfds.as_numpy(batches):
         for content in batch[keys[0]]:
             texts.append(_decode(content, f"text {len(texts) + 1} of {split}"))

@@ -26,6 +26,9 @@ class TextSplits(Splits):
         words: The words of `train`, `valid`, `test` and `unlabelled`.
     """
 
+    train: MemorySplit
+    valid: MemorySplit
+    test: MemorySplit
     tokenizer: Tokenizer
     corpus: Corpus
     words: Mapping[str, Words]
@@ -90,32 +93,6 @@ def encode(
         features[index, : len(ids)] = ids
         lengths[index] = len(ids)
     return MemorySplit(features, labels, lengths)
-
-
-def with_unlabelled(
-    splits: TextSplits, probabilities: np.ndarray
-) -> TextSplits:
-    """Returns splits that train on the unlabelled texts as well.
-
-    Args:
-        splits: From `tokenize`.
-        probabilities: What a teacher says of the unlabelled texts, `(num,
-            classes)`.
-
-    Returns:
-        Splits whose training labels are probabilities `(num, classes)`.
-    """
-    train, num_classes = splits.train, len(splits.class_names)
-    if not isinstance(train, MemorySplit) or train.lengths is None:
-        raise TypeError("splits must come from tokenize.")
-    targets = np.eye(num_classes, dtype=np.float32)[train.labels]
-    more = encode(splits.tokenizer, splits.words["unlabelled"], probabilities)
-    whole = MemorySplit(
-        np.concatenate([train.features, more.features]),
-        np.concatenate([targets, probabilities.reshape(-1, num_classes)]),
-        np.concatenate([train.lengths, more.lengths]),
-    )
-    return dataclasses.replace(splits, train=whole)
 
 
 def census(

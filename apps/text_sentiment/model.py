@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-POOLINGS = ("mean_max", "mean", "max", "last")
+TABLES = ("word_weights", "pair_weights")  # Of the linear path.
 
 
 def build(
@@ -27,6 +27,7 @@ def build(
     bidirectional: bool = False,
     pooling: str = "mean_max",
     dropout: float = 0.0,
+    num_pairs: int = 0,
 ) -> keras.Model:
     """Builds a classifier of texts.
 
@@ -37,8 +38,11 @@ def build(
         units: The size of each LSTM.
         num_layers: LSTM layers, one upon the other.
         bidirectional: A second LSTM in each layer reads the text backwards.
-        pooling: One of `POOLINGS`: what is kept of the outputs over time.
+        pooling: What is kept of the outputs over time: their `mean`, `max`,
+            `mean_max`, or the `last`.
         dropout: Part dropped of the embedding's channels, and of the features.
+        num_pairs: Hash buckets of word pairs, best a prime: a linear path of
+            words and pairs, zero until `set_tables`. 0: none.
 
     Returns:
         A model from `token_ids`, `(batch, length) int32`, to softmax
@@ -64,8 +68,60 @@ def build(
     if dropout:
         x = layers.Dropout(dropout)(x)
     logits = layers.Dense(num_classes, name="logits")(x)
+    if num_pairs:
+        linear = _linear(ids, real, num_words, num_pairs, num_classes)
+        logits = layers.Add(name="joined")([logits, linear])
     output = layers.Softmax(name="probabilities")(logits)
     return keras.Model(ids, output, name="lstm")
+
+
+def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
+    """Returns the hash of each word and the one before it, below `num_pairs`.
+
+    Args:
+        ids: `(batch, length) int32`, below `num_words`.
+        num_words: The size of the vocabulary.
+        num_pairs: The number of hash buckets.
+    """
+    before = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
+    # The largest factor that keeps all products within int32.
+    return (before * ((2**31 - 1) // num_words - 1) + ids) % num_pairs
+
+
+def _linear(
+    ids: Any, real: Any, num_words: int, num_pairs: int, num_classes: int
+) -> Any:
+    """Sums the weights of the words and pairs of a text."""
+    pairs = pair_ids(ids, num_words, num_pairs)
+    weights = [
+        layers.Embedding(
+            size,
+            num_classes,
+            embeddings_initializer="zeros",
+            trainable=False,
+            name=name,
+        )(indices)
+        for name, size, indices in (
+            (TABLES[0], num_words, ids),
+            (TABLES[1], num_pairs, pairs),
+        )
+    ]
+    total = layers.Add()(weights)
+    return ops.sum(ops.where(ops.expand_dims(real, -1), total, 0.0), axis=1)
+
+
+def table_sizes(model: keras.Model) -> tuple[int, int]:
+    """Returns the sizes of the linear path's tables of words and pairs."""
+    words, pairs = (model.get_layer(name).input_dim for name in TABLES)
+    return words, pairs
+
+
+def set_tables(
+    model: keras.Model, words: np.ndarray, pairs: np.ndarray
+) -> None:
+    """Sets the weights of the linear path, `(size, classes)` each."""
+    for name, table in zip(TABLES, (words, pairs), strict=True):
+        model.get_layer(name).set_weights([table])
 
 
 def start(model: keras.Model, vectors: np.ndarray) -> None:

@@ -12,11 +12,30 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
+from apps.text_sentiment.data import TextSplits
 from apps.text_sentiment.vocabulary import SPECIAL
 
 WINDOW = 5  # Words; the count of a pair is 1 / distance.
 SMOOTHING = 0.75  # Power of the frequency of contexts.
 SCALE = 0.3  # Standard deviation of the vectors' values.
+
+
+def of(splits: TextSplits, size: int, seed: int) -> np.ndarray:
+    """Returns vectors from all texts but those of validation and test.
+
+    Args:
+        splits: The texts; unlabelled ones count as well.
+        size: The length of a vector.
+        seed: See `learn`.
+    """
+    ids = {word: i for i, word in enumerate(splits.tokenizer.vocabulary)}
+    unknown = splits.tokenizer.unknown
+    texts = [
+        [ids.get(word, unknown) for word in words]
+        for name in ("train", "unlabelled")
+        for words in splits.words[name]
+    ]
+    return learn(texts, len(ids), size, seed)
 
 
 def learn(
