@@ -84,8 +84,10 @@ def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
         num_pairs: The number of hash buckets.
     """
     before = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
-    # The largest factor that keeps all products within int32.
-    return (before * ((2**31 - 1) // num_words - 1) + ids) % num_pairs
+    # The largest factor that keeps all products within int32. Subtracted, for
+    # Keras adds ids of one text as a bias, which TFLite has for floats only.
+    factor = (2**31 - 1) // num_words - 1
+    return (ids - before * -factor) % num_pairs
 
 
 def _linear(

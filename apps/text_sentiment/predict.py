@@ -9,7 +9,7 @@ import numpy as np
 
 from apps.text_sentiment import results, vocabulary
 from apps.text_sentiment.corpus import Corpus
-from common import litert, predictions, served, tables
+from common import litert, predictions, runtime, served, tables
 from common.config import InputError, Options
 
 BATCH = 64
@@ -98,7 +98,7 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
     )
     if len(rows) > SHOWN_ROWS:
         more = f"... and {len(rows) - SHOWN_ROWS} more; --output writes all."
-        predictions.runtime.console().print(more)
+        runtime.console().print(more)
 
 
 def read(inputs: str, text_column: str) -> list[str]:
