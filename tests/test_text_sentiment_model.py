@@ -135,7 +135,7 @@ def test_metrics_of_each_class_and_of_all() -> None:
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
     found = results.measure(probabilities, np.array([0, 0, 1, 1]))
     assert found["accuracy"] == 0.75
-    assert found["roc_auc"] == 1.0
+    assert found["roc_auc"] == 0.75
     assert results.f1_per_class(np.array([[2, 0], [1, 1]])) == pytest.approx(
         [0.8, 2 / 3]
     )
@@ -146,3 +146,17 @@ def test_a_long_text_is_shown_by_its_ends() -> None:
     assert results.shorten("a\nb   c") == "a b c"
     found = results.shorten("x" * 500 + "end", 90)
     assert len(found) <= 95 and found.endswith("end") and "…" in found
+
+
+def test_an_lstm_that_is_too_sure_is_scaled_down() -> None:
+    labels = RNG.integers(0, 2, 500)
+    truth = np.stack([1 - 2 * labels, 2 * labels - 1], axis=1)
+    noisy = truth + RNG.normal(size=(500, 2))
+    other = truth + RNG.normal(size=(500, 2))
+    both = linear._best_shares(5 * noisy, other, labels)
+    assert both[0] < 0.5 and both[1] > 0.4
+    model = networks.build(8, 2, num_pairs=11, **SIZES)
+    layer = model.get_layer("logits")
+    before = layer.get_weights()[0].copy()
+    networks.scale_logits(model, both[0])
+    np.testing.assert_allclose(layer.get_weights()[0], both[0] * before)

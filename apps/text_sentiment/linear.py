@@ -24,7 +24,7 @@ from common import metrics
 from common.splits import MemorySplit
 
 INVERSE_PENALTY = 0.3  # Chosen on 2,500 validation reviews of IMDB.
-SHARES = np.arange(0, 21) / 20
+STEPS = np.arange(0, 21) / 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Joined:
     """What `join` did.
 
     Attributes:
-        share: What the linear path's log-odds are multiplied by.
+        shares: What the log-odds of the LSTM and of the linear path are
+            multiplied by.
         alone: Probabilities of the test split, by part of the network.
     """
 
-    share: float
+    shares: tuple[float, float]
     alone: dict[str, np.ndarray]
 
 
@@ -60,10 +61,11 @@ def join(
     networks.set_tables(model, *weights)
     both = [evaluate(logits, one).astype(np.float64) for one in parts]
     linear = [one - other for one, other in zip(both, lstm, strict=True)]
-    share = _best_share(lstm[0], linear[0], splits.valid.labels)
-    networks.set_tables(model, *(share * one for one in weights))
+    shares = _best_shares(lstm[0], linear[0], splits.valid.labels)
+    networks.scale_logits(model, shares[0])
+    networks.set_tables(model, *(shares[1] * one for one in weights))
     return Joined(
-        share,
+        shares,
         {
             "the LSTM alone": _softmax(lstm[1]),
             "the linear path alone": _softmax(linear[1]),
@@ -71,15 +73,20 @@ def join(
     )
 
 
-def _best_share(
+def _best_shares(
     lstm: np.ndarray, linear: np.ndarray, labels: np.ndarray
-) -> float:
-    """Returns the share with the least log loss."""
-    losses = [
-        metrics.log_loss(_softmax(lstm + share * linear), labels)
-        for share in SHARES
-    ]
-    return float(SHARES[int(np.argmin(losses))])
+) -> tuple[float, float]:
+    """Returns the multipliers of both logits with the least log loss.
+
+    The LSTM's is one of them: it is too sure of itself, and beside logits that
+    are too large the linear path would not be heard.
+    """
+    return min(
+        ((one, other) for one in STEPS[1:] for other in STEPS),
+        key=lambda pair: metrics.log_loss(
+            _softmax(pair[0] * lstm + pair[1] * linear), labels
+        ),
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

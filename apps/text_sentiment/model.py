@@ -126,6 +126,12 @@ def set_tables(
         model.get_layer(name).set_weights([table])
 
 
+def scale_logits(model: keras.Model, scale: float) -> None:
+    """Multiplies the LSTM's part of the log-odds."""
+    layer = model.get_layer("logits")
+    layer.set_weights([scale * one for one in layer.get_weights()])
+
+
 def start(model: keras.Model, vectors: np.ndarray) -> None:
     """Puts word vectors `(num_words, embedding_dim)` into the embedding."""
     model.get_layer("embedding").set_weights([vectors])
