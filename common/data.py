@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 MEMORY_CALLS = 2  # Batches prepared at a time, in memory.
+LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
 TrainingTransform = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -66,7 +67,8 @@ def for_training(
     """Returns the batches of one epoch, shuffled and transformed.
 
     Iterating again gives the epoch that `position` then says, from its step on;
-    the step must stay what it is now. The last batch may be smaller.
+    the step must stay what it is now. The last batch may be smaller. Where a
+    split has lengths, examples of a batch have similar ones.
 
     Args:
         split: The examples.
@@ -80,7 +82,7 @@ def for_training(
     def epoch_batches(_: Any) -> tf.data.Dataset:
         epoch, step = position.read()
         key = tf.random.experimental.stateless_fold_in([seed, 0], epoch)
-        batches = _shuffled(split, key).batch(batch_size).skip(step)
+        batches = _shuffled(split, key, batch_size).skip(step)
         return batches.enumerate(start=step).map(
             lambda index, batch: (
                 tf.random.experimental.stateless_fold_in(key, index + 1),
@@ -139,13 +141,39 @@ def num_steps(split: Split, batch_size: int) -> int:
     return -(-split.num_examples // batch_size)
 
 
-def _shuffled(split: Split, key: "tf.Tensor") -> "tf.data.Dataset":
-    """Returns indices or parsed examples in the order that `key` fixes."""
-    if isinstance(split, MemorySplit):
-        indices = tf.range(split.num_examples, dtype=tf.int64)
-        order = tf.random.experimental.stateless_shuffle(indices, seed=key)
-        return tf.data.Dataset.from_tensor_slices(order)
-    return split.records(key).map(split.parse, tf.data.AUTOTUNE)
+def _shuffled(
+    split: Split, key: "tf.Tensor", batch_size: int
+) -> "tf.data.Dataset":
+    """Returns batches of indices or of examples, in the order `key` fixes."""
+    if isinstance(split, StreamSplit):
+        examples = split.records(key).map(split.parse, tf.data.AUTOTUNE)
+        return examples.batch(batch_size)
+    indices = tf.range(split.num_examples, dtype=tf.int64)
+    order = tf.random.experimental.stateless_shuffle(indices, seed=key)
+    if split.lengths is not None:
+        order = _by_length(order, tf.constant(split.lengths), key, batch_size)
+    return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+
+def _by_length(
+    order: "tf.Tensor", lengths: "tf.Tensor", key: "tf.Tensor", batch_size: int
+) -> "tf.Tensor":
+    """Returns `order` with examples of like length in the same batch.
+
+    Sorts within windows of `LENGTH_WINDOW` batches and shuffles the batches,
+    so that an epoch is random but for the company an example is in.
+    """
+    sizes = tf.cast(tf.gather(lengths, order), tf.int64)
+    place = tf.range(tf.size(order, tf.int64), dtype=tf.int64)
+    window = place // (LENGTH_WINDOW * batch_size)
+    ranks = window * (tf.reduce_max(sizes) + 1) + sizes
+    order = tf.gather(order, tf.argsort(ranks, stable=True))
+    whole = tf.size(order) // batch_size * batch_size
+    batches = tf.reshape(order[:whole], (-1, batch_size))
+    # A key of its own: that of the order would pair batches with examples.
+    other = tf.random.experimental.stateless_fold_in(key, 0)
+    batches = tf.random.experimental.stateless_shuffle(batches, seed=other)
+    return tf.concat([tf.reshape(batches, (-1,)), order[whole:]], axis=0)
 
 
 def _gather(split: Split) -> Callable[[Any], tuple[Any, Any]]:

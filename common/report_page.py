@@ -28,6 +28,7 @@ class Table:
     rows: Sequence[Sequence[Any]]
 
 
+LONG_CELL = 60  # Characters; longer text is wrapped.
 COLUMNS = (
     "variant",
     "{metric}",
@@ -207,11 +208,18 @@ def _table(
     body = []
     for index, line in enumerate(lines):
         mark = f' class="{marks[index]}"' if marks else ""
-        cells = "".join(f"<td>{_text(cell)}</td>" for cell in line)
+        cells = "".join(
+            f"<td{_style(cell)}>{_text(cell)}</td>" for cell in line
+        )
         body.append(f"<tr{mark}>{cells}</tr>")
     return (
         f'<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>'
     )
+
+
+def _style(cell: Any) -> str:
+    """Returns the class of cells that hold sentences, not figures."""
+    return ' class="long"' if len(str(cell)) > LONG_CELL else ""
 
 
 def _text(value: Any) -> str:
@@ -238,6 +246,7 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .3rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #e5e7eb; }}
 th:first-child, td:first-child {{ text-align: left; }}
+td.long {{ white-space: normal; text-align: left; min-width: 16rem; }}
 tr.chosen td {{ background: #ffedd5; font-weight: 600; }}
 img {{ max-width: 100%; }}
 </style></head><body>

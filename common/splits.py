@@ -27,10 +27,13 @@ class MemorySplit:
             models of several inputs.
         labels: `(num_examples,)` int64 array of classes; for other tasks
             `(num_examples, ...)` targets.
+        lengths: `(num_examples,)` integers, for sequences that are padded to
+            one length: training batches are then made of similar ones.
     """
 
     features: Any
     labels: np.ndarray
+    lengths: np.ndarray | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the examples do."""
@@ -63,7 +66,8 @@ class MemorySplit:
             if isinstance(self.features, dict)
             else self.features[indices]
         )
-        return MemorySplit(features, self.labels[indices])
+        lengths = None if self.lengths is None else self.lengths[indices]
+        return MemorySplit(features, self.labels[indices], lengths)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -148,3 +148,25 @@ class FakeBuilder:
 def test_missing_splits_are_carved_from_train(have, want) -> None:
     names = tfds_source.split_names(FakeBuilder(*have))
     assert (names["train"], names["valid"], names["test"]) == want
+
+
+def test_batches_of_like_length_are_random_and_resume_exactly() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 1003)
+    split = data.MemorySplit(
+        np.arange(1003, dtype=np.float32)[:, None], np.arange(1003), lengths
+    )
+    position = data.Position()
+    first = epoch(split, position)
+    assert sorted(labels_of(first)) == list(range(1003))
+    spans = [np.ptp(lengths[labels]) for _, labels in first[:-1]]
+    assert np.mean(spans) < 10  # Of random fours: about 60.
+    means = [np.mean(lengths[labels]) for _, labels in first[:-1]]
+    assert abs(np.corrcoef(means, np.arange(250))[0, 1]) < 0.2
+    position.set(1)
+    assert list(labels_of(epoch(split, position))) != list(labels_of(first))
+    position.set(0, step=5)
+    rest = epoch(split, position)
+    for one, other in zip(rest, first[5:], strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    few = split.pick(np.array([7, 3]))
+    np.testing.assert_array_equal(few.lengths, lengths[[7, 3]])

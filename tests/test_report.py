@@ -131,3 +131,8 @@ def test_curves_of_many_epochs() -> None:
         {name: [0.5] * 30 for name in names}, "accuracy"
     )
     assert len(plot.figure.axes) == 2
+
+
+def test_cells_of_sentences_wrap() -> None:
+    page = report_page._table(["a", "b"], [["short", "word " * 20]])
+    assert page.count('class="long"') == 1

@@ -27,8 +27,8 @@ from common.keras2.weights import copy_weights, mend, weights_back
 
 __all__ = [
     "UnsupportedLayerError",
-    "attach",
     "around",
+    "attach",
     "converter",
     "copy_weights",
     "mend",

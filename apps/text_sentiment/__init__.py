@@ -1,0 +1,1 @@
+"""Text sentiment: see `__main__` for the story."""

@@ -1,0 +1,68 @@
+"""Batches of token ids: as long as their longest text, words dropped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from apps.text_sentiment.vocabulary import PADDING, UNKNOWN
+from common import data
+
+BUCKETS = 8  # Lengths that batches are cut to: eighths of the longest.
+BATCH = 250  # Texts at a time, where there is no gradient to keep.
+
+
+def for_training(
+    num_classes: int, word_dropout: float
+) -> data.TrainingTransform:
+    """Returns the transform of training batches; targets are one-hot.
+
+    Args:
+        num_classes: The number of classes.
+        word_dropout: The part of words that become unknown, drawn anew each
+            epoch, so that no text is known by a single word.
+    """
+
+    def transform(ids: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+        ids = _cut(ids)
+        if word_dropout:
+            chance = tf.random.stateless_uniform(tf.shape(ids), seed)
+            hidden = (chance < word_dropout) & (ids != PADDING)
+            ids = tf.where(hidden, UNKNOWN, ids)
+        return ids, tf.one_hot(labels, num_classes)
+
+    return transform
+
+
+def for_evaluation(num_classes: int) -> data.Transform:
+    """Returns the transform of validation batches: targets are one-hot."""
+    return lambda ids, labels: (ids, tf.one_hot(labels, num_classes))
+
+
+def _cut(ids: Any) -> Any:
+    """Cuts a batch to the first of `BUCKETS` lengths that holds all of it."""
+    step = -(-ids.shape[1] // BUCKETS)
+    used = tf.reduce_any(ids != PADDING, axis=0)
+    longest = tf.math.count_nonzero(used, dtype=tf.int32)
+    return ids[:, : -(-longest // step) * step]
+
+
+def by_length(
+    split: data.MemorySplit,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields positions in a split and their ids, short texts first, cut."""
+    lengths = np.count_nonzero(split.features != PADDING, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        yield chosen, split.features[chosen, : lengths[chosen].max()]
+
+
+def whole(
+    split: data.MemorySplit,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields padded ids and labels, as the TFLite files take them."""
+    for start in range(0, split.num_examples, BATCH):
+        part = slice(start, start + BATCH)
+        yield split.features[part], split.labels[part]

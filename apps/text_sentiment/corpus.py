@@ -1,0 +1,241 @@
+"""Texts and their labels, from TFDS or from a user's own tables."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from common import tables, tfds_source
+from common.config import InputError
+
+VALID_SHARE = TEST_SHARE = 0.1  # Of a user's file that has no other.
+READ = 1000  # Rows at a time.
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Texts of one split and the indices of their classes `(num,) int64`."""
+
+    texts: list[str]
+    labels: np.ndarray
+
+    def pick(self, indices: np.ndarray) -> "Texts":
+        """Returns the texts at `indices`."""
+        return Texts([self.texts[i] for i in indices], self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A data set of texts.
+
+    Attributes:
+        name: What the report calls it.
+        class_names: The classes; a label is an index into it.
+        splits: `train`, `valid` and `test`.
+        unlabelled: More texts of the same kind, to learn words from.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Texts]
+    unlabelled: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where texts come from; the fields are the options of the same names."""
+
+    dataset: str
+    data_dir: str
+    text_column: str
+    label_column: str
+    test_file: str
+    pretrain: str
+    seed: int
+
+
+def load(source: Source) -> Corpus:
+    """Loads the texts that the options name.
+
+    Raises:
+        InputError: If there is no such data, or it is not as it must be.
+    """
+    path = source.dataset
+    if tables.is_table(path):
+        found = _load_table(source)
+    elif path.startswith((".", "/", "~")) or path.endswith("/"):
+        raise InputError(
+            f"--dataset must be a TFDS name or a file that ends in "
+            f"{', '.join(tables.SUFFIXES)}; received {path!r}."
+        )
+    else:
+        found = _load_tfds(source)
+    return found
+
+
+def _load_tfds(source: Source) -> Corpus:
+    """Loads a TFDS set; its own split names decide what is what."""
+    if source.test_file:
+        raise InputError(
+            "--test_file goes with a --dataset that is a file; received "
+            f"--dataset={source.dataset}."
+        )
+    keys: list[str] = []
+
+    def check(found: Any) -> None:
+        keys.extend(_keys(found, source))
+
+    builder = tfds_source.builder(source.dataset, source.data_dir, check)
+    names = tfds_source.split_names(builder)
+    unlabelled: list[str] = []
+    if source.pretrain in builder.info.splits:
+        unlabelled = _read_tfds(builder, source.pretrain, keys).texts
+    elif source.pretrain:
+        unlabelled = _read_unlabelled(source, builder.info.splits)
+    return Corpus(
+        builder.info.full_name,
+        tuple(builder.info.features[keys[1]].names),
+        {key: _read_tfds(builder, one, keys) for key, one in names.items()},
+        unlabelled,
+    )
+
+
+def _keys(builder: Any, source: Source) -> tuple[str, str]:
+    """Returns the names of a set's text and label features."""
+    features = dict(builder.info.features)
+    usual = builder.info.supervised_keys or (None, None)
+    text, label = (
+        name if name in features else other
+        for name, other in zip(
+            (source.text_column, source.label_column), usual, strict=True
+        )
+    )
+    if not (
+        isinstance(features.get(text), tfds.features.Text)
+        and isinstance(features.get(label), tfds.features.ClassLabel)
+    ):
+        raise InputError(
+            f"--dataset must have a text and a class label; {builder.name} "
+            f"has {', '.join(features)}. See --text_column, --label_column."
+        )
+    return text, label
+
+
+def _read_tfds(builder: Any, split: str, keys: Sequence[str]) -> Texts:
+    """Reads a split in the order of its files."""
+    batches = builder.as_dataset(split=split, batch_size=READ)
+    texts: list[str] = []
+    labels = []
+    for batch in tfds.as_numpy(batches):
+        for content in batch[keys[0]]:
+            texts.append(_decode(content, f"text {len(texts) + 1} of {split}"))
+        labels.append(batch[keys[1]])
+    if not texts:
+        raise InputError(f"--dataset must have texts; {split} has none.")
+    return Texts(texts, np.concatenate(labels).astype(np.int64))
+
+
+def _decode(content: bytes, place: str) -> str:
+    """Returns UTF-8 as text."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"--dataset must be UTF-8; {place} is not.") from None
+
+
+def _load_table(source: Source) -> Corpus:
+    """Loads a user's file: all of it split, or its test rows from another."""
+    texts, labels = _read_table(source.dataset, source)
+    class_names = _classes(labels)
+    if len(class_names) < 2:
+        raise InputError(
+            f"--label_column must have two classes or more; "
+            f"{source.label_column} in {source.dataset} has only "
+            f"{class_names[0]!r}."
+        )
+    known = Texts(texts, _indices(labels, class_names, source.dataset))
+    order = np.random.default_rng(source.seed).permutation(len(texts))
+    num_test = 0 if source.test_file else round(TEST_SHARE * len(texts))
+    num_valid = round(VALID_SHARE * len(texts))
+    test, valid, train = np.split(order, [num_test, num_test + num_valid])
+    parts = {
+        "train": known.pick(train),
+        "valid": known.pick(valid),
+        "test": known.pick(test),
+    }
+    if source.test_file:
+        texts, labels = _read_table(source.test_file, source)
+        found = _indices(labels, class_names, source.test_file)
+        parts["test"] = Texts(texts, found)
+    missing = set(range(len(class_names))) - set(parts["train"].labels.tolist())
+    if missing or not all(one.texts for one in parts.values()):
+        raise InputError(
+            f"--dataset must have 10 rows or more, and some of each class; "
+            f"{source.dataset} has {len(known.texts)} of {len(class_names)} "
+            "classes."
+        )
+    unlabelled = _read_unlabelled(source, ()) if source.pretrain else []
+    return Corpus(Path(source.dataset).name, class_names, parts, unlabelled)
+
+
+def _read_table(path: str, source: Source) -> tuple[list[str], list[str]]:
+    """Returns the texts and the labels of a file; an empty text is "" ."""
+    columns = [source.text_column, source.label_column]
+    table = tables.read(path, columns, text=columns)
+    texts, labels = (_strings(table[name]) for name in columns)
+    for index, label in enumerate(labels):
+        if not label:
+            raise InputError(
+                f"--label_column must have a class in each row; row "
+                f"{index + 1} of {path} has none. Remove it."
+            )
+    return texts, labels
+
+
+def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
+    """Returns the texts of a file that `--pretrain` names."""
+    if not tables.is_table(source.pretrain):
+        choice = f"a split ({', '.join(known)}) or " if known else ""
+        raise InputError(
+            f"--pretrain must be {choice}a file that ends in "
+            f"{', '.join(tables.SUFFIXES)}; received {source.pretrain!r}."
+        )
+    columns = [source.text_column]
+    table = tables.read(source.pretrain, columns, text=columns)
+    return _strings(table[source.text_column])
+
+
+def _strings(column: Any) -> list[str]:
+    """Returns a column as text; nothing is ""."""
+    values = column.to_pylist()
+    return [
+        value.decode("utf-8")
+        if isinstance(value, bytes)
+        else "" if value is None else str(value)
+        for value in values
+    ]  # fmt: skip
+
+
+def _classes(labels: Sequence[str]) -> tuple[str, ...]:
+    """Returns the classes, numbers in their own order, texts in theirs."""
+    names = set(labels)
+    numbers = all(name.lstrip("-").isdecimal() for name in names)
+    return tuple(sorted(names, key=int if numbers else str))
+
+
+def _indices(
+    labels: Sequence[str], class_names: Sequence[str], path: str
+) -> np.ndarray:
+    """Returns the classes' indices; refuses one that is not known."""
+    index = {name: i for i, name in enumerate(class_names)}
+    for row, label in enumerate(labels):
+        if label not in index:
+            raise InputError(
+                f"--test_file must have the classes of --dataset, "
+                f"{', '.join(class_names)}; row {row + 1} of {path} has "
+                f"{label!r}."
+            )
+    return np.array([index[label] for label in labels], np.int64)

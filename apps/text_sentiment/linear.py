@@ -1,0 +1,145 @@
+"""The linear path beside the LSTM: weights of words and of word pairs.
+
+An NB-weighted logistic regression (Wang and Manning, Baselines and bigrams,
+2012) on the very ids that the network sees, pairs hashed. Its weights are not
+trained further: in training it knows the texts by heart, and an LSTM that
+learnt beside it would find nothing left to learn. Both are joined afterwards,
+as in Cheng et al., Wide and deep learning, 2016; validation says how much the
+linear path counts.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import sparse
+from sklearn import linear_model
+
+from apps.text_sentiment import model as networks
+from apps.text_sentiment.data import TextSplits
+from apps.text_sentiment.vocabulary import PADDING
+from common import metrics
+from common.splits import MemorySplit
+
+INVERSE_PENALTY = 0.3  # Chosen on 2,500 validation reviews of IMDB.
+STEPS = np.arange(0, 21) / 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """What `join` did.
+
+    Attributes:
+        shares: What the log-odds of the LSTM and of the linear path are
+            multiplied by.
+        alone: Probabilities of the test split, by part of the network.
+    """
+
+    shares: tuple[float, float]
+    alone: dict[str, np.ndarray]
+
+
+def join(
+    model: keras.Model,
+    splits: TextSplits,
+    evaluate: Callable[[keras.Model, MemorySplit], np.ndarray],
+) -> Joined:
+    """Gives a trained network its linear path.
+
+    Args:
+        model: The network, its linear path zero; changed in place.
+        splits: Train gives the weights, validation their share.
+        evaluate: From a model and a split to outputs `(num, classes)`.
+    """
+    logits = keras.Model(model.input, model.get_layer("joined").output)
+    parts = (splits.valid, splits.test)
+    lstm = [evaluate(logits, one).astype(np.float64) for one in parts]
+    num_words, num_pairs = networks.table_sizes(model)
+    weights = fit(splits.train, num_words, num_pairs, len(splits.class_names))
+    networks.set_tables(model, *weights)
+    both = [evaluate(logits, one).astype(np.float64) for one in parts]
+    linear = [one - other for one, other in zip(both, lstm, strict=True)]
+    shares = _best_shares(lstm[0], linear[0], splits.valid.labels)
+    networks.scale_logits(model, shares[0])
+    networks.set_tables(model, *(shares[1] * one for one in weights))
+    return Joined(
+        shares,
+        {
+            "the LSTM alone": _softmax(lstm[1]),
+            "the linear path alone": _softmax(linear[1]),
+        },
+    )
+
+
+def _best_shares(
+    lstm: np.ndarray, linear: np.ndarray, labels: np.ndarray
+) -> tuple[float, float]:
+    """Returns the multipliers of both logits with the least log loss.
+
+    The LSTM's is one of them: it is too sure of itself, and beside logits that
+    are too large the linear path would not be heard.
+    """
+    return min(
+        ((one, other) for one in STEPS[1:] for other in STEPS),
+        key=lambda pair: metrics.log_loss(
+            _softmax(pair[0] * lstm + pair[1] * linear), labels
+        ),
+    )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns probabilities."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def fit(
+    split: MemorySplit, num_words: int, num_pairs: int, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the weights of words and pairs, `(size, classes) float32`."""
+    counts = _counts(split.features, num_words, num_pairs)
+    if num_classes == 2:
+        found = _fit_one(counts, split.labels == 1)
+        # Not halves of opposite sign: zeros cost nothing in a packed file.
+        weights = np.stack([np.zeros_like(found), found], axis=1)
+    else:
+        weights = np.stack(
+            [_fit_one(counts, split.labels == k) for k in range(num_classes)],
+            axis=1,
+        )
+    weights = weights.astype(np.float32)
+    return weights[:num_words], weights[num_words:]
+
+
+def _counts(
+    ids: np.ndarray, num_words: int, num_pairs: int
+) -> sparse.csr_matrix:
+    """Returns how often each word and each pair is in each text."""
+    pairs = keras.ops.convert_to_numpy(
+        networks.pair_ids(ids, num_words, num_pairs)
+    )
+    real = ids != PADDING
+    rows = np.nonzero(real)[0]
+    columns = np.concatenate([ids[real], num_words + pairs[real]])
+    ones = np.ones(len(columns), np.float64)
+    shape = (len(ids), num_words + num_pairs)
+    return sparse.csr_matrix((ones, (np.tile(rows, 2), columns)), shape)
+
+
+def _fit_one(counts: sparse.csr_matrix, positive: np.ndarray) -> np.ndarray:
+    """Returns one class's weights against the rest."""
+    present: Any = counts.sign()
+    rates = [
+        1 + np.asarray(present[rows].sum(axis=0)).ravel()
+        for rows in (positive, ~positive)
+    ]
+    with_class, without = (rate / rate.sum() for rate in rates)
+    ratios = np.log(with_class / without)
+    # Without an intercept: the network's own is all there is.
+    model = linear_model.LogisticRegression(
+        C=INVERSE_PENALTY, solver="liblinear", fit_intercept=False
+    )
+    model.fit(counts @ sparse.diags(ratios), positive)
+    return ratios * model.coef_[0]

@@ -1,0 +1,144 @@
+"""Using a release: prediction for texts, evaluation on a data set."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.text_sentiment import results, vocabulary
+from apps.text_sentiment.corpus import Corpus
+from common import litert, predictions, runtime, served, tables
+from common.config import InputError, Options
+
+BATCH = 64
+SHOWN_ROWS, SHOWN_CHARACTERS = 50, 80
+
+
+class Classifier:
+    """A released classifier: the SavedModel, or one of the TFLite files.
+
+    Attributes:
+        class_names: The classes, in the order of the probabilities.
+    """
+
+    def __init__(self, release: Path, variant: str = "") -> None:
+        mobile = release / "mobile"
+        self._tokenizer = vocabulary.read(mobile)
+        labels = (mobile / "labels.txt").read_text("utf-8")
+        self.class_names = tuple(labels.split("\n")[:-1])
+        self._served = served.Local(release)
+        self._runner = None
+        if variant:
+            path = mobile / f"{variant}.tflite"
+            if not path.is_file():
+                known = sorted(one.stem for one in mobile.glob("*.tflite"))
+                raise InputError(
+                    f"--variant must be one of {', '.join(known)}; received "
+                    f"{variant!r}."
+                )
+            self._runner = litert.Runner(path.read_bytes())
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns probabilities `(num, classes)`."""
+        found = np.empty((len(texts), len(self.class_names)), np.float32)
+        # Texts of like length together: each batch is as long as its longest.
+        order = np.argsort([len(one) for one in texts], kind="stable")
+        for start in range(0, len(texts), BATCH):
+            places = order[start : start + BATCH]
+            found[places] = self._batch([texts[place] for place in places])
+        return found
+
+    def _batch(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the probabilities of a few texts."""
+        if self._runner:
+            ids = [self._tokenizer.padded(text) for text in texts]
+            token_ids = np.array(ids, np.int32)
+            return self._runner(token_ids=token_ids)["probabilities"]
+        content = [text.encode("utf-8") for text in texts]
+        return self._served(text=content)["probabilities"]
+
+
+def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
+    """Returns the metrics on the test split of `corpus`."""
+    if corpus.class_names != classifier.class_names:
+        raise InputError(
+            f"--dataset must have the release's classes, "
+            f"{', '.join(classifier.class_names)}; {corpus.name} has "
+            f"{', '.join(corpus.class_names)}."
+        )
+    test = corpus.splits["test"]
+    return {
+        "dataset": corpus.name,
+        "examples": len(test.texts),
+        **results.measure(classifier(test.texts), test.labels),
+    }
+
+
+def predict(classifier: Classifier, options: Options, text_column: str) -> None:
+    """Prints label and probability of each text; writes them if asked to."""
+    predictions.check_output(options.output)
+    texts = read(options.inputs, text_column)
+    rows = [
+        {
+            "text": text,
+            "label": classifier.class_names[int(np.argmax(row))],
+            "probability": round(float(np.max(row)), 6),
+        }
+        for text, row in zip(texts, classifier(texts), strict=True)
+    ]
+    if options.output:
+        predictions.write(Path(options.output), rows)
+    predictions.show(
+        [
+            {**row, "text": results.shorten(str(row["text"]), SHOWN_CHARACTERS)}
+            for row in rows[:SHOWN_ROWS]
+        ]
+    )
+    if len(rows) > SHOWN_ROWS:
+        more = f"... and {len(rows) - SHOWN_ROWS} more; --output writes all."
+        runtime.console().print(more)
+
+
+def read(inputs: str, text_column: str) -> list[str]:
+    """Returns the texts that `--inputs` names, or is.
+
+    Args:
+        inputs: `-` for the lines of standard input, a table, a text file of a
+            text per line, or a text itself.
+        text_column: The table's column.
+    """
+    if not inputs:
+        raise InputError(
+            "--inputs must be a text, a file, or - for standard input; "
+            "received nothing."
+        )
+    if tables.is_table(inputs):
+        table = tables.read(inputs, [text_column], text=[text_column])
+        values = table[text_column].to_pylist()
+        return ["" if one is None else str(one) for one in values]
+    if inputs != "-" and not _is_file(inputs):
+        return [inputs]
+    try:
+        content = (
+            sys.stdin.buffer.read()
+            if inputs == "-"
+            else Path(inputs).read_bytes()
+        )
+        lines = content.decode("utf-8").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(
+            f"--inputs must be readable UTF-8; {inputs}: {error}."
+        ) from None
+    if not lines:
+        raise InputError(f"--inputs must have texts; {inputs} has none.")
+    return lines
+
+
+def _is_file(inputs: str) -> bool:
+    """Tells whether a text is a path; a long text is no path to ask for."""
+    try:
+        return Path(inputs).is_file()
+    except OSError:
+        return False

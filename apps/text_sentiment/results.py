@@ -1,0 +1,200 @@
+"""What this app leaves: the files for phones, the report's figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn import metrics as sklearn_metrics
+
+from apps.text_sentiment import baselines, batches, linear, vocabulary
+from apps.text_sentiment.data import TextSplits
+from common import metrics, plots, report, tflite
+from common.config import Options
+
+CALIBRATION_TEXTS = 200
+SHOWN, SHOWN_WORDS, SHOWN_CHARACTERS = 12, 6, 400
+
+
+def write_mobile(
+    directory: Path,
+    twins: dict,
+    variants: list,
+    splits: TextSplits,
+    options: Options,
+    reference: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Writes and measures the TFLite files; adds the tokenizer's two files."""
+    few = splits.train.sample(CALIBRATION_TEXTS, options.seed)
+    calibration = {"token_ids": repeated(few.features)}
+    paths = tflite.write(
+        directory,
+        twins,
+        variants,
+        calibration,
+        ["probabilities"],
+        # Ids are integers as they are; probabilities stay real numbers.
+        tflite.Int8("float32", whole=False),
+    )
+    labels = "\n".join(splits.class_names) + "\n"
+    (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    vocabulary.write(directory, splits.tokenizer)
+    how = tflite.Measurement(
+        valid=lambda: batches.whole(splits.valid),
+        test=lambda: batches.whole(splits.test),
+        reference=reference,
+        metric=metrics.accuracy,
+    )
+    return tflite.measure_all(paths, how, options.max_drop)
+
+
+def repeated(ids: np.ndarray) -> np.ndarray:
+    """Returns texts repeated to the full length, where padding was.
+
+    TFLite's calibrator looks at an LSTM's cell after the last token only.
+    Padding empties the cell by then: int8 files calibrated so had cells of
+    at most 0.5 and agreed with the float file on 66 % of texts; with repeated
+    texts, on all of them.
+    """
+    rows = [np.resize(row[row != vocabulary.PADDING], len(row)) for row in ids]
+    return np.stack(rows)
+
+
+def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Returns the metrics that fit on a line.
+
+    The F1 and the area under the ROC curve are means over the classes.
+    """
+    per_class = f1_per_class(metrics.confusion_matrix(probabilities, labels))
+    areas = [
+        sklearn_metrics.roc_auc_score(labels == one, probabilities[:, one])
+        for one in range(probabilities.shape[1])
+        if 0 < np.sum(labels == one) < len(labels)
+    ]
+    return {
+        "accuracy": metrics.accuracy(probabilities, labels),
+        "macro_f1": float(np.mean(per_class)),
+        # Without two classes there is none; 0.5 says that nothing was told.
+        "roc_auc": float(np.mean(areas)) if areas else 0.5,
+        "loss": metrics.log_loss(probabilities, labels),
+        "ece": metrics.expected_calibration_error(probabilities, labels),
+    }
+
+
+def f1_per_class(confusion: np.ndarray) -> list[float]:
+    """Returns each class's F1; 0 where it was never seen nor predicted."""
+    both = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return (2 * np.diag(confusion) / np.maximum(both, 1)).tolist()
+
+
+def summarize(
+    measured: dict[str, np.ndarray], splits: TextSplits
+) -> dict[str, dict[str, Any]]:
+    """Returns the metrics of each split; test has those of each class."""
+    found: dict[str, dict[str, Any]] = {
+        name: dict(measure(one, getattr(splits, name).labels))
+        for name, one in measured.items()
+    }
+    matrix = metrics.confusion_matrix(measured["test"], splits.test.labels)
+    found["test"]["per_class"] = {
+        "class": list(splits.class_names),
+        "f1": f1_per_class(matrix),
+        **metrics.per_class(matrix),
+    }
+    found["test"]["confusion"] = matrix.tolist()
+    return found
+
+
+def compare(
+    splits: TextSplits, joined: linear.Joined | None
+) -> list[dict[str, Any]]:
+    """Returns the report's rows of baselines and of the network's parts."""
+    parts = joined.alone if joined else {}
+    rows: list[dict[str, Any]] = [
+        {"name": name, "metrics": dict(measure(one, splits.test.labels))}
+        for name, one in parts.items()
+    ]
+    return [*rows, *baselines.measure(splits)]
+
+
+def show(
+    result: dict[str, Any],
+    model: keras.Model,
+    splits: TextSplits,
+    probabilities: np.ndarray,
+) -> list[plots.Plot | report.Table]:
+    """Returns the plots and tables of the report."""
+    matrix = metrics.confusion_matrix(probabilities, splits.test.labels)
+    return [
+        plots.size_against_metric(
+            result["variants"], "accuracy", result["config"]["max_drop"]
+        ),
+        plots.learning_curves(result["history"], "accuracy"),
+        plots.confusion(matrix, splits.class_names),
+        worst_mistakes(model, splits, probabilities),
+    ]
+
+
+def worst_mistakes(
+    model: keras.Model, splits: TextSplits, probabilities: np.ndarray
+) -> report.Table:
+    """Shows the test texts that were classified wrongly most confidently."""
+    predicted = np.argmax(probabilities, axis=1)
+    confidence = np.max(probabilities, axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    rows = []
+    for index in order[predicted[order] != splits.test.labels[order]][:SHOWN]:
+        words = splits.words["test"][index]
+        found = moving_words(model, splits, words, predicted[index])
+        rows.append(
+            [
+                splits.class_names[splits.test.labels[index]],
+                splits.class_names[predicted[index]],
+                float(confidence[index]),
+                ", ".join(f"{word} {change:+.2f}" for word, change in found),
+                shorten(splits.corpus.splits["test"].texts[index]),
+            ]
+        )
+    return report.Table(
+        "Worst mistakes",
+        f"The {len(rows)} test texts that were classified wrongly with the "
+        "most confidence, and the words that moved each prediction most: how "
+        "far the log-odds of the predicted class fall when that one word is "
+        "made unknown.",
+        ("true", "predicted", "confidence", "words", "text"),
+        rows,
+    )
+
+
+def moving_words(
+    model: keras.Model, splits: TextSplits, words: Sequence[str], label: int
+) -> list[tuple[str, float]]:
+    """Returns the words that moved a prediction most, one left out at a time.
+
+    Args:
+        model: The classifier.
+        splits: Give the tokenizer.
+        words: A text's words.
+        label: The class whose log-odds are looked at.
+
+    Returns:
+        Words, and by how much their loss lowers the log-odds of `label`.
+    """
+    tokenizer = splits.tokenizer
+    ids = np.array(tokenizer.ids(words), np.int32)
+    without = np.tile(ids, (len(ids) + 1, 1))
+    np.fill_diagonal(without[1:], tokenizer.unknown)
+    found = model.predict_on_batch(without)[:, label].astype(np.float64)
+    odds = np.log(np.clip(found, 1e-7, 1)) - np.log(np.clip(1 - found, 1e-7, 1))
+    change = odds[0] - odds[1:]
+    order = np.argsort(-np.abs(change), kind="stable")[:SHOWN_WORDS]
+    return [(tokenizer.vocabulary[ids[i]], float(change[i])) for i in order]
+
+
+def shorten(text: str, length: int = SHOWN_CHARACTERS) -> str:
+    """Returns a text on one line; of a long one, its two ends."""
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    return f"{line[: length // 3]} … {line[-2 * length // 3 :]}"

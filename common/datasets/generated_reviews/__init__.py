@@ -1,0 +1,1 @@
+"""The embedded `generated_reviews`: sentences put together by rules."""

@@ -1,0 +1,190 @@
+"""The app, from texts to release, on tiny data."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.text_sentiment import __main__ as app
+from apps.text_sentiment import predict, vocabulary
+from common import litert, report, runtime
+from common.config import InputError
+
+TINY = {
+    "pretrain": "unsupervised",
+    "max_tokens": 40,
+    "embedding_dim": 12,
+    "units": 16,
+    "num_pairs": 997,
+    "word_dropout": 0.0,
+    "dropout": 0.05,
+    "epochs": 4,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "sparsity": 0.5,
+    "finetune_epochs": 1,
+    "variants": ("float32", "int8", "prune+int8", "qat"),
+    "max_drop": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def released(home: Path) -> tuple[dict, Path]:
+    """Runs the app once; returns its report and the release."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        runtime.start(0)
+        result = app.run(app.Config(**TINY))
+    finally:
+        os.chdir(before)
+    return result, home / "saved_models" / "text_sentiment" / "1"
+
+
+@pytest.fixture(scope="module")
+def splits(released, home):
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        return app.load_data(app.Config(**TINY))
+    finally:
+        os.chdir(before)
+
+
+def test_the_model_learns(released) -> None:
+    result, _ = released
+    assert result["metrics"]["test"]["accuracy"] > 0.65
+    assert result["history"]["loss"][-1] < result["history"]["loss"][0]
+    assert np.sum(result["metrics"]["test"]["confusion"]) == 500
+    rows = {one["name"]: one["metrics"] for one in result["baselines"]}
+    assert len(rows) == 4
+    # Pairs do not see past an intensifier to the negation.
+    assert 0.6 < rows["TF-IDF 1-2-grams, linear SVM"]["accuracy"] < 0.9
+    assert any("with emoji" in note for note in result["notes"])
+
+
+def test_the_release_is_whole(released) -> None:
+    result, release = released
+    names = {str(p.relative_to(release)) for p in release.rglob("*")}
+    assert {
+        "saved_model.pb", "model.keras", "mobile/model.tflite",
+        "mobile/labels.txt", "mobile/vocab.txt", "mobile/tokenizer.json",
+        "report/report.json", "report/report.html",
+    } <= names  # fmt: skip
+    assert report.read(release) == json.loads(json.dumps(result))
+    page = (release / "report" / "report.html").read_text("utf-8")
+    assert "Worst mistakes" in page and "log-odds" in page
+
+
+def test_files_have_fused_operators_and_were_measured(released, splits) -> None:
+    result, release = released
+    (refused,) = result["refused_variants"]
+    assert refused["name"] == "qat" and "real inputs" in refused["reason"]
+    rows = {one["name"]: one for one in result["variants"]}
+    assert set(rows) == {"float32", "int8", "prune+int8"}
+    for name, row in rows.items():
+        assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
+        assert "WHILE" not in row["ops"]
+        assert row["inputs"]["token_ids"]["shape"] == [1, 40]
+        runner = litert.Runner((release / row["file"]).read_bytes())
+        few = splits.test.pick(np.arange(100))
+        found = runner(token_ids=few.features)["probabilities"]
+        if name == "float32":
+            model = keras.saving.load_model(release / "model.keras")
+            expected = model.predict(few.features, verbose=0)
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+    # Calibrated on padded texts, it agrees with float32 on two thirds.
+    assert rows["int8"]["max_abs_error"] < 0.2
+    assert abs(rows["int8"]["drop"]) < 0.03
+    assert rows["prune+int8"]["gzip_bytes"] < rows["int8"]["gzip_bytes"]
+
+
+def test_the_saved_model_takes_strings_and_equals_predict(
+    released, splits
+) -> None:
+    _, release = released
+    served = tf.saved_model.load(release).signatures["serving_default"]
+    texts = ["", "The plot was not very good.", "😀<br />wow"]
+    texts += splits.corpus.splits["test"].texts[:50]
+    found = served(text=tf.constant(texts))
+    model = keras.saving.load_model(release / "model.keras", safe_mode=True)
+    ids = [splits.tokenizer.padded(text) for text in texts]
+    expected = model.predict(np.array(ids, np.int32), verbose=0)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    names = np.array(["negative", "positive"])[expected.argmax(axis=1)]
+    assert found["label"].numpy().astype(str).tolist() == names.tolist()
+    bad = served(text=tf.constant([b"\xff\xfe not text"]))
+    assert np.isfinite(bad["probabilities"].numpy()).all()
+
+
+def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
+    released, tmp_path, monkeypatch, capsys
+) -> None:
+    _, release = released
+    classifier = predict.Classifier(release)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("The acting was superb!\nThe plot was dull.\n")
+    table = tmp_path / "table.csv"
+    table.write_text("review\nThe acting was superb!\nThe plot was dull.\n")
+    for inputs in (str(lines), str(table), "-"):
+        stdin = type("Stdin", (), {"buffer": io.BytesIO(lines.read_bytes())})
+        monkeypatch.setattr("sys.stdin", stdin)
+        output = tmp_path / "found.json"
+        config = app.Config(
+            mode="predict", inputs=inputs, output=str(output),
+            text_column="review",
+        )  # fmt: skip
+        predict.predict(classifier, config, config.text_column)
+        rows = json.loads(output.read_text())
+        assert [one["text"] for one in rows] == [
+            "The acting was superb!", "The plot was dull.",
+        ]  # fmt: skip
+    assert "superb" in capsys.readouterr().out
+    phone = predict.Classifier(release, "float32")
+    texts = ["The acting was superb!", "", "The story was a waste of time."]
+    np.testing.assert_allclose(phone(texts), classifier(texts), atol=1e-4)
+    with pytest.raises(InputError, match="--variant must be one of float32"):
+        predict.Classifier(release, "int4")
+    assert predict.read("x" * 5000, "text") == ["x" * 5000]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "content", "words"),
+    [
+        ("", None, "received nothing"),
+        ("file.txt", b"", "has none"),
+        ("file.txt", b"\xff\xfe", "readable UTF-8"),
+        ("missing.csv", None, "must be a file"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_read(
+    tmp_path, monkeypatch, inputs, content, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(inputs).write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        predict.read(inputs, "text")
+
+
+def test_evaluate_gives_the_reports_figures(
+    released, home, monkeypatch, capsys
+) -> None:
+    result, release = released
+    monkeypatch.chdir(home)
+    app.main(app.Config(mode="evaluate", release=str(release)))
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
+    assert found["examples"] == 500
+    with pytest.raises(InputError, match="must be of text_sentiment"):
+        vocabulary.read(home)

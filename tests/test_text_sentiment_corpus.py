@@ -1,0 +1,165 @@
+"""A user's own tables: three classes end to end, and what is refused."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.text_sentiment import __main__ as app
+from apps.text_sentiment import corpus, data, predict
+from common import runtime
+from common.config import InputError
+
+CLASSES = ("bad & worse", "fine", "très bien")
+WORDS = (("awful", "poor"), ("plain", "usual"), ("superb", "lovely"))
+
+
+def rows(num: int, seed: int = 0) -> str:
+    """Returns a CSV of three classes; some texts are quoted, one is empty."""
+    rng, lines = np.random.default_rng(seed), ["id,review,stars"]
+    for index in range(num):
+        label = index % 3
+        word = WORDS[label][rng.integers(2)]
+        text = f'"It was {word}, I\nthink 😀"' if index else ""
+        lines.append(f"{index},{text},{CLASSES[label]}")
+    return "\n".join(lines) + "\n"
+
+
+def options(path: Path, **changes) -> app.Config:
+    fields = {
+        "dataset": str(path), "text_column": "review", "label_column": "stars",
+        "max_tokens": 12, "embedding_dim": 8, "units": 8, "bidirectional": True,
+        "num_pairs": 0, "vectors": False, "epochs": 6,
+        "batch_size": 8, "learning_rate": 0.02, "vocabulary_size": 13,
+        "variants": ("float32",),
+        "export_dir": str(path.parent / "out"),
+        "work_dir": str(path.parent / "runs"), **changes,
+    }  # fmt: skip
+    return app.Config(**fields)
+
+
+def test_three_classes_of_a_csv_end_to_end(tmp_path, capsys) -> None:
+    (tmp_path / "train.csv").write_text(rows(150), encoding="utf-8")
+    (tmp_path / "test.csv").write_text(rows(30, 1), encoding="utf-8")
+    config = options(
+        tmp_path / "train.csv", test_file=str(tmp_path / "test.csv")
+    )
+    runtime.start(0)
+    result = app.run(config)
+    assert result["dataset"] == {
+        "name": "train.csv", "train": 135, "valid": 15, "test": 30,
+    }  # fmt: skip
+    assert result["metrics"]["test"]["accuracy"] > 0.9
+    assert result["metrics"]["test"]["per_class"]["class"] == list(CLASSES)
+    assert any("1 without a word" in note for note in result["notes"])
+    assert len(result["baselines"]) == 2  # No linear path to tell of.
+    for row in result["variants"]:
+        assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
+        assert row["metric"] > 0.9
+    release = Path(config.export_dir) / "text_sentiment" / "1"
+    found = predict.Classifier(release, "float32")(["It was lovely", "Poor."])
+    assert [CLASSES[one] for one in found.argmax(axis=1)] == [
+        "très bien", "bad & worse",
+    ]  # fmt: skip
+    assert len((release / "mobile/vocab.txt").read_text().splitlines()) == 13
+    capsys.readouterr()
+    app.main(config.replace(mode="evaluate", dataset="", release=str(release)))
+    assert '"examples": 30' in capsys.readouterr().out
+    sentiment = app.Config(dataset="generated_reviews", data_dir=str(tmp_path))
+    os.chdir(tmp_path)
+    with pytest.raises(InputError, match="must have the release's classes"):
+        predict.evaluate(predict.Classifier(release), app.load_texts(sentiment))
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "words"),
+    [
+        (rows(30), {"label_column": "grade"}, "one column called grade"),
+        (rows(30), {"text_column": "text"}, "one column called text"),
+        ("", {}, "must have rows"),
+        ("id,review,stars\n", {}, "must have rows"),
+        ("review,stars\na,fine\nb,fine\n", {}, "only 'fine'"),
+        ("review,stars\na,fine\nb,\n", {}, "row 2 of .* has none"),
+        (b"review,stars\n\xff\xfe,fine\nb,bad\n", {}, "(?i)utf-?8"),
+        ("review,stars\na,fine\nb,bad\n", {}, "10 rows or more"),
+        (rows(30), {"pretrain": "unsupervised"}, "--pretrain must be a file"),
+        (rows(30), {"test_file": "missing.csv"}, "must be a file"),
+    ],
+)
+def test_bad_tables_are_refused_in_one_line(
+    tmp_path, content, changes, words
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+    with pytest.raises(InputError, match=words) as error:
+        app.load_texts(options(path, **changes))
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_label_in_the_test_file_is_named(tmp_path) -> None:
+    (tmp_path / "train.csv").write_text(rows(30))
+    (tmp_path / "test.csv").write_text("review,stars\na,fine\nb,six\n")
+    config = options(
+        tmp_path / "train.csv", test_file=str(tmp_path / "test.csv")
+    )
+    with pytest.raises(InputError, match=r"row 2 of .*test\.csv has 'six'"):
+        app.load_texts(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "missing/"}, "must be a TFDS name or a file"),
+        ({"dataset": "digits"}, "must have a text and a class label"),
+        ({"dataset": "generated_reviews", "test_file": "x.csv"}, "--test_file"),
+        (
+            {"dataset": "generated_reviews", "pretrain": "more"},
+            "a split .*unsupervised",
+        ),
+    ],
+)
+def test_bad_sources_are_refused(tmp_path, monkeypatch, changes, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        app.load_texts(app.Config(**changes))
+
+
+def test_a_file_is_split_by_the_seed_and_more_texts_add_words(tmp_path) -> None:
+    path, more = tmp_path / "data.csv", tmp_path / "more.jsonl"
+    path.write_text(rows(60), encoding="utf-8")
+    more.write_text('{"review": "zebra zebra"}\n' * 3, encoding="utf-8")
+    config = options(path, vocabulary_size=50)
+    one, same = app.load_data(config), app.load_data(config)
+    assert one.digest() == same.digest()
+    assert one.digest() != app.load_data(config.replace(seed=1)).digest()
+    sizes = [
+        len(one.corpus.splits[k].texts) for k in ("train", "valid", "test")
+    ]
+    assert sizes == [48, 6, 6]
+    both = app.load_data(config.replace(pretrain=str(more)))
+    assert "zebra" in both.tokenizer.vocabulary
+    assert "zebra" not in one.tokenizer.vocabulary
+
+
+def test_classes_that_are_numbers_are_in_their_own_order(tmp_path) -> None:
+    path = tmp_path / "data.tsv"
+    lines = [f"text {i}\t{(i % 3) * 5 - 5}" for i in range(40)]
+    path.write_text("\n".join(["review\tstars", *lines]))
+    assert app.load_texts(options(path)).class_names == ("-5", "0", "5")
+
+
+def test_the_census_counts_what_the_texts_hold() -> None:
+    texts = ["Good<br />film 😀", "", "a b c d e f g h i", "unheard"]
+    parts = corpus.Texts(texts, np.array([0, 1, 0, 1]))
+    found = data.tokenize(
+        corpus.Corpus("x", ("a", "b"), dict.fromkeys(
+            ("train", "valid", "test"), parts
+        )), 100, 8,
+    )  # fmt: skip
+    assert (
+        "test: 4 texts, 1 without a word, 1 of more than 8 tokens, 1 with "
+        "emoji, 1 with HTML, 0.0% unknown tokens"
+    ) in found.notes

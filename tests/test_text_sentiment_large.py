@@ -1,0 +1,67 @@
+"""Real data: IMDB, with floors below what the README publishes."""
+
+from pathlib import Path
+
+import flagfiles
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.text_sentiment import __main__ as app
+from apps.text_sentiment import graph, vocabulary
+from common import litert, runtime
+
+pytestmark = pytest.mark.large
+
+
+@pytest.fixture
+def options(tfds_dir, tmp_path, monkeypatch) -> app.Config:
+    """The published setting, cut to two epochs and no unlabelled texts."""
+    monkeypatch.chdir(tmp_path)
+    return flagfiles.read(
+        app.Config, "text_sentiment_imdb.flags",
+        data_dir=tfds_dir("imdb_reviews"), pretrain="", epochs=2,
+        variants=("float32",),
+    )  # fmt: skip
+
+
+def test_two_epochs_of_imdb(options) -> None:
+    runtime.start(options.seed)
+    result = app.run(options)
+    assert result["dataset"]["test"] == 25_000
+    assert result["metrics"]["test"]["accuracy"] >= 0.900
+    (row,) = result["variants"]
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
+    assert row["max_abs_error"] <= 1e-4
+    assert result["serving"]["max_abs_error"] <= 1e-5
+    release = Path("saved_models/text_sentiment/1").absolute()
+    texts = app.load_texts(options).splits["test"].texts[:1000]
+    tokenizer = vocabulary.read(release / "mobile")
+    ids = np.array([tokenizer.padded(text) for text in texts], np.int32)
+    model = keras.saving.load_model(release / "model.keras")
+    expected = model.predict(ids, verbose=0)
+    runner = litert.Runner((release / "mobile/float32.tflite").read_bytes())
+    found = runner(token_ids=ids)["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    served = tf.saved_model.load(release).signatures["serving_default"]
+    found = served(text=tf.constant(texts[:200]))["probabilities"]
+    np.testing.assert_allclose(found, expected[:200], atol=1e-5)
+
+
+def test_both_tokenizers_agree_on_all_labelled_reviews(options) -> None:
+    splits = app.load_data(options)
+    tokenize = tf.function(
+        graph.GraphTokenizer(splits.tokenizer).__call__,
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+    )
+    count = 0
+    for name, part in splits.corpus.splits.items():
+        expected = getattr(splits, name).features
+        for start in range(0, len(part.texts), 500):
+            found = tokenize(part.texts[start : start + 500]).numpy()
+            rows = expected[start : start + 500]
+            np.testing.assert_array_equal(found, rows[:, : found.shape[1]])
+            assert not rows[:, found.shape[1] :].any()
+            count += len(rows)
+    assert count == 50_000

@@ -1,0 +1,162 @@
+"""The network, its batches, its word vectors and its linear path."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from apps.text_sentiment import batches, linear, results, vectors
+from apps.text_sentiment import model as networks
+from common.splits import MemorySplit
+
+SIZES = {"embedding_dim": 8, "units": 6}
+RNG = np.random.default_rng(0)
+
+
+def ids(num: int = 4, length: int = 12) -> np.ndarray:
+    """Returns texts of several lengths, padded at their ends."""
+    found = RNG.integers(2, 50, (num, length)).astype(np.int32)
+    for row in range(num):
+        found[row, 3 + 2 * row :] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pooling": "mean_max", "num_pairs": 97},
+        {"pooling": "mean"},
+        {"pooling": "last", "bidirectional": True},
+        {"pooling": "max", "bidirectional": True, "num_layers": 2},
+    ],
+    ids=str,
+)
+def test_padding_changes_nothing(changes: dict) -> None:
+    model = networks.build(50, 3, dropout=0.2, **SIZES, **changes)
+    if "num_pairs" in changes:
+        networks.set_tables(
+            model, RNG.normal(size=(50, 3)), RNG.normal(size=(97, 3))
+        )
+    short = ids()
+    one = model(short).numpy()
+    other = model(np.pad(short, ((0, 0), (0, 30)))).numpy()
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    np.testing.assert_allclose(one.sum(axis=1), 1, rtol=1e-5)
+    alone = [model(short[i : i + 1, : 3 + 2 * i])[0] for i in range(4)]
+    np.testing.assert_allclose(one, alone, atol=1e-6)
+
+
+def test_the_last_state_of_a_backward_lstm_is_that_of_the_first_word() -> None:
+    model = networks.build(50, 2, pooling="last", bidirectional=True, **SIZES)
+    text = np.array([[5, 6, 7, 0]], np.int32)
+    features = model.get_layer("logits").input
+    read = keras.Model(model.input, features)(text).numpy()[0]
+    embedded = model.get_layer("embedding")(text[:, :3])
+    forward = model.get_layer("lstm_1")(embedded).numpy()[0, -1]
+    back = model.get_layer("lstm_1_backward")(embedded[:, ::-1]).numpy()[0, -1]
+    np.testing.assert_allclose(read, [*forward, *back], atol=1e-6)
+
+
+def test_batches_are_cut_to_their_longest_text_and_words_dropped() -> None:
+    rows = np.zeros((3, 80), np.int32)
+    rows[0, :17], rows[1, :5] = 7, 7
+    seed = tf.constant([1, 2], tf.int64)
+    cut, targets = batches.for_training(2, 0.0)(rows, [1, 0, 1], seed)
+    assert cut.shape == (3, 20)
+    np.testing.assert_array_equal(targets, [[0, 1], [1, 0], [0, 1]])
+    dropped, _ = batches.for_training(2, 0.5)(rows, [1, 0, 1], seed)
+    counts = np.bincount(dropped.numpy().ravel(), minlength=8)
+    assert counts[0] == np.sum(cut == 0)  # Padding stays padding.
+    assert 3 < counts[1] < 19 and counts[1] + counts[7] == 22
+    again, _ = batches.for_training(2, 0.5)(rows, [1, 0, 1], seed)
+    np.testing.assert_array_equal(dropped, again)
+
+
+def test_evaluation_batches_hold_every_text_once() -> None:
+    split = MemorySplit(ids(7, 20), np.arange(7))
+    seen = []
+    for places, rows in batches.by_length(split):
+        seen += places.tolist()
+        np.testing.assert_array_equal(
+            rows, split.features[places, : rows.shape[1]]
+        )
+        assert not split.features[places, rows.shape[1] :].any()
+    assert sorted(seen) == list(range(7))
+
+
+def test_words_of_the_same_company_get_like_vectors() -> None:
+    # 2 and 3 stand between the same words, 4 and 5 between others.
+    texts = [[6, 7, w, 8, 9] for w in (2, 3)] * 30
+    texts += [[10, 11, w, 12, 13] for w in (4, 5)] * 30 + [[1, 1]]
+    found = vectors.learn(texts, 14, 6, seed=0)
+    assert found.shape == (14, 6) and not found[:2].any()
+
+    def likeness(a: int, b: int) -> float:
+        x, y = found[a], found[b]
+        return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+    assert likeness(2, 3) > 0.9 and likeness(4, 5) > 0.9
+    assert likeness(2, 4) < 0.5
+    np.testing.assert_array_equal(found, vectors.learn(texts, 14, 6, seed=0))
+    assert vectors.learn(texts, 14, 20, seed=0).shape == (14, 20)
+
+
+def test_pairs_are_hashed_alike_everywhere_and_within_int32() -> None:
+    for num_words in (10, 30_000, 1_000_000):
+        rows = np.array([[2, 3, 2, 3], [num_words - 1] * 4], np.int32)
+        found = np.asarray(networks.pair_ids(rows, num_words, 1009))
+        factor = (2**31 - 1) // num_words - 1
+        before = np.pad(rows[:, :-1], ((0, 0), (1, 0))).astype(np.int64)
+        np.testing.assert_array_equal(found, (before * factor + rows) % 1009)
+        assert found[0, 1] == found[0, 3]  # The same pair twice.
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_linear_path_adds_what_pairs_tell(num_classes: int) -> None:
+    # The label is in the pair alone: which word follows which.
+    labels = RNG.integers(0, num_classes, 300)
+    rows = np.full((300, 6), 0, np.int32)
+    rows[:, 0] = RNG.integers(2, 8, 300)
+    rows[:, 1] = 2 + (rows[:, 0] - 2 + labels) % 6
+    split = MemorySplit(rows, labels, np.full(300, 2))
+    model = networks.build(8, num_classes, num_pairs=1009, **SIZES)
+    words, pairs = linear.fit(split, *networks.table_sizes(model), num_classes)
+    networks.set_tables(model, words, pairs)
+    found = model(rows).numpy().argmax(axis=1)
+    assert np.mean(found == labels) > 0.95
+
+
+def test_texts_for_calibration_have_no_padding() -> None:
+    found = results.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
+    assert found.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
+
+
+def test_metrics_of_each_class_and_of_all() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    found = results.measure(probabilities, np.array([0, 0, 1, 1]))
+    assert found["accuracy"] == 0.75
+    assert found["roc_auc"] == 0.75
+    assert results.f1_per_class(np.array([[2, 0], [1, 1]])) == pytest.approx(
+        [0.8, 2 / 3]
+    )
+    assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_a_long_text_is_shown_by_its_ends() -> None:
+    assert results.shorten("a\nb   c") == "a b c"
+    found = results.shorten("x" * 500 + "end", 90)
+    assert len(found) <= 95 and found.endswith("end") and "…" in found
+
+
+def test_an_lstm_that_is_too_sure_is_scaled_down() -> None:
+    labels = RNG.integers(0, 2, 500)
+    truth = np.stack([1 - 2 * labels, 2 * labels - 1], axis=1)
+    noisy = truth + RNG.normal(size=(500, 2))
+    other = truth + RNG.normal(size=(500, 2))
+    both = linear._best_shares(5 * noisy, other, labels)
+    assert both[0] < 0.5 and both[1] > 0.4
+    model = networks.build(8, 2, num_pairs=11, **SIZES)
+    layer = model.get_layer("logits")
+    before = layer.get_weights()[0].copy()
+    networks.scale_logits(model, both[0])
+    np.testing.assert_allclose(layer.get_weights()[0], both[0] * before)
