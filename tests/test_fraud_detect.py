@@ -16,7 +16,7 @@ from apps.fraud_detect import __main__ as app
 from apps.fraud_detect import predict
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import DAY
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
 
 TINY = {
@@ -205,7 +205,7 @@ def test_predict_continues_the_history(
             for i in range(len(new))
         ]
     )
-    score = predict.Scorer(release)(raw)["score"]
+    score = predict.Scorer(served.Local(release))(raw)["score"]
     np.testing.assert_allclose([r["score"] for r in rows], score, atol=1e-5)
 
 
@@ -221,7 +221,7 @@ def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
     options = {"inputs": str(home / "payments.csv"), "output": "", **changes}
     with pytest.raises(InputError, match=words):
         predict.predict_file(
-            predict.Scorer(released[1]), options["inputs"], options["output"],
+            predict.Scorer(served.Local(released[1])), options["inputs"], options["output"],
             app.Config().columns(), False,
         )  # fmt: skip
 
@@ -229,7 +229,7 @@ def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
 def test_predict_refuses_the_past(released, home) -> None:
     with pytest.raises(InputError, match="must not be older than the last"):
         predict.predict_file(
-            predict.Scorer(released[1]), str(home / "payments.csv"), "",
+            predict.Scorer(served.Local(released[1])), str(home / "payments.csv"), "",
             app.Config().columns(), False,
         )  # fmt: skip
 
@@ -262,7 +262,7 @@ def test_the_other_models_are_released(config, home, model, changes) -> None:
     assert result["serving"]["max_abs_error"] <= 1e-5
     rows = {one["name"]: one for one in result["variants"]}
     assert rows["float32"]["max_abs_error"] < 1e-4
-    scorer = predict.Scorer(home / model / "fraud_detect" / "1")
+    scorer = predict.Scorer(served.Local(home / model / "fraud_detect" / "1"))
     assert scorer.steps == changes.get("steps", 0)
     fraud_reference.write_csv(
         home / "new.csv",

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 
 from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import pictures, predict, results
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +57,7 @@ def splits(released):
 
 @pytest.fixture(scope="module")
 def whole(released) -> predict.Released:
-    return predict.Released(released[1])
+    return predict.Released(served.Local(released[1]))
 
 
 def test_the_model_learns(released) -> None:
@@ -155,7 +156,7 @@ def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
     for name in ("auroc", "average_precision", "sensitivity", "psnr", "ssim"):
         expected = result["metrics"]["test"][name]
         assert found[name] == pytest.approx(expected, abs=1e-3), name
-    phone = predict.Released(release, "int8")
+    phone = predict.Released(served.Local(release), "int8")
     (row,) = (one for one in result["variants"] if one["name"] == "int8")
     found = predict.evaluate(phone, splits, config)
     assert found["auroc"] == pytest.approx(row["metric"])
@@ -209,7 +210,7 @@ def test_predict_writes_overlays_and_a_table(
 def test_predict_equals_the_model(released, whole, scans) -> None:
     frame = pictures.read(scans / "a.png", "").frames
     one = whole(frame)
-    other = predict.Released(released[1], "float32")(frame)
+    other = predict.Released(served.Local(released[1]), "float32")(frame)
     assert one["is_anomalous"] == other["is_anomalous"]
     np.testing.assert_allclose(one["heatmap"], other["heatmap"], atol=1e-4)
 
@@ -254,9 +255,11 @@ def test_predict_skips_what_cannot_be_read(whole, tmp_path, capsys) -> None:
 
 def test_a_release_of_another_kind_is_refused(released, tmp_path) -> None:
     with pytest.raises(InputError, match="--release must be of medical"):
-        predict.Released(tmp_path)
+        predict.Released(
+            types.SimpleNamespace(has_files=True, release=tmp_path)
+        )
     with pytest.raises(InputError, match="--variant must be one of float32"):
-        predict.Released(released[1], "int4")
+        predict.Released(served.Local(released[1]), "int4")
 
 
 def test_a_bad_option_gets_one_line_at_once(tmp_path) -> None:

@@ -12,7 +12,7 @@ from test_medical_autoencoder_dicom import IDENTITY, SECRETS, write
 
 from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import predict
-from common import runtime
+from common import runtime, served
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def unlabelled(tmp_path_factory) -> tuple[dict, Path, str]:
             )
         )  # fmt: skip
         predict.predict_files(
-            predict.Released(home / "saved_models/medical_autoencoder/1"),
+            predict.Released(served.Local(home / "saved_models/medical_autoencoder/1")),
             app.Config(mode="predict", inputs="data", overlays="heat",
                        output="found.csv"),
         )  # fmt: skip
@@ -96,7 +96,9 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
     assert test["psnr_low"] <= test["psnr"] <= test["psnr_high"]
     names = [one["name"].split(",")[0] for one in result["baselines"]]
     assert names == ["noisy input", "median", "non-local means"]
-    model = predict.Released(tmp_path / "out/medical_autoencoder/1")
+    model = predict.Released(
+        served.Local(tmp_path / "out/medical_autoencoder/1")
+    )
     assert set(model(np.zeros((1, 16, 16, 1), "f4"))) == {"reconstruction"}
     found = predict.evaluate(model, app.load_data(options), options)
     assert found["psnr"] == pytest.approx(test["psnr"], abs=0.05)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import pytest
 
 from apps.recommender import __main__ as app
 from apps.recommender import mobile, predict, quality
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
 
 TINY = {
@@ -186,7 +187,9 @@ def test_the_model_file_loads_safely_and_agrees(released, protocol) -> None:
 
 def test_evaluate_gives_the_reports_figures(released, protocol) -> None:
     result, release = released
-    found = predict.evaluate(predict.Recommender(release), protocol)
+    found = predict.evaluate(
+        predict.Recommender(served.Local(release)), protocol
+    )
     for name in ("ndcg@10", "hr@20", "recall@10"):
         # By history alone: without the users' own vectors.
         expected = pytest.approx(result["metrics"]["test"][name], abs=0.01)
@@ -197,7 +200,7 @@ def test_predict_for_users_files_and_histories(
     released, protocol, tmp_path, capsys
 ) -> None:
     _, release = released
-    recommender = predict.Recommender(release)
+    recommender = predict.Recommender(served.Local(release))
     output, file = tmp_path / "found.json", tmp_path / "users.txt"
     file.write_text("user-1\nnobody\n")
     options = app.Config(mode="predict", output=str(output))
@@ -214,7 +217,7 @@ def test_predict_for_users_files_and_histories(
 
 def test_bad_requests_get_one_line(released, tmp_path) -> None:
     _, release = released
-    recommender = predict.Recommender(release)
+    recommender = predict.Recommender(served.Local(release))
     options = app.Config(mode="predict")
     with pytest.raises(InputError, match="received nothing"):
         predict.predict_users(recommender, options)
@@ -223,7 +226,9 @@ def test_bad_requests_get_one_line(released, tmp_path) -> None:
     with pytest.raises(InputError, match="is empty"):
         predict.predict_users(recommender, options.replace(inputs=str(empty)))
     with pytest.raises(InputError, match="must be of recommender"):
-        predict.Recommender(tmp_path)
+        predict.Recommender(
+            types.SimpleNamespace(has_files=True, release=tmp_path)
+        )
     trained = report.read(release)
     same = predict.restored(app.Config(mode="evaluate"), trained)
     assert same.protocol == "random_75_25" and same.dataset == "tastes"
@@ -251,6 +256,8 @@ def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
     # Nothing is learnt at that rate.
     assert result["training"]["epochs"] == 2
     assert result["dataset"]["users"] == 30 and not result["baselines"]
-    recommender = predict.Recommender(Path("saved_models/recommender/1"))
+    recommender = predict.Recommender(
+        served.Local(Path("saved_models/recommender/1"))
+    )
     found = recommender.users(["client-0", "new client"])["item_ids"]
     assert found.shape == (2, 5) and found[0, 0].startswith(b"sku/")

@@ -29,7 +29,7 @@ with epy.lazy_imports():
     from apps.fraud_detect import baselines, explain, predict, ranking, results
     from apps.fraud_detect import data as tables
     from apps.fraud_detect import model as detectors
-    from common import compression, data, export, report, training
+    from common import compression, data, export, report, served, training
 
 APP = "fraud_detect"
 
@@ -153,8 +153,9 @@ def fit(
     before: "detectors.Detector | None" = None,
 ) -> "tuple[detectors.Detector, training.Log, Path]":
     """Trains a detector; returns it, the log, and its checkpoints' place."""
-    detector = build_model(config, features, splits, kind, before)
-    compile_model(detector.network, config, splits, kind)
+    with runtime.strategy(config.strategy).scope():
+        detector = build_model(config, features, splits, kind, before)
+        compile_model(detector.network, config, splits, kind)
     encode = detectors.transform(detector, kind)
     unsupervised = kind == "autoencoder"
     work_dir = config.run_dir(APP, f"{splits.digest()}-{kind}")
@@ -281,11 +282,10 @@ def main(config: Config) -> None:
     if config.mode == "train":
         run(config)
         return
-    place = export.find(config.release, config.export_dir, APP)
-    scorer = predict.Scorer(place)
-    trained = report.read(place)["config"]
+    asked = served.connect(config, APP)
+    scorer = predict.Scorer(asked)
     # A release is asked as it was trained: the same columns, the same weeks.
-    merged = predict.as_trained(config, trained)
+    merged = predict.as_trained(config, asked)
     if config.mode == "predict":
         predict.predict_file(
             scorer, config.inputs, config.output, merged.columns(),

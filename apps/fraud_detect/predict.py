@@ -10,7 +10,7 @@ from apps.fraud_detect import features, results
 from apps.fraud_detect.data import Data, previous
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import Checks, Columns, numbers, read
-from common import predictions, runtime, served, tables
+from common import predictions, report, runtime, served, tables
 from common.config import ConfigT, InputError
 
 BATCH = 4096
@@ -25,18 +25,11 @@ class Scorer:
         steps: Transactions in a sequence; 0 for none.
     """
 
-    def __init__(self, release: Path) -> None:
-        path = release / "mobile" / "features.txt"
-        if not path.is_file():
-            raise InputError(
-                f"--release must be of fraud_detect; {release} has no "
-                "mobile/features.txt."
-            )
-        self.names = tuple(path.read_text("utf-8").split("\n")[:-1])
-        self._served = served.Local(release)
-        shape = self._served.inputs()[self.names[0]].shape
+    def __init__(self, asked: served.Served) -> None:
+        self._served = asked
+        self.names = _names(asked)
+        shape = asked.inputs()[self.names[0]].shape
         self.steps = int(shape[1]) if len(shape) > 1 else 0
-        self._history = release / "assets.extra" / "history.npz"
 
     def __call__(self, raw: np.ndarray) -> dict[str, np.ndarray]:
         """Returns `score`, `is_fraud` and `reasons` for raw features."""
@@ -53,18 +46,36 @@ class Scorer:
         }
 
     def history(self) -> History | None:
-        """Returns what the release knows of the past, if it has any."""
-        if not self._history.is_file():
+        """Returns what the release knows of the past, if it has any.
+
+        Where only a server is known there is none: it takes features.
+        """
+        if not self._served.has_files:
             return None
-        return History.load(self._history)
+        path = self._served.release / "assets.extra" / "history.npz"
+        return History.load(path) if path.is_file() else None
 
 
-def as_trained(config: ConfigT, trained: dict[str, Any]) -> ConfigT:
+def _names(asked: served.Served) -> tuple[str, ...]:
+    """Returns the names of the raw features."""
+    if not asked.has_files:
+        return tuple(asked.inputs())
+    path = asked.release / "mobile" / "features.txt"
+    if not path.is_file():
+        raise InputError(
+            f"--release must be of fraud_detect; {asked.release} has no "
+            "mobile/features.txt."
+        )
+    return tuple(path.read_text("utf-8").split("\n")[:-1])
+
+
+def as_trained(config: ConfigT, asked: served.Served) -> ConfigT:
     """Returns `config` with what a release was trained with.
 
     Columns, days and costs that the command line leaves at their defaults are
     the release's, as is the data set unless one is named.
     """
+    trained = report.read(asked.release)["config"] if asked.has_files else {}
     kept = ("mode", "release", "inputs", "output", "export_dir", "data_dir")
     changes = {}
     for field in dataclasses.fields(config):

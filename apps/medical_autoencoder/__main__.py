@@ -37,7 +37,7 @@ with epy.lazy_imports():
     )
     from apps.medical_autoencoder import data as sources
     from apps.medical_autoencoder import model as networks
-    from common import compression, data, export, report, training
+    from common import compression, data, export, report, served, training
 
 APP = "medical_autoencoder"
 
@@ -283,12 +283,12 @@ def main(config: Config) -> None:
     if config.mode == "train":
         run(config)
         return
-    found = export.find(config.release, config.export_dir, APP)
-    released = predict.Released(found, config.variant)
+    asked = served.connect(config, APP)
+    released = predict.Released(asked, config.variant)
     if config.mode == "predict":
         predict.predict_files(released, config)
         return
-    merged = predict.as_trained(config, report.read(found)["config"])
+    merged = predict.as_trained(config, report.read(asked.release)["config"])
     result = predict.evaluate(
         released, load_data(merged, released.shape), merged
     )

@@ -20,24 +20,20 @@ class Released:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        facts: What `detector.json` says: score, usual heat, window.
+        window: What DICOM was seen through in training; () where only a server
+            is known, or where it was each file's own.
     """
 
-    def __init__(self, release: Path, variant: str = "") -> None:
-        path = release / "mobile" / results.DETECTOR
-        if not path.is_file():
-            raise InputError(
-                f"--release must be of medical_autoencoder; {release} has no "
-                f"mobile/{results.DETECTOR}."
-            )
-        self.facts = json.loads(path.read_text("utf-8"))
-        self._served = served.Local(release)
-        self.shape = tuple(self._served.inputs("pixels")["image"].shape[1:])
+    def __init__(self, asked: served.Served, variant: str = "") -> None:
+        self._served = asked
+        self.window = tuple(self.facts["window"]) if asked.has_files else ()
+        self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
-            file = path.with_name(f"{variant}.tflite")
+            mobile = asked.release / "mobile"
+            file = mobile / f"{variant}.tflite"
             if not file.is_file():
-                known = sorted(one.stem for one in path.parent.glob("*.tflite"))
+                known = sorted(one.stem for one in mobile.glob("*.tflite"))
                 raise InputError(
                     f"--variant must be one of {', '.join(known)}; received "
                     f"{variant!r}."
@@ -45,16 +41,23 @@ class Released:
             self._runner = litert.Runner(file.read_bytes())
 
     @property
-    def denoises(self) -> bool:
-        """Whether it is a denoiser, which has no scores to speak of."""
-        return self.facts["model"] == "denoiser"
+    def facts(self) -> dict[str, Any]:
+        """What `detector.json` says: model, usual heat, window."""
+        release = self._served.release
+        path = release / "mobile" / results.DETECTOR
+        if not path.is_file():
+            raise InputError(
+                f"--release must be of medical_autoencoder; {release} has no "
+                f"mobile/{results.DETECTOR}."
+            )
+        return json.loads(path.read_text("utf-8"))
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for float images `(num, *shape)` in [0, 1]."""
         if not self._runner:
             return self._served("pixels", image=image)
         found = self._runner(image=image)
-        if not self.denoises:
+        if "anomaly_score" in found:  # A denoiser has none.
             found["is_anomalous"] = found["anomaly_score"] > THRESHOLD
         return found
 
@@ -104,7 +107,7 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
         **results.summarize(
             rebuilt,
             joined.get("anomaly_score", np.zeros(len(images))),
-            released.denoises,
+            "anomaly_score" not in joined,
         ),
     }
 
@@ -118,7 +121,7 @@ def predict_files(released: Released, options: Any) -> None:
         fitted = np.asarray(pictures.fit(image, released.shape))
         found = {k: v[0] for k, v in released(fitted[None]).items()}
         row: dict[str, Any] = {"file": name}
-        if not released.denoises:
+        if "anomaly_score" in found:
             row["anomaly_score"] = round(float(found["anomaly_score"]), 6)
             row["is_anomalous"] = bool(found["is_anomalous"])
         if place:
@@ -154,7 +157,7 @@ def _frames(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and frames of the files that can be read."""
     paths = _paths(options.inputs)
-    window = folder.window(options.window or tuple(released.facts["window"]))
+    window = folder.window(options.window or released.window)
     skipped, num = [], 0
     for path in progress.track(paths, "predicting", len(paths)):
         try:
@@ -204,7 +207,7 @@ def _picture(
     released: Released, image: np.ndarray, found: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Returns the overlay, in the size of the file; or the denoised image."""
-    if released.denoises:
+    if "heatmap" not in found:
         return found["reconstruction"]
     size = image.shape[:2]
     heat = tf.image.resize(found["heatmap"], size).numpy()

@@ -39,7 +39,7 @@ with epy.lazy_imports():
         serving,
     )
     from apps.recommender import model as networks
-    from common import compression, export, report, tables, training
+    from common import compression, export, report, served, tables, training
 
 APP = "recommender"
 
@@ -285,12 +285,12 @@ def main(config: Config) -> None:
     if config.mode == "train":
         run(config)
         return
-    found = export.find(config.release, config.export_dir, APP)
-    recommender = predict.Recommender(found)
+    asked = served.connect(config, APP)
+    recommender = predict.Recommender(asked)
     if config.mode == "predict":
         predict.predict_users(recommender, config)
         return
-    same = predict.restored(config, report.read(found))
+    same = predict.restored(config, report.read(asked.release))
     result = predict.evaluate(recommender, load_data(same))
     runtime.console().print(json.dumps(result, indent=1))
 

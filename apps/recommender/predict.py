@@ -25,13 +25,16 @@ DATA_OPTIONS = (
 class Recommender:
     """A released recommender, asked by ids."""
 
-    def __init__(self, release: Path) -> None:
-        if not (release / "mobile" / "items.csv").is_file():
+    def __init__(self, asked: served.Served) -> None:
+        if (
+            asked.has_files
+            and not (asked.release / "mobile" / "items.csv").is_file()
+        ):
             raise InputError(
-                f"--release must be of recommender; {release} has no "
+                f"--release must be of recommender; {asked.release} has no "
                 "mobile/items.csv."
             )
-        self._served = served.Local(release)
+        self._served = asked
 
     def users(self, user_ids: list[str]) -> dict[str, np.ndarray]:
         """Returns lists for users, known or not."""
