@@ -221,7 +221,8 @@ def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
     options = {"inputs": str(home / "payments.csv"), "output": "", **changes}
     with pytest.raises(InputError, match=words):
         predict.predict_file(
-            predict.Scorer(served.Local(released[1])), options["inputs"], options["output"],
+            predict.Scorer(served.Local(released[1])),
+            options["inputs"], options["output"],
             app.Config().columns(), False,
         )  # fmt: skip
 
@@ -229,7 +230,8 @@ def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
 def test_predict_refuses_the_past(released, home) -> None:
     with pytest.raises(InputError, match="must not be older than the last"):
         predict.predict_file(
-            predict.Scorer(served.Local(released[1])), str(home / "payments.csv"), "",
+            predict.Scorer(served.Local(released[1])),
+            str(home / "payments.csv"), "",
             app.Config().columns(), False,
         )  # fmt: skip
 

@@ -39,7 +39,9 @@ def unlabelled(tmp_path_factory) -> tuple[dict, Path, str]:
             )
         )  # fmt: skip
         predict.predict_files(
-            predict.Released(served.Local(home / "saved_models/medical_autoencoder/1")),
+            predict.Released(
+                served.Local(home / "saved_models/medical_autoencoder/1")
+            ),
             app.Config(mode="predict", inputs="data", overlays="heat",
                        output="found.csv"),
         )  # fmt: skip
