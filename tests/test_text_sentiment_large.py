@@ -30,7 +30,7 @@ def test_two_epochs_of_imdb(options) -> None:
     runtime.start(options.seed)
     result = app.run(options)
     assert result["dataset"]["test"] == 25_000
-    assert result["metrics"]["test"]["accuracy"] >= 0.900
+    assert result["metrics"]["test"]["accuracy"] >= 0.895
     (row,) = result["variants"]
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
     assert row["max_abs_error"] <= 1e-4
