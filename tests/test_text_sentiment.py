@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import predict, vocabulary
-from common import litert, report, runtime
+from common import litert, report, runtime, served
 from common.config import InputError
 
 TINY = {
@@ -131,7 +131,7 @@ def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
     released, tmp_path, monkeypatch, capsys
 ) -> None:
     _, release = released
-    classifier = predict.Classifier(release)
+    classifier = predict.Classifier(served.Local(release))
     lines = tmp_path / "lines.txt"
     lines.write_text("The acting was superb!\nThe plot was dull.\n")
     table = tmp_path / "table.csv"
@@ -150,11 +150,14 @@ def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
             "The acting was superb!", "The plot was dull.",
         ]  # fmt: skip
     assert "superb" in capsys.readouterr().out
-    phone = predict.Classifier(release, "float32")
+    phone = predict.Classifier(served.Local(release), "float32")
     texts = ["The acting was superb!", "", "The story was a waste of time."]
-    np.testing.assert_allclose(phone(texts), classifier(texts), atol=1e-4)
+    found, labels = phone(texts)
+    expected, same = classifier(texts)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert labels == same
     with pytest.raises(InputError, match="--variant must be one of float32"):
-        predict.Classifier(release, "int4")
+        predict.Classifier(served.Local(release), "int4")
     assert predict.read("x" * 5000, "text") == ["x" * 5000]
 
 

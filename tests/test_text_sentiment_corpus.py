@@ -8,7 +8,7 @@ import pytest
 
 from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import corpus, data, predict
-from common import runtime
+from common import runtime, served
 from common.config import InputError
 
 CLASSES = ("bad & worse", "fine", "très bien")
@@ -58,10 +58,9 @@ def test_three_classes_of_a_csv_end_to_end(tmp_path, capsys) -> None:
         assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
         assert row["metric"] > 0.9
     release = Path(config.export_dir) / "text_sentiment" / "1"
-    found = predict.Classifier(release, "float32")(["It was lovely", "Poor."])
-    assert [CLASSES[one] for one in found.argmax(axis=1)] == [
-        "très bien", "bad & worse",
-    ]  # fmt: skip
+    phone = predict.Classifier(served.Local(release), "float32")
+    _, labels = phone(["It was lovely", "Poor."])
+    assert labels == ("très bien", "bad & worse")
     assert len((release / "mobile/vocab.txt").read_text().splitlines()) == 13
     capsys.readouterr()
     app.main(config.replace(mode="evaluate", dataset="", release=str(release)))
@@ -69,7 +68,9 @@ def test_three_classes_of_a_csv_end_to_end(tmp_path, capsys) -> None:
     sentiment = app.Config(dataset="generated_reviews", data_dir=str(tmp_path))
     os.chdir(tmp_path)
     with pytest.raises(InputError, match="must have the release's classes"):
-        predict.evaluate(predict.Classifier(release), app.load_texts(sentiment))
+        predict.evaluate(
+            predict.Classifier(served.Local(release)), app.load_texts(sentiment)
+        )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ with epy.lazy_imports():
     )
     from apps.text_sentiment import data as text_data
     from apps.text_sentiment import model as networks
-    from common import compression, data, export, report, training
+    from common import compression, data, export, report, served, training
 
 APP = "text_sentiment"
 
@@ -273,12 +273,12 @@ def main(config: Config) -> None:
     if config.mode == "train":
         run(config)
         return
-    found = export.find(config.release, config.export_dir, APP)
-    classifier = predict.Classifier(found, config.variant)
+    asked = served.connect(config, APP)
+    classifier = predict.Classifier(asked, config.variant)
     if config.mode == "predict":
         predict.predict(classifier, config, config.text_column)
         return
-    trained = report.read(found)["config"]
+    trained = report.read(asked.release)["config"]
     if not config.dataset:
         # The same seed gives a file the same split: no training text is tested.
         keys = ("dataset", "text_column", "label_column", "test_file")

@@ -17,20 +17,14 @@ SHOWN_ROWS, SHOWN_CHARACTERS = 50, 80
 
 
 class Classifier:
-    """A released classifier: the SavedModel, or one of the TFLite files.
+    """A released classifier: the SavedModel, or one of the TFLite files."""
 
-    Attributes:
-        class_names: The classes, in the order of the probabilities.
-    """
-
-    def __init__(self, release: Path, variant: str = "") -> None:
-        mobile = release / "mobile"
-        self._tokenizer = vocabulary.read(mobile)
-        labels = (mobile / "labels.txt").read_text("utf-8")
-        self.class_names = tuple(labels.split("\n")[:-1])
-        self._served = served.Local(release)
+    def __init__(self, asked: served.Served, variant: str = "") -> None:
+        self._served = asked
         self._runner = None
         if variant:
+            mobile = asked.release / "mobile"
+            self._tokenizer = vocabulary.read(mobile)
             path = mobile / f"{variant}.tflite"
             if not path.is_file():
                 known = sorted(one.stem for one in mobile.glob("*.tflite"))
@@ -40,24 +34,40 @@ class Classifier:
                 )
             self._runner = litert.Runner(path.read_bytes())
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns probabilities `(num, classes)`."""
-        found = np.empty((len(texts), len(self.class_names)), np.float32)
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        path = self._served.release / "mobile" / "labels.txt"
+        return tuple(path.read_text("utf-8").split("\n")[:-1])
+
+    def __call__(
+        self, texts: Sequence[str]
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns probabilities `(num, classes)` and the likeliest classes."""
         # Texts of like length together: each batch is as long as its longest.
         order = np.argsort([len(one) for one in texts], kind="stable")
-        for start in range(0, len(texts), BATCH):
-            places = order[start : start + BATCH]
-            found[places] = self._batch([texts[place] for place in places])
-        return found
+        parts = [
+            self._batch(
+                [texts[place] for place in order[start : start + BATCH]]
+            )
+            for start in range(0, len(texts), BATCH)
+        ]
+        probabilities, labels = (
+            np.concatenate(column)[np.argsort(order)]
+            for column in zip(*parts, strict=True)
+        )
+        return probabilities, tuple(labels.tolist())
 
-    def _batch(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the probabilities of a few texts."""
+    def _batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the probabilities and the classes of a few texts."""
         if self._runner:
             ids = [self._tokenizer.padded(text) for text in texts]
             token_ids = np.array(ids, np.int32)
-            return self._runner(token_ids=token_ids)["probabilities"]
-        content = [text.encode("utf-8") for text in texts]
-        return self._served(text=content)["probabilities"]
+            found = self._runner(token_ids=token_ids)["probabilities"]
+            return found, np.array(self.class_names)[found.argmax(axis=1)]
+        answer = self._served(text=[text.encode("utf-8") for text in texts])
+        labels = [label.decode("utf-8") for label in answer["label"]]
+        return answer["probabilities"], np.array(labels)
 
 
 def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
@@ -72,7 +82,7 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
     return {
         "dataset": corpus.name,
         "examples": len(test.texts),
-        **results.measure(classifier(test.texts), test.labels),
+        **results.measure(classifier(test.texts)[0], test.labels),
     }
 
 
@@ -83,10 +93,10 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
     rows = [
         {
             "text": text,
-            "label": classifier.class_names[int(np.argmax(row))],
+            "label": label,
             "probability": round(float(np.max(row)), 6),
         }
-        for text, row in zip(texts, classifier(texts), strict=True)
+        for text, row, label in zip(texts, *classifier(texts), strict=True)
     ]
     if options.output:
         predictions.write(Path(options.output), rows)
