@@ -199,7 +199,7 @@ def _good(name: str, raw: Raw, skip_bad: bool, notes: list[str]) -> np.ndarray:
     for what, where in missing.items():
         if where.any() and not skip_bad:
             raise InputError(
-                f"--dataset must have a {what} in every row; {name} lacks "
+                f"--dataset must have the {what} in every row; {name} lacks "
                 f"{where.sum():,}, the first in row {int(where.argmax()) + 1}. "
                 "Mend them, or pass --on_bad_input=skip."
             )
