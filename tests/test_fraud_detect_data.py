@@ -6,7 +6,7 @@ import fraud_reference
 import numpy as np
 import pytest
 
-from apps.fraud_detect import data, protocols, ranking
+from apps.fraud_detect import data, protocols, ranking, sequences
 from apps.fraud_detect.settings import DataOptions
 from apps.fraud_detect.transactions import DAY, read, seconds
 from common.config import InputError
@@ -151,12 +151,12 @@ def test_a_split_by_time_leaves_room_for_the_labels() -> None:
 
 def test_sequences_are_a_customers_own_and_recent() -> None:
     table = fraud_reference.simulated()
-    rows = data.previous(table, 4)
+    rows = sequences.previous(table, 4)
     for row in range(0, len(table), 97):
         mine = [
             i for i in range(row + 1)
             if table.customer[i] == table.customer[row]
-            and table.time[i] > table.time[row] - data.STEPS_WITHIN * DAY
+            and table.time[i] > table.time[row] - sequences.STEPS_WITHIN * DAY
         ][-4:]  # fmt: skip
         assert rows[row].tolist() == [-1] * (4 - len(mine)) + mine
 

@@ -105,26 +105,30 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
     [
         (
             "fraud_detect_handbook_p1.flags",
-            {"auc_roc": 0.871, "average_precision": 0.658,
-             "card_precision@100": 0.288},
+            {
+                "auc_roc": 0.871,
+                "average_precision": 0.70,
+                "card_precision@100": 0.288,
+            },
         ),
         (
             "fraud_detect_handbook_p2.flags",
-            {"auc_roc": 0.836, "average_precision": 0.18},
+            {"auc_roc": 0.836, "average_precision": 0.30},
         ),
     ],
-)  # fmt: skip
+)
 def test_published_settings(path, tmp_path, monkeypatch, name, floors) -> None:
     monkeypatch.chdir(tmp_path)
     options = flagfiles.read(
-        app.Config, name, dataset=path, baselines=False,
-        variants=("float32", "int8", "prune+int8"),
-    )  # fmt: skip
+        app.Config,
+        name,
+        dataset=path,
+        baselines=False,
+        variants=("float32", "dynamic"),
+    )
     runtime.start(options.seed)
     result = app.run(options)
     for metric, floor in floors.items():
         assert result["metrics"]["test"][metric] >= floor, metric
     (chosen,) = (one for one in result["variants"] if one["chosen"])
-    whole = result["variants"][0]
     assert chosen["drop"] <= 0.005
-    assert whole["gzip_bytes"] >= 4 * chosen["gzip_bytes"]

@@ -130,10 +130,10 @@ def test_losses_treat_rare_frauds_as_asked() -> None:
         np.ravel(detectors.loss(name, fraud)(target[:1], found[:1]))[0]
         for name in ("none", "weights", "focal")
     )
-    assert weighted == pytest.approx(9 * plain, rel=1e-4)
+    assert weighted == pytest.approx(0.9 * plain, rel=1e-4)
     assert focal < plain
     honest = np.ravel(detectors.loss("weights", fraud)(target[1:], found[1:]))
-    assert honest[0] == pytest.approx(-np.log(0.7), rel=1e-4)
+    assert honest[0] == pytest.approx(-0.1 * np.log(0.7), rel=1e-4)
 
 
 def test_a_hybrid_keeps_the_autoencoder_it_is_built_on(raw) -> None:

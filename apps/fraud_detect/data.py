@@ -7,6 +7,7 @@ import numpy as np
 
 from apps.fraud_detect import features, protocols
 from apps.fraud_detect.history import History
+from apps.fraud_detect.sequences import STEPS_WITHIN, previous
 from apps.fraud_detect.transactions import (
     DAY,
     Checks,
@@ -22,7 +23,6 @@ from common.splits import MemorySplit, Splits
 CLASSES = ("honest", "fraud")
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
 CARD_SET = ("Time", "Class")
-STEPS_WITHIN = 30  # Days: older transactions are no part of a sequence.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,27 +211,6 @@ def of_transactions(
     more = STEPS_WITHIN if plan.steps else 0
     history = History(table, plan.delay, plan.names, more)
     return Data(plan.names, tuple(folds), history)
-
-
-def previous(table: Transactions, steps: int) -> np.ndarray:
-    """Returns the rows of each customer's last transactions.
-
-    Args:
-        table: Transactions in the order of time.
-        steps: How many, the row itself included.
-
-    Returns:
-        `(num, steps) int64`, the row itself last; -1 where the customer has no
-        more of them within `STEPS_WITHIN` days.
-    """
-    order = np.argsort(table.customer, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    found = place[:, None] + np.arange(1 - steps, 1)
-    rows = order[np.maximum(found, 0)]
-    old = table.time[rows] <= table.time[:, None] - STEPS_WITHIN * DAY
-    other = table.customer[rows] != table.customer[:, None]
-    return np.where((found < 0) | old | other, -1, rows)
 
 
 def of_features(path: Path, known: list[str], plan: Plan) -> Data:

@@ -265,14 +265,8 @@ def loss(imbalance: str, fraud: np.ndarray) -> Any:
         return keras.losses.BinaryFocalCrossentropy(gamma=2.0)
     if imbalance == "none":
         return keras.losses.BinaryCrossentropy()
-    weight = float(np.sum(fraud == 0) / max(np.sum(fraud), 1))
-
-    def weighted_cross_entropy(target: Any, found: Any) -> Any:
-        found = ops.clip(found, 1e-7, 1 - 1e-7)
-        return -ops.mean(
-            weight * target * ops.log(found)
-            + (1 - target) * ops.log(1 - found),
-            axis=-1,
-        )
-
-    return weighted_cross_entropy
+    # Keras's own loss, so that the saved model loads: without focus (gamma 0)
+    # it is cross-entropy times alpha for frauds, 1 - alpha for the others.
+    return keras.losses.BinaryFocalCrossentropy(
+        apply_class_balancing=True, alpha=float(np.mean(fraud == 0)), gamma=0.0
+    )

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from apps.fraud_detect import features, results
-from apps.fraud_detect.data import Data, previous
+from apps.fraud_detect.data import Data
 from apps.fraud_detect.history import History
+from apps.fraud_detect.sequences import previous
 from apps.fraud_detect.transactions import Checks, Columns, numbers, read
 from common import predictions, report, runtime, served, tables
 from common.config import ConfigT, InputError
