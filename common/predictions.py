@@ -43,7 +43,9 @@ def show(rows: Sequence[Row], output: str = "") -> None:
     """
     if output:
         write(Path(output), rows)
-    table = rich.table.Table(*rows[0], box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")  # Paths are never cut short.
     for row in rows:
         table.add_row(
             *(

@@ -188,12 +188,13 @@ def scans(released, home: Path, splits) -> Path:
 
 
 def test_predict_writes_overlays_and_a_table(
-    whole, scans, tmp_path, capsys
+    whole, scans, tmp_path, capsys, monkeypatch
 ) -> None:
-    output, heat = tmp_path / "found.json", tmp_path / "heat"
+    output = tmp_path / "found.json"
+    monkeypatch.chdir(scans.parent)
     config = app.Config(
-        mode="predict", inputs=str(scans), output=str(output),
-        overlays=str(heat),
+        mode="predict", inputs=scans.name, output=str(output),
+        overlays="heat",
     )  # fmt: skip
     predict.predict_files(whole, config)
     rows = json.loads(output.read_text())

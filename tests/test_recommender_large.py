@@ -43,7 +43,6 @@ def test_leave_last_out(run) -> None:
     (chosen,) = (one for one in result["variants"] if one["chosen"])
     assert chosen["drop"] <= 0.005
     assert whole["gzip_bytes"] >= 4 * chosen["gzip_bytes"]
-    assert result["training"]["seconds"] < 300
 
 
 def test_random_75_25(run) -> None:
