@@ -64,7 +64,7 @@ class EpochLines(keras.callbacks.Callback):
         values = "  ".join(
             f"{name} {value:.4f}"
             for name, value in (logs or {}).items()
-            if name != "learning_rate"
+            if name not in ("learning_rate", "epochs")
         )
         self._console.print(
             f"epoch {epoch + 1:{width}d}/{self._epochs}  "

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import threadpoolctl
 
 from apps.recommender import linear
 from apps.recommender.interactions import PADDING
@@ -66,12 +67,15 @@ def implicit_models(
     from implicit.bpr import BayesianPersonalizedRanking
 
     common = {"factors": FACTORS, "random_state": seed, "num_threads": 1}
-    models = {
-        "ALS": AlternatingLeastSquares(**common, iterations=15, **als),
-        "BPR": BayesianPersonalizedRanking(**common, **bpr),
-    }
+    # Its own threads; with BLAS's as well it is slow, and says so.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        models = {
+            "ALS": AlternatingLeastSquares(**common, iterations=15, **als),
+            "BPR": BayesianPersonalizedRanking(**common, **bpr),
+        }
+        for model in models.values():
+            model.fit(train, show_progress=False)
     for name, model in models.items():
-        model.fit(train, show_progress=False)
         scores = model.user_factors @ model.item_factors.T
         yield f"{name} ({FACTORS})", scores
 
