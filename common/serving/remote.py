@@ -1,5 +1,6 @@
 """Clients of a server: TF Serving or the embedded one, over REST or gRPC."""
 
+import abc
 import http.client
 import json
 import re
@@ -50,7 +51,7 @@ def connect(url: str, app: str) -> "Remote":
     return kind(found, app, version, found[5] or "")
 
 
-class Remote:
+class Remote(abc.ABC):
     """A model on a server.
 
     Attributes:
@@ -124,16 +125,16 @@ class Remote:
             f"--server must serve {self._app}; {self._url[0]} says: {reason}"
         )
 
-    def _open(self, address: str) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _open(self, address: str) -> None: ...
 
-    def _metadata(self) -> get_model_metadata_pb2.SignatureDefMap:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _metadata(self) -> get_model_metadata_pb2.SignatureDefMap: ...
 
+    @abc.abstractmethod
     def _predict(
         self, signature: str, inputs: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+    ) -> dict[str, np.ndarray]: ...
 
 
 class Rest(Remote):
