@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import data, progress, runtime
+from common import cluster, data, progress, runtime
 from common.config import InputError
 
 # An epoch longer than this is also backed up on the way.
@@ -44,21 +44,9 @@ def standard(
             0 trains for all epochs.
         plateau: Halve the learning rate when the metric stops improving.
     """
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--work_dir must be a directory that can be written; {work_dir} "
-            f"is not: {error.strerror}."
-        ) from None
     chosen: list[keras.callbacks.Callback] = [
         StopOnNaN(),
         BestCheckpoint(work_dir / "best.weights.h5", monitor, mode),
-        keras.callbacks.CSVLogger(work_dir / "log.csv", append=True),
-        keras.callbacks.TensorBoard(
-            work_dir / "tensorboard", write_graph=False
-        ),
-        progress.EpochLines(epochs, num_steps),
     ]
     if patience:
         chosen.append(
@@ -73,8 +61,29 @@ def standard(
     # Last: its state includes that of the others, which reset themselves when
     # training begins.
     backup = Backup(work_dir / "backup.npz", position, epochs, tuple(chosen))
-    chosen.append(backup)
-    return chosen
+    return [*_loggers(work_dir, epochs, num_steps), *chosen, backup]
+
+
+def _loggers(
+    work_dir: Path, epochs: int, num_steps: int
+) -> list[keras.callbacks.Callback]:
+    """Returns what tells of training, in files and on the console."""
+    if not cluster.is_chief():
+        return []
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--work_dir must be a directory that can be written; {work_dir} "
+            f"is not: {error.strerror}."
+        ) from None
+    return [
+        keras.callbacks.CSVLogger(work_dir / "log.csv", append=True),
+        keras.callbacks.TensorBoard(
+            work_dir / "tensorboard", write_graph=False
+        ),
+        progress.EpochLines(epochs, num_steps),
+    ]
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -121,6 +130,8 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self.best is not None and self._sign * (value - self.best) <= 0:
             return
         self.best = value
+        if not cluster.is_chief():
+            return
         partial = self.path.with_name("partial.weights.h5")
         self.model.save_weights(partial)
         partial.replace(self.path)
@@ -133,7 +144,8 @@ class Backup(keras.callbacks.Callback):
     position in the data, the epoch's running metrics and the other callbacks'
     counters; this one keeps them, and replaces its file as a whole. It backs up
     after every epoch, every `BACKUP_SECONDS` in it, and on SIGINT and SIGTERM,
-    which then end the program.
+    which then end the program. Of several workers the first one writes; all of
+    them stop at the same step, whichever the signal came to.
 
     Attributes:
         epoch: The epoch to train next.
@@ -164,6 +176,7 @@ class Backup(keras.callbacks.Callback):
         self._counters: list[dict[str, Any]] = []
         self._running: list[np.ndarray] = []
         self._signals = runtime.SignalFlag()
+        self._vote = cluster.Vote()
         self._saved_at = self._counted_to = time.monotonic()
         if path.exists():
             self._read_state()
@@ -189,10 +202,11 @@ class Backup(keras.callbacks.Callback):
             # Only now do the metrics exist; their variables are sums.
             metrics = self.model.metrics_variables
             for variable, value in zip(metrics, self._running, strict=True):
-                variable.assign_add(value)
+                # No `assign_add`: a variable that devices sum has none.
+                variable.assign(variable.numpy() + value)
             self._running = []
         due = time.monotonic() - self._saved_at > BACKUP_SECONDS
-        if due or self._signals.received:
+        if self._ask(due):
             first = self.step
             self.step = first + batch + 1
             self._save()
@@ -205,8 +219,16 @@ class Backup(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         self.epoch, self.step = epoch + 1, 0
         self.stopped = self.model.stop_training or self.epoch >= self._epochs
+        self._ask(now=True)
         self._save()
         self._end_if_signalled()
+
+    def _ask(self, due: bool = False, now: bool = False) -> bool:
+        """Returns whether to back up; a signal to any worker is for all."""
+        signum = self._vote(self._signals.received or int(due), now)
+        if signum > 1:
+            self._signals.received = signum
+        return signum > 0
 
     def _end_if_signalled(self) -> None:
         if self._signals.received:
@@ -235,13 +257,16 @@ class Backup(keras.callbacks.Callback):
                 for one in self._others
             ],
         }
+        metrics = self.model.metrics_variables if self.step else []
+        # Of several workers all must read them: to read is to sum.
         arrays: dict[str, Any] = {
+            f"metric_{i}": one.numpy() for i, one in enumerate(metrics)
+        }
+        if not cluster.is_chief():
+            return
+        arrays |= {
             f"variable_{i}": one.numpy()
             for i, one in enumerate(self._variables())
-        }
-        arrays |= {
-            f"metric_{i}": one.numpy()
-            for i, one in enumerate(self.model.metrics_variables)
         }
         partial = self.path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -266,8 +291,7 @@ class Backup(keras.callbacks.Callback):
             for i, variable in enumerate(self._variables()):
                 variable.assign(arrays[f"variable_{i}"])
             count = sum(name.startswith("metric_") for name in arrays.files)
-            if self.step:
-                self._running = [arrays[f"metric_{i}"] for i in range(count)]
+            self._running = [arrays[f"metric_{i}"] for i in range(count)]
         for other, counters in zip(self._others, self._counters, strict=True):
             for name, value in counters.items():
                 setattr(other, name, value)

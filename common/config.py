@@ -104,8 +104,15 @@ class Options(Checked):
     )
     strategy: str = option(
         "auto",
-        "how training is spread over devices.",
-        choices=("auto", "one_device", "mirrored"),
+        "how training is spread over devices: this machine's GPUs, or the "
+        "workers of TF_CONFIG.",
+        choices=("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    cluster_timeout: int = option(
+        300,
+        "multi_worker: seconds to wait for the others at the start.",
+        minimum=1,
+        training=False,
     )
     release: str = option(
         "",
@@ -145,13 +152,16 @@ class Options(Checked):
 
     def digest(self) -> str:
         """Returns 8 hex digits that name the options training depends on."""
-        values = {
+        text = json.dumps(self.training_values(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def training_values(self) -> dict[str, Any]:
+        """Returns the options that the trained weights depend on, by name."""
+        return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata.get("training", True)
         }
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 ConfigT = typing.TypeVar("ConfigT", bound=Checked)
@@ -190,6 +200,7 @@ def launch(
     main: Callable[[ConfigT], None],
     config_class: type[ConfigT],
     positional: str = "",
+    rest: str = "",
 ) -> None:
     """Runs `main` with the command line's options and exits.
 
@@ -197,6 +208,7 @@ def launch(
         main: The program.
         config_class: Its options.
         positional: The option that may be given by its value alone.
+        rest: The option that takes all words after the other options.
 
     Exit status: 0 when `main` returns, 2 when it raises `InputError` or the
     command line is wrong, 130 after SIGINT. Other errors keep their traceback:
@@ -209,6 +221,8 @@ def launch(
     def run(argv: list[str]) -> None:
         if positional and len(argv) == 2:
             flags.FLAGS[positional].value = argv.pop()
+        if rest:
+            flags.FLAGS[rest].value, argv = argv[1:], argv[:1]
         if len(argv) > 1:
             _fail(f"options start with --; received {argv[1]!r}.")
         try:

@@ -7,11 +7,13 @@ changes nothing. The order of training is a pure function of seed and epoch, so
 a run that was killed continues with the batch it would have had next.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from etils import epy
 
+from common.config import InputError
 from common.splits import MemorySplit, Split, Splits, StreamSplit
 
 with epy.lazy_imports():
@@ -20,6 +22,7 @@ with epy.lazy_imports():
 __all__ = [
     "MemorySplit",
     "Position",
+    "Replica",
     "Split",
     "Splits",
     "StreamSplit",
@@ -34,6 +37,20 @@ LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
 TrainingTransform = Callable[[Any, Any, Any], tuple[Any, Any]]
 Transform = Callable[[Any, Any], tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replica:
+    """Which copy of the model the examples are for, of how many.
+
+    Every count-th example of a batch is its own.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+ALONE = Replica()
 
 
 class Position:
@@ -63,6 +80,7 @@ def for_training(
     seed: int,
     position: Position,
     transform: TrainingTransform,
+    replica: Replica = ALONE,
 ) -> "tf.data.Dataset":
     """Returns the batches of one epoch, shuffled and transformed.
 
@@ -70,30 +88,52 @@ def for_training(
     the step must stay what it is now. The last batch may be smaller. Where a
     split has lengths, examples of a batch have similar ones.
 
+    Several replicas share the very batches that one would have: each gets its
+    part of every batch, and weights `(part,)` float32, all one but in a last
+    batch that does not divide, with which the mean over replicas of their mean
+    losses is the mean over the batch's examples.
+
     Args:
         split: The examples.
-        batch_size: Examples per batch.
+        batch_size: Examples per batch, of all replicas together.
         seed: Fixes the order and the transform's random numbers.
         position: The epoch and the first step.
         transform: Maps a batch and its own seed, `(2,)` int64, to the
             features and targets that the model is fitted to.
+        replica: Which part of every batch to give.
+
+    Raises:
+        InputError: If a batch cannot be shared equally.
     """
+    if batch_size % replica.count:
+        raise InputError(
+            f"--batch_size must be a multiple of {replica.count}, the number "
+            f"of devices that share a batch; received {batch_size}."
+        )
 
     def epoch_batches(_: Any) -> tf.data.Dataset:
         epoch, step = position.read()
         key = tf.random.experimental.stateless_fold_in([seed, 0], epoch)
-        batches = _shuffled(split, key, batch_size).skip(step)
+        batches = _shuffled(split, key, batch_size, replica).skip(step)
         return batches.enumerate(start=step).map(
             lambda index, batch: (
                 tf.random.experimental.stateless_fold_in(key, index + 1),
+                index,
                 batch,
             )
         )
 
     gather = _gather(split)
 
-    def examples(key: Any, batch: Any) -> tuple[Any, Any]:
-        return transform(*gather(batch), key)
+    def examples(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
+        if replica.count == 1:
+            return transform(*gather(batch), key)
+        places, own = batch
+        key = tf.random.experimental.stateless_fold_in(key, replica.index)
+        pair = transform(*gather(own), key)
+        first = step * batch_size
+        whole = tf.minimum(split.num_examples - first, batch_size)
+        return *pair, _weights(places, whole, split.num_examples, replica)
 
     # The epoch's order is made inside flat_map, so that every new iterator
     # reads the position afresh; the heavy work stays outside, in parallel.
@@ -115,7 +155,11 @@ def for_training(
 
 
 def for_evaluation(
-    split: Split, batch_size: int, *, transform: Transform
+    split: Split,
+    batch_size: int,
+    *,
+    transform: Transform,
+    replica: Replica = ALONE,
 ) -> "tf.data.Dataset":
     """Returns every example once, in order, in batches.
 
@@ -123,11 +167,19 @@ def for_evaluation(
         split: The examples.
         batch_size: Examples per batch; the last one may be smaller.
         transform: Maps a batch to features and targets.
+        replica: Give every count-th example only, in as many batches as the
+            other replicas have.
     """
-    if isinstance(split, MemorySplit):
-        records = tf.data.Dataset.range(split.num_examples)
-    else:
-        records = split.records(None).map(split.parse, tf.data.AUTOTUNE)
+    records = (
+        tf.data.Dataset.range(split.num_examples)
+        if isinstance(split, MemorySplit)
+        else split.records(None)
+    )
+    if replica.count > 1:
+        records = records.shard(replica.count, replica.index)
+        batch_size = _even_size(split.num_examples, batch_size, replica.count)
+    if isinstance(split, StreamSplit):
+        records = records.map(split.parse, tf.data.AUTOTUNE)
     gather = _gather(split)
     return (
         records.batch(batch_size)
@@ -142,17 +194,73 @@ def num_steps(split: Split, batch_size: int) -> int:
 
 
 def _shuffled(
-    split: Split, key: "tf.Tensor", batch_size: int
+    split: Split, key: "tf.Tensor", batch_size: int, replica: Replica
 ) -> "tf.data.Dataset":
-    """Returns batches of indices or of examples, in the order `key` fixes."""
+    """Returns batches of indices or of examples, in the order `key` fixes.
+
+    Of several replicas, each gets its part of every batch, and before it the
+    places that its examples have in the epoch.
+    """
     if isinstance(split, StreamSplit):
-        examples = split.records(key).map(split.parse, tf.data.AUTOTUNE)
-        return examples.batch(batch_size)
-    indices = tf.range(split.num_examples, dtype=tf.int64)
-    order = tf.random.experimental.stateless_shuffle(indices, seed=key)
-    if split.lengths is not None:
-        order = _by_length(order, tf.constant(split.lengths), key, batch_size)
-    return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        records = split.records(key)
+    else:
+        indices = tf.range(split.num_examples, dtype=tf.int64)
+        order = tf.random.experimental.stateless_shuffle(indices, seed=key)
+        if split.lengths is not None:
+            lengths = tf.constant(split.lengths)
+            order = _by_length(order, lengths, key, batch_size)
+        records = tf.data.Dataset.from_tensor_slices(order)
+    if replica.count > 1:
+        # A last batch that does not divide is filled up by examples that come
+        # again, of no weight: all must take part in every step.
+        last = split.num_examples % batch_size
+        again = records.take(-last % replica.count)
+        records = records.concatenate(again).enumerate()
+        records = records.shard(replica.count, replica.index)
+        batch_size //= replica.count
+    if isinstance(split, StreamSplit):
+        records = records.map(_parse(split, replica), tf.data.AUTOTUNE)
+    return records.batch(batch_size)
+
+
+def _parse(split: StreamSplit, replica: Replica) -> Callable[..., Any]:
+    """Returns what parses a record, that has its place before it or not."""
+    if replica.count == 1:
+        return split.parse
+    return lambda place, record: (
+        place,
+        split.parse(*record)
+        if isinstance(record, tuple)
+        else split.parse(record),
+    )
+
+
+def _weights(
+    places: "tf.Tensor", whole: "tf.Tensor", num_examples: int, replica: Replica
+) -> "tf.Tensor":
+    """Returns what makes the mean of means the mean of `whole` examples."""
+    part = tf.size(places, tf.int64)
+    weight = tf.cast(part * replica.count, tf.float32) / tf.cast(
+        whole, tf.float32
+    )
+    return tf.where(places < num_examples, weight, 0.0)
+
+
+def _even_size(num_examples: int, batch_size: int, count: int) -> int:
+    """Returns a batch size that gives `count` replicas equally many batches.
+
+    Their numbers of examples may differ by one; a batch of none has no mean.
+    """
+    least, rest = divmod(num_examples, count)
+    if not least:
+        raise InputError(
+            f"a split must have an example for each of {count} devices; it has "
+            f"{num_examples}."
+        )
+    size = -(-batch_size // count)
+    while rest and least % size == 0:
+        size += 1
+    return size
 
 
 def _by_length(

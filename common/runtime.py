@@ -33,6 +33,8 @@ PACKAGES = (
     "numpy",
 )
 
+_silent = False
+
 
 @contextlib.contextmanager
 def native_stderr_hidden() -> Iterator[None]:
@@ -96,6 +98,7 @@ def console(stderr: bool = False) -> rich.console.Console:
     # No markup: a file's or a class's name may hold brackets.
     found = rich.console.Console(
         stderr=stderr,
+        quiet=_silent and not stderr,
         highlight=False,
         soft_wrap=True,
         markup=False,
@@ -106,23 +109,15 @@ def console(stderr: bool = False) -> rich.console.Console:
     return found
 
 
+def be_silent() -> None:
+    """Prints nothing on standard output from now on, errors only."""
+    global _silent
+    _silent = True
+
+
 def set_seed(seed: int) -> None:
     """Seeds all generators; see `start`."""
     keras.utils.set_random_seed(seed)
-
-
-def strategy(name: str) -> "tf.distribute.Strategy":
-    """Returns the distribution strategy called `name`.
-
-    Args:
-        name: `one_device`; `mirrored`, a copy of the model on every GPU of this
-            machine; `auto`, `mirrored` if there are several GPUs, else
-            `one_device`.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
 
 
 def versions() -> dict[str, str]:

@@ -1,18 +1,20 @@
 """Training: fit with resume, and learning-rate schedules."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from etils import epy
 
-from common import data, runtime
+from common import cluster, data, runtime
 from common.config import Options
 
 with epy.lazy_imports():
     import keras
 
-    from common import callbacks
+    from common import callbacks, distribution
 
 # Examples at a time where there is no gradient to keep.
 EVALUATION_BATCH = 500
@@ -115,33 +117,45 @@ def fit(
         plateau=plateau,
     )
     backup = watch[-1]
-    with model.distribute_strategy.scope():
+    strategy = model.distribute_strategy
+    with strategy.scope():
         # Before any file is read that has its variables.
         model.optimizer.build(model.trainable_variables)
-    with runtime.alone(work_dir):
+    if strategy.num_replicas_in_sync > 1:
+        # Keras's loop over several steps fails on inputs of several devices.
+        model.steps_per_execution = 1
+    train = functools.partial(
+        data.for_training, splits.train, options.batch_size,
+        seed=options.seed, position=position, transform=transform,
+    )  # fmt: skip
+    valid = functools.partial(
+        data.for_evaluation, splits.valid, EVALUATION_BATCH,
+        transform=evaluation_transform,
+    )  # fmt: skip
+    with (
+        cluster.all_present(),
+        runtime.alone(work_dir) if cluster.is_chief() else nullcontext(),
+        distribution.corrected_fit(strategy),
+    ):
+        cluster.agree(
+            "--work_dir",
+            f"{work_dir.name}, epoch {backup.epoch}, {backup.step}",
+        )
         while not backup.stopped:
             position.set(backup.epoch, backup.step)
             model.fit(
-                data.for_training(
-                    splits.train,
-                    options.batch_size,
-                    seed=options.seed,
-                    position=position,
-                    transform=transform,
-                ),
-                validation_data=data.for_evaluation(
-                    splits.valid,
-                    EVALUATION_BATCH,
-                    transform=evaluation_transform,
-                ),
+                distribution.batches(strategy, train),
+                validation_data=distribution.batches(strategy, valid),
                 initial_epoch=backup.epoch,
                 # The rest of an interrupted epoch is a `fit` of its own: Keras
                 # takes the length of the first epoch for that of all.
                 epochs=backup.epoch + 1 if backup.step else options.epochs,
-                callbacks=[*first, *watch],
+                callbacks=[*first, *watch, distribution.OwnRandomness()],
                 shuffle=False,
                 verbose=0,
             )
+        # Not before the chief has written the best.
+        cluster.agree("the end of training", work_dir.name)
     model.load_weights(work_dir / "best.weights.h5")
     examples = len(backup.history["loss"]) * splits.train.num_examples
     return Log(

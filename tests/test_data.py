@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from common import data, splits, tfds_source
+from common.config import InputError
 
 
 def plain(features, labels):
@@ -170,3 +171,76 @@ def test_batches_of_like_length_are_random_and_resume_exactly() -> None:
         np.testing.assert_array_equal(one[0], other[0])
     few = split.pick(np.array([7, 3]))
     np.testing.assert_array_equal(few.lengths, lengths[[7, 3]])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("num", [21, 23, 24])
+@pytest.mark.parametrize("make", [memory_split, stream_split])
+def test_replicas_share_the_batches_that_one_would_have(
+    make, num, count
+) -> None:
+    split, position = make(num), data.Position(epoch=1)
+    alone = epoch(split, position)
+    shares = [
+        list(
+            data.for_training(
+                split, 4, seed=0, position=position, transform=noisy,
+                replica=data.Replica(index, count),
+            ).as_numpy_iterator()
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    assert {len(one) for one in shares} == {len(alone)}
+    for step, (_, whole) in enumerate(alone):
+        parts = [one[step] for one in shares]
+        seen = np.concatenate([y[w > 0] for _, y, w in parts])
+        assert sorted(seen) == sorted(whole)
+        # The mean over replicas of their mean losses is the batch's mean.
+        means = [np.mean(y * w) for _, y, w in parts]
+        assert np.mean(means) == pytest.approx(whole.mean(), rel=1e-6)
+
+
+def test_replicas_have_random_numbers_of_their_own() -> None:
+    same = data.MemorySplit(np.zeros((8, 1), np.float32), np.zeros(8))
+    first, second = (
+        next(
+            data.for_training(
+                same, 8, seed=0, position=data.Position(), transform=noisy,
+                replica=data.Replica(index, 2),
+            ).as_numpy_iterator()
+        )[0]
+        for index in range(2)
+    )  # fmt: skip
+    assert not np.intersect1d(first, second).size
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("num", [4, 15, 23, 24, 25])
+@pytest.mark.parametrize("make", [memory_split, stream_split])
+def test_replicas_evaluate_every_example_once_in_as_many_batches(
+    make, num, count
+) -> None:
+    shares = [
+        list(
+            data.for_evaluation(
+                make(num), 8, transform=plain,
+                replica=data.Replica(index, count),
+            ).as_numpy_iterator()
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    assert len({len(one) for one in shares}) == 1
+    seen = np.concatenate([labels_of(one) for one in shares])
+    assert sorted(seen) == list(range(num))
+
+
+def test_what_replicas_cannot_share_is_refused() -> None:
+    with pytest.raises(InputError, match="a multiple of 3"):
+        data.for_training(
+            memory_split(), 4, seed=0, position=data.Position(),
+            transform=noisy, replica=data.Replica(0, 3),
+        )  # fmt: skip
+    with pytest.raises(InputError, match="each of 4 devices; it has 3"):
+        data.for_evaluation(
+            memory_split(3), 8, transform=plain, replica=data.Replica(0, 4)
+        )

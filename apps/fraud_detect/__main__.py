@@ -17,8 +17,8 @@ import numpy as np
 from etils import epy
 
 from apps.fraud_detect import settings
+from common import cluster, runtime
 from common import config as options
-from common import runtime
 from common.compression import variants as names
 from common.config import option
 
@@ -153,7 +153,7 @@ def fit(
     before: "detectors.Detector | None" = None,
 ) -> "tuple[detectors.Detector, training.Log, Path]":
     """Trains a detector; returns it, the log, and its checkpoints' place."""
-    with runtime.strategy(config.strategy).scope():
+    with cluster.strategy(config.strategy).scope():
         detector = build_model(config, features, splits, kind, before)
         compile_model(detector.network, config, splits, kind)
     encode = detectors.transform(detector, kind)
@@ -239,6 +239,7 @@ def run(config: Config) -> dict[str, Any]:
         config,
     )
     outcomes = [train(config, found.names, one) for one in found.folds]
+    cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model)
     finetuning = compression.Finetuning(
@@ -278,7 +279,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Does what `--mode` says."""
-    runtime.start(config.seed)
+    cluster.start(config)
     if config.mode == "train":
         run(config)
         return

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from etils import epy
 
+from common import cluster, runtime
 from common import config as options
-from common import runtime
 from common.compression import variants as names
 from common.config import option
 
@@ -229,7 +229,7 @@ def run(config: Config) -> dict[str, Any]:
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
-    with runtime.strategy(config.strategy).scope():
+    with cluster.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, splits)
     variants, refused = compression.plan(
         model, names.parse(config.variants), config
@@ -248,6 +248,7 @@ def run(config: Config) -> dict[str, Any]:
         patience=config.patience,
         plateau=config.schedule == "plateau",
     )  # fmt: skip
+    cluster.end_unless_chief()
     twins = compression.compress(
         model, variants, compression.Finetuning(splits.train, transform, config)
     )
@@ -276,7 +277,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Does what `--mode` says."""
-    runtime.start(config.seed)
+    cluster.start(config)
     if config.mode == "train":
         run(config)
         return

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from etils import epy
 
+from common import cluster, runtime
 from common import config as options
-from common import runtime
 from common.compression import variants as names
 from common.config import option
 
@@ -224,7 +224,7 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    with runtime.strategy(config.strategy).scope():
+    with cluster.strategy(config.strategy).scope():
         model = build_model(config, splits)
         fitted = compile_model(model, config, splits)
     variants, refused = compression.plan(
@@ -240,6 +240,7 @@ def run(config: Config) -> dict[str, Any]:
         mode="min",
         patience=config.patience,
     )  # fmt: skip
+    cluster.end_unless_chief()
     loss = similarity.loss(config.loss)
     twins = compression.compress(
         model,
@@ -279,7 +280,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Does what `--mode` says."""
-    runtime.start(config.seed)
+    cluster.start(config)
     if config.mode == "train":
         run(config)
         return

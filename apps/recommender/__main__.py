@@ -18,8 +18,8 @@ import numpy as np
 from etils import epy
 
 from apps.recommender import interactions, protocols
+from common import cluster, runtime
 from common import config as options
-from common import runtime
 from common.compression import variants as names
 from common.config import InputError, option
 
@@ -237,7 +237,7 @@ def run(config: Config) -> dict[str, Any]:
     protocol = load_data(config)
     work_dir = config.run_dir(APP, protocol.digest())
     mode = examples.mode_of(config.model, config.protocol)
-    with runtime.strategy(config.strategy).scope():
+    with cluster.strategy(config.strategy).scope():
         # Before training, so that nobody trains for an hour to learn it.
         plain = fold(build_model(config, protocol), config, protocol, False)
         variants, refused = compression.plan(
@@ -248,6 +248,7 @@ def run(config: Config) -> dict[str, Any]:
             wide=item_item(config, protocol), patience=config.patience,
             user_dropout=config.user_dropout, refit=config.refit,
         )  # fmt: skip
+    cluster.end_unless_chief()
     fitted = protocols.refitted(protocol) if config.refit else protocol
     scores = fold(model, config, fitted)
     phone = fold(model, config, fitted, with_user=False)
@@ -282,7 +283,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Does what `--mode` says."""
-    runtime.start(config.seed)
+    cluster.start(config)
     if config.mode == "train":
         run(config)
         return

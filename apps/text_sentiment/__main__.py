@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from etils import epy
 
+from common import cluster, runtime
 from common import config as options
-from common import runtime
 from common.compression import variants as names
 from common.config import option
 
@@ -218,7 +218,7 @@ def run(config: Config) -> dict[str, Any]:
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
     num_steps = data.num_steps(splits.train, config.batch_size)
-    with runtime.strategy(config.strategy).scope():
+    with cluster.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = compression.plan(
         model, names.parse(config.variants), config
@@ -236,6 +236,7 @@ def run(config: Config) -> dict[str, Any]:
         monitor="val_accuracy",
         patience=config.patience,
     )  # fmt: skip
+    cluster.end_unless_chief()
     joined = linear.join(model, splits, evaluate) if config.num_pairs else None
     twins = compression.compress(
         model, variants, compression.Finetuning(splits.train, transform, config)
@@ -270,7 +271,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Does what `--mode` says."""
-    runtime.start(config.seed)
+    cluster.start(config)
     if config.mode == "train":
         run(config)
         return

@@ -1,0 +1,143 @@
+r"""Starts the workers of a multi-worker training on this machine.
+
+  python -m apps.launch --workers=2 -- python -m apps.image_classify \
+    --flagfile=apps/flagfiles/image_classify_demo.flags --strategy=multi_worker
+
+For trying it out: what a cluster's scheduler does with `TF_CONFIG`, done here.
+Every line that a worker prints comes with its number. SIGINT and SIGTERM are
+passed on. If one worker fails, all are ended and its status is this program's.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+
+from common import config as options
+from common.config import Checked, InputError, option
+
+GRACE_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Checked):
+    """Options of this program."""
+
+    workers: int = option(2, "how many to start.", minimum=1, maximum=64)
+    command: tuple[str, ...] = option(
+        (), "what each of them runs: the words after --."
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every option against its own rule."""
+        super().__post_init__()
+        if not self.command:
+            raise InputError(
+                "a command must follow --, such as -- python -m "
+                "apps.image_classify --strategy=multi_worker; received none."
+            )
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns TCP ports that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in found]
+
+
+def environment(ports: list[int], index: int) -> dict[str, str]:
+    """Returns the environment of worker `index`, with its `TF_CONFIG`."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    task = {"type": "worker", "index": index}
+    text = json.dumps({"cluster": cluster, "task": task})
+    return {**os.environ, "TF_CONFIG": text, "PYTHONUNBUFFERED": "1"}
+
+
+def start(command: list[str], workers: int) -> list[subprocess.Popen]:
+    """Starts the workers; they print through this process."""
+    ports, found = free_ports(workers), []
+    for index in range(workers):
+        try:
+            one = subprocess.Popen(
+                command,
+                env=environment(ports, index),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # A signal from the keyboard comes through `forward`, once.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InputError(
+                "the command after -- must be a program; "
+                f"{command[0]!r} cannot be started: {error.strerror}."
+            ) from None
+        threading.Thread(target=_show, args=(one, index), daemon=True).start()
+        found.append(one)
+    return found
+
+
+def wait(workers: list[subprocess.Popen]) -> int:
+    """Waits for all workers, or ends them when one fails; returns a status."""
+    while any(one.poll() is None for one in workers):
+        failed = [one.returncode for one in workers if one.poll()]
+        if failed:
+            end(workers)
+            return failed[0] if failed[0] > 0 else 128 - failed[0]
+        time.sleep(POLL_SECONDS)
+    return max(abs(one.returncode) for one in workers)
+
+
+def end(workers: list[subprocess.Popen]) -> None:
+    """Ends what still runs: politely, then not."""
+    forward(workers, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(one.poll() is None for one in workers):
+        if time.monotonic() > deadline:
+            # Blocked in an operation that waits for a worker that is gone.
+            forward(workers, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+
+
+def forward(workers: list[subprocess.Popen], signum: int) -> None:
+    """Sends a signal to every worker that still runs."""
+    for one in workers:
+        if one.poll() is None:
+            one.send_signal(signum)
+
+
+def _show(worker: subprocess.Popen, index: int) -> None:
+    """Prints a worker's lines with its number, whole."""
+    for line in worker.stdout or ():
+        sys.stdout.write(f"[{index}] {line}")
+        sys.stdout.flush()
+
+
+def main(config: Config) -> None:
+    """Runs the workers; ends with their status if it is not 0."""
+    workers = start(list(config.command), config.workers)
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        forward(workers, signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, pass_on)
+    status = wait(workers)
+    if status:
+        sys.exit(status)
+
+
+if __name__ == "__main__":
+    options.launch(main, Config, rest="command")

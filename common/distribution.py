@@ -1,0 +1,100 @@
+"""Training on several devices: their input, and Keras's `fit` on workers."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer
+
+from common import cluster, data
+
+
+def batches(
+    strategy: tf.distribute.Strategy,
+    make: Callable[..., tf.data.Dataset],
+) -> Any:
+    """Returns batches for `fit`: of every device its own, if there are several.
+
+    What a device gets is decided by `make`, and by nothing in TensorFlow: it
+    does not shard again (as with `AutoShardPolicy.OFF`, but without its
+    splitting of batches, which can leave a device with none).
+
+    Args:
+        strategy: The model's.
+        make: Gives the batches of its argument `replica`, a `data.Replica`; all
+            must have as many.
+    """
+    count = strategy.num_replicas_in_sync
+    if count == 1:
+        return make(replica=data.Replica())
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = count // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        parts = [
+            make(replica=data.Replica(first + one, count))
+            for one in range(local)
+        ]
+        if local == 1:
+            return parts[0]
+        # A worker's devices are served in turn.
+        turns = tf.data.Dataset.range(local).repeat()
+        return tf.data.Dataset.choose_from_datasets(parts, turns)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+@contextlib.contextmanager
+def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Lets `fit` of Keras 3 run under `MultiWorkerMirroredStrategy`.
+
+    Two private functions of its trainer fail there (keras-team/keras#20585):
+    `_maybe_symbolic_build` takes the mean of a batch over all devices, which a
+    batch of several types has not; it needs the shapes only, which one device
+    knows. `reduce_per_replica` takes the mean of a step's logs, scalars, along
+    an axis that they do not have; a worker's own logs do, for an epoch's come
+    from the metrics' variables, which are summed over all workers. The tests
+    say for which version of Keras this is needed.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        yield
+        return
+
+    def build(
+        model: keras.Model, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        if iterator is not None:
+            data_batch = next(next(iter(iterator))[2])
+        one = keras.tree.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0],
+            data_batch,
+        )
+        with strategy.scope():
+            model._symbolic_build(data_batch=one)
+
+    mended = (
+        (trainer.TensorFlowTrainer, "_maybe_symbolic_build", build),
+        (trainer, "_collective_all_reduce_multi_worker", lambda one: False),
+    )
+    before = [getattr(owner, name) for owner, name, _ in mended]
+    for owner, name, better in mended:
+        setattr(owner, name, better)
+    try:
+        yield
+    finally:
+        for (owner, name, _), one in zip(mended, before, strict=True):
+            setattr(owner, name, one)
+
+
+class OwnRandomness(keras.callbacks.Callback):
+    """Gives every worker dropout of its own, not the first one's again."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Adds the worker's number to the seeds that all have in common."""
+        for variable in self.model.variables:
+            if variable.name == "seed_generator_state":
+                own = np.array([cluster.index(), 0], np.uint32)
+                variable.assign(variable.numpy() + own)

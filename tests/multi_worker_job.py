@@ -1,0 +1,41 @@
+"""A worker for the tests: trains an app, and notes what it ended with.
+
+`python tests/multi_worker_job.py NOTES APP FLAGS...` writes the model's weights
+and the logs of `training.fit` to `NOTES/<worker>.npz`; no release is made.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from common import cluster, training
+from common import config as options
+
+
+def main() -> None:
+    """Runs the app's own command line, as far as its training."""
+    notes, name = Path(sys.argv[1]), sys.argv[2]
+    del sys.argv[1:3]
+    app = importlib.import_module(f"apps.{name}.__main__")
+    fit = training.fit
+
+    def fit_and_note(model: Any, *args: Any, **kwargs: Any) -> training.Log:
+        log = fit(model, *args, **kwargs)
+        arrays = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
+        notes.mkdir(exist_ok=True, parents=True)
+        np.savez(notes / f"{cluster.index()}.npz", **arrays, **log.history)
+        return log
+
+    def end() -> NoReturn:
+        raise SystemExit(0)
+
+    training.fit = fit_and_note
+    cluster.end_unless_chief = end
+    options.launch(app.main, app.Config)
+
+
+if __name__ == "__main__":
+    main()
