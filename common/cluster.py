@@ -104,7 +104,7 @@ def read_task(text: str | None) -> Task:
             )
         if addresses.count(one) > 1:
             raise InputError(
-                f"TF_CONFIG must name a worker once; {one} is twice."
+                f"TF_CONFIG must name a worker once; {one!r} is twice."
             )
     before = len(jobs.get("chief", ())) if kind == "worker" else 0
     return Task(tuple(addresses), before + place)
