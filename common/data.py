@@ -95,28 +95,13 @@ def for_training(
 
     def epoch_batches(_: Any) -> tf.data.Dataset:
         epoch, step = position.read()
-        key = tf.random.experimental.stateless_fold_in([seed, 0], epoch)
+        key = epoch_key(seed, epoch)
         batches = _shuffled(split, key, batch_size, replica).skip(step)
         return batches.enumerate(start=step).map(
-            lambda index, batch: (
-                tf.random.experimental.stateless_fold_in(key, index + 1),
-                index,
-                batch,
-            )
+            lambda index, batch: (key, index, batch)
         )
 
-    gather = _gather(split)
-
-    def examples(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
-        if replica.count == 1:
-            return transform(*gather(batch), key)
-        places, own = batch
-        key = tf.random.experimental.stateless_fold_in(key, replica.index)
-        pair = transform(*gather(own), key)
-        whole = tf.minimum(split.num_examples - step * batch_size, batch_size)
-        weights = replicas.weights(places, whole, split.num_examples, replica)
-        return *pair, weights
-
+    examples = maker(split, batch_size, transform, replica)
     # The epoch's order is made inside flat_map, so that every new iterator
     # reads the position afresh; the heavy work stays outside, in parallel.
     batches = tf.data.Dataset.from_tensors(0).flat_map(epoch_batches)
@@ -157,6 +142,7 @@ def for_evaluation(
         if isinstance(split, MemorySplit)
         else split.records(None)
     )
+    least = split.num_examples // replica.count
     if replica.count > 1:
         records = records.shard(replica.count, replica.index)
         batch_size = replicas.even_size(
@@ -168,6 +154,7 @@ def for_evaluation(
     return (
         records.batch(batch_size)
         .map(lambda *batch: transform(*gather(batch)), tf.data.AUTOTUNE)
+        .apply(tf.data.experimental.assert_cardinality(-(-least // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -175,6 +162,51 @@ def for_evaluation(
 def num_steps(split: Split, batch_size: int) -> int:
     """Returns the number of batches in an epoch."""
     return -(-split.num_examples // batch_size)
+
+
+def epoch_key(seed: int, epoch: "int | tf.Tensor") -> "tf.Tensor":
+    """Returns what fixes an epoch's order and random numbers, `(2,)` int64."""
+    # What it gives depends on the type of the number that is folded in.
+    number = tf.cast(epoch, tf.int64)
+    return tf.random.experimental.stateless_fold_in([seed, 0], number)
+
+
+def order(split: Split, key: "tf.Tensor", batch_size: int) -> "tf.Tensor":
+    """Returns the examples' indices as an epoch has them, `(num,)` int64."""
+    indices = tf.range(split.num_examples, dtype=tf.int64)
+    found = tf.random.experimental.stateless_shuffle(indices, seed=key)
+    if isinstance(split, StreamSplit) or split.lengths is None:
+        return found
+    return _by_length(found, tf.constant(split.lengths), key, batch_size)
+
+
+def maker(
+    split: Split,
+    batch_size: int,
+    transform: TrainingTransform,
+    replica: Replica,
+) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+    """Returns what makes a replica's part of a batch ready to train on.
+
+    Returns:
+        From the epoch's key, the step and what is batched (indices or examples,
+        their places before them if there are several replicas) to features,
+        targets and, for several replicas, weights.
+    """
+    gather = _gather(split)
+
+    def make(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
+        key = tf.random.experimental.stateless_fold_in(key, step + 1)
+        if replica.count == 1:
+            return transform(*gather(batch), key)
+        places, own = batch
+        key = tf.random.experimental.stateless_fold_in(key, replica.index)
+        pair = transform(*gather(own), key)
+        whole = tf.minimum(split.num_examples - step * batch_size, batch_size)
+        weights = replicas.weights(places, whole, split.num_examples, replica)
+        return *pair, weights
+
+    return make
 
 
 def _shuffled(
@@ -188,12 +220,8 @@ def _shuffled(
     if isinstance(split, StreamSplit):
         records = split.records(key)
     else:
-        indices = tf.range(split.num_examples, dtype=tf.int64)
-        order = tf.random.experimental.stateless_shuffle(indices, seed=key)
-        if split.lengths is not None:
-            lengths = tf.constant(split.lengths)
-            order = _by_length(order, lengths, key, batch_size)
-        records = tf.data.Dataset.from_tensor_slices(order)
+        indices = order(split, key, batch_size)
+        records = tf.data.Dataset.from_tensor_slices(indices)
     if replica.count > 1:
         records = replicas.share(
             records, split.num_examples, batch_size, replica

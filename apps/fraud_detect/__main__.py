@@ -270,9 +270,7 @@ def run(config: Config) -> dict[str, Any]:
         )  # fmt: skip
         shown = results.draw(result, outcomes, costs, explainer)
         report.write(draft.directory / "report", result, shown)
-    for one in outcomes:
-        for work_dir in one.work_dirs:
-            training.finish(work_dir)
+    training.finish(*(path for one in outcomes for path in one.work_dirs))
     report.print_table(result, draft.path)
     return result
 

@@ -275,8 +275,7 @@ def run(config: Config) -> dict[str, Any]:
         )  # fmt: skip
         shown = results.draw(result, protocol, lists["test"])
         report.write(draft.directory / "report", result, shown)
-    training.finish(work_dir)
-    training.finish(work_dir / "refit")
+    training.finish(work_dir, work_dir / "refit")
     report.print_table(result, draft.path)
     return result
 
