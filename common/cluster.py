@@ -120,7 +120,8 @@ def start(options: Options) -> None:
     together = options.strategy == "multi_worker" and options.mode == "train"
     if together:
         task = read_task(os.environ.get("TF_CONFIG"))
-        same = {**options.training_values(), **runtime.versions()}
+        flags = options.training_values().items()
+        same = {f"--{k}": v for k, v in flags} | runtime.versions()
         rendezvous.meet(
             task.addresses, task.index, same, options.cluster_timeout
         )

@@ -36,6 +36,7 @@ def meet(
         InputError: If a worker does not come in time, says something else than
             the first one, or this worker's port is in use.
     """
+    same = json.loads(json.dumps(same))  # A tuple is a list for the others.
     with _listen(addresses[index]) as listener:
         if index == 0:
             _receive_all(listener, addresses, same, time.monotonic() + timeout)
@@ -124,7 +125,7 @@ def _missing(addresses: Sequence[str], numbers: Sequence[int]) -> str:
 
 def _compare(ours: dict[str, Any], theirs: dict[str, Any], number: int) -> str:
     """Returns the first difference as a sentence; empty if there is none."""
-    for name in ours.keys() | theirs.keys():
+    for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name), theirs.get(name)
         if mine != other:
             return (

@@ -71,7 +71,8 @@ def meet(sayings: list[dict], timeout: float, absent: int = 0) -> list[str]:
 
 
 def test_workers_that_are_alike_meet() -> None:
-    assert meet([{"seed": 1}] * 4, timeout=20) == [""] * 4
+    said = {"seed": 1, "variants": ("float32", "int8")}
+    assert meet([said] * 4, timeout=20) == [""] * 4
 
 
 def test_workers_with_other_options_are_refused() -> None:

@@ -185,7 +185,7 @@ def moving_words(
     ids = np.array(tokenizer.ids(words), np.int32)
     without = np.tile(ids, (len(ids) + 1, 1))
     np.fill_diagonal(without[1:], tokenizer.unknown)
-    found = model.predict_on_batch(without)[:, label].astype(np.float64)
+    found = np.asarray(model(without, training=False), np.float64)[:, label]
     odds = np.log(np.clip(found, 1e-7, 1)) - np.log(np.clip(1 - found, 1e-7, 1))
     change = odds[0] - odds[1:]
     order = np.argsort(-np.abs(change), kind="stable")[:SHOWN_WORDS]
