@@ -33,6 +33,7 @@ with epy.lazy_imports():
         linear,
         predict,
         results,
+        self_training,
         vectors,
     )
     from apps.text_sentiment import data as text_data
@@ -59,7 +60,12 @@ class Config(options.Options):
     pretrain: str = option(
         "",
         "unlabelled texts, a split of the TFDS set or a file: they add to the "
-        "vocabulary and to --vectors.",
+        "vocabulary, to --vectors and to --self_training.",
+    )
+    self_training: bool = option(
+        True,
+        "also train on the texts of --pretrain, with the probabilities that "
+        "the linear path of --num_pairs gives them.",
     )
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
@@ -217,7 +223,11 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    num_steps = data.num_steps(splits.train, config.batch_size)
+    tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
+    taught = self_training.teach(
+        splits, tables if config.self_training else None
+    )
+    num_steps = data.num_steps(taught.train, config.batch_size)
     with runtime.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = compression.plan(
@@ -229,16 +239,16 @@ def run(config: Config) -> dict[str, Any]:
     num_classes = len(splits.class_names)
     transform = batches.for_training(num_classes, config.word_dropout)
     log = training.fit(
-        model, splits, config,
+        model, taught, config,
         work_dir=work_dir,
         transform=transform,
         evaluation_transform=batches.for_evaluation(num_classes),
         monitor="val_accuracy",
         patience=config.patience,
     )  # fmt: skip
-    joined = linear.join(model, splits, evaluate) if config.num_pairs else None
+    joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = compression.compress(
-        model, variants, compression.Finetuning(splits.train, transform, config)
+        model, variants, compression.Finetuning(taught.train, transform, config)
     )
     measured = {
         name: evaluate(model, getattr(splits, name))
