@@ -18,6 +18,7 @@ from apps.text_sentiment import (
     vectors,
 )
 from apps.text_sentiment import model as networks
+from common import compression, keras2, litert, tflite
 from common.splits import MemorySplit
 
 SIZES = {"embedding_dim": 8, "units": 6}
@@ -184,6 +185,28 @@ def test_unlabelled_texts_are_taught_as_the_linear_path_sees_them() -> None:
 def test_texts_for_calibration_have_no_padding() -> None:
     found = calibration.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
     assert found.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
+
+
+def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
+    model = networks.build(50, 2, **SIZES)
+    twin = keras2.to_tf_keras(model)
+    layer = twin.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    (int8,) = (one for one in compression.parse(["int8"]) if "8" in one.name)
+    rows = ids()
+    texts = {"token_ids": calibration.repeated(rows)}
+    arguments = (texts, calibration.OUTPUTS, calibration.INT8)
+    layer.set_weights([kernel, bias + np.array([0.0, 0.5], np.float32)])
+    wrong = tflite.convert(twin, int8, *arguments)
+    layer.set_weights([kernel, bias])
+    content = calibration.corrected(wrong, twin, int8, rows)
+    np.testing.assert_array_equal(layer.get_weights()[1], bias)
+    expected = model(rows).numpy()
+    for one, moved in ((wrong, 0.5), (content, -0.5)):
+        found = litert.Runner(one)(token_ids=rows)["probabilities"]
+        odds = np.log(found[:, 1] / found[:, 0])
+        odds -= np.log(expected[:, 1] / expected[:, 0])
+        assert odds.mean() == pytest.approx(moved, abs=0.05)
 
 
 def test_metrics_of_each_class_and_of_all() -> None:
