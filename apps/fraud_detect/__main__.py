@@ -263,9 +263,8 @@ def run(config: Config) -> dict[str, Any]:
             task_metric="average_precision",
             metrics=results.summarize(outcomes, costs),
             log=last.log, variants=rows, refused=refused, serving=serving,
-            baselines=baselines.measure(
-                found.folds, config.seed, config.top_cards
-            ) if config.baselines else (),
+            baselines=baselines.measure(found, config.seed, config.top_cards)
+            if config.baselines else (),
         )  # fmt: skip
         shown = results.draw(result, outcomes, costs, explainer)
         report.write(draft.directory / "report", result, shown)
