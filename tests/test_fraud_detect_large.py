@@ -98,12 +98,16 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
             {
                 "auc_roc": 0.871,
                 "average_precision": 0.70,
-                "card_precision@100": 0.288,
+                "card_precision@100": 0.291,
             },
         ),
         (
             "fraud_detect_handbook_p2.flags",
-            {"auc_roc": 0.836, "average_precision": 0.30},
+            {
+                "auc_roc": 0.86,
+                "average_precision": 0.42,
+                "card_precision@100": 0.255,
+            },
         ),
     ],
 )
