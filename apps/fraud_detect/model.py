@@ -16,6 +16,7 @@ from keras import ops
 from apps.fraud_detect import encoding, networks
 
 LEAST_SPREAD = 0.05  # Of errors, in deviations of the quantity.
+ROWS_AT_A_TIME = 8192  # Where nothing is trained.
 MODELS = ("classifier", "autoencoder", "hybrid", "sequence")
 ENCODINGS = {
     "classifier": ("codes",),
@@ -121,10 +122,23 @@ def as_list(found: Any) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
+def outputs(model: keras.Model, rows: Any) -> list[np.ndarray]:
+    """Returns a model's outputs for rows, in parts, as a list.
+
+    Not by `predict`: that would share the rows among several workers.
+    """
+    parts = []
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        found = model(rows[start : start + ROWS_AT_A_TIME], training=False)
+        parts.append([np.asarray(one) for one in as_list(found)])
+    return [np.concatenate(one) for one in zip(*parts, strict=True)]
+
+
 def typical_of(encode: keras.Model, raw: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the mean encodings, each with a batch axis of 1."""
-    encoded = as_list(encode.predict(raw, batch_size=8192, verbose=0))
-    return tuple(one.mean(axis=0, keepdims=True) for one in encoded)
+    return tuple(
+        one.mean(axis=0, keepdims=True) for one in outputs(encode, raw)
+    )
 
 
 def settle(detector: Detector, raw: np.ndarray) -> Detector:
@@ -136,8 +150,8 @@ def settle(detector: Detector, raw: np.ndarray) -> Detector:
     """
     if not detector.errors:
         return detector
-    encoded = detector.encode.predict(raw, batch_size=8192, verbose=0)
-    found = detector.network.predict(encoded, batch_size=8192, verbose=0)
+    (encoded,) = outputs(detector.encode, raw)
+    (found,) = outputs(detector.network, encoded)
     return dataclasses.replace(
         detector, spread=np.std(encoded - found, axis=0) + LEAST_SPREAD
     )

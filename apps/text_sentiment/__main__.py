@@ -71,8 +71,7 @@ class Config(options.Options):
     vocabulary_size: int = option(30_000, "the most token ids.", minimum=8)
     max_tokens: int = option(
         400,
-        "tokens of a text; a longer one keeps its first quarter of them and "
-        "its end.",
+        "tokens of a text; a longer one keeps a first quarter and its end.",
         minimum=4,
         maximum=4096,
     )
