@@ -28,7 +28,7 @@ TINY = {
     "finetune_epochs": 1,
     "variants": ("float32", "int8", "qat"),
     "max_drop": 1.0,
-    "score": "ssim_z",
+    "score": "ssim_relative",
 }
 
 
@@ -68,8 +68,9 @@ def test_the_model_learns(released) -> None:
     assert test["auroc_low"] <= test["auroc"] <= test["auroc_high"]
     assert {"average_precision", "sensitivity", "specificity", "psnr",
             "ssim"} <= set(test)  # fmt: skip
+    assert set(result["metrics"]) == {"valid", "test", "varied"}
     assert result["task_metric"] == "auroc"
-    assert len(result["baselines"]) == 6
+    assert len(result["baselines"]) == 7
     assert all(0 < one["metrics"]["auroc"] < 1 for one in result["baselines"])
 
 
@@ -113,7 +114,7 @@ def test_files_give_image_reconstruction_heat_map_and_score(
 def test_quantization_leaves_the_head_in_float(released, splits) -> None:
     _, release = released
     detector = json.loads((release / "mobile/detector.json").read_text())
-    assert detector["score"] == "ssim_z" and detector["threshold"] == 1
+    assert detector["score"] == "ssim_relative" and detector["threshold"] == 1
     for name in ("int8", "qat"):
         content = (release / f"mobile/{name}.tflite").read_bytes()
         found = litert.Runner(content)(image=splits.test.features[:20])

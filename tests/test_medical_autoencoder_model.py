@@ -1,4 +1,4 @@
-"""Networks, losses, noise and scores, without training."""
+"""Networks, losses and scores, without training."""
 
 import dataclasses
 
@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from skimage import metrics as reference
 
-from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import (
     baselines,
-    data,
     model,
     noise,
     results,
@@ -37,6 +35,11 @@ def rebuild(network, images=IMAGES, labels=None) -> scores.Rebuilt:
     return scores.Rebuilt(
         images, images, *(np.asarray(one) for one in found), labels
     )
+
+
+def fit(name, specificity, train, valid, **more) -> scores.Detector:
+    parts = {"train": train, "valid": valid, **more}
+    return scores.fit(name, specificity, parts)
 
 
 def test_ssim_is_that_of_scikit_image() -> None:
@@ -133,66 +136,11 @@ def test_the_variational_model_shares_and_samples(network) -> None:
     assert float(fitted.losses[0]) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "poisson", "speckle"])
-def test_noise_has_its_level_and_its_seed(kind) -> None:
-    grey = np.full((4, 64, 64, 1), 0.5, np.float32)
-    one, same, other = (
-        np.asarray(noise.corrupt(grey, kind, 0.1, [seed, 0]))
-        for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-    spread = {"gaussian": 0.1, "poisson": 0.1 * 0.5**0.5, "speckle": 0.05}
-    assert one.std() == pytest.approx(spread[kind], rel=0.05)
-    assert one.mean() == pytest.approx(0.5, abs=0.01)
-
-
-def test_only_a_denoiser_is_judged_on_noise() -> None:
-    noisy = {"noise": "gaussian", "noise_level": 0.2}
-    labels = np.zeros(len(IMAGES))
-    for config, changes in (
-        (app.Config(**noisy), False),
-        (app.Config(model="denoiser", **noisy), True),
-    ):
-        inputs, targets = data.for_evaluation(config)(IMAGES, labels)
-        same, _ = data.for_evaluation(config)(IMAGES, labels)
-        np.testing.assert_array_equal(inputs, same)
-        np.testing.assert_array_equal(targets, IMAGES)
-        assert np.array_equal(inputs, IMAGES) != changes
-        inputs, targets = data.for_training(config)(IMAGES, labels, [0, 0])
-        assert not np.array_equal(inputs, targets)
-    with pytest.raises(InputError, match="must have a --noise"):
-        app.Config(model="denoiser")
-    with pytest.raises(InputError, match="has no --score"):
-        app.Config(model="denoiser", score="ssim", **noisy)
-
-
-def test_flip_mirrors_half() -> None:
-    many = np.repeat(IMAGES, 50, axis=0)
-    transform = data.for_training(app.Config(flip=True))
-    found = np.asarray(transform(many, np.zeros(len(many)), [0, 1])[0])
-    same = np.all(found == many, axis=(1, 2, 3))
-    mirrored = np.all(found == many[:, :, ::-1], axis=(1, 2, 3))
-    assert np.all(same | mirrored) and 0.4 < same.mean() < 0.6
-
-
-def test_shift_moves_and_zooms_within_its_bounds() -> None:
-    images = np.zeros((64, 32, 32, 1), np.float32)
-    images[:, 12:20, 12:20] = 1
-    transform = data.for_training(app.Config(shift=0.1))
-    found = np.asarray(transform(images, np.zeros(64), [0, 1])[0])
-    sizes = found.sum((1, 2, 3)) ** 0.5
-    assert 8 / 1.25 < sizes.min() < 7.5 and 8.5 < sizes.max() < 8 / 0.75
-    row = found.sum((2, 3)) @ np.arange(32) / found.sum((1, 2, 3))
-    assert 2 < np.ptp(row) < 2 * 1.4 * 3.2
-    assert len({one.tobytes() for one in found}) == 64
-
-
-# The second holds the parts of the others.
-@pytest.mark.parametrize("name", ["mse", "combined"])
+# The last holds the parts of the others.
+@pytest.mark.parametrize("name", ["mse", "ssim_relative", "combined"])
 def test_a_head_is_the_same_behind_the_twin(network, name) -> None:
     rebuilt = rebuild(network)
-    detector = scores.fit(name, 0.9, rebuilt, rebuilt)
+    detector = fit(name, 0.9, rebuilt, rebuilt)
     maps, found = detector(rebuilt)
     assert maps.shape == IMAGES.shape and found.shape == (6,)
     twin = keras2.attach(
@@ -215,20 +163,38 @@ def test_validation_chooses_the_score(network) -> None:
     one = dataclasses.replace(
         rebuilt, reconstruction=noisy, latent=latent, labels=labels
     )
-    found = scores.fit("auto", 0.9, rebuilt, one)
+    found = fit("auto", 0.9, rebuilt, one)
     assert found.candidates["ssim"] == 1.0 > found.candidates["latent"]
     assert found.name != "latent"
-    blind = scores.fit("auto", 0.9, rebuilt, rebuild(network))
+    # What varied images say goes before what valid says.
+    other = dataclasses.replace(rebuilt, labels=labels)
+    assert fit("auto", 0.9, rebuilt, other, varied=one).name == found.name
+    blind = fit("auto", 0.9, rebuilt, rebuild(network))
     assert blind.name == scores.FALLBACK and blind.candidates == {}
+
+
+def test_a_relative_score_does_not_count_detail() -> None:
+    smooth = np.asarray(scores.detail(0.5 + 0.1 * (IMAGES - 0.5)))
+    assert smooth.shape == (6, 1, 1, 1)
+    assert np.all(smooth < scores.detail(IMAGES))
+    blank = np.zeros_like(IMAGES)
+    np.testing.assert_allclose(scores.detail(blank), scores.LEAST_DETAIL)
+    feed = scores.Rebuilt(IMAGES, IMAGES, OTHERS, None, np.zeros(6))
+    one, other = (
+        scores.run(scores.build_head(name, feed, None), feed)[1]
+        for name in ("ssim_scales", "ssim_relative")
+    )
+    detail = np.asarray(scores.detail(IMAGES)).ravel()
+    np.testing.assert_allclose(other, one / detail, rtol=1e-5)
 
 
 def test_the_threshold_is_a_quantile_of_normal_scores(network) -> None:
     rebuilt = rebuild(network, labels=np.array([0, 0, 0, 0, 0, 1]))
-    found = scores.fit("ssim", 0.5, rebuilt, rebuilt)
+    found = fit("ssim", 0.5, rebuilt, rebuilt)
     _, values = found(rebuilt)
     # The threshold is the unit.
     assert np.median(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
-    _, values = scores.fit("ssim", 1.0, rebuilt, rebuilt)(rebuilt)
+    _, values = fit("ssim", 1.0, rebuilt, rebuilt)(rebuilt)
     assert np.max(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
 
 

@@ -83,7 +83,7 @@ class Config(options.Options):
     )  # fmt: skip
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(
-        0.0, "augmentation: part of the side; zoom is twice as much.",
+        0.0, "augmentation: move by whole pixels, at most this part of a side.",
         minimum=0.0, maximum=0.4,
     )  # fmt: skip
     loss: str = option(
@@ -95,8 +95,8 @@ class Config(options.Options):
     )  # fmt: skip
     score: str = option(
         "auto", "the anomaly score; auto chooses on validation.",
-        choices=("auto", "mse", "ssim", "ssim_scales", "ssim_z", "latent",
-                 "combined"), training=False,
+        choices=("auto", "mse", "ssim", "ssim_scales", "ssim_z",
+                 "ssim_relative", "latent", "combined"), training=False,
     )  # fmt: skip
     specificity: float = option(
         0.9, "part of normal validation images below the threshold.",
@@ -248,12 +248,10 @@ def run(config: Config) -> dict[str, Any]:
         compression.Finetuning(splits.train, transform, config, loss),
     )
     rebuilt = {
-        name: evaluate(model, getattr(splits, name), config)
-        for name in ("train", "valid", "test")
+        name: evaluate(model, part, config)
+        for name, part in sources.judged(splits, config).items()
     }
-    detector = scores.fit(
-        config.score, config.specificity, rebuilt["train"], rebuilt["valid"]
-    )
+    detector = scores.fit(config.score, config.specificity, rebuilt)
     with export.release(config.export_dir, APP) as draft:
         serving = export.save(
             draft.directory, model, signatures(model, splits, detector),

@@ -17,6 +17,10 @@ from common.config import InputError
 
 CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
+# How `varied` images differ, at most: size and position as parts of the side,
+# contrast as a part, brightness, and the logarithm of gamma.
+VARIED = (0.1, 0.06, 0.15, 0.05, 0.2)
+VERSIONS = 4  # Of each varied image, beside the image itself.
 UNKNOWN = (
     "there are no abnormal images to test with: the threshold is a quantile of "
     "normal validation scores, which fixes the false alarms; how many abnormal "
@@ -61,6 +65,47 @@ def for_fitting(found: splits.Splits) -> splits.Splits:
     return dataclasses.replace(found, valid=normal(found.valid))
 
 
+def judged(found: splits.Splits, options: Any) -> dict[str, data.MemorySplit]:
+    """Returns what is evaluated, by name: the splits, and `varied`.
+
+    Validation images that come from where training's do hardly tell one
+    setting from another. `varied` holds them and versions of them, normal and
+    abnormal alike, that are framed and exposed otherwise, as those of another
+    scanner are.
+    """
+    parts = {name: getattr(found, name) for name in ("train", "valid", "test")}
+    valid: Any = found.valid
+    if options.model != "denoiser" and has_both(valid):
+        versions = [vary(valid.features, [options.seed, index])
+                    for index in range(VERSIONS)]  # fmt: skip
+        parts["varied"] = data.MemorySplit(
+            np.concatenate([valid.features, *versions]),
+            np.tile(valid.labels, 1 + VERSIONS),
+        )
+    return parts
+
+
+def vary(images: np.ndarray, seed: Any) -> np.ndarray:
+    """Returns images zoomed, shifted and exposed otherwise; see `VARIED`.
+
+    Args:
+        images: `(num, height, width, channels) float32`.
+        seed: `(2,)` integers.
+    """
+    zoom, move, contrast, brightness, gamma = VARIED
+    draw = tf.random.stateless_uniform((6, len(images)), seed, -1.0, 1.0)
+    height, width = images.shape[1:3]
+    framed = _reframe(
+        images, 1 + zoom * draw[0], move * height * draw[1],
+        move * width * draw[2],
+    )  # fmt: skip
+    light = tf.reshape(draw[3:], (3, -1, 1, 1, 1))
+    mean = tf.reduce_mean(framed, (1, 2, 3), keepdims=True)
+    exposed = (1 + contrast * light[0]) * (framed - mean) + mean
+    exposed = tf.clip_by_value(exposed + brightness * light[1], 0.0, 1.0)
+    return (exposed ** tf.exp(gamma * light[2])).numpy()
+
+
 def for_training(options: Any) -> data.TrainingTransform:
     """Returns the map from images to (noisy) inputs and clean targets."""
 
@@ -68,7 +113,7 @@ def for_training(options: Any) -> data.TrainingTransform:
         if options.flip:
             images = _flip(images, seed)
         if options.shift:
-            images = _move(images, options.shift, seed)
+            images = _shift(images, options.shift, seed)
         inputs = noise.corrupt(images, options.noise, options.noise_level, seed)
         return inputs, images
 
@@ -96,30 +141,43 @@ def _flip(images: Any, seed: Any) -> Any:
     return tf.where(draw < 0.5, images, images[:, :, ::-1])
 
 
-def _move(images: Any, shift: float, seed: Any) -> Any:
-    """Shifts and zooms each image; what comes from outside repeats the edge.
+def _shift(images: Any, part: float, seed: Any) -> Any:
+    """Shifts each image by whole pixels, which keeps it sharp.
 
     Args:
         images: `(batch, height, width, channels) float32`.
-        shift: The most, as a part of the side, either way; the size changes by
-            at most twice that part.
+        part: The most, as a part of the side, either way.
         seed: `(2,) int64`.
     """
-    shape = tf.shape(images)
-    draw = tf.random.stateless_uniform((3, shape[0]), seed, -1.0, 1.0)
-    height, width = (tf.cast(one, tf.float32) for one in (shape[1], shape[2]))
-    scale = 1.0 + 2 * shift * draw[0]
-    # Output pixel x is read at scale * x + offset, about the image's centre.
-    offset_x = (1 - scale) * (width - 1) / 2 + shift * draw[1] * width
-    offset_y = (1 - scale) * (height - 1) / 2 + shift * draw[2] * height
+    draw = tf.random.stateless_uniform((2, tf.shape(images)[0]), seed, -1, 1)
+    most = [[round(part * side)] for side in images.shape[1:3]]
+    down, right = tf.unstack(
+        tf.round(draw * (tf.constant(most, tf.float32) + 0.499))
+    )
+    return _reframe(images, tf.ones_like(down), down, right)
+
+
+def _reframe(images: Any, scale: Any, down: Any, right: Any) -> Any:
+    """Zooms about the centre and shifts; the outside mirrors the inside.
+
+    Args:
+        images: `(batch, height, width, channels) float32`.
+        scale: `(batch,)`; below 1 it enlarges.
+        down: `(batch,)` pixels.
+        right: The same.
+    """
+    height, width = images.shape[1:3]
     zero = tf.zeros_like(scale)
-    rows = [scale, zero, offset_x, zero, scale, offset_y, zero, zero]
+    # Output pixel x is read at scale * x + offset.
+    right = right + (1 - scale) * (width - 1) / 2
+    down = down + (1 - scale) * (height - 1) / 2
+    rows = [scale, zero, right, zero, scale, down, zero, zero]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.stack(rows, axis=1),
-        output_shape=shape[1:3],
+        output_shape=(height, width),
         interpolation="BILINEAR",
-        fill_mode="NEAREST",
+        fill_mode="REFLECT",
         fill_value=0.0,
     )
 

@@ -52,9 +52,9 @@ def _candidates(detector: Detector) -> Table:
     """Returns the table of scores that validation chose from."""
     return Table(
         "Anomaly scores",
-        f"AUROC on the validation split; {detector.name} is the score of this "
-        "release.",
-        ("score", "valid auroc"),
+        "AUROC on validation images and versions of them that are framed and "
+        f"exposed otherwise; {detector.name} is the score of this release.",
+        ("score", "varied auroc"),
         list(detector.candidates.items()),
     )
 

@@ -123,8 +123,8 @@ def summarize(
 def summarize_all(
     rebuilt: Mapping[str, Rebuilt], detector: Detector, options: Any
 ) -> dict[str, dict[str, float]]:
-    """Returns the metrics of valid and test."""
-    return {
+    """Returns the metrics of valid and test, and how well `varied` ranks."""
+    found = {
         name: summarize(
             rebuilt[name],
             detector(rebuilt[name])[1],
@@ -132,6 +132,10 @@ def summarize_all(
         )
         for name in ("valid", "test")
     }
+    if "varied" in rebuilt:
+        varied = rebuilt["varied"]
+        found["varied"] = detection(detector(varied)[1], varied.labels)
+    return found
 
 
 def write_mobile(

@@ -6,6 +6,7 @@ into the TFLite files.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from apps.medical_autoencoder import similarity
 
-MAPS = ("mse", "ssim", "ssim_scales", "ssim_z")  # Scored by the map's mean.
+STANDARDIZED = ("ssim_z", "ssim_relative")
+MAPS = ("mse", "ssim", "ssim_scales", *STANDARDIZED)  # Scored by their mean.
 NAMES = (*MAPS, "latent", "combined")
 COMBINED = ("ssim_z", "latent")
 FALLBACK = "ssim_z"  # Without abnormal images there is nothing to choose.
@@ -24,6 +26,7 @@ HEAD = "head"
 BATCH = 500
 THRESHOLD = 1.0
 COARSE_WINDOW = 3  # Of pixels twice as large.
+LEAST_DETAIL = 0.05  # Of a blank image, which has none to divide by.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Statistics:
     """What normal images give, for the scores that need a scale.
 
     Attributes:
-        usual: Mean and standard deviation of the map of `ssim_scales` at each
-            pixel over training images, `(height, width, 1)` each.
+        usual: Mean and standard deviation at each pixel over training images,
+            `(height, width, 1)` each, of the maps in `STANDARDIZED`.
         latent: Mean in the bottleneck, `(latent,)`, and the matrix, `(latent,
             latent)`, that makes the covariance there the identity; None
             where there is no bottleneck.
@@ -65,7 +68,7 @@ class Statistics:
             by name.
     """
 
-    usual: tuple[np.ndarray, np.ndarray]
+    usual: dict[str, tuple[np.ndarray, np.ndarray]]
     latent: tuple[np.ndarray, np.ndarray] | None
     spreads: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -81,7 +84,8 @@ class Detector:
             the threshold: above 1 is anomalous.
         usual_heat: The median heat of normal validation pixels; the unit of
             heat is such that one in a thousand of them has more than 1.
-        candidates: AUROC on validation by name, if it was chosen by it.
+        candidates: AUROC on varied validation images by name, if there are
+            abnormal ones.
     """
 
     name: str
@@ -91,7 +95,7 @@ class Detector:
 
     def describe(self) -> dict[str, Any]:
         """Returns the `score` of `report.json`."""
-        return {"name": self.name, "valid_auroc": self.candidates}
+        return {"name": self.name, "varied_auroc": self.candidates}
 
     def __call__(self, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
         """Returns heat maps and scores of a split."""
@@ -110,7 +114,7 @@ def run(head: keras.Model, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(
-    wanted: str, specificity: float, train: Rebuilt, valid: Rebuilt
+    wanted: str, specificity: float, rebuilt: Mapping[str, Rebuilt]
 ) -> Detector:
     """Chooses a score on validation images, and its threshold as its unit.
 
@@ -118,17 +122,19 @@ def fit(
         wanted: One of `NAMES`, or `auto`: the one with the best AUROC, or
             `FALLBACK` where validation has no abnormal image.
         specificity: The part of normal validation images below the threshold.
-        train: Normal images.
-        valid: Normal images, and abnormal ones perhaps.
+        rebuilt: `train`, normal images; `valid`, normal and perhaps abnormal
+            ones; `varied`, what the score is chosen on, by default `valid`.
     """
+    train, valid = rebuilt["train"], rebuilt["valid"]
+    varied = rebuilt.get("varied", valid)
     statistics = fit_statistics(train, valid)
     able = MAPS if valid.latent is None else NAMES
     names = able if wanted == "auto" else (wanted,)
     heads = {name: build_head(name, valid, statistics) for name in names}
     candidates = {}
-    if len(np.unique(valid.labels)) == 2:
+    if len(np.unique(varied.labels)) == 2:
         candidates = {
-            name: float(roc_auc_score(valid.labels, run(head, valid)[1]))
+            name: float(roc_auc_score(varied.labels, run(head, varied)[1]))
             for name, head in heads.items()
         }
     name = FALLBACK if wanted == "auto" else wanted
@@ -146,10 +152,12 @@ def fit(
 
 def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:
     """Returns what normal images give."""
-    errors = run(build_head("ssim_scales", valid, None), train)[0]
-    # Where all images agree, black corners say, one is no less a pixel.
-    spread = np.maximum(errors.std(axis=0), 0.25 * errors.std())
-    usual = (errors.mean(axis=0), np.maximum(spread, 1e-6))
+    usual = {}
+    for name in STANDARDIZED:
+        errors = run(build_head(name, valid, None), train)[0]
+        # Where all images agree, black corners say, one is no less a pixel.
+        spread = np.maximum(errors.std(axis=0), 0.25 * errors.std())
+        usual[name] = (errors.mean(axis=0), np.maximum(spread, 1e-6))
     if train.latent is None:
         return Statistics(usual, None)
     first = Statistics(usual, fit_latent(train.latent))
@@ -183,7 +191,7 @@ def build_head(
     Args:
         name: One of `NAMES`.
         example: Gives the shapes.
-        statistics: `Statistics`; `mse`, `ssim` and `ssim_scales` need none.
+        statistics: `Statistics`, or None for a map as it is.
         units: What the heat map and the score are divided by.
     """
     inputs = [keras.Input(one.shape[1:]) for one in example.feed()]
@@ -206,20 +214,36 @@ def heat_map(
     """Returns how much each pixel departs, `(batch, height, width, 1)`.
 
     `ssim_z` counts in standard deviations of the same pixel in normal images:
-    what always differs, fine ribs say, is no sign of anything.
+    what always differs, fine ribs say, is no sign of anything. `ssim_relative`
+    does so after dividing by the image's `detail`.
     """
     if name == "mse":
         found = similarity.squared_error(image, reconstruction)
     else:
         found = 1.0 - similarity.ssim_map(image, reconstruction)
-    if name in ("ssim_scales", "ssim_z"):
+    if name in ("ssim_scales", *STANDARDIZED):
         found = 0.5 * (found + _coarse(image, reconstruction))
+    if name == "ssim_relative":
+        found = found / detail(image)
     if found.shape[-1] > 1:
         found = ops.mean(found, axis=-1, keepdims=True)
-    if name == "ssim_z":
-        mean, spread = statistics.usual
+    if statistics and name in STANDARDIZED:
+        mean, spread = statistics.usual[name]
         found = ops.relu((found - mean) / spread)
     return found
+
+
+def detail(image: Any) -> Any:
+    """Returns how much of an image blurring destroys, `(batch, 1, 1, 1)`.
+
+    An image without detail is easily rebuilt, normal or not, and one that is
+    full of it never well. After J. Serra et al., Input complexity and
+    out-of-distribution detection with likelihood-based generative models, 2020,
+    with 1 - SSIM for both the likelihood and the compressed size.
+    """
+    blurred = ops.average_pool(image, similarity.WINDOW, 1, "same")
+    lost = 1.0 - similarity.ssim_map(image, blurred)
+    return ops.maximum(ops.mean(lost, (1, 2, 3), keepdims=True), LEAST_DETAIL)
 
 
 def _coarse(image: Any, reconstruction: Any) -> Any:
