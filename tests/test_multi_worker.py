@@ -72,7 +72,7 @@ def check(tmp_path: Path, counts: tuple[int, ...], flags) -> None:
         for name, value in found[0].items():
             for other in found[1:]:
                 np.testing.assert_array_equal(other[name], value)
-            if name.startswith("val_") or name == "loss":
+            if name.endswith("loss"):  # Accuracies move by whole images.
                 np.testing.assert_allclose(value, alone[name], atol=1e-4)
 
 
