@@ -6,10 +6,12 @@ set it. Worker 0, or the one called chief, writes all files; the others train.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from etils import epy
@@ -242,9 +244,17 @@ def end_unless_chief() -> None:
 
 
 def _gather(values: np.ndarray) -> np.ndarray:
-    """Returns the `(num,)` values of all workers, `(workers, num)`."""
+    """Returns the `(num,)` int32 of all workers, `(devices, num)`."""
+    return _gathering(len(values))(tf.constant(values)).numpy()
+
+
+@functools.cache
+def _gathering(num: int) -> Any:
+    """Returns the graph of `_gather`: without one each call takes 70 ms."""
     strategy = _memberships[0].strategy
-    local = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(values[None])
-    )
-    return strategy.gather(local, axis=0).numpy()
+
+    @tf.function(input_signature=[tf.TensorSpec((num,), tf.int32)])
+    def gather(values: Any) -> Any:
+        return strategy.gather(strategy.run(lambda: values[None]), axis=0)
+
+    return gather
