@@ -206,7 +206,7 @@ def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
         found = litert.Runner(one)(token_ids=rows)["probabilities"]
         odds = np.log(found[:, 1] / found[:, 0])
         odds -= np.log(expected[:, 1] / expected[:, 0])
-        assert odds.mean() == pytest.approx(moved, abs=0.05)
+        assert odds.mean() == pytest.approx(moved, abs=0.15)  # 8 bits.
 
 
 def test_metrics_of_each_class_and_of_all() -> None:
