@@ -100,7 +100,7 @@ def serve_embedded(settings: Config, export_dir: Path) -> None:
     ) as server:
         ports = server.rest_port, server.grpc_port
         describe(export_dir, settings.host, *ports)
-        embedded.wait_for_signal()
+        runtime.wait_for_signal()
         console.print("stopping: answering what was asked")
     console.print("stopped")
 

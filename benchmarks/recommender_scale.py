@@ -34,10 +34,13 @@ def generate(num: int) -> tuple[np.ndarray, np.ndarray, int]:
 def measure(num: int) -> dict[str, float]:
     """Trains one epoch on `num` generated interactions."""
     from apps.recommender import __main__ as app
-    from apps.recommender import examples, interactions, protocols
-    from common import data, runtime
+    from apps.recommender import interactions, protocols
+    from common import runtime
 
-    runtime.start(0)
+    runtime.start(0)  # Before TensorFlow is there, which it keeps quiet.
+    from apps.recommender import examples
+    from common import data
+
     user, item, num_users = generate(num)
     start = time.monotonic()
     raw = interactions.Raw(
@@ -61,10 +64,11 @@ def measure(num: int) -> dict[str, float]:
         position=data.Position(),
         transform=examples.transform(protocol.train, mode, config.history),
     )
-    model.fit(batches.take(16), verbose=0)  # Tracing is no part of an epoch.
+    # Tracing is no part of an epoch.
+    model.fit(batches.take(16), shuffle=False, verbose=0)
     steps = min(STEPS, int(batches.cardinality()))
     begun = time.monotonic()
-    model.fit(batches.take(steps), verbose=0)
+    model.fit(batches.take(steps), shuffle=False, verbose=0)
     seconds = time.monotonic() - begun
     trained = len(protocol.train.values) * steps / int(batches.cardinality())
     return {

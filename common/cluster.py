@@ -104,7 +104,7 @@ def read_task(text: str | None) -> Task:
             )
         if addresses.count(one) > 1:
             raise InputError(
-                f"TF_CONFIG must name a worker once; {one} is twice."
+                f"TF_CONFIG must name a worker once; {one!r} is twice."
             )
     before = len(jobs.get("chief", ())) if kind == "worker" else 0
     return Task(tuple(addresses), before + place)
@@ -120,7 +120,8 @@ def start(options: Options) -> None:
     together = options.strategy == "multi_worker" and options.mode == "train"
     if together:
         task = read_task(os.environ.get("TF_CONFIG"))
-        same = {**options.training_values(), **runtime.versions()}
+        flags = options.training_values().items()
+        same = {f"--{k}": v for k, v in flags} | runtime.versions()
         rendezvous.meet(
             task.addresses, task.index, same, options.cluster_timeout
         )

@@ -108,6 +108,11 @@ class Options(Checked):
         "workers of TF_CONFIG.",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
     )
+    data_service: str = option(
+        "",
+        "grpc://host:port of a tf.data service that prepares the batches.",
+        training=False,
+    )
     cluster_timeout: int = option(
         300,
         "multi_worker: seconds to wait for the others at the start.",

@@ -7,13 +7,13 @@ changes nothing. The order of training is a pure function of seed and epoch, so
 a run that was killed continues with the batch it would have had next.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from etils import epy
 
-from common.config import InputError
+from common import replicas
+from common.replicas import ALONE, Replica
 from common.splits import MemorySplit, Split, Splits, StreamSplit
 
 with epy.lazy_imports():
@@ -37,20 +37,6 @@ LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
 TrainingTransform = Callable[[Any, Any, Any], tuple[Any, Any]]
 Transform = Callable[[Any, Any], tuple[Any, Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Replica:
-    """Which copy of the model the examples are for, of how many.
-
-    Every count-th example of a batch is its own.
-    """
-
-    index: int = 0
-    count: int = 1
-
-
-ALONE = Replica()
 
 
 class Position:
@@ -105,36 +91,17 @@ def for_training(
     Raises:
         InputError: If a batch cannot be shared equally.
     """
-    if batch_size % replica.count:
-        raise InputError(
-            f"--batch_size must be a multiple of {replica.count}, the number "
-            f"of devices that share a batch; received {batch_size}."
-        )
+    replicas.check(batch_size, replica)
 
     def epoch_batches(_: Any) -> tf.data.Dataset:
         epoch, step = position.read()
-        key = tf.random.experimental.stateless_fold_in([seed, 0], epoch)
+        key = epoch_key(seed, epoch)
         batches = _shuffled(split, key, batch_size, replica).skip(step)
         return batches.enumerate(start=step).map(
-            lambda index, batch: (
-                tf.random.experimental.stateless_fold_in(key, index + 1),
-                index,
-                batch,
-            )
+            lambda index, batch: (key, index, batch)
         )
 
-    gather = _gather(split)
-
-    def examples(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
-        if replica.count == 1:
-            return transform(*gather(batch), key)
-        places, own = batch
-        key = tf.random.experimental.stateless_fold_in(key, replica.index)
-        pair = transform(*gather(own), key)
-        first = step * batch_size
-        whole = tf.minimum(split.num_examples - first, batch_size)
-        return *pair, _weights(places, whole, split.num_examples, replica)
-
+    examples = maker(split, batch_size, transform, replica)
     # The epoch's order is made inside flat_map, so that every new iterator
     # reads the position afresh; the heavy work stays outside, in parallel.
     batches = tf.data.Dataset.from_tensors(0).flat_map(epoch_batches)
@@ -175,15 +142,19 @@ def for_evaluation(
         if isinstance(split, MemorySplit)
         else split.records(None)
     )
+    least = split.num_examples // replica.count
     if replica.count > 1:
         records = records.shard(replica.count, replica.index)
-        batch_size = _even_size(split.num_examples, batch_size, replica.count)
+        batch_size = replicas.even_size(
+            split.num_examples, batch_size, replica.count
+        )
     if isinstance(split, StreamSplit):
         records = records.map(split.parse, tf.data.AUTOTUNE)
     gather = _gather(split)
     return (
         records.batch(batch_size)
         .map(lambda *batch: transform(*gather(batch)), tf.data.AUTOTUNE)
+        .apply(tf.data.experimental.assert_cardinality(-(-least // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -191,6 +162,51 @@ def for_evaluation(
 def num_steps(split: Split, batch_size: int) -> int:
     """Returns the number of batches in an epoch."""
     return -(-split.num_examples // batch_size)
+
+
+def epoch_key(seed: int, epoch: "int | tf.Tensor") -> "tf.Tensor":
+    """Returns what fixes an epoch's order and random numbers, `(2,)` int64."""
+    # What it gives depends on the type of the number that is folded in.
+    number = tf.cast(epoch, tf.int64)
+    return tf.random.experimental.stateless_fold_in([seed, 0], number)
+
+
+def order(split: Split, key: "tf.Tensor", batch_size: int) -> "tf.Tensor":
+    """Returns the examples' indices as an epoch has them, `(num,)` int64."""
+    indices = tf.range(split.num_examples, dtype=tf.int64)
+    found = tf.random.experimental.stateless_shuffle(indices, seed=key)
+    if isinstance(split, StreamSplit) or split.lengths is None:
+        return found
+    return _by_length(found, tf.constant(split.lengths), key, batch_size)
+
+
+def maker(
+    split: Split,
+    batch_size: int,
+    transform: TrainingTransform,
+    replica: Replica,
+) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+    """Returns what makes a replica's part of a batch ready to train on.
+
+    Returns:
+        From the epoch's key, the step and what is batched (indices or examples,
+        their places before them if there are several replicas) to features,
+        targets and, for several replicas, weights.
+    """
+    gather = _gather(split)
+
+    def make(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
+        key = tf.random.experimental.stateless_fold_in(key, step + 1)
+        if replica.count == 1:
+            return transform(*gather(batch), key)
+        places, own = batch
+        key = tf.random.experimental.stateless_fold_in(key, replica.index)
+        pair = transform(*gather(own), key)
+        whole = tf.minimum(split.num_examples - step * batch_size, batch_size)
+        weights = replicas.weights(places, whole, split.num_examples, replica)
+        return *pair, weights
+
+    return make
 
 
 def _shuffled(
@@ -204,19 +220,12 @@ def _shuffled(
     if isinstance(split, StreamSplit):
         records = split.records(key)
     else:
-        indices = tf.range(split.num_examples, dtype=tf.int64)
-        order = tf.random.experimental.stateless_shuffle(indices, seed=key)
-        if split.lengths is not None:
-            lengths = tf.constant(split.lengths)
-            order = _by_length(order, lengths, key, batch_size)
-        records = tf.data.Dataset.from_tensor_slices(order)
+        indices = order(split, key, batch_size)
+        records = tf.data.Dataset.from_tensor_slices(indices)
     if replica.count > 1:
-        # A last batch that does not divide is filled up by examples that come
-        # again, of no weight: all must take part in every step.
-        last = split.num_examples % batch_size
-        again = records.take(-last % replica.count)
-        records = records.concatenate(again).enumerate()
-        records = records.shard(replica.count, replica.index)
+        records = replicas.share(
+            records, split.num_examples, batch_size, replica
+        )
         batch_size //= replica.count
     if isinstance(split, StreamSplit):
         records = records.map(_parse(split, replica), tf.data.AUTOTUNE)
@@ -233,34 +242,6 @@ def _parse(split: StreamSplit, replica: Replica) -> Callable[..., Any]:
         if isinstance(record, tuple)
         else split.parse(record),
     )
-
-
-def _weights(
-    places: "tf.Tensor", whole: "tf.Tensor", num_examples: int, replica: Replica
-) -> "tf.Tensor":
-    """Returns what makes the mean of means the mean of `whole` examples."""
-    part = tf.size(places, tf.int64)
-    weight = tf.cast(part * replica.count, tf.float32) / tf.cast(
-        whole, tf.float32
-    )
-    return tf.where(places < num_examples, weight, 0.0)
-
-
-def _even_size(num_examples: int, batch_size: int, count: int) -> int:
-    """Returns a batch size that gives `count` replicas equally many batches.
-
-    Their numbers of examples may differ by one; a batch of none has no mean.
-    """
-    least, rest = divmod(num_examples, count)
-    if not least:
-        raise InputError(
-            f"a split must have an example for each of {count} devices; it has "
-            f"{num_examples}."
-        )
-    size = -(-batch_size // count)
-    while rest and least % size == 0:
-        size += 1
-    return size
 
 
 def _by_length(

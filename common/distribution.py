@@ -31,35 +31,43 @@ def batches(
     if count == 1:
         return make(replica=data.Replica())
 
+    local = len(strategy.extended.worker_devices)
+
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        local = count // context.num_input_pipelines
         first = context.input_pipeline_id * local
         parts = [
             make(replica=data.Replica(first + one, count))
             for one in range(local)
         ]
-        if local == 1:
-            return parts[0]
         # A worker's devices are served in turn.
         turns = tf.data.Dataset.range(local).repeat()
-        return tf.data.Dataset.choose_from_datasets(parts, turns)
+        total = local * int(parts[0].cardinality())
+        return tf.data.Dataset.choose_from_datasets(parts, turns).apply(
+            tf.data.experimental.assert_cardinality(total)
+        )
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    found = strategy.distribute_datasets_from_function(of_worker)
+    # A step takes one of each device's. Where Keras does not know how many
+    # there are, it makes one more, on an empty batch, and Adam moves on.
+    found._cardinality //= local
+    return found
 
 
 @contextlib.contextmanager
 def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Lets `fit` of Keras 3 run under `MultiWorkerMirroredStrategy`.
+    """Lets `fit` of Keras 3 run on several devices and on several workers.
 
-    Two private functions of its trainer fail there (keras-team/keras#20585):
-    `_maybe_symbolic_build` takes the mean of a batch over all devices, which a
-    batch of several types has not; it needs the shapes only, which one device
-    knows. `reduce_per_replica` takes the mean of a step's logs, scalars, along
-    an axis that they do not have; a worker's own logs do, for an epoch's come
-    from the metrics' variables, which are summed over all workers. The tests
-    say for which version of Keras this is needed.
+    Two private functions of its trainer fail there (keras-team/keras#20585).
+    `_maybe_symbolic_build` takes the mean of a batch over all devices, which
+    parts of different sizes do not have, nor workers; it needs the shapes only,
+    and one device knows them. `reduce_per_replica` takes the mean over workers
+    of a step's logs, scalars, along an axis that they do not have. A worker's
+    own logs do: an epoch's come from the metrics, which sum over all workers.
+    The tests say for which version of Keras this is needed.
     """
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if strategy.num_replicas_in_sync == 1 and not isinstance(
+        strategy, tf.distribute.MultiWorkerMirroredStrategy
+    ):
         yield
         return
 

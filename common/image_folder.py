@@ -230,12 +230,13 @@ def _file_stream(
         if key is not None:
             # A full shuffle of 8 bytes per file; no buffer of images is better.
             order = tf.random.experimental.stateless_shuffle(order, seed=key)
-        return tf.data.Dataset.from_tensor_slices(order).map(
-            lambda index: (tf.gather(paths, index), tf.gather(labels, index))
-        )
+        return tf.data.Dataset.from_tensor_slices(order).map(at)
+
+    def at(index: Any) -> tuple[Any, Any]:
+        return tf.gather(paths, index), tf.gather(labels, index)
 
     def parse(path: Any, label: Any) -> tuple[Any, Any]:
         image = images.decode(tf.io.read_file(path), channels)
         return images.fit(image, (height, width)), label
 
-    return splits.StreamSplit(len(rows), shape, records, parse)
+    return splits.StreamSplit(len(rows), shape, records, parse, at)

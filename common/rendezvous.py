@@ -36,11 +36,12 @@ def meet(
         InputError: If a worker does not come in time, says something else than
             the first one, or this worker's port is in use.
     """
+    same = json.loads(json.dumps(same))  # A tuple is a list for the others.
     with _listen(addresses[index]) as listener:
         if index == 0:
             _receive_all(listener, addresses, same, time.monotonic() + timeout)
     if index:
-        _report(addresses, index, same, time.monotonic() + timeout)
+        _report(addresses, index, same, timeout)
 
 
 def _listen(address: str) -> socket.socket:
@@ -93,15 +94,17 @@ def _receive_all(
 
 
 def _report(
-    addresses: Sequence[str], index: int, same: dict[str, Any], deadline: float
+    addresses: Sequence[str], index: int, same: dict[str, Any], timeout: float
 ) -> None:
     """Tells the first worker of this one, and hears the outcome."""
     host, _, port = addresses[0].rpartition(":")
+    deadline = time.monotonic() + timeout
     while True:
         try:
             with socket.create_connection((host, int(port)), 5.0) as first:
                 _say(first, [index, same])
-                outcome = _read(first, deadline)
+                # Its own wait for the others began now, at the latest.
+                outcome = _read(first, time.monotonic() + timeout + 5.0)
             break
         except (OSError, ValueError):
             # Not there yet, or its name is not known yet.
@@ -122,7 +125,7 @@ def _missing(addresses: Sequence[str], numbers: Sequence[int]) -> str:
 
 def _compare(ours: dict[str, Any], theirs: dict[str, Any], number: int) -> str:
     """Returns the first difference as a sentence; empty if there is none."""
-    for name in ours.keys() | theirs.keys():
+    for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name), theirs.get(name)
         if mine != other:
             return (

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -168,6 +169,21 @@ def alone(directory: Path) -> Iterator[None]:
                 "pass another --work_dir."
             ) from None
         yield
+
+
+def wait_for_signal() -> int:
+    """Waits for SIGINT or SIGTERM; returns which it was."""
+    received: list[int] = []
+    woken = threading.Event()
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        woken.set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, note)
+    woken.wait()
+    return received[0]
 
 
 class SignalFlag:

@@ -81,12 +81,15 @@ class StreamSplit:
             argument is None, else in the order that this key, `(2,)` int64,
             fixes.
         parse: Makes `(features, label)` from one raw record.
+        at: Gives the raw record at an index, scalar int64, where records can
+            be read in any order.
     """
 
     num_examples: int
     feature_shape: tuple[int, ...]
     records: Callable[[Any], "tf.data.Dataset"]
     parse: Callable[..., tuple[Any, Any]]
+    at: Callable[[Any], Any] | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the number of examples does.

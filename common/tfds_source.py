@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from etils import epy
 
-from common import splits
+from common import cluster, splits
 from common.config import InputError
 
 with epy.lazy_imports():
@@ -42,6 +42,9 @@ def builder(
 ) -> "tfds.core.DatasetBuilder":
     """Returns the prepared builder of the TFDS data set `name`.
 
+    Of several workers the first one prepares it; the others then find it, or
+    prepare their own where they share no directory.
+
     Args:
         name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or one
             of `EMBEDDED`, which need no download.
@@ -52,6 +55,19 @@ def builder(
     Raises:
         InputError: If there is no such data set or it cannot be prepared.
     """
+    if cluster.is_chief():
+        found = _prepare(name, data_dir, check)
+        cluster.agree("--dataset", name)
+        return found
+    with cluster.all_present():
+        cluster.agree("--dataset", name)
+    return _prepare(name, data_dir, check)
+
+
+def _prepare(
+    name: str, data_dir: str, check: Callable[[Any], None]
+) -> "tfds.core.DatasetBuilder":
+    """Prepares a set, unless that has been done; see `builder`."""
     tfds.disable_progress_bar()
     # Each of its retries would be a warning; the error says it once.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

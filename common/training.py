@@ -14,7 +14,7 @@ from common.config import Options
 with epy.lazy_imports():
     import keras
 
-    from common import callbacks, distribution
+    from common import callbacks, data_service, distribution
 
 # Examples at a time where there is no gradient to keep.
 EVALUATION_BATCH = 500
@@ -124,8 +124,14 @@ def fit(
     if strategy.num_replicas_in_sync > 1:
         # Keras's loop over several steps fails on inputs of several devices.
         model.steps_per_execution = 1
+    for_training = data.for_training
+    if options.data_service:
+        data_service.check(options.data_service, splits.train)
+        for_training = functools.partial(
+            data_service.for_training, address=options.data_service
+        )
     train = functools.partial(
-        data.for_training, splits.train, options.batch_size,
+        for_training, splits.train, options.batch_size,
         seed=options.seed, position=position, transform=transform,
     )  # fmt: skip
     valid = functools.partial(
@@ -148,8 +154,11 @@ def fit(
                 validation_data=distribution.batches(strategy, valid),
                 initial_epoch=backup.epoch,
                 # The rest of an interrupted epoch is a `fit` of its own: Keras
-                # takes the length of the first epoch for that of all.
-                epochs=backup.epoch + 1 if backup.step else options.epochs,
+                # takes the length of the first epoch for that of all. A
+                # service is told of one epoch at a time.
+                epochs=backup.epoch + 1
+                if backup.step or options.data_service
+                else options.epochs,
                 callbacks=[*first, *watch, distribution.OwnRandomness()],
                 shuffle=False,
                 verbose=0,
@@ -163,10 +172,11 @@ def fit(
     )
 
 
-def finish(work_dir: Path) -> None:
-    """Removes the checkpoints of a run whose release is written, and its lock.
+def finish(*work_dirs: Path) -> None:
+    """Removes the checkpoints of fits whose release is written, and locks.
 
     The logs stay. The same command then trains anew.
     """
-    for name in ("backup.npz", "best.weights.h5", "lock"):
-        (work_dir / name).unlink(missing_ok=True)
+    for work_dir in work_dirs:
+        for name in ("backup.npz", "best.weights.h5", "lock"):
+            (work_dir / name).unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def test_the_model_learns(released) -> None:
     assert test["cost_per_day"] == pytest.approx(expected)
     assert [one["name"] for one in result["baselines"]] == [
         "logistic regression", "random forest", "gradient boosting",
-        "isolation forest", "pca reconstruction",
+        "isolation forest", "pca reconstruction", "deviations",
     ]  # fmt: skip
 
 

@@ -63,6 +63,12 @@ def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
     ]
 
 
+def test_rows_of_one_time_are_in_the_order_of_their_ids(table_of) -> None:
+    path = table_of("3" + GOOD[1:], "2" + GOOD[1:], GOOD)
+    found, notes = read(path, COLUMNS, skip_bad=False)
+    assert found.ids.tolist() == [1, 2, 3] and not notes
+
+
 def test_a_missing_column_is_named(table_of) -> None:
     path = table_of("1,a", header="TX_DATETIME,CUSTOMER_ID")
     with pytest.raises(InputError, match="one column called TERMINAL_ID"):

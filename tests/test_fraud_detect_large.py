@@ -78,8 +78,7 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
         "test": 58_264,
     }  # fmt: skip
     rows = {
-        one["name"]: one["metrics"]
-        for one in baselines.measure(found.folds, 0, 100)
+        one["name"]: one["metrics"] for one in baselines.measure(found, 0, 100)
     }
     published = {
         "logistic regression": (0.871, 0.606, 0.291),
@@ -88,9 +87,7 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
     keys = ("auc_roc", "average_precision", "card_precision@100")
     for name, figures in published.items():
         for key, figure in zip(keys, figures, strict=True):
-            # A forest's AUC moves by .004 from seed to seed.
-            slack = 0.006 if name == "random forest" else 0.002
-            assert rows[name][key] == pytest.approx(figure, abs=slack), name
+            assert rows[name][key] == pytest.approx(figure, abs=0.002), name
 
 
 @pytest.mark.parametrize(
@@ -101,12 +98,16 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
             {
                 "auc_roc": 0.871,
                 "average_precision": 0.70,
-                "card_precision@100": 0.288,
+                "card_precision@100": 0.291,
             },
         ),
         (
             "fraud_detect_handbook_p2.flags",
-            {"auc_roc": 0.836, "average_precision": 0.30},
+            {
+                "auc_roc": 0.86,
+                "average_precision": 0.42,
+                "card_precision@100": 0.255,
+            },
         ),
     ],
 )

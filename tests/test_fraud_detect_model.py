@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from apps.fraud_detect import encoding, explain, features
+from apps.fraud_detect import encoding, explain, features, networks
 from apps.fraud_detect import model as detectors
 from common import keras2, litert, tflite
 from common.compression import variants
 
-SIZES = detectors.Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
+SIZES = networks.Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +108,38 @@ def test_an_autoencoders_parts_are_its_scores(raw) -> None:
 
 def test_values_below_the_expected_are_no_surprise_if_asked() -> None:
     target, found = np.array([[1.0, 5.0]], "f4"), np.array([[3.0, 3.0]], "f4")
-    above = detectors.surprise(target, found, "above")
-    both = detectors.surprise(target, found, "both")
+    above = networks.surprise(target, found, "above")
+    both = networks.surprise(target, found, "both")
     assert np.array(above).tolist() == [[0.0, 2.0]]
     assert np.array(both).tolist() == [[2.0, 2.0]]
+
+
+def test_errors_count_in_their_own_deviations(raw) -> None:
+    untrained, _ = build("autoencoder", raw)
+    detector = detectors.settle(untrained, raw)
+    (encoded,) = untrained.encoded(raw)
+    errors = encoded - untrained.network(encoded)
+    spread = np.std(errors, axis=0) + detectors.LEAST_SPREAD
+    np.testing.assert_allclose(detector.spread, spread, rtol=1e-4)
+    expected = np.minimum(np.abs(errors) / spread, encoding.LARGEST)
+    np.testing.assert_allclose(
+        detector.whole()(raw)[:, 0], expected.mean(axis=1), rtol=1e-3
+    )
+    parts = explain.Explainer(detector).parts(raw)
+    np.testing.assert_allclose(parts, expected, rtol=1e-3, atol=1e-5)
+    assert detectors.settle(build("classifier", raw)[0], raw).spread is None
+
+
+def test_an_autoencoder_in_training_sees_a_part_of_its_inputs(raw) -> None:
+    detector, _ = build("autoencoder", raw)
+    encode = detectors.transform(detector, "autoencoder", corruption=0.5)
+    fraud = np.zeros(len(raw))
+    seen, target = encode(raw, fraud, seed=(1, 2))
+    hidden = np.mean((np.array(seen) == 0) & (np.array(target) != 0))
+    assert 0.4 < hidden < 0.6
+    whole, same = encode(raw, fraud)
+    np.testing.assert_array_equal(whole, same)
+    np.testing.assert_array_equal(whole, target)
 
 
 def test_what_lowers_a_score_is_no_reason(raw) -> None:

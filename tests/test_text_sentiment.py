@@ -17,6 +17,7 @@ from common.config import InputError
 
 TINY = {
     "pretrain": "unsupervised",
+    "self_training": True,
     "max_tokens": 40,
     "embedding_dim": 12,
     "units": 16,
@@ -68,6 +69,12 @@ def test_the_model_learns(released) -> None:
     assert np.sum(result["metrics"]["test"]["confusion"]) == 500
     rows = {one["name"]: one["metrics"] for one in result["baselines"]}
     assert len(rows) == 4
+    took = result["training"]
+    seen = took["examples_per_second"] * took["seconds"] / took["epochs"]
+    unlabelled = next(x for x in result["notes"] if x.startswith("unlabelled"))
+    more = int(unlabelled.split()[1].replace(",", ""))
+    assert more > 100  # Self-training learns these, too.
+    assert seen == pytest.approx(result["dataset"]["train"] + more, rel=0.05)
     # Pairs do not see past an intensifier to the negation.
     assert 0.6 < rows["TF-IDF 1-2-grams, linear SVM"]["accuracy"] < 0.9
     assert any("with emoji" in note for note in result["notes"])

@@ -17,20 +17,19 @@ pytestmark = pytest.mark.large
 
 @pytest.fixture
 def options(tfds_dir, tmp_path, monkeypatch) -> app.Config:
-    """The published setting, cut to two epochs and no unlabelled texts."""
+    """The published setting, cut to one epoch and one file."""
     monkeypatch.chdir(tmp_path)
     return flagfiles.read(
         app.Config, "text_sentiment_imdb.flags",
-        data_dir=tfds_dir("imdb_reviews"), pretrain="", epochs=2,
-        variants=("float32",),
+        data_dir=tfds_dir("imdb_reviews"), epochs=1, variants=("float32",),
     )  # fmt: skip
 
 
-def test_two_epochs_of_imdb(options) -> None:
+def test_an_epoch_of_imdb(options) -> None:
     runtime.start(options.seed)
     result = app.run(options)
     assert result["dataset"]["test"] == 25_000
-    assert result["metrics"]["test"]["accuracy"] >= 0.895
+    assert result["metrics"]["test"]["accuracy"] >= 0.905
     (row,) = result["variants"]
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
     assert row["max_abs_error"] <= 1e-4

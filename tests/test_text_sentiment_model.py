@@ -1,12 +1,24 @@
 """The network, its batches, its word vectors and its linear path."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.text_sentiment import batches, linear, results, vectors
+from apps.text_sentiment import (
+    batches,
+    calibration,
+    corpus,
+    data,
+    linear,
+    results,
+    self_training,
+    vectors,
+)
 from apps.text_sentiment import model as networks
+from common import compression, keras2, litert, tflite
 from common.splits import MemorySplit
 
 SIZES = {"embedding_dim": 8, "units": 6}
@@ -111,6 +123,24 @@ def test_pairs_are_hashed_alike_everywhere_and_within_int32() -> None:
         assert found[0, 1] == found[0, 3]  # The same pair twice.
 
 
+def of_ids(
+    rows: np.ndarray, labels: np.ndarray, num_classes: int
+) -> data.TextSplits:
+    """Returns splits whose texts are all the same, unlabelled ones too."""
+    lengths = np.count_nonzero(rows, axis=1)
+    texts = [f"word{index}" for index in range(6)]
+    classes = tuple(map(str, range(num_classes)))
+    one = corpus.Texts(texts, np.arange(6) % num_classes)
+    known = corpus.Corpus(
+        "ids", classes, dict.fromkeys(("train", "valid", "test"), one)
+    )
+    split = MemorySplit(rows, labels, lengths)
+    return dataclasses.replace(
+        data.tokenize(known, 8, rows.shape[1]),
+        train=split, valid=split, test=split, unlabelled=rows[::-1],
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_the_linear_path_adds_what_pairs_tell(num_classes: int) -> None:
     # The label is in the pair alone: which word follows which.
@@ -118,17 +148,65 @@ def test_the_linear_path_adds_what_pairs_tell(num_classes: int) -> None:
     rows = np.full((300, 6), 0, np.int32)
     rows[:, 0] = RNG.integers(2, 8, 300)
     rows[:, 1] = 2 + (rows[:, 0] - 2 + labels) % 6
-    split = MemorySplit(rows, labels, np.full(300, 2))
+    splits = of_ids(rows, labels, num_classes)
+    tables = linear.fit(splits, 1009)
     model = networks.build(8, num_classes, num_pairs=1009, **SIZES)
-    words, pairs = linear.fit(split, *networks.table_sizes(model), num_classes)
-    networks.set_tables(model, words, pairs)
-    found = model(rows).numpy().argmax(axis=1)
-    assert np.mean(found == labels) > 0.95
+    networks.set_tables(model, tables.words, tables.pairs)
+    logits = keras.Model(model.input, model.get_layer("joined").output)
+    found = logits(rows).numpy()
+    assert np.mean(found.argmax(axis=1) == labels) > 0.95
+    alone = keras.Model(model.input, model.get_layer("logits").output)(rows)
+    np.testing.assert_allclose(
+        found - alone.numpy(), linear.log_odds(rows, tables), atol=1e-4
+    )
+
+
+def test_unlabelled_texts_are_taught_as_the_linear_path_sees_them() -> None:
+    labels = np.array([0, 1, 2] * 20)
+    rows = np.zeros((60, 4), np.int32)
+    rows[:, 0], rows[::2, 1] = 2 + labels, 6
+    splits = of_ids(rows, labels, 3)
+    found = self_training.teach(splits, linear.fit(splits, 101)).train
+    assert found.num_examples == 120 and found.labels.dtype == np.float32
+    np.testing.assert_array_equal(found.labels[:60], np.eye(3)[labels])
+    told = found.labels[60:]
+    assert (told.argmax(axis=1) == labels[::-1]).all() and told.max() < 1
+    np.testing.assert_array_equal(found.features[60:], rows[::-1])
+    np.testing.assert_array_equal(
+        found.lengths[60:], splits.train.lengths[::-1]
+    )
+    transform = batches.for_training(3, 0.0)
+    _, targets = transform(rows, found.labels[:60], tf.constant([1, 2]))
+    np.testing.assert_array_equal(targets, found.labels[:60])
+    none = dataclasses.replace(splits, unlabelled=rows[:0])
+    assert self_training.teach(none, linear.fit(none, 101)) is none
 
 
 def test_texts_for_calibration_have_no_padding() -> None:
-    found = results.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
+    found = calibration.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
     assert found.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
+
+
+def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
+    model = networks.build(50, 2, **SIZES)
+    twin = keras2.to_tf_keras(model)
+    layer = twin.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    (int8,) = (one for one in compression.parse(["int8"]) if "8" in one.name)
+    rows = ids()
+    texts = {"token_ids": calibration.repeated(rows)}
+    arguments = (texts, calibration.OUTPUTS, calibration.INT8)
+    layer.set_weights([kernel, bias + np.array([0.0, 0.5], np.float32)])
+    wrong = tflite.convert(twin, int8, *arguments)
+    layer.set_weights([kernel, bias])
+    content = calibration.corrected(wrong, twin, int8, rows)
+    np.testing.assert_array_equal(layer.get_weights()[1], bias)
+    expected = model(rows).numpy()
+    for one, moved in ((wrong, 0.5), (content, -0.5)):
+        found = litert.Runner(one)(token_ids=rows)["probabilities"]
+        odds = np.log(found[:, 1] / found[:, 0])
+        odds -= np.log(expected[:, 1] / expected[:, 0])
+        assert odds.mean() == pytest.approx(moved, abs=0.05)
 
 
 def test_metrics_of_each_class_and_of_all() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps import data_service as program
 from common import callbacks, data, runtime, training
 from common.config import InputError, Options
 
@@ -71,6 +72,15 @@ class Killer(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None) -> None:
         if (self.epoch, batch) == self.when:
             self.act()
+
+
+class Counter(keras.callbacks.Callback):
+    """Counts training batches."""
+
+    batches = 0
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self.batches += 1
 
 
 def crash() -> None:
@@ -169,3 +179,20 @@ def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     ):
         fit(make_model(), tmp_path)
     assert len(fit(make_model(), tmp_path).history["loss"]) == 4
+
+
+def test_a_data_service_trains_what_training_alone_would(tmp_path) -> None:
+    dispatcher = program.serve(program.Config(port=0))
+    target = dispatcher.target.removeprefix("grpc://")
+    options = program.Config(port=0, dispatcher=target)
+    workers = [program.serve(options) for _ in range(2)]
+    counted = Counter()
+    log = training.fit(
+        make_model(), make_splits(),
+        OPTIONS.replace(data_service=dispatcher.target),
+        work_dir=tmp_path, transform=one_hot, evaluation_transform=one_hot,
+        monitor="val_accuracy", first=[counted],
+    )  # fmt: skip
+    assert len(log.history["loss"]) == OPTIONS.epochs
+    assert counted.batches == 4 * 7
+    del workers

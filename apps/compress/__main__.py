@@ -86,6 +86,7 @@ class Config(options.Options):
     learning_rate: float = fixed(1e-3)
     work_dir: str = fixed("")
     strategy: str = fixed("one_device")
+    data_service: str = fixed("")
     cluster_timeout: int = fixed(1)
     release: str = fixed("")
     inputs: str = fixed("")

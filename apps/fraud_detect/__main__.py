@@ -35,7 +35,7 @@ APP = "fraud_detect"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(settings.DataOptions):
+class Config(settings.NetworkOptions):
     """Options of this app."""
 
     dataset: str = option(
@@ -48,21 +48,6 @@ class Config(settings.DataOptions):
     )
     steps: int = option(
         6, "transactions in a sequence of --model=sequence.", minimum=2
-    )
-    units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
-    code: int = option(2, "width of the autoencoder's code.", minimum=1)
-    autoencoder_units: tuple[str, ...] = option(
-        ("32",), "widths of its hidden layers, up to the code."
-    )
-    errors: str = option(
-        "above",
-        "which of its errors are suspicious.",
-        choices=("above", "both"),
-    )
-    members: int = option(1, "networks to average.", minimum=1)
-    bins: int = option(16, "bins of each quantity.", minimum=2)
-    dropout: float = option(
-        0.3, "part of hidden units dropped.", minimum=0.0, maximum=0.9
     )
     imbalance: str = option(
         "none",
@@ -82,18 +67,8 @@ class Config(settings.DataOptions):
         """Checks the options, and the variants' names before any work."""
         super().__post_init__()
         names.parse(self.variants)
-        for name in ("units", "autoencoder_units"):
-            settings.widths(name, getattr(self, name))
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", "simulated_transactions")
-
-    def sizes(self) -> "detectors.Sizes":
-        """Returns how large the networks are."""
-        return detectors.Sizes(
-            self.bins, settings.widths("units", self.units),
-            settings.widths("autoencoder_units", self.autoencoder_units),
-            self.code, self.members, self.dropout, self.errors,
-        )  # fmt: skip
 
 
 def load_data(config: Config) -> "tables.Data":
@@ -156,19 +131,19 @@ def fit(
     with cluster.strategy(config.strategy).scope():
         detector = build_model(config, features, splits, kind, before)
         compile_model(detector.network, config, splits, kind)
-    encode = detectors.transform(detector, kind)
+    encode = detectors.transform(detector, kind, config.corruption)
     unsupervised = kind == "autoencoder"
     work_dir = config.run_dir(APP, f"{splits.digest()}-{kind}")
     log = training.fit(
         detector.network, splits, config,
         work_dir=work_dir,
-        transform=lambda raw, fraud, seed: encode(raw, fraud),
+        transform=encode,
         evaluation_transform=encode,
         monitor="val_loss" if unsupervised else "val_pr_auc",
         mode="min" if unsupervised else "max",
         patience=config.patience,
     )  # fmt: skip
-    return detector, log, work_dir
+    return detectors.settle(detector, splits.train.features), log, work_dir
 
 
 def train(
@@ -241,10 +216,8 @@ def run(config: Config) -> dict[str, Any]:
     outcomes = [train(config, found.names, one) for one in found.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()
-    encode = detectors.transform(last.detector, config.model)
-    finetuning = compression.Finetuning(
-        splits.train, lambda raw, fraud, seed: encode(raw, fraud), config
-    )
+    encode = detectors.transform(last.detector, config.model, config.corruption)
+    finetuning = compression.Finetuning(splits.train, encode, config)
     twins = compression.compress(last.detector.network, variants, finetuning)
     explainer = explain.Explainer(last.detector)
     with export.release(config.export_dir, APP) as draft:
@@ -264,15 +237,12 @@ def run(config: Config) -> dict[str, Any]:
             task_metric="average_precision",
             metrics=results.summarize(outcomes, costs),
             log=last.log, variants=rows, refused=refused, serving=serving,
-            baselines=baselines.measure(
-                found.folds, config.seed, config.top_cards
-            ) if config.baselines else (),
+            baselines=baselines.measure(found, config.seed, config.top_cards)
+            if config.baselines else (),
         )  # fmt: skip
         shown = results.draw(result, outcomes, costs, explainer)
         report.write(draft.directory / "report", result, shown)
-    for one in outcomes:
-        for work_dir in one.work_dirs:
-            training.finish(work_dir)
+    training.finish(*(path for one in outcomes for path in one.work_dirs))
     report.print_table(result, draft.path)
     return result
 

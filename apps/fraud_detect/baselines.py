@@ -7,8 +7,8 @@ import numpy as np
 from sklearn import decomposition, ensemble, linear_model, pipeline
 from sklearn import preprocessing as scaling
 
-from apps.fraud_detect import ranking
-from apps.fraud_detect.data import Fold
+from apps.fraud_detect import encoding, ranking
+from apps.fraud_detect.data import Data, Fold
 from common import progress
 
 Score = Callable[[np.ndarray], np.ndarray]
@@ -58,27 +58,35 @@ def pca_reconstruction(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
     return score
 
 
+def deviations(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
+    """Without labels, without a model: how far above its mean each quantity is.
+
+    What is left of the autoencoder when it expects the mean of everything.
+    """
+    scaler = scaling.StandardScaler().fit(raw)
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        above = np.clip(scaler.transform(rows), 0.0, encoding.LARGEST)
+        return np.mean(above**2, axis=1)
+
+    return score
+
+
 SUPERVISED = (logistic_regression, random_forest, gradient_boosting)
-UNSUPERVISED = (isolation_forest, pca_reconstruction)
+UNSUPERVISED = (isolation_forest, pca_reconstruction, deviations)
+DERIVED = (deviations,)  # Sees the ratios of amounts too, as networks do.
 
 
-def measure(folds: Sequence[Fold], seed: int, top: int) -> list[dict[str, Any]]:
+def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
     """Returns the rows of `baselines` in `report.json`: means over folds."""
     makers = (*SUPERVISED, *UNSUPERVISED)
+    labelled = all(one.splits.train.labels.any() for one in data.folds)
     rows = []
     for make in progress.track(makers, "baselines", len(makers)):
-        if make in SUPERVISED and not all(
-            one.splits.train.labels.any() for one in folds
-        ):
+        if make in SUPERVISED and not labelled:
             continue
-        found = []
-        for one in folds:
-            splits = one.splits
-            score = make(last(splits.train.features), splits.train.labels, seed)
-            judged = one.test
-            rows_score = score(last(splits.test.features))
-            about = (judged.fraud, judged.customer, judged.day)
-            found.append(ranking.summarize(rows_score, *about, top))
+        names = data.names if make in DERIVED else ()
+        found = [judge(make, one, names, seed, top) for one in data.folds]
         metrics = {
             key: float(np.mean([each[key] for each in found]))
             for key in found[0]
@@ -86,6 +94,33 @@ def measure(folds: Sequence[Fold], seed: int, top: int) -> list[dict[str, Any]]:
         name = make.__name__.replace("_", " ")
         rows.append({"name": name, "metrics": metrics})
     return rows
+
+
+def judge(
+    make: Callable[[np.ndarray, np.ndarray, int], Score],
+    fold: Fold,
+    names: Sequence[str],
+    seed: int,
+    top: int,
+) -> dict[str, float]:
+    """Returns what a baseline is worth on one fold.
+
+    Args:
+        make: Fits it.
+        fold: The data.
+        names: The features, if it sees the ratios between them too; or none.
+        seed: Of what is random in it.
+        top: Cards looked at a day.
+    """
+
+    def seen(features: np.ndarray) -> np.ndarray:
+        return encoding.derived_values(last(features), names)
+
+    train, judged = fold.splits.train, fold.test
+    score = make(seen(train.features), train.labels, seed)
+    found = score(seen(fold.splits.test.features))
+    about = (judged.fraud, judged.customer, judged.day)
+    return ranking.summarize(found, *about, top)
 
 
 def last(features: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from apps.fraud_detect import model as detectors
+from apps.fraud_detect import networks
 
 STEPS = 16  # Of the path from the typical transaction to the one explained.
 SHOWN = 3
@@ -39,7 +40,9 @@ class Explainer:
         if not self._detector.errors:
             return self._integrated_gradients(encoded)
         found = self._network(encoded[0], training=False)
-        return detectors.surprise(encoded[0], found, self._detector.errors)
+        return networks.surprise(
+            encoded[0], found, self._detector.errors, self._detector.spread
+        )
 
     def _integrated_gradients(self, encoded: list[Any]) -> Any:
         typical = [tf.constant(one) for one in self._detector.typical]

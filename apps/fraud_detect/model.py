@@ -10,10 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+import tensorflow as tf
+from keras import ops
 
-from apps.fraud_detect import encoding
+from apps.fraud_detect import encoding, networks
 
+LEAST_SPREAD = 0.05  # Of errors, in deviations of the quantity.
+ROWS_AT_A_TIME = 8192  # Where nothing is trained.
 MODELS = ("classifier", "autoencoder", "hybrid", "sequence")
 ENCODINGS = {
     "classifier": ("codes",),
@@ -35,6 +38,8 @@ class Detector:
             explanations.
         errors: How an autoencoder's errors count, `above` or `both`; "" for
             the other kinds.
+        spread: The standard deviation of each of those errors in training;
+            none before.
     """
 
     quantities: tuple[str, ...]
@@ -42,6 +47,7 @@ class Detector:
     network: keras.Model
     typical: tuple[np.ndarray, ...]
     errors: str = ""
+    spread: np.ndarray | None = None
 
     def encoded(self, raw: Any) -> list[Any]:
         """Returns the encodings of raw features, a list also of one."""
@@ -53,34 +59,11 @@ class Detector:
         encoded = self.encoded(raw)
         found = self.network(encoded if encoded[1:] else encoded[0])
         if self.errors:
-            errors = surprise(encoded[0], found, self.errors)
+            errors = networks.surprise(
+                encoded[0], found, self.errors, self.spread
+            )
             found = ops.mean(errors, axis=-1, keepdims=True)
         return keras.Model(raw, found, name="detector")
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """How large the networks are.
-
-    Attributes:
-        bins: See `encoding.piecewise_linear`.
-        units: The widths of the hidden layers.
-        autoencoder_units: Those of an autoencoder, up to its code.
-        code: The width of the code.
-        members: Networks whose outputs are averaged.
-        dropout: The part of hidden units dropped in training.
-        errors: Which errors of an autoencoder are suspicious: `above`, values
-            greater than it expects, as for amounts and shares of fraud; `both`
-            where high values mean no more than low ones.
-    """
-
-    bins: int
-    units: Sequence[int]
-    autoencoder_units: Sequence[int]
-    code: int
-    members: int
-    dropout: float
-    errors: str
 
 
 def build(
@@ -88,7 +71,7 @@ def build(
     names: Sequence[str],
     raw: np.ndarray,
     fraud: np.ndarray,
-    sizes: Sizes,
+    sizes: networks.Sizes,
     before: Detector | None = None,
 ) -> Detector:
     """Builds an untrained detector; its encoding is fitted to `raw`.
@@ -115,14 +98,16 @@ def build(
     encode = keras.Model(inputs, encoded, name="encode")
     shapes = [tuple(one.shape[1:]) for one in encoded]
     if kind == "autoencoder":
-        network = autoencoder(shapes[0], sizes)
+        network = networks.autoencoder(shapes[0], sizes)
     elif kind == "sequence":
-        network = sequence(shapes[0], sizes)
+        network = networks.sequence(shapes[0], sizes)
     elif kind == "classifier":
-        network = classifier(shapes[0], sizes)
+        network = networks.classifier(shapes[0], sizes)
     else:
-        inner = before.network if before else autoencoder(shapes[1], sizes)
-        network = hybrid(shapes[0], sizes, inner)
+        inner = (
+            before.network if before else networks.autoencoder(shapes[1], sizes)
+        )
+        network = networks.hybrid(shapes[0], sizes, inner)
     return Detector(
         encoding.names(names),
         encode,
@@ -137,115 +122,62 @@ def as_list(found: Any) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
+def outputs(model: keras.Model, rows: Any) -> list[np.ndarray]:
+    """Returns a model's outputs for rows, in parts, as a list.
+
+    Not by `predict`: that would share the rows among several workers.
+    """
+    parts = []
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        found = model(rows[start : start + ROWS_AT_A_TIME], training=False)
+        parts.append([np.asarray(one) for one in as_list(found)])
+    return [np.concatenate(one) for one in zip(*parts, strict=True)]
+
+
 def typical_of(encode: keras.Model, raw: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the mean encodings, each with a batch axis of 1."""
-    encoded = as_list(encode.predict(raw, batch_size=8192, verbose=0))
-    return tuple(one.mean(axis=0, keepdims=True) for one in encoded)
-
-
-def classifier(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """Some multilayer perceptrons whose logits are averaged."""
-    codes = keras.Input(shape, name="codes")
-    return _probability([codes], _perceptrons(codes, sizes))
-
-
-def _perceptrons(x: keras.KerasTensor, sizes: Sizes) -> list[keras.KerasTensor]:
-    """Returns the logit of each member."""
-    return [
-        _perceptron(x, sizes.units, sizes.dropout) for _ in range(sizes.members)
-    ]
-
-
-def _perceptron(
-    x: keras.KerasTensor, units: Sequence[int], dropout: float
-) -> keras.KerasTensor:
-    """Returns a logit."""
-    for width in units:
-        x = layers.Dense(width, activation="relu")(x)
-        x = layers.Dropout(dropout)(x) if dropout else x
-    return layers.Dense(1)(x)
-
-
-def _probability(
-    inputs: list[keras.KerasTensor], logits: list[keras.KerasTensor]
-) -> keras.Model:
-    """Returns the model of the mean of `logits`."""
-    mean = layers.Average()(logits) if logits[1:] else logits[0]
-    score = layers.Activation("sigmoid", name="probability")(mean)
-    return keras.Model(
-        inputs if inputs[1:] else inputs[0], score, name="network"
+    return tuple(
+        one.mean(axis=0, keepdims=True) for one in outputs(encode, raw)
     )
 
 
-def sequence(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """An LSTM over a customer's last transactions, this one the last."""
-    codes = keras.Input(shape, name="codes")
-    x = layers.LSTM(sizes.units[0])(codes)
-    # What happens now must not have to pass through the state alone.
-    now = layers.Flatten(name="now")(codes[:, -1:])
-    x = layers.Concatenate()([x, now])
-    x = layers.Dropout(sizes.dropout)(x) if sizes.dropout else x
-    logit = _perceptron(x, sizes.units[1:], sizes.dropout)
-    return _probability([codes], [logit])
-
-
-def autoencoder(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """Some autoencoders whose reconstructions are averaged.
-
-    The layers of their codes are called `code_0`, `code_1`, ...
-    """
-    standard = keras.Input(shape, name="standard")
-    found = []
-    for index in range(sizes.members):
-        x = standard
-        for width in sizes.autoencoder_units:
-            x = layers.Dense(width, activation="relu")(x)
-        # Bounded: what is far from all training data gets no code of its own.
-        x = layers.Dense(sizes.code, "tanh", name=f"code_{index}")(x)
-        for width in reversed(sizes.autoencoder_units):
-            x = layers.Dense(width, activation="relu")(x)
-        found.append(layers.Dense(shape[-1])(x))
-    mean = layers.Average()(found) if found[1:] else found[0]
-    return keras.Model(standard, mean, name="network")
-
-
-def hybrid(
-    shape: tuple[int, ...], sizes: Sizes, inner: keras.Model
-) -> keras.Model:
-    """A classifier that also sees an autoencoder's code and errors.
-
-    The autoencoder `inner` stays as it is in training.
-    """
-    inner.trainable = False
-    codes = keras.Input(shape, name="codes")
-    (standard,) = inner.inputs
-    code = [one.output for one in inner.layers if one.name.startswith("code_")]
-    errors = surprise(standard, inner.outputs[0], sizes.errors)
-    x = layers.Concatenate()([codes, *code, errors])
-    return _probability([codes, standard], _perceptrons(x, sizes))
-
-
-def surprise(target: Any, found: Any, errors: str) -> Any:
-    """Returns the error of each quantity, in standard deviations, from 0 on.
+def settle(detector: Detector, raw: np.ndarray) -> Detector:
+    """Returns a trained detector that knows the spread of its errors.
 
     Args:
-        target: What is, `(batch, quantities)`.
-        found: What the autoencoder made of it.
-        errors: See `Sizes`.
+        detector: Of any kind; only an autoencoder has errors.
+        raw: Training features.
     """
-    difference = layers.Subtract(name="difference")([target, found])
-    if errors == "above":
-        return layers.ReLU(name="above")(difference)
-    return ops.abs(difference)
+    if not detector.errors:
+        return detector
+    (encoded,) = outputs(detector.encode, raw)
+    (found,) = outputs(detector.network, encoded)
+    return dataclasses.replace(
+        detector, spread=np.std(encoded - found, axis=0) + LEAST_SPREAD
+    )
 
 
-def transform(detector: Detector, kind: str) -> Any:
-    """Returns the map from raw features and labels to what is fitted."""
+def transform(detector: Detector, kind: str, corruption: float) -> Any:
+    """Returns the map from raw features and labels to what is fitted.
 
-    def encode(raw: Any, fraud: Any) -> tuple[Any, Any]:
+    Args:
+        detector: Gives the encoding.
+        kind: One of `MODELS`.
+        corruption: The part of an autoencoder's inputs that is hidden if the
+            map is given a seed, as it is in training: what it expects of a
+            quantity then comes from the others (Vincent et al., Extracting
+            and composing robust features with denoising autoencoders, 2008).
+    """
+
+    def encode(raw: Any, fraud: Any, seed: Any = None) -> tuple[Any, Any]:
         encoded = detector.encoded(raw)
         if kind == "autoencoder":
-            return encoded[0], encoded[0]
+            whole = encoded[0]
+            if seed is None:
+                return whole, whole
+            return tf.nn.experimental.stateless_dropout(
+                whole, corruption, seed
+            ), whole
         target = ops.cast(fraud, "float32")[:, None]
         return tuple(encoded) if encoded[1:] else encoded[0], target
 

@@ -1,4 +1,4 @@
-"""Options about the data and the judgement: columns, days, costs."""
+"""Options about data and judgement, and about how large networks are."""
 
 import dataclasses
 
@@ -8,7 +8,13 @@ from common import config as options
 from common.config import InputError, option
 
 with epy.lazy_imports():
-    from apps.fraud_detect import data, features, results, transactions
+    from apps.fraud_detect import (
+        data,
+        features,
+        networks,
+        results,
+        transactions,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +94,44 @@ class DataOptions(options.Options):
         return results.Costs(
             self.alerts, self.top_cards, self.miss_cost, self.alert_cost
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions(DataOptions):
+    """How large the networks are."""
+
+    units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
+    code: int = option(4, "width of the autoencoder's code.", minimum=1)
+    autoencoder_units: tuple[str, ...] = option(
+        ("32",), "widths of its hidden layers, up to the code."
+    )
+    corruption: float = option(
+        0.5, "part of its inputs hidden in training.", minimum=0.0, maximum=0.9
+    )
+    errors: str = option(
+        "above",
+        "which of its errors are suspicious.",
+        choices=("above", "both"),
+    )
+    members: int = option(1, "networks to average.", minimum=1)
+    bins: int = option(16, "bins of each quantity.", minimum=2)
+    dropout: float = option(
+        0.3, "part of hidden units dropped.", minimum=0.0, maximum=0.9
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the widths too."""
+        super().__post_init__()
+        for name in ("units", "autoencoder_units"):
+            widths(name, getattr(self, name))
+
+    def sizes(self) -> "networks.Sizes":
+        """Returns how large the networks are."""
+        return networks.Sizes(
+            self.bins, widths("units", self.units),
+            widths("autoencoder_units", self.autoencoder_units),
+            self.code, self.members, self.dropout, self.errors,
+        )  # fmt: skip
 
 
 def widths(name: str, value: tuple[str, ...]) -> list[int]:

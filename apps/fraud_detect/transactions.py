@@ -79,7 +79,7 @@ class Columns:
 def read(
     path: str | Path, columns: Columns, skip_bad: bool
 ) -> tuple[Transactions, list[str]]:
-    """Reads transactions and puts them into the order of time.
+    """Reads transactions and puts them into the order of time, then of ids.
 
     Args:
         path: See `tables.read`.
@@ -114,7 +114,8 @@ def read(
     who = _keys(table[columns.customer], columns.customer, checks)
     where = _keys(table[columns.terminal], columns.terminal, checks)
     kept = checks.good_rows()
-    order = kept[np.argsort(time[kept], kind="stable")]
+    # Not the file's order: where times are equal, it may be that of a shuffle.
+    order = kept[np.lexsort((ids[kept], time[kept]))]
     late = int(np.sum(np.diff(time[kept]) < 0))
     if late:
         checks.notes.append(

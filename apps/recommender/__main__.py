@@ -188,7 +188,8 @@ def make_model(
     config: Config, protocol: protocols.Protocol
 ) -> "networks.Recommender":
     """Builds and compiles the network."""
-    return compile_model(build_model(config, protocol), config, protocol)
+    with cluster.strategy(config.strategy).scope():
+        return compile_model(build_model(config, protocol), config, protocol)
 
 
 def item_item(
@@ -237,17 +238,16 @@ def run(config: Config) -> dict[str, Any]:
     protocol = load_data(config)
     work_dir = config.run_dir(APP, protocol.digest())
     mode = examples.mode_of(config.model, config.protocol)
-    with cluster.strategy(config.strategy).scope():
-        # Before training, so that nobody trains for an hour to learn it.
-        plain = fold(build_model(config, protocol), config, protocol, False)
-        variants, refused = compression.plan(
-            plain, names.parse(config.variants), config
-        )
-        model, log, valid = fitting.fit(
-            make_model, protocol, config, work_dir, mode=mode,
-            wide=item_item(config, protocol), patience=config.patience,
-            user_dropout=config.user_dropout, refit=config.refit,
-        )  # fmt: skip
+    # Before training, so that nobody trains for an hour to learn it.
+    plain = fold(build_model(config, protocol), config, protocol, False)
+    variants, refused = compression.plan(
+        plain, names.parse(config.variants), config
+    )
+    model, log, valid = fitting.fit(
+        make_model, protocol, config, work_dir, mode=mode,
+        wide=item_item(config, protocol), patience=config.patience,
+        user_dropout=config.user_dropout, refit=config.refit,
+    )  # fmt: skip
     cluster.end_unless_chief()
     fitted = protocols.refitted(protocol) if config.refit else protocol
     scores = fold(model, config, fitted)
@@ -275,8 +275,7 @@ def run(config: Config) -> dict[str, Any]:
         )  # fmt: skip
         shown = results.draw(result, protocol, lists["test"])
         report.write(draft.directory / "report", result, shown)
-    training.finish(work_dir)
-    training.finish(work_dir / "refit")
+    training.finish(work_dir, work_dir / "refit")
     report.print_table(result, draft.path)
     return result
 

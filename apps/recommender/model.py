@@ -189,12 +189,15 @@ class Recommender(keras.Model):
             y: Targets `(batch, targets) int32`, padding among them. Queries
                 for each place have one target each.
             y_pred: The queries.
-            sample_weight: Not used.
+            sample_weight: Of each example, `(batch,)`, if there are several
+                devices: 0 for those that only fill up a batch.
             training: If not, only the last place has a target.
         """
         if len(y_pred.shape) == 3 and not training:
             y_pred, y = y_pred[:, -1:], y[:, -1:]
         weight = tf.cast(y != PADDING, tf.float32)
+        if sample_weight is not None:
+            weight *= sample_weight[:, None]
         if len(y_pred.shape) == 2:
             # All targets of a user are one example, as in Mult-DAE (Liang
             # et al., 2018).
@@ -205,9 +208,11 @@ class Recommender(keras.Model):
             losses = self._full(y_pred, y)
         else:
             losses = self._sampled(y_pred, y)
-        return tf.reduce_sum(losses * weight) / tf.maximum(
+        mean = tf.reduce_sum(losses * weight) / tf.maximum(
             tf.reduce_sum(weight), 1.0
         )
+        # As Keras's own losses do: the gradients of all devices are summed.
+        return mean / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _full(self, queries: Any, targets: Any) -> Any:
         """Cross-entropy over all items."""

@@ -3,8 +3,8 @@
 Data: any TFDS text set by name, a table of your own, or the embedded
 `generated_reviews`. Model: embedding, LSTM, pooling over time. Result: a
 release with a SavedModel that takes strings, TFLite files with fused LSTM
-operators, and a report. IMDB, 25,000 test reviews: 0.9114 after 80 s of
-training; 0.9082 in a file 13 times smaller.
+operators, and a report. IMDB, 25,000 test reviews: 0.9124 after 198 s of
+training; 0.9112 in a file 10 times smaller.
 
   python -m apps.text_sentiment --flagfile=apps/flagfiles/NAME.flags
   python -m apps.text_sentiment --mode=predict --inputs='Not bad at all!'
@@ -33,6 +33,7 @@ with epy.lazy_imports():
         linear,
         predict,
         results,
+        self_training,
         vectors,
     )
     from apps.text_sentiment import data as text_data
@@ -59,7 +60,10 @@ class Config(options.Options):
     pretrain: str = option(
         "",
         "unlabelled texts, a split of the TFDS set or a file: they add to the "
-        "vocabulary and to --vectors.",
+        "vocabulary, to --vectors and to --self_training.",
+    )
+    self_training: bool = option(
+        False, "train on those texts, too, labelled by the linear path."
     )
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
@@ -67,8 +71,7 @@ class Config(options.Options):
     vocabulary_size: int = option(30_000, "the most token ids.", minimum=8)
     max_tokens: int = option(
         400,
-        "tokens of a text; a longer one keeps its first quarter of them and "
-        "its end.",
+        "tokens of a text; a longer one keeps a first quarter and its end.",
         minimum=4,
         maximum=4096,
     )
@@ -217,7 +220,10 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    num_steps = data.num_steps(splits.train, config.batch_size)
+    tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
+    teacher = tables if config.self_training else None
+    taught = self_training.teach(splits, teacher)
+    num_steps = data.num_steps(taught.train, config.batch_size)
     with cluster.strategy(config.strategy).scope():
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = compression.plan(
@@ -229,7 +235,7 @@ def run(config: Config) -> dict[str, Any]:
     num_classes = len(splits.class_names)
     transform = batches.for_training(num_classes, config.word_dropout)
     log = training.fit(
-        model, splits, config,
+        model, taught, config,
         work_dir=work_dir,
         transform=transform,
         evaluation_transform=batches.for_evaluation(num_classes),
@@ -237,9 +243,9 @@ def run(config: Config) -> dict[str, Any]:
         patience=config.patience,
     )  # fmt: skip
     cluster.end_unless_chief()
-    joined = linear.join(model, splits, evaluate) if config.num_pairs else None
+    joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = compression.compress(
-        model, variants, compression.Finetuning(splits.train, transform, config)
+        model, variants, compression.Finetuning(taught.train, transform, config)
     )
     measured = {
         name: evaluate(model, getattr(splits, name))

@@ -16,7 +16,9 @@ BATCH = 250  # Texts at a time, where there is no gradient to keep.
 def for_training(
     num_classes: int, word_dropout: float
 ) -> data.TrainingTransform:
-    """Returns the transform of training batches; targets are one-hot.
+    """Returns the transform of training batches; targets are probabilities.
+
+    Labels are classes, or, where a teacher gave them, probabilities already.
 
     Args:
         num_classes: The number of classes.
@@ -30,7 +32,10 @@ def for_training(
             chance = tf.random.stateless_uniform(tf.shape(ids), seed)
             hidden = (chance < word_dropout) & (ids != PADDING)
             ids = tf.where(hidden, UNKNOWN, ids)
-        return ids, tf.one_hot(labels, num_classes)
+        labels = tf.convert_to_tensor(labels)
+        if labels.dtype.is_integer:
+            labels = tf.one_hot(labels, num_classes)
+        return ids, labels
 
     return transform
 

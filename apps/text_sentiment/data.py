@@ -24,6 +24,8 @@ class TextSplits(Splits):
         tokenizer: Made the ids.
         corpus: The texts, in the order of the splits.
         words: The words of `train`, `valid`, `test` and `unlabelled`.
+        unlabelled: Ids of the texts without a label, `(num, max_tokens)
+            int32`; there may be none.
     """
 
     train: MemorySplit
@@ -32,6 +34,7 @@ class TextSplits(Splits):
     tokenizer: Tokenizer
     corpus: Corpus
     words: Mapping[str, Words]
+    unlabelled: np.ndarray
 
 
 def tokenize(
@@ -55,6 +58,8 @@ def tokenize(
         name: encode(tokenizer, words[name], one.labels)
         for name, one in corpus.splits.items()
     }
+    without = np.full(len(corpus.unlabelled), -1)
+    unlabelled = encode(tokenizer, words["unlabelled"], without).features
     notes = [
         census(name, some, words[name], tokenizer)
         for name, some in texts.items()
@@ -67,6 +72,7 @@ def tokenize(
         tokenizer=tokenizer,
         corpus=corpus,
         words=words,
+        unlabelled=unlabelled,
         **splits,
     )
 

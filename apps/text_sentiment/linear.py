@@ -28,6 +28,19 @@ STEPS = np.arange(0, 21) / 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Tables:
+    """The weights of the linear path.
+
+    Attributes:
+        words: `(num_words, classes) float32`.
+        pairs: `(num_pairs, classes) float32`.
+    """
+
+    words: np.ndarray
+    pairs: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Joined:
     """What `join` did.
 
@@ -43,6 +56,7 @@ class Joined:
 
 def join(
     model: keras.Model,
+    tables: Tables,
     splits: TextSplits,
     evaluate: Callable[[keras.Model, MemorySplit], np.ndarray],
 ) -> Joined:
@@ -50,25 +64,26 @@ def join(
 
     Args:
         model: The network, its linear path zero; changed in place.
-        splits: Train gives the weights, validation their share.
+        tables: The weights of that path, from `fit`.
+        splits: Validation says how much each part counts.
         evaluate: From a model and a split to outputs `(num, classes)`.
     """
     logits = keras.Model(model.input, model.get_layer("joined").output)
     parts = (splits.valid, splits.test)
     lstm = [evaluate(logits, one).astype(np.float64) for one in parts]
-    num_words, num_pairs = networks.table_sizes(model)
-    weights = fit(splits.train, num_words, num_pairs, len(splits.class_names))
-    networks.set_tables(model, *weights)
+    networks.set_tables(model, tables.words, tables.pairs)
     both = [evaluate(logits, one).astype(np.float64) for one in parts]
     linear = [one - other for one, other in zip(both, lstm, strict=True)]
     shares = _best_shares(lstm[0], linear[0], splits.valid.labels)
     networks.scale_logits(model, shares[0])
-    networks.set_tables(model, *(shares[1] * one for one in weights))
+    networks.set_tables(
+        model, shares[1] * tables.words, shares[1] * tables.pairs
+    )
     return Joined(
         shares,
         {
-            "the LSTM alone": _softmax(lstm[1]),
-            "the linear path alone": _softmax(linear[1]),
+            "the LSTM alone": softmax(lstm[1]),
+            "the linear path alone": softmax(linear[1]),
         },
     )
 
@@ -84,21 +99,21 @@ def _best_shares(
     return min(
         ((one, other) for one in STEPS[1:] for other in STEPS),
         key=lambda pair: metrics.log_loss(
-            _softmax(pair[0] * lstm + pair[1] * linear), labels
+            softmax(pair[0] * lstm + pair[1] * linear), labels
         ),
     )
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns probabilities."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def fit(
-    split: MemorySplit, num_words: int, num_pairs: int, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the weights of words and pairs, `(size, classes) float32`."""
+def fit(splits: TextSplits, num_pairs: int) -> Tables:
+    """Returns the weights that tell the classes of the training texts apart."""
+    split, num_classes = splits.train, len(splits.class_names)
+    num_words = len(splits.tokenizer.vocabulary)
     counts = _counts(split.features, num_words, num_pairs)
     if num_classes == 2:
         found = _fit_one(counts, split.labels == 1)
@@ -110,7 +125,13 @@ def fit(
             axis=1,
         )
     weights = weights.astype(np.float32)
-    return weights[:num_words], weights[num_words:]
+    return Tables(weights[:num_words], weights[num_words:])
+
+
+def log_odds(ids: np.ndarray, tables: Tables) -> np.ndarray:
+    """Returns what the linear path adds to the logits, `(num, classes)`."""
+    counts = _counts(ids, len(tables.words), len(tables.pairs))
+    return counts @ np.concatenate([tables.words, tables.pairs])
 
 
 def _counts(

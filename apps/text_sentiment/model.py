@@ -112,12 +112,6 @@ def _linear(
     return ops.sum(ops.where(ops.expand_dims(real, -1), total, 0.0), axis=1)
 
 
-def table_sizes(model: keras.Model) -> tuple[int, int]:
-    """Returns the sizes of the linear path's tables of words and pairs."""
-    words, pairs = (model.get_layer(name).input_dim for name in TABLES)
-    return words, pairs
-
-
 def set_tables(
     model: keras.Model, words: np.ndarray, pairs: np.ndarray
 ) -> None:

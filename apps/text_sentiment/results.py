@@ -8,7 +8,13 @@ import keras
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from apps.text_sentiment import baselines, batches, linear, vocabulary
+from apps.text_sentiment import (
+    baselines,
+    batches,
+    calibration,
+    linear,
+    vocabulary,
+)
 from apps.text_sentiment.data import TextSplits
 from common import metrics, plots, report, tflite
 from common.config import Options
@@ -27,16 +33,20 @@ def write_mobile(
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files; adds the tokenizer's two files."""
     few = splits.train.sample(CALIBRATION_TEXTS, options.seed)
-    calibration = {"token_ids": repeated(few.features)}
     paths = tflite.write(
         directory,
         twins,
         variants,
-        calibration,
-        ["probabilities"],
-        # Ids are integers as they are; probabilities stay real numbers.
-        tflite.Int8("float32", whole=False),
+        {"token_ids": calibration.repeated(few.features)},
+        calibration.OUTPUTS,
+        calibration.INT8,
     )
+    for path, one in zip(paths, variants, strict=True):
+        if one.format == "int8":
+            content, twin = path.read_bytes(), twins[one.techniques]
+            path.write_bytes(
+                calibration.corrected(content, twin, one, few.features)
+            )
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
     vocabulary.write(directory, splits.tokenizer)
@@ -47,18 +57,6 @@ def write_mobile(
         metric=metrics.accuracy,
     )
     return tflite.measure_all(paths, how, options.max_drop)
-
-
-def repeated(ids: np.ndarray) -> np.ndarray:
-    """Returns texts repeated to the full length, where padding was.
-
-    TFLite's calibrator looks at an LSTM's cell after the last token only.
-    Padding empties the cell by then: int8 files calibrated so had cells of
-    at most 0.5 and agreed with the float file on 66 % of texts; with repeated
-    texts, on all of them.
-    """
-    rows = [np.resize(row[row != vocabulary.PADDING], len(row)) for row in ids]
-    return np.stack(rows)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -185,7 +183,7 @@ def moving_words(
     ids = np.array(tokenizer.ids(words), np.int32)
     without = np.tile(ids, (len(ids) + 1, 1))
     np.fill_diagonal(without[1:], tokenizer.unknown)
-    found = model.predict_on_batch(without)[:, label].astype(np.float64)
+    found = np.asarray(model(without, training=False), np.float64)[:, label]
     odds = np.log(np.clip(found, 1e-7, 1)) - np.log(np.clip(1 - found, 1e-7, 1))
     change = odds[0] - odds[1:]
     order = np.argsort(-np.abs(change), kind="stable")[:SHOWN_WORDS]

@@ -6,7 +6,6 @@ scheduling; production is TF Serving.
 
 import contextlib
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,21 +96,6 @@ def serving(export_dir: Path, **settings: object) -> Iterator[Embedded]:
         yield server
     finally:
         server.stop()
-
-
-def wait_for_signal() -> int:
-    """Waits for SIGINT or SIGTERM; returns which it was."""
-    received: list[int] = []
-    woken = threading.Event()
-
-    def note(signum: int, frame: object) -> None:
-        received.append(signum)
-        woken.set()
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, note)
-    woken.wait()
-    return received[0]
 
 
 def _taken(name: str, host: str, port: int, reason: str | None) -> InputError:

@@ -1,0 +1,91 @@
+"""Prepares training input on other machines than the trainers'.
+
+  python -m apps.data_service --port=5050
+  python -m apps.data_service --port=0 --dispatcher=HOST:5050 --host=ITS_NAME
+
+The first is the dispatcher; of the second start as many as the input needs:
+they read, decode and augment. Trainers get `--data_service=grpc://HOST:5050`.
+All need the same data at the same paths.
+"""
+
+import dataclasses
+from typing import Any
+
+from etils import epy
+
+from common import config as options
+from common import runtime
+from common.config import Checked, InputError, option
+
+with epy.lazy_imports():
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Checked):
+    """Options of this program."""
+
+    port: int = option(
+        5050, "listen here; 0: anywhere.", minimum=0, maximum=65535
+    )
+    dispatcher: str = option(
+        "", "be a worker of the dispatcher at host:port; by default be one."
+    )
+    host: str = option(
+        "localhost", "a worker's own name, by which trainers reach it."
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every option against its own rule."""
+        super().__post_init__()
+        host, _, port = self.dispatcher.rpartition(":")
+        if self.dispatcher and not (host and port.isdecimal()):
+            raise InputError(
+                f"--dispatcher must be host:port; received {self.dispatcher!r}."
+            )
+
+
+def serve(config: Config) -> Any:
+    """Starts what the options say; it runs until it is let go.
+
+    Raises:
+        InputError: If the port is in use, or no dispatcher answers.
+    """
+    service = tf.data.experimental.service
+    try:
+        if not config.dispatcher:
+            return service.DispatchServer(
+                service.DispatcherConfig(port=config.port)
+            )
+        return service.WorkerServer(
+            service.WorkerConfig(
+                dispatcher_address=config.dispatcher,
+                worker_address=f"{config.host}:%port%",
+                port=config.port,
+            )
+        )
+    except (tf.errors.OpError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"--port must be free, and a dispatcher must answer at "
+            f"--dispatcher; received {config.port} and "
+            f"{config.dispatcher or 'none'}: {line}"
+        ) from None
+
+
+def main(config: Config) -> None:
+    """Serves until SIGINT or SIGTERM."""
+    runtime.start(seed=0)
+    with runtime.native_stderr_hidden():
+        server = serve(config)
+    console = runtime.console()
+    if config.dispatcher:
+        console.print(f"worker of {config.dispatcher}, ready")
+    else:
+        console.print(f"dispatcher  {server.target}")
+    runtime.wait_for_signal()
+    console.print("stopped")
+
+
+if __name__ == "__main__":
+    options.launch(main, Config)

@@ -1,0 +1,63 @@
+"""Int8 files: what their ranges come from, and their systematic error.
+
+An int8 LSTM drifts: rounded at each word, its outputs are on average a little
+too high or too low, the same way in every text. On IMDB that moved the
+log-odds by 0.3, and cost half a point of accuracy.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from apps.text_sentiment.vocabulary import PADDING
+from common import litert, tflite
+from common.compression import Variant
+
+# Ids are integers as they are. Probabilities stay real numbers, and so does
+# the softmax: in steps of 1/256, texts near 0.5 would all get the same class.
+INT8 = tflite.Int8("float32", whole=False, denylist=("probabilities",))
+OUTPUTS = ("probabilities",)
+
+
+def repeated(ids: np.ndarray) -> np.ndarray:
+    """Returns texts repeated to the full length, where padding was.
+
+    TFLite's calibrator looks at an LSTM's cell after the last token only.
+    Padding empties the cell by then: int8 files calibrated so had cells of
+    at most 0.5 and agreed with the float file on 66 % of texts; with repeated
+    texts, on all of them.
+    """
+    rows = [np.resize(row[row != PADDING], len(row)) for row in ids]
+    return np.stack(rows)
+
+
+def corrected(
+    content: bytes, twin: Any, variant: Variant, ids: np.ndarray
+) -> bytes:
+    """Returns an int8 file converted anew without its mean error.
+
+    The bias of the logits takes it away: Nagel et al., Data-free quantization
+    through weight equalization and bias correction, 2019, from examples.
+
+    Args:
+        content: The file.
+        twin: The tf_keras model behind it; the same again afterwards.
+        variant: What the file is.
+        ids: A few hundred texts, padded as they are.
+    """
+    found = litert.Runner(content)(token_ids=ids)[OUTPUTS[0]]
+    expected = twin.predict_on_batch(ids)
+    error = np.mean(_logs(found) - _logs(expected), axis=0)
+    layer = twin.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias - error])
+    try:
+        texts = {"token_ids": repeated(ids)}
+        return tflite.convert(twin, variant, texts, OUTPUTS, INT8)
+    finally:
+        layer.set_weights([kernel, bias])
+
+
+def _logs(probabilities: np.ndarray) -> np.ndarray:
+    """Returns logarithms, none of them infinite."""
+    return np.log(np.clip(probabilities.astype(np.float64), 1e-7, 1.0))

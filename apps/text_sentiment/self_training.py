@@ -1,0 +1,44 @@
+"""Self-training: texts without a label are learnt from a teacher's opinion.
+
+The linear path, fitted on the labelled texts, gives the others probabilities,
+and the LSTM learns both. What it is taught is not all that the teacher knows,
+nor does it err alike: joined, they are better than each. Scudder, Probability
+of error of some adaptive pattern-recognition machines, 1965; with soft labels
+and noise on the student's side alone, as here, Xie et al., Self-training with
+Noisy Student, 2020.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from apps.text_sentiment import linear
+from apps.text_sentiment.data import TextSplits
+from apps.text_sentiment.vocabulary import PADDING
+from common.splits import MemorySplit
+
+
+def teach(splits: TextSplits, tables: linear.Tables | None) -> TextSplits:
+    """Adds the unlabelled texts to the training split.
+
+    Args:
+        splits: The texts; their labels are classes.
+        tables: The teacher, fitted on the training split; None: nobody teaches.
+
+    Returns:
+        The same splits, the labels of train now probabilities `(num, classes)
+        float32`: 1 for the true class, the teacher's for the other texts.
+        Without a teacher or other texts they stay classes.
+    """
+    if tables is None or not len(splits.unlabelled):
+        return splits
+    train, ids = splits.train, splits.unlabelled
+    known = np.eye(len(splits.class_names), dtype=np.float32)[train.labels]
+    told = linear.softmax(linear.log_odds(ids, tables)).astype(np.float32)
+    lengths = np.count_nonzero(ids != PADDING, axis=1).astype(np.int32)
+    taught = MemorySplit(
+        np.concatenate([train.features, ids]),
+        np.concatenate([known, told]),
+        np.concatenate([train.lengths, lengths]),
+    )
+    return dataclasses.replace(splits, train=taught)

@@ -1,0 +1,86 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from apps import launch
+from common.config import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(workers: int, script: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "apps.launch", f"--workers={workers}", "--",
+            sys.executable, "-c", script,
+        ],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_every_worker_gets_its_own_tf_config() -> None:
+    job = run(3, "import os; print(os.environ['TF_CONFIG'])")
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 0
+    found = {}
+    for line in output.splitlines():
+        number, _, text = line.partition(" ")
+        found[number] = json.loads(text)
+    assert sorted(found) == ["[0]", "[1]", "[2]"]
+    clusters = [one["cluster"] for one in found.values()]
+    assert clusters[0] == clusters[1] == clusters[2]
+    assert len(set(clusters[0]["worker"])) == 3
+    assert [found[f"[{i}]"]["task"]["index"] for i in range(3)] == [0, 1, 2]
+
+
+def test_one_that_fails_ends_all() -> None:
+    job = run(
+        2,
+        "import os, sys, time\n"
+        "if '\"index\": 1' in os.environ['TF_CONFIG']: sys.exit(7)\n"
+        "time.sleep(60)",
+    )
+    start = time.monotonic()
+    job.communicate(timeout=60)
+    assert job.returncode == 7
+    assert time.monotonic() - start < 20
+
+
+def test_one_that_does_not_listen_is_killed(monkeypatch) -> None:
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.3)
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('deaf', flush=True); time.sleep(60)"
+    )
+    one = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert one.stdout.readline()
+    launch.end([one])
+    assert one.returncode == -signal.SIGKILL
+
+
+def test_signals_reach_the_workers() -> None:
+    job = run(
+        2,
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)",
+    )
+    for _ in range(2):
+        assert "ready" in job.stdout.readline()
+    os.kill(job.pid, signal.SIGTERM)
+    job.communicate(timeout=60)
+    assert job.returncode == 143
+
+
+def test_a_command_is_needed() -> None:
+    with pytest.raises(InputError, match="a command must follow --"):
+        launch.Config()
+    with pytest.raises(InputError, match="'no such' cannot be started"):
+        launch.start(["no such"], 1)

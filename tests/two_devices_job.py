@@ -1,0 +1,72 @@
+"""For the tests: trains on two logical devices, and on one, and compares.
+
+A process of its own, for devices must be made before TensorFlow starts.
+"""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import data, runtime, training
+from common.config import Options
+
+ROWS = {"train": (0, 99), "valid": (99, 120), "test": (120, 147)}
+
+
+def plain(features, labels, seed=None):
+    return features, labels
+
+
+def train(strategy: tf.distribute.Strategy, work_dir: Path, layer) -> dict:
+    """Returns the logs of a small training whose batches do not divide."""
+    runtime.set_seed(0)
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((6,)),
+                keras.layers.Dense(8, "relu"),
+                layer(),
+                keras.layers.Dense(2, "softmax"),
+            ]
+        )
+        model.compile(
+            "adam", "sparse_categorical_crossentropy", metrics=["accuracy"],
+            steps_per_execution=4,
+        )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(147, 6)).astype(np.float32)
+    y = (x.sum(axis=1) > 0).astype(np.int64)
+    parts = {k: data.MemorySplit(x[a:b], y[a:b]) for k, (a, b) in ROWS.items()}
+    log = training.fit(
+        model, data.Splits("toy", ("no", "yes"), **parts),
+        Options(epochs=3, batch_size=8), work_dir=work_dir, transform=plain,
+        evaluation_transform=plain, monitor="val_accuracy",
+    )  # fmt: skip
+    return log.history
+
+
+def main() -> None:
+    """Fails where two devices do not train as one does."""
+    root = Path(sys.argv[1])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert mirrored.num_replicas_in_sync == 2
+    found = train(mirrored, root / "two", keras.layers.Identity)
+    alone = train(
+        tf.distribute.get_strategy(), root / "one", keras.layers.Identity
+    )
+    for name in ("loss", "val_loss", "val_accuracy"):
+        # The training loss that is shown counts the last batch's filling too.
+        atol = 2e-3 if name == "loss" else 1e-5
+        np.testing.assert_allclose(found[name], alone[name], atol=atol)
+    # Its statistics are each device's own: no equality, but it must train.
+    train(mirrored, root / "norm", keras.layers.BatchNormalization)
+
+
+if __name__ == "__main__":
+    main()
