@@ -27,14 +27,14 @@ def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_pneumonia_is_told_from_normal(run) -> None:
-    # Half of the epochs; the whole of it is measured for the README.
+    # A quarter of the epochs; the whole of it is measured for the README.
     result = run(
         "medical_autoencoder_pneumonia.flags",
-        epochs=15, variants=("float32", "int8"),
+        epochs=20, variants=("float32", "int8"),
     )  # fmt: skip
     assert result["dataset"]["train"] == 1214
     test = result["metrics"]["test"]
-    assert test["auroc"] >= 0.86
+    assert test["auroc"] >= 0.90
     best = max(one["metrics"]["auroc"] for one in result["baselines"])
     assert test["auroc"] > best
     rows = {one["name"]: one for one in result["variants"]}
