@@ -2,7 +2,7 @@
 
 Data: a table of transactions, a table of ready-made features, or the embedded
 simulation. Model: --model. Result: a release with a SavedModel, TFLite files
-and a report. The Handbook's P1, three seeds: AP .710, AUC .895, CP@100 .294;
+and a report. The Handbook's P1, three seeds: AP .709, AUC .894, CP@100 .294;
 P2, without labels: AP .459, AUC .870, CP@100 .266.
 
   python -m apps.fraud_detect --flagfile=apps/flagfiles/NAME.flags
