@@ -202,7 +202,8 @@ def all_present() -> Iterator[None]:
     ) as error:
         if not _memberships:
             raise
-        line = " ".join(str(error.message).split())[:160]
+        text = " ".join(str(error.message).split())
+        line = text.rpartition("aborted by: ")[2][:160]
         console = runtime.console(stderr=True)
         console.print(
             "error: another worker is gone. The same job, started again, "
