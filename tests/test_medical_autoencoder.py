@@ -119,7 +119,7 @@ def test_quantization_leaves_the_head_in_float(released, splits) -> None:
         content = (release / f"mobile/{name}.tflite").read_bytes()
         found = litert.Runner(content)(image=splits.test.features[:20])
         # Eight bits would leave 256 values of each.
-        assert len(np.unique(found["heatmap"])) > 5000
+        assert len(np.unique(found["heatmap"])) > 1000
         assert found["heatmap"].dtype == np.float32
 
 
