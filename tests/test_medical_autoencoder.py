@@ -7,6 +7,7 @@ import sys
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -87,6 +88,16 @@ def test_the_release_is_whole(released) -> None:
     assert report.read(release) == json.loads(json.dumps(result))
     page = (release / "report" / "report.html").read_text()
     assert "Not a medical device" in page
+
+
+def test_the_keras_file_needs_nothing_of_this_app(
+    released, splits, whole
+) -> None:
+    images = splits.test.features[:20]
+    model = keras.models.load_model(released[1] / "model.keras")
+    np.testing.assert_allclose(
+        model(images), whole(images)["reconstruction"], atol=1e-5
+    )
 
 
 def test_files_give_image_reconstruction_heat_map_and_score(
