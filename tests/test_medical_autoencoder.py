@@ -7,6 +7,7 @@ import sys
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -89,6 +90,16 @@ def test_the_release_is_whole(released) -> None:
     assert "Not a medical device" in page
 
 
+def test_the_keras_file_needs_nothing_of_this_app(
+    released, splits, whole
+) -> None:
+    images = splits.test.features[:20]
+    model = keras.models.load_model(released[1] / "model.keras")
+    np.testing.assert_allclose(
+        model(images), whole(images)["reconstruction"], atol=1e-5
+    )
+
+
 def test_files_give_image_reconstruction_heat_map_and_score(
     released, splits, whole
 ) -> None:
@@ -119,7 +130,7 @@ def test_quantization_leaves_the_head_in_float(released, splits) -> None:
         content = (release / f"mobile/{name}.tflite").read_bytes()
         found = litert.Runner(content)(image=splits.test.features[:20])
         # Eight bits would leave 256 values of each.
-        assert len(np.unique(found["heatmap"])) > 5000
+        assert len(np.unique(found["heatmap"])) > 1000
         assert found["heatmap"].dtype == np.float32
 
 

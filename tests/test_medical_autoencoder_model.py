@@ -166,9 +166,11 @@ def test_validation_chooses_the_score(network) -> None:
     found = fit("auto", 0.9, rebuilt, one)
     assert found.candidates["ssim"] == 1.0 > found.candidates["latent"]
     assert found.name != "latent"
-    # What varied images say goes before what valid says.
-    other = dataclasses.replace(rebuilt, labels=labels)
-    assert fit("auto", 0.9, rebuilt, other, varied=one).name == found.name
+    # Where valid tells nothing, what is varied decides.
+    other = dataclasses.replace(one, reconstruction=IMAGES)
+    both = fit("auto", 0.9, rebuilt, other, varied=one)
+    assert both.name == found.name
+    assert both.candidates["ssim"] == pytest.approx(0.75, abs=0.01)
     blind = fit("auto", 0.9, rebuilt, rebuild(network))
     assert blind.name == scores.FALLBACK and blind.candidates == {}
 

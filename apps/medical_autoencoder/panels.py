@@ -52,9 +52,9 @@ def _candidates(detector: Detector) -> Table:
     """Returns the table of scores that validation chose from."""
     return Table(
         "Anomaly scores",
-        "AUROC on validation images and versions of them that are framed and "
+        "Mean AUROC of validation images and of versions that are framed and "
         f"exposed otherwise; {detector.name} is the score of this release.",
-        ("score", "varied auroc"),
+        ("score", "valid auroc"),
         list(detector.candidates.items()),
     )
 

@@ -84,8 +84,8 @@ class Detector:
             the threshold: above 1 is anomalous.
         usual_heat: The median heat of normal validation pixels; the unit of
             heat is such that one in a thousand of them has more than 1.
-        candidates: AUROC on varied validation images by name, if there are
-            abnormal ones.
+        candidates: Mean AUROC of plain and varied validation images by name,
+            if there are abnormal ones.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Detector:
 
     def describe(self) -> dict[str, Any]:
         """Returns the `score` of `report.json`."""
-        return {"name": self.name, "varied_auroc": self.candidates}
+        return {"name": self.name, "valid_auroc": self.candidates}
 
     def __call__(self, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
         """Returns heat maps and scores of a split."""
@@ -123,18 +123,27 @@ def fit(
             `FALLBACK` where validation has no abnormal image.
         specificity: The part of normal validation images below the threshold.
         rebuilt: `train`, normal images; `valid`, normal and perhaps abnormal
-            ones; `varied`, what the score is chosen on, by default `valid`.
+            ones; perhaps `varied`, of them. The score is chosen on both: plain
+            images tell little apart, and where all images are aligned, as the
+            phantoms are, varied ones tell nothing.
     """
     train, valid = rebuilt["train"], rebuilt["valid"]
-    varied = rebuilt.get("varied", valid)
+    judged = [rebuilt[one] for one in ("valid", "varied") if one in rebuilt]
     statistics = fit_statistics(train, valid)
     able = MAPS if valid.latent is None else NAMES
     names = able if wanted == "auto" else (wanted,)
     heads = {name: build_head(name, valid, statistics) for name in names}
     candidates = {}
-    if len(np.unique(varied.labels)) == 2:
+    if len(np.unique(valid.labels)) == 2:
         candidates = {
-            name: float(roc_auc_score(varied.labels, run(head, varied)[1]))
+            name: float(
+                np.mean(
+                    [
+                        roc_auc_score(one.labels, run(head, one)[1])
+                        for one in judged
+                    ]
+                )
+            )
             for name, head in heads.items()
         }
     name = FALLBACK if wanted == "auto" else wanted
