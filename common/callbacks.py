@@ -61,7 +61,7 @@ def standard(
     # Last: its state includes that of the others, which reset themselves when
     # training begins.
     backup = Backup(work_dir / "backup.npz", position, epochs, tuple(chosen))
-    return [*_loggers(work_dir, epochs, num_steps), *chosen, backup]
+    return [*chosen, *_loggers(work_dir, epochs, num_steps), backup]
 
 
 def _loggers(
@@ -189,7 +189,12 @@ class Backup(keras.callbacks.Callback):
         self._signals.__enter__()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Gives the signals back."""
+        """Ends the program if a signal came after the last backup."""
+        self._end_if_signalled()
+        self.close()
+
+    def close(self) -> None:
+        """Gives the signals back; Keras does not say when `fit` fails."""
         self._signals.__exit__()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from etils import epy
@@ -140,6 +140,7 @@ def fit(
     )  # fmt: skip
     with (
         cluster.all_present(),
+        closing(backup),
         runtime.alone(work_dir) if cluster.is_chief() else nullcontext(),
         distribution.corrected_fit(strategy),
     ):
