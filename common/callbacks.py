@@ -89,9 +89,7 @@ def _loggers(
 class StopOnNaN(keras.callbacks.Callback):
     """Stops training, with an explanation, when the loss is not finite."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._epoch = 0
+    _epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes the epoch."""
