@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from etils import epy
@@ -43,6 +43,19 @@ class Log:
             "epochs": len(self.history.get("loss", ())),
             "examples_per_second": round(self.examples_per_second, 1),
         }
+
+
+@contextmanager
+def scope(options: Options) -> Iterator[None]:
+    """Gives the place to build and compile a model in: seeded, on its devices.
+
+    Keras draws initial weights from Python's `random`, and so may whatever was
+    imported or read since the program's start: a library that draws there on
+    its first run only made the same command give another model.
+    """
+    runtime.set_seed(options.seed)
+    with cluster.strategy(options.strategy).scope():
+        yield
 
 
 def learning_rate(

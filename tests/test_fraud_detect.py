@@ -20,7 +20,7 @@ from common import litert, report, runtime, served
 from common.config import InputError
 
 TINY = {
-    "epochs": 2,
+    "epochs": 6,
     "finetune_epochs": 1,
     "units": ("16", "8"),
     "members": 2,

@@ -1,4 +1,5 @@
 import math
+import random
 import signal
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def make_model(steps_per_execution: int = 1) -> keras.Model:
         steps_per_execution=steps_per_execution,
     )
     return model
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    weights = []
+    for _ in range(2):
+        random.random()  # As a library may do on its first run.
+        with training.scope(OPTIONS):
+            model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+        weights.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*weights)
 
 
 def one_hot(features, labels, seed=None):

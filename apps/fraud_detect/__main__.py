@@ -129,7 +129,7 @@ def fit(
     before: "detectors.Detector | None" = None,
 ) -> "tuple[detectors.Detector, training.Log, Path]":
     """Trains a detector; returns it, the log, and its checkpoints' place."""
-    with cluster.strategy(config.strategy).scope():
+    with training.scope(config):
         detector = build_model(config, features, splits, kind, before)
         compile_model(detector.network, config, splits, kind)
     encode = detectors.transform(detector, kind, config.corruption)

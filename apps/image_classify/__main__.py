@@ -229,7 +229,7 @@ def run(config: Config) -> dict[str, Any]:
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
-    with cluster.strategy(config.strategy).scope():
+    with training.scope(config):
         model = compile_model(build_model(config, splits), config, splits)
     variants, refused = compression.plan(
         model, names.parse(config.variants), config

@@ -225,7 +225,7 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    with cluster.strategy(config.strategy).scope():
+    with training.scope(config):
         model = build_model(config, splits)
         fitted = compile_model(model, config, splits)
     variants, refused = compression.plan(

@@ -188,7 +188,7 @@ def make_model(
     config: Config, protocol: protocols.Protocol
 ) -> "networks.Recommender":
     """Builds and compiles the network."""
-    with cluster.strategy(config.strategy).scope():
+    with training.scope(config):
         return compile_model(build_model(config, protocol), config, protocol)
 
 

@@ -224,7 +224,7 @@ def run(config: Config) -> dict[str, Any]:
     teacher = tables if config.self_training else None
     taught = self_training.teach(splits, teacher)
     num_steps = data.num_steps(taught.train, config.batch_size)
-    with cluster.strategy(config.strategy).scope():
+    with training.scope(config):
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = compression.plan(
         model, names.parse(config.variants), config
