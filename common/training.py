@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from common.config import Options
 
 with epy.lazy_imports():
     import keras
+    import tensorflow as tf
 
     from common import callbacks, data_service, distribution
 
@@ -137,20 +138,9 @@ def fit(
     if strategy.num_replicas_in_sync > 1:
         # Keras's loop over several steps fails on inputs of several devices.
         model.steps_per_execution = 1
-    for_training = data.for_training
-    if options.data_service:
-        data_service.check(options.data_service, splits.train)
-        for_training = functools.partial(
-            data_service.for_training, address=options.data_service
-        )
-    train = functools.partial(
-        for_training, splits.train, options.batch_size,
-        seed=options.seed, position=position, transform=transform,
-    )  # fmt: skip
-    valid = functools.partial(
-        data.for_evaluation, splits.valid, EVALUATION_BATCH,
-        transform=evaluation_transform,
-    )  # fmt: skip
+    train, valid = _inputs(
+        splits, options, position, transform, evaluation_transform
+    )
     with (
         cluster.all_present(),
         closing(backup),
@@ -184,6 +174,31 @@ def fit(
     return Log(
         backup.history, backup.seconds, examples / max(backup.seconds, 1e-9)
     )
+
+
+def _inputs(
+    splits: data.Splits,
+    options: Options,
+    position: data.Position,
+    transform: data.TrainingTransform,
+    evaluation_transform: data.Transform,
+) -> "tuple[Callable[..., tf.data.Dataset], Callable[..., tf.data.Dataset]]":
+    """Returns what makes train's and valid's batches for a `replica`."""
+    for_training = data.for_training
+    if options.data_service:
+        data_service.check(options.data_service, splits.train)
+        for_training = functools.partial(
+            data_service.for_training, address=options.data_service
+        )
+    train = functools.partial(
+        for_training, splits.train, options.batch_size,
+        seed=options.seed, position=position, transform=transform,
+    )  # fmt: skip
+    valid = functools.partial(
+        data.for_evaluation, splits.valid, EVALUATION_BATCH,
+        transform=evaluation_transform,
+    )  # fmt: skip
+    return train, valid
 
 
 def finish(*work_dirs: Path) -> None:

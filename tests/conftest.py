@@ -1,3 +1,4 @@
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,54 @@ def tfds_dir() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder that `released` runs its app in."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def released(
+    request: pytest.FixtureRequest, home: Path
+) -> Iterator[tuple[dict, Path]]:
+    """Runs the module's `app` with its `TINY` options, once.
+
+    Gives the report and the release; the tests that use it run in `home`.
+    """
+    from common import runtime
+
+    app, options = request.module.app, request.module.TINY
+    with contextlib.chdir(home):
+        runtime.start(0)
+        result = app.run(app.Config(**options))
+        yield result, home / "saved_models" / app.APP / "1"
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    tfds_dir: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., dict]:
+    """Gives what runs the module's `app` on its `DATA` by a flagfile's name."""
+    import flagfiles
+
+    from common import runtime
+
+    app, name_of_data = request.module.app, request.module.DATA
+    monkeypatch.chdir(tmp_path)
+
+    def once(name: str, **changes: Any) -> dict:
+        options = flagfiles.read(
+            app.Config, name, data_dir=tfds_dir(name_of_data), **changes
+        )
+        runtime.start(options.seed)
+        return app.run(options)
+
+    return once
 
 
 @pytest.fixture(scope="session")

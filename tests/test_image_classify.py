@@ -1,7 +1,6 @@
 """The app, from data to release, on tiny data."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from apps.image_classify import __main__ as app
 from apps.image_classify import predict
-from common import litert, report, runtime, served
+from common import litert, report, served
 from common.config import InputError
 from common.serving import embedded, verification, warmup
 
@@ -27,24 +26,6 @@ TINY = {
     "variants": ("float32", "int8", "prune+int8"),
     "max_drop": 1.0,
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def released(home: Path) -> tuple[dict, Path]:
-    """Runs the app once; returns its report and the release."""
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        runtime.start(0)
-        result = app.run(app.Config(**TINY))
-    finally:
-        os.chdir(before)
-    return result, home / "saved_models" / "image_classify" / "1"
 
 
 def test_the_model_learns(released) -> None:

@@ -2,28 +2,11 @@
 
 from pathlib import Path
 
-import flagfiles
 import numpy as np
 import pytest
 
-from apps.image_classify import __main__ as app
-from common import runtime
-
 pytestmark = pytest.mark.large
-
-
-@pytest.fixture
-def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-
-    def once(name: str, **changes) -> dict:
-        options = flagfiles.read(
-            app.Config, name, data_dir=tfds_dir("mnist"), **changes
-        )
-        runtime.start(options.seed)
-        return app.run(options)
-
-    return once
+DATA = "mnist"
 
 
 def test_the_articles_setting(run) -> None:

@@ -16,7 +16,7 @@ from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 
 from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import pictures, predict, results
-from common import litert, report, runtime, served
+from common import litert, report, served
 from common.config import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,24 +31,6 @@ TINY = {
     "max_drop": 1.0,
     "score": "ssim_relative",
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def released(home: Path) -> tuple[dict, Path]:
-    """Runs the app once; returns its report and the release."""
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        runtime.start(0)
-        result = app.run(app.Config(**TINY))
-        yield result, home / "saved_models" / "medical_autoencoder" / "1"
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")

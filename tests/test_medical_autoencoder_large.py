@@ -1,29 +1,10 @@
 """Real data: pneumonia_mnist, with the floors of the claims in the README."""
 
-from pathlib import Path
-
-import flagfiles
 import numpy as np
 import pytest
 
-from apps.medical_autoencoder import __main__ as app
-from common import runtime
-
 pytestmark = pytest.mark.large
-
-
-@pytest.fixture
-def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-
-    def once(name: str, **changes) -> dict:
-        options = flagfiles.read(
-            app.Config, name, data_dir=tfds_dir("pneumonia_mnist"), **changes
-        )
-        runtime.start(options.seed)
-        return app.run(options)
-
-    return once
+DATA = "pneumonia_mnist"
 
 
 def test_pneumonia_is_told_from_normal(run) -> None:

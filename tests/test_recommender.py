@@ -1,7 +1,6 @@
 """The app, from data to release, on the embedded data."""
 
 import json
-import os
 import subprocess
 import sys
 import types
@@ -13,7 +12,7 @@ import pytest
 
 from apps.recommender import __main__ as app
 from apps.recommender import mobile, predict, quality
-from common import litert, report, runtime, served
+from common import litert, report, served
 from common.config import InputError
 
 TINY = {
@@ -35,31 +34,8 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def released(home: Path) -> tuple[dict, Path]:
-    """Runs the app once; returns its report and the release."""
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        runtime.start(0)
-        result = app.run(app.Config(**TINY))
-    finally:
-        os.chdir(before)
-    return result, home / "saved_models" / "recommender" / "1"
-
-
-@pytest.fixture(scope="module")
-def protocol(home: Path):
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        return app.load_data(app.Config(**TINY))
-    finally:
-        os.chdir(before)
+def protocol(released):
+    return app.load_data(app.Config(**TINY))
 
 
 def test_the_model_learns_and_baselines_are_beside_it(released) -> None:

@@ -1,29 +1,9 @@
 """Real data: MovieLens 100K, with the floors that the README stands on."""
 
-from pathlib import Path
-
-import flagfiles
 import pytest
 
-from apps.recommender import __main__ as app
-from common import runtime
-
 pytestmark = pytest.mark.large
-
-
-@pytest.fixture
-def run(tmp_path: Path, tfds_dir, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-
-    def once(name: str, **changes) -> dict:
-        options = flagfiles.read(
-            app.Config, name, data_dir=tfds_dir("movielens/100k-ratings"),
-            **changes,
-        )  # fmt: skip
-        runtime.start(options.seed)
-        return app.run(options)
-
-    return once
+DATA = "movielens/100k-ratings"
 
 
 def best_baseline(result: dict) -> float:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import predict, vocabulary
-from common import litert, report, runtime, served
+from common import litert, report, served
 from common.config import InputError
 
 TINY = {
@@ -35,31 +34,8 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def released(home: Path) -> tuple[dict, Path]:
-    """Runs the app once; returns its report and the release."""
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        runtime.start(0)
-        result = app.run(app.Config(**TINY))
-    finally:
-        os.chdir(before)
-    return result, home / "saved_models" / "text_sentiment" / "1"
-
-
-@pytest.fixture(scope="module")
-def splits(released, home):
-    before = Path.cwd()
-    os.chdir(home)
-    try:
-        return app.load_data(app.Config(**TINY))
-    finally:
-        os.chdir(before)
+def splits(released):
+    return app.load_data(app.Config(**TINY))
 
 
 def test_the_model_learns(released) -> None:
