@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 COLUMNS = ("difference", "prune", "cluster", "QAT", "int8 TFLite", "seconds")
+FOLDING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
 _SIZE = 80  # Pixels; every architecture takes that.
 
 
@@ -108,7 +109,10 @@ def quantize(twin: Any) -> str:
     """Quantizes the whole twin, or else the layers that TF-MOT takes."""
     import tensorflow_model_optimization as tfmot
 
+    from common.compression import wrappers
+
     keras = tfmot.quantization.keras
+    wrappers.reserve_names(twin)
     try:
         keras.quantize_model(twin)
         return "yes"
@@ -131,7 +135,7 @@ def _can_train_quantized(layer: Any) -> bool:
     kind = type(layer).__name__
     if kind == "BatchNormalization":  # Folded into what is before it.
         before = layer.inbound_nodes[0].inbound_layers
-        return type(before).__name__ in ("Conv2D", "DepthwiseConv2D", "Dense")
+        return type(before).__name__ in FOLDING
     if kind == "Activation":
         known = ("relu", "swish", "linear", "softmax", "sigmoid", "tanh")
         return layer.activation.__name__ in known

@@ -91,6 +91,36 @@ def test_every_combination_does_what_it_says(model, split) -> None:
         np.testing.assert_array_equal(one, other.numpy())
 
 
+def test_separable_convolutions_are_split_and_quantized(split) -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same", name="conv2d_1")(image)
+    beside = layers.Conv2D(4, 1, name="conv2d")(x)
+    x = layers.SeparableConv2D(4, 3, padding="same", use_bias=False)(x)
+    x = layers.Add()([layers.BatchNormalization()(x), beside])
+    x = layers.Dense(3)(layers.Flatten()(x))
+    model = keras.Model(image, layers.Softmax()(x))
+    model.compile("adam", "categorical_crossentropy")
+    possible, refused = compression.plan(
+        model, variants.parse(["prune+qat"]), TINY
+    )
+    assert not refused
+    how = compression.Finetuning(split, transform, TINY)
+    twins = compression.compress(model, possible, how)
+    wrapped = twins[("prune", "qat")]
+    names = [layer.name for layer in wrapped.layers]
+    assert len(names) == len(set(names))
+    assert "quant_depthwise_conv2d" in " ".join(names)
+    pruned = [w for w in wrapped.weights if w.name.endswith("/kernel:0")]
+    assert len(pruned) == 4  # TF-MOT prunes no depthwise kernel.
+    for kernel in pruned:
+        assert np.mean(kernel.numpy() == 0) >= 0.5 - 1 / np.size(kernel)
+    found, expected = (
+        twins[key].predict(split.features, verbose=0)
+        for key in ((), ("prune", "qat"))
+    )
+    assert np.abs(found - expected).mean() < 0.1
+
+
 def test_fine_tuning_is_repeatable(model, split) -> None:
     wanted = variants.parse(["prune+float32"])
     how = compression.Finetuning(split, transform, TINY)

@@ -1,5 +1,6 @@
 """TF-MOT's wrappers, put on a twin and taken off again."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from common.config import InputError, Options
 FOLDING = (
     tf_keras.layers.Conv2D,
     tf_keras.layers.DepthwiseConv2D,
+    tf_keras.layers.SeparableConv2D,
     tf_keras.layers.Dense,
 )
 default_8bit = tfmot.quantization.keras.default_8bit
@@ -157,6 +159,7 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
             layer, OutputQuantizeConfig()
         )
 
+    reserve_names(twin)
     annotated = tf_keras.models.clone_model(twin, clone_function=annotate)
     annotated.set_weights(twin.get_weights())
     scope = {"OutputQuantizeConfig": OutputQuantizeConfig}
@@ -164,6 +167,28 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         return tfmot.quantization.keras.quantize_apply(
             annotated, _scheme(before)
         )
+
+
+def reserve_names(twin: tf_keras.Model) -> None:
+    """Keeps tf_keras from giving a new convolution the name of one in `twin`.
+
+    TF-MOT breaks a separable convolution in two that it lets tf_keras name.
+    A twin has the names of Keras 3, which tf_keras has not counted; with two
+    layers of one name, TF-MOT mixes them up or never comes to an end.
+    """
+    last = max(_number(layer.name) for layer in twin.layers)
+    for kind in (
+        lambda: tf_keras.layers.Conv2D(1, 1),
+        lambda: tf_keras.layers.DepthwiseConv2D(1),
+    ):
+        while _number(kind().name) < last:
+            pass
+
+
+def _number(name: str) -> int:
+    """Returns the number in a convolution's automatic name, -1 in others."""
+    found = re.fullmatch(r"(?:depthwise_)?conv2d(?:_(\d+))?", name)
+    return int(found[1] or 0) if found else -1
 
 
 def _scheme(before: Techniques) -> Any:
