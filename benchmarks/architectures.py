@@ -109,10 +109,10 @@ def quantize(twin: Any) -> str:
     """Quantizes the whole twin, or else the layers that TF-MOT takes."""
     import tensorflow_model_optimization as tfmot
 
-    from common.compression import wrappers
+    from common.compression import quantization
 
     keras = tfmot.quantization.keras
-    wrappers.reserve_names(twin)
+    quantization.reserve_names(twin)
     try:
         keras.quantize_model(twin)
         return "yes"

@@ -5,7 +5,13 @@ import tensorflow as tf
 import tf_keras
 
 from common import compression, data, keras2
-from common.compression import finetuning, variants, verification, wrappers
+from common.compression import (
+    finetuning,
+    quantization,
+    variants,
+    verification,
+    wrappers,
+)
 from common.config import InputError, Options
 
 TINY = Options(batch_size=8, finetune_epochs=1, sparsity=0.5, num_clusters=4)
@@ -121,6 +127,38 @@ def test_separable_convolutions_are_split_and_quantized(split) -> None:
     assert np.abs(found - expected).mean() < 0.1
 
 
+@pytest.mark.parametrize("relu", [keras.layers.ReLU, "activation"])
+def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
+    split, relu
+) -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 1))
+    rectify = relu if callable(relu) else lambda: layers.Activation("relu")
+    x = rectify()(layers.Conv2D(8, 3)(image))
+    x = rectify()(layers.Dense(8)(layers.Flatten()(x)))
+    model = keras.Model(image, layers.Dense(3, "softmax")(x))
+    model.compile("adam", "categorical_crossentropy")
+    wanted = variants.parse(["prune+qat", "prune+cluster+qat"])
+    how = compression.Finetuning(split, transform, TINY)
+    twins = compression.compress(model, wanted, how)
+    for before in (("prune",), ("prune", "cluster")):
+        base, twin = twins[before], twins[(*before, "qat")]
+        limits = [w.name for w in twin.weights if "kernel_min" in w.name]
+        assert len(limits) == 3
+        for one, other in zip(kernels(base), kernels(twin), strict=True):
+            np.testing.assert_array_equal(one == 0, other == 0)
+        with pytest.raises(RuntimeError, match="filled zeros"):
+            verification.verify(
+                twins[("prune",)], keras2.to_tf_keras(empty(model)),
+                ("prune", "qat"), TINY,
+            )  # fmt: skip
+
+
+def empty(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights([np.zeros_like(one) for one in model.get_weights()])
+    return copy
+
+
 def test_fine_tuning_is_repeatable(model, split) -> None:
     wanted = variants.parse(["prune+float32"])
     how = compression.Finetuning(split, transform, TINY)
@@ -232,14 +270,14 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
     inputs = keras.Input((6,), name="x")
     x = keras.layers.LayerNormalization(name="norm")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
-    twin = wrappers.quantize(keras2.to_tf_keras(model), ())
+    twin = quantization.quantize(keras2.to_tf_keras(model), ())
     names = [layer.name for layer in twin.layers]
     assert "norm" in names and "quant_out" in names
     tokens = keras.Input((6,), dtype="int32", name="tokens")
     words = keras.layers.Embedding(4, 2)(tokens)
     model = keras.Model(tokens, keras.layers.Flatten()(words))
     with pytest.raises(RuntimeError, match="tokens is int32"):
-        wrappers.quantize(keras2.to_tf_keras(model), ())
+        quantization.quantize(keras2.to_tf_keras(model), ())
 
 
 def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:

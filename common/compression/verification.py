@@ -49,6 +49,15 @@ def verify(
                 _num_zeros(layer) < _num_zeros(before[layer.name])
             ):
                 raise RuntimeError(f"{layer.name}: clustering filled zeros.")
+    if techniques[-1] == "qat" and "prune" in techniques:
+        # Layers have other names by now, and some are two.
+        kept = sum(
+            int(np.sum(weight.numpy() == 0))
+            for weight in twin.trainable_weights
+            if weight.shape.rank >= 2
+        )
+        if kept < sum(_num_zeros(layer) for layer in base.layers):
+            raise RuntimeError("Training with quantization filled zeros.")
 
 
 def _verify_sparsity(layer: Any, sparsity: float) -> None:
