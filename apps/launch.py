@@ -25,6 +25,8 @@ from common.config import Checked, InputError, option
 
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.1
+# For what workers said last; what they started may hold their output open.
+SHOW_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +65,11 @@ def environment(ports: list[int], index: int) -> dict[str, str]:
     return {**os.environ, "TF_CONFIG": text, "PYTHONUNBUFFERED": "1"}
 
 
-def start(command: list[str], workers: int) -> list[subprocess.Popen]:
-    """Starts the workers; they print through this process."""
-    ports, found = free_ports(workers), []
+def start(
+    command: list[str], workers: int
+) -> tuple[list[subprocess.Popen], list[threading.Thread]]:
+    """Starts the workers, and threads that print what they say."""
+    ports, found, shown = free_ports(workers), [], []
     for index in range(workers):
         try:
             one = subprocess.Popen(
@@ -84,20 +88,24 @@ def start(command: list[str], workers: int) -> list[subprocess.Popen]:
                 "the command after -- must be a program; "
                 f"{command[0]!r} cannot be started: {error.strerror}."
             ) from None
-        threading.Thread(target=_show, args=(one, index), daemon=True).start()
+        thread = threading.Thread(target=_show, args=(one, index), daemon=True)
+        thread.start()
         found.append(one)
-    return found
+        shown.append(thread)
+    return found, shown
 
 
 def wait(workers: list[subprocess.Popen]) -> int:
     """Waits for all workers, or ends them when one fails; returns a status."""
-    while any(one.poll() is None for one in workers):
-        failed = [one.returncode for one in workers if one.poll()]
+    while True:
+        codes = [one.poll() for one in workers]
+        failed = [code for code in codes if code]
         if failed:
             end(workers)
             return failed[0] if failed[0] > 0 else 128 - failed[0]
+        if None not in codes:
+            return 0
         time.sleep(POLL_SECONDS)
-    return max(abs(one.returncode) for one in workers)
 
 
 def end(workers: list[subprocess.Popen]) -> None:
@@ -127,7 +135,7 @@ def _show(worker: subprocess.Popen, index: int) -> None:
 
 def main(config: Config) -> None:
     """Runs the workers; ends with their status if it is not 0."""
-    workers = start(list(config.command), config.workers)
+    workers, shown = start(list(config.command), config.workers)
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         forward(workers, signum)
@@ -135,6 +143,9 @@ def main(config: Config) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, pass_on)
     status = wait(workers)
+    deadline = time.monotonic() + SHOW_SECONDS
+    for thread in shown:  # An error's line is the last one.
+        thread.join(max(deadline - time.monotonic(), 0.0))
     if status:
         sys.exit(status)
 

@@ -113,19 +113,19 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     Attributes:
         path: The `.weights.h5` file, replaced as a whole.
-        best: The best value so far, or None.
+        best: The best value so far; NaN, which any is better than, if none.
     """
 
     def __init__(self, path: Path, monitor: str, mode: str = "max") -> None:
         super().__init__()
         self.path, self.monitor = path, monitor
-        self.best: float | None = None
+        self.best = math.nan
         self._sign = 1 if mode == "max" else -1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the weights if the metric is better than ever."""
         value = float((logs or {})[self.monitor])
-        if self.best is not None and self._sign * (value - self.best) <= 0:
+        if not (math.isnan(self.best) or self._sign * (value - self.best) > 0):
             return
         self.best = value
         if not cluster.is_chief():

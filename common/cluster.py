@@ -142,7 +142,7 @@ def strategy(name: str) -> "tf.distribute.Strategy":
     Args:
         name: `one_device`; `mirrored`, a copy of the model on every GPU of this
             machine; `multi_worker`, one on every GPU, or CPU, of all workers
-            (after `join`); `auto`, `mirrored` if there are several GPUs, else
+            (after `start`); `auto`, `mirrored` if there are several GPUs, else
             `one_device`.
     """
     if name == "multi_worker":

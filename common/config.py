@@ -83,7 +83,7 @@ class Options(Checked):
         (), "layers to prune; by default all that can be.", training=False
     )
     num_clusters: int = option(
-        16, "distinct values per clustered kernel.", minimum=2, training=False
+        16, "distinct values per clustered kernel.", minimum=3, training=False
     )
     finetune_epochs: int = option(
         3, "epochs after each compression step.", minimum=1, training=False

@@ -184,7 +184,7 @@ def _complete(
     A file's own name and the seed decide where it goes, so that files added
     later do not move the others from train to test.
     """
-    rows = listed.pop("all", None) or listed.pop("train")
+    rows = listed.pop("all" if "all" in listed else "train")
     missing = [key for key in ("valid", "test") if key not in listed]
     splits: dict[str, list] = {key: [] for key in ("train", *missing)}
     by_label = itertools.groupby(rows, key=lambda row: row[1])

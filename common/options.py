@@ -1,6 +1,7 @@
 """One option: a dataclass field with a rule, and the check of that rule."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -86,8 +87,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise InputError(
             f"{name} must be one of {', '.join(choices)}; received {value!r}."
         )
-    if isinstance(value, float) and value != value:
-        raise InputError(f"{name} must be a number; received {value}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number; received {value}.")
     low, high = rule.get("minimum"), rule.get("maximum")
     if low is not None and value < low:
         raise InputError(f"{name} must be at least {low}; received {value}.")

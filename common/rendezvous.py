@@ -19,6 +19,7 @@ from common.config import InputError
 
 MAX_BYTES = 1_000_000  # Of a line.
 RETRY_SECONDS = 0.2
+HEAR_SECONDS = 5.0  # For who has connected to say who it is.
 
 
 def meet(
@@ -36,6 +37,7 @@ def meet(
         InputError: If a worker does not come in time, says something else than
             the first one, or this worker's port is in use.
     """
+    same = {"the number of workers in TF_CONFIG": len(addresses), **same}
     same = json.loads(json.dumps(same))  # A tuple is a list for the others.
     with _listen(addresses[index]) as listener:
         if index == 0:
@@ -75,13 +77,20 @@ def _receive_all(
             listener.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
                 one, _ = listener.accept()
-                number, theirs = _hear(one, deadline)
             except TimeoutError:
                 missing = set(range(1, len(addresses))) - set(waiting)
                 outcome = _missing(addresses, sorted(missing))
                 break
+            except OSError:
+                continue  # Gone before it was taken.
+            try:
+                number, theirs = _hear(one, deadline)
             except (OSError, ValueError):
-                continue  # Not one of us: a port scan, a health check.
+                # Not one of us: a port scan, a health check that says nothing.
+                one.close()
+                continue
+            if number in waiting:
+                waiting[number].close()  # It has come again.
             waiting[number] = one
             outcome = _compare(same, theirs, number)
         for one in waiting.values():
@@ -153,7 +162,8 @@ def _read(other: socket.socket, deadline: float) -> Any:
 
 def _hear(other: socket.socket, deadline: float) -> tuple[int, dict[str, Any]]:
     """Reads which worker this is, and what it says of itself."""
-    number, theirs = _read(other, min(deadline, time.monotonic() + 5.0))
-    if not isinstance(number, int) or not isinstance(theirs, dict):
-        raise ValueError("not a worker")
-    return number, theirs
+    until = min(deadline, time.monotonic() + HEAR_SECONDS)
+    match _read(other, until):
+        case [int(number), dict(theirs)] if number > 0:
+            return number, theirs
+    raise ValueError("not a worker")

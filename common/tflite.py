@@ -210,7 +210,8 @@ def plan(
             possible.append(one)
             continue
         # Calibration of a WHILE ends the process: there is no error to catch.
-        nearest = "+".join((*set(one.techniques) - {"qat"}, "dynamic"))
+        kept = [step for step in one.techniques if step != "qat"]
+        nearest = "+".join((*kept, "dynamic"))
         refused.append(
             {
                 "name": one.name,

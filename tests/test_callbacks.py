@@ -52,6 +52,18 @@ def test_less_is_better_where_it_is(model, tmp_path: Path) -> None:
     assert best.best == 1.0
 
 
+def test_not_a_number_is_never_the_best(model, tmp_path: Path) -> None:
+    path = tmp_path / "b.weights.h5"
+    best = callbacks.BestCheckpoint(path, "val_loss", "min")
+    best.set_model(model)
+    for epoch, value in enumerate([np.nan, 1.0, np.nan, 2.0]):
+        model.layers[-1].bias.assign([epoch, epoch])
+        best.on_epoch_end(epoch, {"val_loss": value})
+    assert best.best == 1.0
+    model.load_weights(path)
+    np.testing.assert_array_equal(model.layers[-1].bias, [1, 1])
+
+
 def backup_of(model, path: Path, others=()) -> callbacks.Backup:
     backup = callbacks.Backup(path, data.Position(), 5, tuple(others))
     backup.set_model(model)

@@ -107,7 +107,9 @@ def test_strangers_are_not_taken_for_workers() -> None:
     first, second = (f"127.0.0.1:{port}" for port in free_ports(2))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         chief = pool.submit(rendezvous.meet, [first, second], 0, {}, 20)
-        for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"[1]\n", b""):
+        for noise in (
+            b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"[1]\n", b"1\n", b"",
+        ):  # fmt: skip
             for _ in range(50):
                 try:
                     host, port = first.split(":")
@@ -118,6 +120,37 @@ def test_strangers_are_not_taken_for_workers() -> None:
                     pass
         rendezvous.meet([first, second], 1, {}, 20)
         chief.result()
+
+
+def test_a_stranger_that_says_nothing_does_not_end_the_wait(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(rendezvous, "HEAR_SECONDS", 0.2)
+    first, second = (f"127.0.0.1:{port}" for port in free_ports(2))
+    host, port = first.split(":")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        chief = pool.submit(rendezvous.meet, [first, second], 0, {}, 20)
+        while True:
+            try:
+                silent = socket.create_connection((host, port), 5)
+                break
+            except OSError:
+                pass
+        with silent:
+            assert silent.recv(1) == b""  # It was heard, and let go.
+            rendezvous.meet([first, second], 1, {}, 20)
+        chief.result()
+
+
+def test_a_cluster_of_another_size_is_refused() -> None:
+    ports = free_ports(3)
+    three = [f"127.0.0.1:{port}" for port in ports]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        chief = pool.submit(rendezvous.meet, three[:2], 0, {}, 20)
+        with pytest.raises(InputError, match=r"number of workers .* is 2 for"):
+            rendezvous.meet(three, 2, {}, 20)
+        with pytest.raises(InputError, match="3 for worker 2"):
+            chief.result()
 
 
 def test_alone_there_is_nothing_to_agree_on() -> None:

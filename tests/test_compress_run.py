@@ -197,12 +197,14 @@ def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
 def test_int8_of_a_loop_is_refused_and_not_tried() -> None:
     inputs = keras.Input((5, 3), name="x")
     twin = keras2.to_tf_keras(keras.Model(inputs, L.GRU(4)(inputs)))
-    wanted = compression.parse(["dynamic", "int8", "prune+int8"])
+    names = ["dynamic", "int8", "prune+int8", "prune+cluster+qat"]
+    wanted = compression.parse(names)
     x = np.zeros((1, 5, 3), np.float32)
     possible, refused = tflite.plan(twin, wanted, {"x": x}, ["y"])
     assert [one.name for one in possible] == ["float32", "dynamic"]
-    assert [one["name"] for one in refused] == ["int8", "prune+int8"]
+    assert [one["name"] for one in refused] == names[1:]
     assert all("WHILE" in one["reason"] for one in refused)
+    assert "Nearest: prune+cluster+dynamic." in refused[2]["reason"]
     assert "Nearest: prune+dynamic." in refused[1]["reason"]
 
 

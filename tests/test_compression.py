@@ -201,6 +201,25 @@ def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
     assert one["reason"].endswith("Nearest: prune+int8.")
 
 
+def test_clustering_nothing_is_refused_and_the_rest_is_made() -> None:
+    small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    wanted = variants.parse(["int8", "prune+cluster+int8"])
+    possible, refused = compression.plan(small, wanted)
+    assert [one.name for one in possible] == ["float32", "int8"]
+    assert "can cluster none of" in refused[0]["reason"]
+    assert refused[0]["reason"].endswith("Nearest: prune+int8.")
+
+
+def test_fine_tuning_that_diverges_is_said_in_one_line(model, split) -> None:
+    def lost(targets, outputs):
+        return tf.reduce_sum(outputs) * np.nan
+
+    how = compression.Finetuning(split, transform, TINY, lost)
+    wanted = variants.parse(["prune+float32"])
+    with pytest.raises(InputError, match=r"prune.*--finetune_learning_rate"):
+        compression.compress(model, wanted, how)
+
+
 def test_verification_finds_what_is_missing(model) -> None:
     twin = keras2.to_tf_keras(model)
     wrapped = wrappers.prune(keras2.to_tf_keras(model), 10, TINY)

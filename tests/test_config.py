@@ -25,7 +25,10 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
     [
         ({"epochs": 0}, "--epochs must be at least 1; received 0."),
         ({"mode": "fit"}, "--mode must be one of train, evaluate, predict"),
-        ({"max_drop": float("nan")}, "--max_drop must be a number"),
+        ({"max_drop": float("nan")}, "--max_drop must be a finite number"),
+        ({"max_drop": float("inf")}, "--max_drop must be a finite number"),
+        # TF-MOT takes no fewer.
+        ({"num_clusters": 2}, "--num_clusters must be at least 3"),
         ({"distill": 1.5}, "--distill must be at most 1.0; received 1.5."),
     ],
 )

@@ -133,6 +133,14 @@ def test_a_corrupt_image_is_named_or_skipped(folder) -> None:
     assert "left out 1" in splits.notes[0]
 
 
+def test_a_folder_of_corrupt_images_alone_is_refused(tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "bad.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="at least 3 images of every class"):
+        images.load(str(tmp_path), skip_bad=True)
+
+
 def test_folders_that_cannot_be_used_are_refused(folder, tmp_path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="empty has none"):

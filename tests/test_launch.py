@@ -39,6 +39,13 @@ def test_every_worker_gets_its_own_tf_config() -> None:
     assert [found[f"[{i}]"]["task"]["index"] for i in range(3)] == [0, 1, 2]
 
 
+def test_the_last_lines_are_shown() -> None:
+    job = run(2, "print('line\\n' * 300_000, end='')")
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 0
+    assert output.count("line") == 600_000
+
+
 def test_one_that_fails_ends_all() -> None:
     job = run(
         2,
@@ -50,6 +57,12 @@ def test_one_that_fails_ends_all() -> None:
     job.communicate(timeout=60)
     assert job.returncode == 7
     assert time.monotonic() - start < 20
+
+
+def test_one_that_is_killed_gives_the_shell_s_status() -> None:
+    job = run(1, "import os; os.kill(os.getpid(), 9)")
+    job.communicate(timeout=60)
+    assert job.returncode == 137
 
 
 def test_one_that_does_not_listen_is_killed(monkeypatch) -> None:

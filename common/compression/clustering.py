@@ -12,8 +12,6 @@ from tensorflow_model_optimization.python.core.clustering.keras.experimental imp
     cluster as sparsity_preserving,
 )
 
-from common.config import InputError
-
 FEWEST_CLUSTERS = 3  # TF-MOT takes no fewer.
 registry = clustering_registry.ClusteringRegistry
 
@@ -27,7 +25,7 @@ def cluster(
     they are.
 
     Raises:
-        InputError: If there is no layer that it can cluster.
+        ValueError: If there is no layer that it can cluster.
     """
     initial = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
     done = []
@@ -50,7 +48,7 @@ def cluster(
     wrapped = tf_keras.models.clone_model(twin, clone_function=wrap_one)
     if not done:
         kinds = sorted({type(one).__name__ for one in twin.layers})
-        raise InputError(
+        raise ValueError(
             f"TF-MOT can cluster none of {', '.join(kinds)}: they have no "
             "kernel, or too few weights left."
         )

@@ -1,5 +1,6 @@
 """The steps: wrap, fine-tune, strip, verify, each shared by its variants."""
 
+import math
 import time
 from collections.abc import Iterable
 
@@ -116,6 +117,12 @@ def _step(
     )
     with console.status(f"{'+'.join(techniques)}: fine-tuning"):
         loss = finetune(model, teacher, wrapped, num_steps, finetuning)
+    if not math.isfinite(loss):
+        raise InputError(
+            f"fine-tuning after {'+'.join(techniques)} diverged: the loss is "
+            "not finite. Lower --finetune_learning_rate; received "
+            f"{options.finetune_learning_rate:.2g}."
+        )
     stripped = wrappers.strip(wrapped, techniques[-1])
     if techniques[-1] != "qat":
         keras2.mend(stripped, model)
