@@ -1,6 +1,7 @@
 """The app, from data to release, on tiny data."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,3 +198,19 @@ def test_the_release_is_verified(released) -> None:
     ]
     path.write_bytes(content)
     assert failed == [f"mobile/float32.tflite has {len(content):,} bytes"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "saved_model.pb", "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+        "assets.extra/tf_serving_warmup_requests", "report/report.json",
+    ],
+)  # fmt: skip
+def test_a_damaged_release_fails_its_checks(released, tmp_path, name) -> None:
+    copy = shutil.copytree(released[1], tmp_path / "1")
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    *_, last = verification.verify(copy)
+    assert not last.passed and "can be read" in last.what

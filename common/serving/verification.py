@@ -37,11 +37,16 @@ def verify(release: Path) -> Iterator[Check]:
     loads in safe mode.
     """
     try:
-        written = report.read(release)
-        model = Model(release)
-    except (OSError, ValueError) as error:
-        yield Check(f"can be read: {' '.join(str(error).split())}", False)
-        return
+        yield from _checks(release)
+    except Exception as error:  # A damaged file can fail in any part.
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        yield Check(f"can be read: {kind}: {text[:200]}", False)
+
+
+def _checks(release: Path) -> Iterator[Check]:
+    """Yields the results of the checks of a release that can be read."""
+    written = report.read(release)
+    model = Model(release)
     yield from _signatures(model, written["serving"]["signatures"])
     yield _answers(model)
     yield from _files(release, written["variants"])
