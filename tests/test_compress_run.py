@@ -248,6 +248,18 @@ def test_layers_that_cannot_be_denied(layer, words, folder: Path) -> None:
         )
 
 
+def test_layers_to_prune_are_checked_where_none_is_pruned(folder) -> None:
+    with pytest.raises(InputError, match=r"--prune_layers.*Did you mean out"):
+        app.run(
+            config(
+                folder,
+                dataset=str(folder / "data.npz"),
+                variants=("int8",),
+                prune_layers=("outt",),
+            )
+        )
+
+
 def test_one_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "my.keras").write_bytes(b"no model")
     done = subprocess.run(

@@ -170,6 +170,7 @@ def signatures(
 
 def run(config: Config) -> dict[str, Any]:
     """Compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
     user = build_model(config)
     model, objective = user.model, compile_model(user, config)
     splits = load_data(config, model)

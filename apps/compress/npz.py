@@ -18,6 +18,7 @@ HELD_OUT = 0.1
 HELD_OUT_UNLABELLED = 0.25
 FEWEST = 8
 LABELS = "y"
+WRITE = "Write it with numpy.savez(path, x=x, y=y)."
 
 
 def load(
@@ -62,6 +63,10 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
     """Returns the arrays of a `.npz` file."""
     if not Path(path).is_file():
         raise InputError(f"the data must be a file; there is no {path}.")
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} must be a .npz file, a zip of arrays. {WRITE}"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -71,10 +76,13 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} must be a .npz file of plain arrays: "
-            f"{str(error).splitlines()[0].rstrip('.')}. Write it with "
-            "numpy.savez(path, x=x, y=y)."
+            f"{str(error).splitlines()[0].rstrip('.')}. {WRITE}"
         ) from None
     for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # Another file of the zip.
+            raise InputError(
+                f"{path} must hold arrays only; {name} is none. {WRITE}"
+            )
         if array.dtype.kind not in "biuf":
             raise InputError(
                 f"{path} must hold numbers; {name} is of {array.dtype}."

@@ -218,7 +218,7 @@ def _loss(config: Any) -> Any:
     """Returns the one loss of a `compile_config`."""
     while isinstance(config, (list, dict)):
         if isinstance(config, dict) and "class_name" in config:
-            return keras.saving.deserialize_keras_object(config)
+            return _made(config, "--loss")
         values = list(config.values()) if isinstance(config, dict) else config
         if len(values) != 1:
             return None
@@ -233,9 +233,21 @@ def _metrics(config: Any) -> list[Any]:
     if isinstance(config, str):
         return [config]
     if isinstance(config, dict) and "class_name" in config:
-        return [keras.saving.deserialize_keras_object(config)]
+        return [_made(config, "--metric")]
     values = config.values() if isinstance(config, dict) else config
     return [one for value in values for one in _metrics(value)]
+
+
+def _made(config: dict[str, Any], option: str) -> Any:
+    """Returns the object that a part of a `compile_config` describes."""
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{option} must be given: the model was saved with "
+            f"{config['class_name']!r}, which this version of Keras cannot "
+            f"make: {str(error).strip().splitlines()[0][:200]}"
+        ) from None
 
 
 def _get(getter: Callable[[Any], Any], given: Any, option: str) -> Any:
@@ -244,10 +256,11 @@ def _get(getter: Callable[[Any], Any], given: Any, option: str) -> Any:
         return given
     try:
         return getter(given)
-    except ValueError:
+    except (ValueError, TypeError):  # No such name; one that needs arguments.
         place = getter.__module__.replace(".src", "")
         raise InputError(
-            f"{option} must be a name in {place}; received {given!r}."
+            f"{option} must be a name in {place} that needs no arguments; "
+            f"received {given!r}."
         ) from None
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,21 +106,31 @@ def resolve(
     config: Any, model: Any, splits: data.Splits, objective: Any
 ) -> Any:
     """Returns the options with what follows from model and data filled in."""
-    known = list(user_model.layer_names(model))
-    for name in config.denylist:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or known[:1]
-            raise InputError(
-                f"--denylist must name layers of the model; received {name!r}."
-                f" Did you mean {near[0]}?"
-            )
+    _check_names("--denylist", config.denylist, user_model.layer_names(model))
+    outer = (layer.name for layer in model.layers)
+    _check_names("--prune_layers", config.prune_layers, outer)
     num_steps = data.num_steps(splits.train, config.batch_size)
     epochs = min(max(-(-FINETUNE_STEPS // num_steps), 3), 30)
     return config.replace(
         denylist=tuple(twin_name(name) for name in config.denylist),
+        prune_layers=tuple(twin_name(name) for name in config.prune_layers),
         distill=config.distill if objective.distills else 0.0,
         finetune_epochs=config.finetune_epochs or epochs,
     )
+
+
+def _check_names(
+    option: str, names: Sequence[str], layers: Iterable[str]
+) -> None:
+    """Raises `InputError` if an option names a layer that is none."""
+    known = list(layers)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1) or known[:1]
+            raise InputError(
+                f"{option} must name layers of the model; received {name!r}."
+                f" Did you mean {near[0]}?"
+            )
 
 
 def finetuning(

@@ -55,11 +55,6 @@ class Feed:
         """Returns the inputs by name, and the targets, of a batch."""
         return self._inputs(features), self.objective.targets(labels)
 
-    def model(self, features: Any, labels: Any) -> tuple[Any, Any]:
-        """Returns the inputs as the model is called with, and targets."""
-        inputs, targets = self.named(features, labels)
-        return self.unpack(inputs), targets
-
     def training(self, features: Any, labels: Any, seed: Any) -> Any:
         """Returns what a model is fine-tuned with."""
         inputs = self.unpack(self._inputs(features))
@@ -110,12 +105,15 @@ def fit(
         name: (tuple(one.shape[1:]), one.dtype)
         for name, one in zip(names, model.inputs, strict=True)
     }
-    few = splits.train.sample(FEW, seed=0)
-    features = few.features
-    if not isinstance(features, Mapping):
-        features = {names[0]: features}
-    for name, (shape, dtype) in specs.items():
-        _check_input(splits.name, name, features[name], shape, dtype)
+    tables = user_model.tables(model)
+    for split in (splits.test, splits.valid, splits.train):
+        features = _features(split)  # At last those of train, for below.
+        if not isinstance(features, Mapping):
+            features = {names[0]: features}
+        for name, (shape, dtype) in specs.items():
+            array = features[name]
+            _check_input(splits.name, name, array, shape, dtype)
+            _check_indices(splits.name, name, array, tables.get(name))
     classes = len(splits.class_names)
     if objective.num_classes and classes not in (0, objective.num_classes):
         raise InputError(
@@ -162,7 +160,7 @@ def parse_scale(text: str) -> float:
         return 1.0
     try:
         found = float(fractions.Fraction(text))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         found = 0.0
     if not found:
         raise InputError(
@@ -170,6 +168,13 @@ def parse_scale(text: str) -> float:
             f"1/255; received {text!r}."
         )
     return found
+
+
+def _features(split: data.Split) -> Any:
+    """Returns the features of a split in memory, or of a few of another."""
+    if isinstance(split, data.MemorySplit):
+        return split.features
+    return split.sample(FEW, seed=0).features
 
 
 def _check_input(
@@ -192,8 +197,27 @@ def _check_input(
             f"the data must fit the model's input {name!r} of shape {shape}; "
             f"{source} has {found}."
         )
-    if "int" in dtype and np.any(array != np.floor(array)):
+    real = array.dtype.kind == "f"
+    if "int" in dtype and real and np.any(array != np.floor(array)):
         raise InputError(
             f"the data must be integers for the model's input {name!r}; "
             f"{source} has fractions."
         )
+
+
+def _check_indices(
+    source: str, name: str, array: np.ndarray, size: int | None
+) -> None:
+    """Raises `InputError` if examples cannot be looked up in a table.
+
+    Keras counts negative indices from the end, and TFLite refuses them.
+    """
+    if size is None:
+        return
+    for one in (array.min(), array.max()):
+        if not 0 <= one < size:
+            raise InputError(
+                f"the data must have indices 0 to {size - 1} for the model's "
+                f"input {name!r}, which an Embedding looks up; {source} has "
+                f"{one}."
+            )

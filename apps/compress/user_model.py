@@ -80,6 +80,26 @@ def input_names(model: keras.Model) -> tuple[str, ...]:
     )
 
 
+def tables(model: keras.Model) -> dict[str, int]:
+    """Returns the sizes of the tables that inputs are looked up in, by name."""
+    names = {
+        id(one): name
+        for one, name in zip(model.inputs, input_names(model), strict=True)
+    }
+    found: dict[str, int] = {}
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Embedding):
+            continue
+        for node in layer._inbound_nodes:
+            for one in node.input_tensors:
+                if id(one) in names:
+                    name = names[id(one)]
+                    found[name] = min(
+                        layer.input_dim, found.get(name, layer.input_dim)
+                    )
+    return found
+
+
 def layer_names(model: Any) -> Iterator[str]:
     """Yields the names of a model's layers, those of nested models too."""
     for layer in model.layers:
@@ -136,7 +156,9 @@ def _check_kind(path: str, config: dict[str, Any]) -> None:
     name, module = config.get("class_name"), str(config.get("module") or "")
     if name in ("Functional", "Sequential") and _is_keras(module):
         return
-    if name == "Model" and _is_keras(module) and "layers" in config["config"]:
+    inner = config.get("config")
+    graph = isinstance(inner, dict) and "layers" in inner
+    if name == "Model" and _is_keras(module) and graph:
         return
     raise InputError(
         f"--model must be functional or Sequential; {path} holds a subclassed "
