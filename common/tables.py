@@ -26,11 +26,14 @@ def names(path: str | Path) -> list[str]:
     Raises:
         InputError: If the file cannot be read.
     """
-    return _open(Path(path), ()).column_names
+    return _open(Path(path), (), "--dataset").column_names
 
 
 def read(
-    path: str | Path, columns: Sequence[str], text: Sequence[str] = ()
+    path: str | Path,
+    columns: Sequence[str],
+    text: Sequence[str] = (),
+    option: str = "--dataset",
 ) -> pa.Table:
     """Reads columns of a table file.
 
@@ -39,6 +42,7 @@ def read(
         columns: The columns to read; all must be there.
         text: Those of them whose cells are text even where all look like
             numbers, such as ids. Parquet and JSON lines keep their own types.
+        option: What named the file, for errors.
 
     Returns:
         A table of at least one row, with `columns` in this order. Empty cells
@@ -48,28 +52,28 @@ def read(
         InputError: If the file cannot be read, is empty, or lacks a column.
     """
     path = Path(path)
-    table = _open(path, text)
+    table = _open(path, text, option)
     for name in columns:
         if table.column_names.count(name) != 1:
             raise InputError(
-                f"--dataset must have one column called {name}; {path} has "
+                f"{option} must have one column called {name}; {path} has "
                 f"{', '.join(table.column_names)}."
             )
     if not table.num_rows:
-        raise InputError(f"--dataset must have rows; {path} has none.")
+        raise InputError(f"{option} must have rows; {path} has none.")
     table = table.select(list(columns))
     for name in columns:
-        _check_text(path, name, table[name])
+        _check_text(path, name, table[name], option)
     return table
 
 
-def _open(path: Path, text: Sequence[str]) -> pa.Table:
+def _open(path: Path, text: Sequence[str], option: str) -> pa.Table:
     """Reads a whole file, or says in one line why not."""
     if not path.is_file():
-        raise InputError(f"--dataset must be a file; {path} is none.")
+        raise InputError(f"{option} must be a file; {path} is none.")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
-            f"--dataset must end in {', '.join(SUFFIXES)}; received {path}."
+            f"{option} must end in {', '.join(SUFFIXES)}; received {path}."
         )
     try:
         return _read(path, text)
@@ -77,12 +81,14 @@ def _open(path: Path, text: Sequence[str]) -> pa.Table:
         first = str(error).strip().splitlines()[0]
         if "empty" in first.lower():
             raise InputError(
-                f"--dataset must have rows; {path} has none."
+                f"{option} must have rows; {path} has none."
             ) from None
-        raise InputError(f"--dataset={path} cannot be read: {first}") from None
+        raise InputError(f"{option}={path} cannot be read: {first}") from None
 
 
-def _check_text(path: Path, name: str, column: pa.ChunkedArray) -> None:
+def _check_text(
+    path: Path, name: str, column: pa.ChunkedArray, option: str
+) -> None:
     """Refuses text that is not UTF-8, which Arrow reads as mere bytes."""
     if not pa.types.is_binary(column.type):
         return
@@ -91,7 +97,7 @@ def _check_text(path: Path, name: str, column: pa.ChunkedArray) -> None:
             (value or b"").decode("utf-8")
         except UnicodeDecodeError:
             raise InputError(
-                f"--dataset must be UTF-8; row {index + 1} of {name} in {path} "
+                f"{option} must be UTF-8; row {index + 1} of {name} in {path} "
                 "is not."
             ) from None
 

@@ -85,7 +85,9 @@ def test_three_classes_of_a_csv_end_to_end(tmp_path, capsys) -> None:
         (b"review,stars\n\xff\xfe,fine\nb,bad\n", {}, "(?i)utf-?8"),
         ("review,stars\na,fine\nb,bad\n", {}, "10 rows or more"),
         (rows(30), {"pretrain": "unsupervised"}, "--pretrain must be a file"),
-        (rows(30), {"test_file": "missing.csv"}, "must be a file"),
+        (rows(30), {"test_file": "no.csv"}, "--test_file must be a file"),
+        (rows(30), {"pretrain": "no.csv"}, "--pretrain must be a file"),
+        ('review,stars\na,"x\ny"\nb,bad\n', {}, "printable classes"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(
@@ -150,6 +152,18 @@ def test_classes_that_are_numbers_are_in_their_own_order(tmp_path) -> None:
     lines = [f"text {i}\t{(i % 3) * 5 - 5}" for i in range(40)]
     path.write_text("\n".join(["review\tstars", *lines]))
     assert app.load_texts(options(path)).class_names == ("-5", "0", "5")
+
+
+def test_classes_that_are_equal_or_no_numbers_have_an_order() -> None:
+    assert corpus._classes(["1", "01", "-1"]) == ("-1", "01", "1")
+    assert corpus._classes(["--5", "2", "10"]) == ("--5", "10", "2")
+
+
+@pytest.mark.parametrize("inputs", ["no.csv", "\udcff"])
+def test_inputs_that_cannot_be_read_are_named(inputs) -> None:
+    with pytest.raises(InputError, match="--inputs must be") as error:
+        predict.read(inputs, "text")
+    assert "\n" not in str(error.value)
 
 
 def test_the_census_counts_what_the_texts_hold() -> None:

@@ -1,6 +1,7 @@
 """Texts and their labels, from TFDS or from a user's own tables."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def _decode(content: bytes, place: str) -> str:
 
 def _load_table(source: Source) -> Corpus:
     """Loads a user's file: all of it split, or its test rows from another."""
-    texts, labels = _read_table(source.dataset, source)
+    texts, labels = _read_table(source.dataset, source, "--dataset")
     class_names = _classes(labels)
     if len(class_names) < 2:
         raise InputError(
@@ -167,7 +168,7 @@ def _load_table(source: Source) -> Corpus:
         "test": known.pick(test),
     }
     if source.test_file:
-        texts, labels = _read_table(source.test_file, source)
+        texts, labels = _read_table(source.test_file, source, "--test_file")
         found = _indices(labels, class_names, source.test_file)
         parts["test"] = Texts(texts, found)
     missing = set(range(len(class_names))) - set(parts["train"].labels.tolist())
@@ -181,16 +182,23 @@ def _load_table(source: Source) -> Corpus:
     return Corpus(Path(source.dataset).name, class_names, parts, unlabelled)
 
 
-def _read_table(path: str, source: Source) -> tuple[list[str], list[str]]:
+def _read_table(
+    path: str, source: Source, option: str
+) -> tuple[list[str], list[str]]:
     """Returns the texts and the labels of a file; an empty text is "" ."""
     columns = [source.text_column, source.label_column]
-    table = tables.read(path, columns, text=columns)
+    table = tables.read(path, columns, columns, option)
     texts, labels = (_strings(table[name]) for name in columns)
     for index, label in enumerate(labels):
         if not label:
             raise InputError(
                 f"--label_column must have a class in each row; row "
                 f"{index + 1} of {path} has none. Remove it."
+            )
+        if not label.isprintable():  # A line of `labels.txt` each.
+            raise InputError(
+                f"--label_column must have printable classes; row {index + 1} "
+                f"of {path} has {label!r}."
             )
     return texts, labels
 
@@ -204,7 +212,7 @@ def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
             f"{', '.join(tables.SUFFIXES)}; received {source.pretrain!r}."
         )
     columns = [source.text_column]
-    table = tables.read(source.pretrain, columns, text=columns)
+    table = tables.read(source.pretrain, columns, columns, "--pretrain")
     return _strings(table[source.text_column])
 
 
@@ -222,8 +230,10 @@ def _strings(column: Any) -> list[str]:
 def _classes(labels: Sequence[str]) -> tuple[str, ...]:
     """Returns the classes, numbers in their own order, texts in theirs."""
     names = set(labels)
-    numbers = all(name.lstrip("-").isdecimal() for name in names)
-    return tuple(sorted(names, key=int if numbers else str))
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        # Text decides where numbers are equal, such as 1 and 01.
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
 
 
 def _indices(

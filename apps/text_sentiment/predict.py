@@ -125,21 +125,23 @@ def read(inputs: str, text_column: str) -> list[str]:
             "received nothing."
         )
     if tables.is_table(inputs):
-        table = tables.read(inputs, [text_column], text=[text_column])
+        columns = [text_column]
+        table = tables.read(inputs, columns, columns, option="--inputs")
         values = table[text_column].to_pylist()
         return ["" if one is None else str(one) for one in values]
-    if inputs != "-" and not _is_file(inputs):
-        return [inputs]
     try:
+        if inputs != "-" and not _is_file(inputs):
+            inputs.encode()  # What the shell passed on may be no text.
+            return [inputs]
         content = (
             sys.stdin.buffer.read()
             if inputs == "-"
             else Path(inputs).read_bytes()
         )
         lines = content.decode("utf-8").splitlines()
-    except (UnicodeDecodeError, OSError) as error:
+    except (UnicodeError, OSError) as error:
         raise InputError(
-            f"--inputs must be readable UTF-8; {inputs}: {error}."
+            f"--inputs must be readable UTF-8; {inputs[:80]!r}: {error}."
         ) from None
     if not lines:
         raise InputError(f"--inputs must have texts; {inputs} has none.")
