@@ -107,6 +107,16 @@ def test_patients_of_a_table(tmp_path) -> None:
         rows_of(tmp_path / "images", patients=str(table))
 
 
+def test_a_file_has_one_patient(tmp_path) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("file,patient\na/1.png,anna\nb/1.png,anna\n")
+    assert patients.read_table(str(table)) == {"1.png": "anna"}
+    table.write_text("file,patient\na/1.png,anna\nb/1.png,berta\n")
+    with pytest.raises(InputError, match=r"several for 1\.png") as caught:
+        patients.read_table(str(table))
+    assert "anna" not in str(caught.value)
+
+
 def test_split_folders_are_kept_unless_they_share_a_patient(tmp_path) -> None:
     for key, first in (("train", 0), ("val", 20), ("test", 40)):
         dicoms(tmp_path / key / "x", 1)

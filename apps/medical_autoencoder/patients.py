@@ -16,16 +16,26 @@ HELD_OUT = 0.15
 
 
 def read_table(path: str) -> dict[str, str]:
-    """Returns the patients in the table of `--patients`, by file name."""
+    """Returns the patients in the table of `--patients`, by file name.
+
+    Raises:
+        InputError: If the table cannot be read, or gives a name two patients.
+    """
     if not path:
         return {}
     columns = ("file", "patient")
-    table = tables.read(path, columns, text=columns)
+    table = tables.read(path, columns, columns, "--patients")
     files, patients = (table[name].to_pylist() for name in columns)
-    return {
-        Path(str(file)).name: str(patient)
-        for file, patient in zip(files, patients, strict=True)
-    }
+    found: dict[str, str] = {}
+    for file, patient in zip(files, patients, strict=True):
+        name = Path(str(file)).name
+        # Folders play no part; no patient's name is printed.
+        if found.setdefault(name, str(patient)) != str(patient):
+            raise InputError(
+                f"--patients must give a file one patient; {path} has several "
+                f"for {name}. Files of one name in two folders must be renamed."
+            )
+    return found
 
 
 def split(rows: Sequence[Any], seed: int) -> dict[str, list[Any]]:
