@@ -73,6 +73,8 @@ def test_k_core_and_ratings() -> None:
     found = interactions.clean("mine", raw(pairs, rating=rating), min_rating=3)
     assert lists(found) == ["XY", "X", "XZ"]
     assert "1 rows rated below 3 left out" in found.notes
+    with pytest.raises(InputError, match="--min_rating must be 0"):
+        interactions.clean("mine", raw(pairs), min_rating=3)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,11 @@ def clean(
         InputError: If rows are bad, or too few are left.
     """
     notes: list[str] = []
+    if min_rating and raw.rating is None:
+        raise InputError(
+            f"--min_rating must be 0 where there are no ratings; received "
+            f"{min_rating:g} for {name}. Pass --rating_column."
+        )
     keep = _good(name, raw, skip_bad, notes)
     if raw.rating is not None and min_rating:
         low = keep & (raw.rating < min_rating)
