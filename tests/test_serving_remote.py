@@ -1,5 +1,8 @@
 """`--server`: the same answers as a local release; one line otherwise."""
 
+import http.server
+import threading
+
 import numpy as np
 import pytest
 import serving_models
@@ -68,6 +71,28 @@ def test_a_server_that_cannot_answer_is_one_line(
     assert words in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError, match="needs --mode=predict"):
         Options(server=text)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"model_spec": 1}', b"no"])
+def test_another_server_is_one_line(status, body) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args) -> None:
+            pass
+
+    with http.server.HTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://{HOST}:{server.server_address[1]}"
+        with pytest.raises(InputError, match="must serve toy"):
+            served.connect(Options(mode="predict", server=url), "toy")
+        thread.join()
 
 
 def test_a_refused_prediction_is_one_line(toy_server) -> None:

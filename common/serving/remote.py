@@ -153,12 +153,15 @@ class Rest(Remote):
 
     def _metadata(self) -> get_model_metadata_pb2.SignatureDefMap:
         found = self._send("GET", f"{self._path}/metadata")
-        self.version = int(found["model_spec"]["version"])
-        return json_format.ParseDict(
-            found["metadata"]["signature_def"],
-            get_model_metadata_pb2.SignatureDefMap(),
-            ignore_unknown_fields=True,
-        )
+        try:
+            self.version = int(found["model_spec"]["version"])
+            return json_format.ParseDict(
+                found["metadata"]["signature_def"],
+                get_model_metadata_pb2.SignatureDefMap(),
+                ignore_unknown_fields=True,
+            )
+        except (LookupError, TypeError, ValueError, json_format.Error):
+            raise self._refused("no metadata; it is another server.") from None
 
     def _predict(
         self, signature: str, inputs: dict[str, np.ndarray]
@@ -187,7 +190,8 @@ class Rest(Remote):
         except ValueError:
             raise self._refused(f"status {status}, no JSON.") from None
         if status != 200:
-            raise self._refused(f"status {status}, {found.get('error')}")
+            text = found.get("error") if isinstance(found, dict) else found
+            raise self._refused(f"status {status}, {text}")
         return found
 
     def _exchange(
