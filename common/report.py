@@ -44,7 +44,7 @@ def build(
     serving: Mapping[str, Any],
     baselines: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
-    """Returns what `report.json` holds; see the design of the report."""
+    """Returns what `report.json` holds."""
     return {
         "app": app,
         "dataset": splits.describe(),
