@@ -47,31 +47,6 @@ def kernels(twin: tf_keras.Model) -> list[np.ndarray]:
     return [w.numpy() for w in twin.trainable_weights if "kernel" in w.name]
 
 
-def test_names_stand_for_steps_and_a_format() -> None:
-    found = variants.parse(["prune+cluster+qat", "prune+int8", "prune+int8"])
-    assert [one.name for one in found] == [
-        "float32", "prune+cluster+qat", "prune+int8",
-    ]  # fmt: skip
-    assert found[1].techniques == ("prune", "cluster", "qat")
-    assert (found[1].format, found[2].format) == ("int8", "int8")
-
-
-@pytest.mark.parametrize(
-    "name", ["int4", "prune", "qat+int8", "cluster+prune+int8", ""]
-)
-def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="--variants must be"):
-        variants.parse([name])
-
-
-def test_shared_steps_are_done_once() -> None:
-    names = ["prune+int8", "prune+float16", "prune+cluster+qat"]
-    techniques = [one.techniques for one in variants.parse(names)]
-    assert variants.prefixes(techniques) == [
-        ("prune",), ("prune", "cluster"), ("prune", "cluster", "qat"),
-    ]  # fmt: skip
-
-
 def test_every_combination_does_what_it_says(model, split) -> None:
     wanted = variants.parse(
         ["prune+int8", "prune+cluster+int8", "cluster+int8", "qat"]
@@ -184,30 +159,6 @@ def test_an_unknown_layer_is_refused(model) -> None:
     options = TINY.replace(prune_layers=("nothing",))
     with pytest.raises(InputError, match="nothing is none of"):
         wrappers.prune(keras2.to_tf_keras(model), 10, options)
-
-
-def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
-    model = keras.Sequential(
-        [keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)]
-    )
-    wanted = variants.parse(["dynamic", "prune+int8", "prune+qat"])
-    possible, refused = compression.plan(model, wanted)
-    assert [one.name for one in possible] == [
-        "float32", "dynamic", "prune+int8",
-    ]  # fmt: skip
-    (one,) = refused
-    assert one["name"] == "prune+qat"
-    assert "lstm" in one["reason"].lower()
-    assert one["reason"].endswith("Nearest: prune+int8.")
-
-
-def test_clustering_nothing_is_refused_and_the_rest_is_made() -> None:
-    small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    wanted = variants.parse(["int8", "prune+cluster+int8"])
-    possible, refused = compression.plan(small, wanted)
-    assert [one.name for one in possible] == ["float32", "int8"]
-    assert "can cluster none of" in refused[0]["reason"]
-    assert refused[0]["reason"].endswith("Nearest: prune+int8.")
 
 
 def test_fine_tuning_that_diverges_is_said_in_one_line(model, split) -> None:
