@@ -133,3 +133,21 @@ def test_indices_that_an_embedding_does_not_have(wrong, tmp_path) -> None:
     np.savez(tmp_path / "data.npz", tokens=tokens, y=Y)
     with pytest.raises(InputError, match=rf"0 to 8 .* has {wrong}\."):
         app.run(config(str(tmp_path / "model.keras")))
+
+
+def test_numbers_that_are_not_finite(file, tmp_path) -> None:
+    # Too large for float32: infinite once they are fed.
+    np.savez(tmp_path / "big.npz", x=X.astype(np.float64) * 1e300, y=Y)
+    with pytest.raises(InputError, match="must give finite numbers"):
+        app.run(config(file, dataset=str(tmp_path / "big.npz")))
+    good = {f"x_{one}": X for one in ("valid", "test")}
+    labels = {f"y_{one}": Y for one in ("valid", "test")}
+    big = X.astype(np.float64) * 1e300
+    np.savez(tmp_path / "train.npz", x=big, y=Y, **good, **labels)
+    with pytest.raises(InputError, match="finite in float32"):
+        app.run(config(file, dataset=str(tmp_path / "train.npz")))
+    model = classifier()
+    model.layers[-1].bias.assign([np.nan] * 3)
+    model.save(file)
+    with pytest.raises(InputError, match="must give finite numbers"):
+        app.run(config(file))

@@ -143,7 +143,13 @@ def evaluate(
             "the data must be what the model takes; it fails with "
             f"{' '.join(str(error.message).split())[:200]}"
         ) from None
-    return np.concatenate(found), np.concatenate(targets)
+    outputs = np.concatenate(found)
+    if not np.all(np.isfinite(outputs)):
+        raise InputError(
+            "the model must give finite numbers; for some of the data it does "
+            "not. Look at its weights, the data, --scale and --offset."
+        )
+    return outputs, np.concatenate(targets)
 
 
 def signatures(

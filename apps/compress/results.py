@@ -177,9 +177,17 @@ def calibration(
         split = given.train
     few = split.sample(CALIBRATION_EXAMPLES, config.seed)
     rows = [inputs for inputs, _ in feed.batches(few)]
-    return {
+    found = {
         name: np.concatenate([one[name] for one in rows]) for name in rows[0]
     }
+    for name, array in found.items():
+        # TFLite's calibrator would end the process without a word.
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise InputError(
+                f"the data must be finite in float32 after --scale and "
+                f"--offset; those of the model's input {name!r} are not."
+            )
+    return found
 
 
 def draw(
