@@ -133,6 +133,8 @@ def _can_train_quantized(layer: Any) -> bool:
 
     registry = default_8bit.default_8bit_quantize_registry
     kind = type(layer).__name__
+    if kind == "SeparableConv2D":
+        return True  # It is broken in two.
     if kind == "BatchNormalization":  # Folded into what is before it.
         before = layer.inbound_nodes[0].inbound_layers
         return type(before).__name__ in FOLDING
