@@ -119,7 +119,8 @@ def compute(
     if len(names) > len(NAMES):
         habit = found[:, NAMES.index("customer_mean_30d")]
         found[:, 15:17] = _habits(of_customers, habit)
-        found[:, 17:20] = _known_frauds(of_terminals, delay, late)
+        oldest = of_terminals.until((delay + max(WINDOWS)) * DAY)
+        found[:, 17:20] = _known_frauds(of_terminals, oldest, late)
         unusual = _unusual(table, units)
         cards = Windows(table.customer, table.time, unusual, start)
         recent = cards.until(UNUSUAL_DAYS * DAY)
@@ -127,8 +128,8 @@ def compute(
         ordinary = Windows(
             table.terminal, table.time, (table.fraud == 1) & ~unusual, start
         )
-        found[:, 21:23] = _ordinary_frauds(ordinary, of_terminals, delay, late)
-        found[:, 23:] = _fraud_runs(of_terminals, delay, late)
+        found[:, 21:23] = _ordinary_frauds(ordinary, of_terminals, oldest, late)
+        found[:, 23:] = _fraud_runs(of_terminals, oldest, late)
     return found
 
 
@@ -151,17 +152,16 @@ def _habits(of_customers: Windows, habit: np.ndarray) -> np.ndarray:
 
 
 def _known_frauds(
-    of_terminals: Windows, delay: int, late: np.ndarray
+    of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
 ) -> np.ndarray:
     """Returns days since the first and last known fraud, and honest ones since.
 
     Args:
         of_terminals: Windows whose values are the labels.
-        delay: Days until labels are known.
+        oldest: The first position within reach.
         late: The position behind what is known.
     """
-    start = of_terminals.until((delay + max(WINDOWS)) * DAY)
-    first, last, some = of_terminals.marked(start, late)
+    first, last, some = of_terminals.marked(oldest, late)
     found = [
         of_terminals.age(first) / DAY,
         of_terminals.age(last) / DAY,
@@ -186,35 +186,36 @@ def _unusual(table: Transactions, units: np.ndarray) -> np.ndarray:
 
 
 def _ordinary_frauds(
-    ordinary: Windows, of_terminals: Windows, delay: int, late: np.ndarray
+    ordinary: Windows,
+    of_terminals: Windows,
+    oldest: np.ndarray,
+    late: np.ndarray,
 ) -> np.ndarray:
     """Returns days since the first one, and known honest transactions since.
 
     Args:
         ordinary: Windows whose values tell frauds of ordinary amounts.
         of_terminals: Windows of the same rows; their values are the labels.
-        delay: Days until labels are known.
+        oldest: The first position within reach.
         late: The position behind what is known.
     """
-    start = ordinary.until((delay + max(WINDOWS)) * DAY)
-    first, _, some = ordinary.marked(start, late)
+    first, _, some = ordinary.marked(oldest, late)
     count, frauds = of_terminals.between(np.minimum(first, late), late)
     found = [ordinary.age(first) / DAY, np.minimum(count - frauds, NEVER)]
     return np.stack([np.where(some, one, NEVER) for one in found], axis=1)
 
 
 def _fraud_runs(
-    of_terminals: Windows, delay: int, late: np.ndarray
+    of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
 ) -> np.ndarray:
     """Returns the latest known frauds in a row, and days since they began.
 
     Args:
         of_terminals: Windows whose values are the labels.
-        delay: Days until labels are known.
+        oldest: The first position within reach.
         late: The position behind what is known.
     """
-    start = of_terminals.until((delay + max(WINDOWS)) * DAY)
-    begin = of_terminals.run(start, late)
+    begin = of_terminals.run(oldest, late)
     days = of_terminals.age(np.minimum(begin, late - 1)) / DAY
     run = late - begin
     return np.stack([run, np.where(run > 0, days, NEVER)], axis=1)
