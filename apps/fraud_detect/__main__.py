@@ -3,7 +3,7 @@
 Data: a table of transactions, a table of ready-made features, or the embedded
 simulation. Model: --model. Result: a release with a SavedModel, TFLite files
 and a report. The Handbook's P1, three seeds: AP .709, AUC .894, CP@100 .294;
-P2, without labels: AP .459, AUC .870, CP@100 .266. P3, four weeks: AP
+P2, without labels: AP .457, AUC .870, CP@100 .264. P3, four weeks: AP
 .724, AUC .886, CP@100 .310.
 
   python -m apps.fraud_detect --flagfile=apps/flagfiles/NAME.flags
