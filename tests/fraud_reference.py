@@ -1,5 +1,6 @@
 """The feature table again, slow and obviously right; tiny tables of text."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,29 @@ def row_features(table: Transactions, row: int, delay: int) -> list[float]:
     for rows in (before, past):
         found.append(np.mean(table.amount[rows]) if rows else found[8])
     bad = [i for i in seen if table.fraud[i]]
-    if not bad:
-        return [*found, 40.0, 40.0, 40.0]
-    ages = [(time - table.time[i]) / DAY for i in (bad[0], bad[-1])]
-    return [*found, *ages, min(len([i for i in seen if i > bad[-1]]), 40)]
+    found += [40.0, 40.0, 40.0]
+    if bad:
+        found[-3:-1] = [(time - table.time[i]) / DAY for i in (bad[0], bad[-1])]
+        found[-1] = min(len([i for i in seen if i > bad[-1]]), 40)
+    recent = [i for i in mine[:-1] if table.time[i] > time - 14 * DAY]
+    found.append(len([i for i in recent if _is_unusual(table, i)]))
+    usual = [i for i in bad if not _is_unusual(table, i)]
+    found += [40.0, 40.0]
+    if usual:
+        later = [i for i in seen if i > usual[0] and not table.fraud[i]]
+        found[-2:] = [(time - table.time[usual[0]]) / DAY, min(len(later), 40)]
+    run = list(itertools.takewhile(lambda i: table.fraud[i], reversed(seen)))
+    since = (time - table.time[run[-1]]) / DAY if run else 40.0
+    return [*found, len(run), since]
+
+
+def _is_unusual(table: Transactions, row: int) -> bool:
+    """Tells whether an amount is far above the customer's month before."""
+    mine = np.flatnonzero(table.customer[:row] == table.customer[row])
+    before = [i for i in mine if table.time[i] > table.time[row] - 30 * DAY]
+    return bool(before) and table.amount[row] > 2.5 * np.mean(
+        table.amount[before]
+    )
 
 
 def write_csv(path: Path, table: Transactions) -> None:

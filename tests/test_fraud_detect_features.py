@@ -20,7 +20,7 @@ def table():
 @pytest.mark.parametrize("delay", [0, 7])
 def test_features_equal_a_slow_reference(table, delay) -> None:
     found = features.compute(table, delay, names=features.EXTENDED)
-    assert found.shape == (len(table), 20) and found.dtype == np.float32
+    assert found.shape == (len(table), 25) and found.dtype == np.float32
     np.testing.assert_array_equal(found[:, :15], features.compute(table, delay))
     for row in np.random.default_rng(1).integers(0, len(table), 300):
         expected = fraud_reference.row_features(table, row, delay)

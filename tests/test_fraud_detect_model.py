@@ -130,6 +130,19 @@ def test_errors_count_in_their_own_deviations(raw) -> None:
     assert detectors.settle(build("classifier", raw)[0], raw).spread is None
 
 
+def test_a_compressed_twin_counts_in_deviations_of_its_own(raw) -> None:
+    detector, _ = build("autoencoder", raw)
+    (encoded,) = detector.encoded(raw)
+    pruned_to_nothing = detectors.settle(
+        detector, raw, lambda rows, training: 0 * rows
+    )
+    np.testing.assert_allclose(
+        pruned_to_nothing.spread,
+        np.std(encoded, axis=0) + detectors.LEAST_SPREAD,
+        rtol=1e-5,
+    )
+
+
 def test_an_autoencoder_in_training_sees_a_part_of_its_inputs(raw) -> None:
     detector, _ = build("autoencoder", raw)
     encode = detectors.transform(detector, "autoencoder", corruption=0.5)

@@ -7,11 +7,15 @@ terminal, number of transactions and share of fraud over the same spans, which
 end `delay` days before it, since labels come late. Windows are open on the
 left and closed on the right.
 
-Five more, strictly from the past too (`EXTENDED`): a customer's mean amount
-before this transaction, 30 days, and long before it, 60 to 14 days ago (a
-stolen card raises the windows that end today); for a terminal, days since the
-first and the last known fraud in the windows' reach and honest transactions
-since (a terminal that was broken into is repaired some day).
+Ten more, strictly from the past too (`EXTENDED`). Of a customer: the mean
+amount before this transaction, 30 days, and long before it, 60 to 14 days ago
+(a stolen card raises the windows that end today); how many amounts of the last
+14 days were unusual. Of a terminal (one that was broken into is repaired some
+day): days since the first and the last known fraud in the windows' reach and
+honest transactions since; days since the first known fraud of an ordinary
+amount, which is a sign of the terminal and not of the card, and honest
+transactions since; how many known frauds in a row are its latest transactions,
+and days since they began.
 
 One function computes them, for a whole table or for one new transaction behind
 its history: training and serving cannot drift apart.
@@ -22,6 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apps.fraud_detect.transactions import DAY, Transactions
+from apps.fraud_detect.windows import Windows
 
 WINDOWS = (1, 7, 30)  # Days.
 NIGHT_ENDS = 6  # The last hour that counts as night, from 0.
@@ -52,15 +57,25 @@ EXTENDED = (
     "terminal_first_fraud",
     "terminal_last_fraud",
     "terminal_honest_since",
+    "customer_unusual_14d",
+    "terminal_ordinary_fraud",
+    "terminal_ordinary_honest_since",
+    "terminal_fraud_run",
+    "terminal_run_days",
 )
 PAST = (60, 14)  # Days: the span of `customer_mean_past`.
+UNUSUAL = 2.5  # Times the customer's mean amount before.
+UNUSUAL_DAYS = 14
 NEVER = 40.0  # Days and transactions, where no fraud is known.
 
 
 def reach(delay: int, names: Sequence[str]) -> int:
     """Returns the days that the features look back."""
     longest = delay + max(WINDOWS)
-    return max(longest, PAST[0]) if "customer_mean_past" in names else longest
+    if len(names) == len(NAMES):
+        return longest
+    # Whether a fraud was ordinary is judged by the 30 days before it.
+    return max(longest + max(WINDOWS), PAST[0])
 
 
 def compute(
@@ -104,11 +119,21 @@ def compute(
     if len(names) > len(NAMES):
         habit = found[:, NAMES.index("customer_mean_30d")]
         found[:, 15:17] = _habits(of_customers, habit)
-        found[:, 17:] = _known_frauds(of_terminals, delay, late)
+        oldest = of_terminals.until((delay + max(WINDOWS)) * DAY)
+        found[:, 17:20] = _known_frauds(of_terminals, oldest, late)
+        unusual = _unusual(table, units)
+        cards = Windows(table.customer, table.time, unusual, start)
+        recent = cards.until(UNUSUAL_DAYS * DAY)
+        found[:, 20] = cards.between(recent, cards.here - 1)[1]
+        ordinary = Windows(
+            table.terminal, table.time, (table.fraud == 1) & ~unusual, start
+        )
+        found[:, 21:23] = _ordinary_frauds(ordinary, of_terminals, oldest, late)
+        found[:, 23:] = _fraud_runs(of_terminals, oldest, late)
     return found
 
 
-def _habits(of_customers: "Windows", habit: np.ndarray) -> np.ndarray:
+def _habits(of_customers: Windows, habit: np.ndarray) -> np.ndarray:
     """Returns the mean amounts before this one and long before it.
 
     Where there is none, `habit`.
@@ -127,17 +152,16 @@ def _habits(of_customers: "Windows", habit: np.ndarray) -> np.ndarray:
 
 
 def _known_frauds(
-    of_terminals: "Windows", delay: int, late: np.ndarray
+    of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
 ) -> np.ndarray:
     """Returns days since the first and last known fraud, and honest ones since.
 
     Args:
         of_terminals: Windows whose values are the labels.
-        delay: Days until labels are known.
+        oldest: The first position within reach.
         late: The position behind what is known.
     """
-    start = of_terminals.until((delay + max(WINDOWS)) * DAY)
-    first, last, some = of_terminals.marked(start, late)
+    first, last, some = of_terminals.marked(oldest, late)
     found = [
         of_terminals.age(first) / DAY,
         of_terminals.age(last) / DAY,
@@ -146,85 +170,52 @@ def _known_frauds(
     return np.stack([np.where(some, one, NEVER) for one in found], axis=1)
 
 
-class Windows:
-    """Counts and sums over spans of time before each row, by group.
+def _unusual(table: Transactions, units: np.ndarray) -> np.ndarray:
+    """Tells which amounts are far above the customer's of the month before.
 
-    Rows are sorted by group and time once; a span is then a pair of positions
-    in that order, and its sum a difference of two running totals.
-
-    Attributes:
-        here: The position behind each wanted row, in that order.
+    Args:
+        table: See `compute`.
+        units: Its amounts in `AMOUNT_UNIT`.
     """
+    amounts = Windows(table.customer, table.time, units, 0)
+    count, total = amounts.between(
+        amounts.until(max(WINDOWS) * DAY), amounts.here - 1
+    )
+    # Without a month before, nothing is unusual.
+    return (units * count > UNUSUAL * total) & (count > 0)
 
-    def __init__(
-        self, group: np.ndarray, time: np.ndarray, value: np.ndarray, start: int
-    ) -> None:
-        """Sorts.
 
-        Args:
-            group: `(num,)` integers from 0 on.
-            time: `(num,) int64` seconds, ascending.
-            value: `(num,)` integers to be added up.
-            start: The first row whose spans are wanted.
-        """
-        self._time = time - time[0]
-        # Beyond the longest span there is, so that groups do not touch.
-        self._step = int(self._time[-1]) + 1
-        order = np.argsort(group, kind="stable")  # Ties keep the rows' order.
-        self._group = group.astype(np.int64)
-        self._sorted = (self._group * self._step + self._time)[order]
-        self._total = np.concatenate([[0], np.cumsum(value[order], dtype="i8")])
-        self._marks = np.flatnonzero(value[order])
-        self._in_order = self._time[order]
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        self.here = place[start:] + 1
-        self._wanted = order[order >= start]
-        self._start = start
+def _ordinary_frauds(
+    ordinary: Windows,
+    of_terminals: Windows,
+    oldest: np.ndarray,
+    late: np.ndarray,
+) -> np.ndarray:
+    """Returns days since the first one, and known honest transactions since.
 
-    def until(self, ago: int) -> np.ndarray:
-        """Returns the position behind what is at least `ago` seconds old."""
-        group = self._group[self._wanted]
-        # A time before the first row must not reach into the group before.
-        when = np.maximum(self._time[self._wanted] - ago, -1)
-        keys = group * self._step + when
-        found = np.empty(len(keys), np.int64)
-        # Looked up in the sorted order, neighbours are in the cache.
-        found[self._wanted - self._start] = np.searchsorted(
-            self._sorted, keys, side="right"
-        )
-        return found
+    Args:
+        ordinary: Windows whose values tell frauds of ordinary amounts.
+        of_terminals: Windows of the same rows; their values are the labels.
+        oldest: The first position within reach.
+        late: The position behind what is known.
+    """
+    first, _, some = ordinary.marked(oldest, late)
+    count, frauds = of_terminals.between(np.minimum(first, late), late)
+    found = [ordinary.age(first) / DAY, np.minimum(count - frauds, NEVER)]
+    return np.stack([np.where(some, one, NEVER) for one in found], axis=1)
 
-    def between(
-        self, first: np.ndarray, last: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns count and sum of the rows from `first` to before `last`."""
-        return last - first, self._total[last] - self._total[first]
 
-    def marked(
-        self, first: np.ndarray, last: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns where the first and last values other than 0 are.
+def _fraud_runs(
+    of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
+) -> np.ndarray:
+    """Returns the latest known frauds in a row, and days since they began.
 
-        Args:
-            first: Positions.
-            last: Positions behind the spans' ends.
-
-        Returns:
-            Two positions, and whether there is any; where there is none, the
-            positions mean nothing.
-        """
-        if not len(self._marks):
-            return first, first, np.zeros(len(first), bool)
-        one = np.searchsorted(self._marks, first)
-        other = np.searchsorted(self._marks, last) - 1
-        limit = len(self._marks) - 1
-        return (
-            self._marks[np.clip(one, 0, limit)],
-            self._marks[np.clip(other, 0, limit)],
-            one <= other,
-        )
-
-    def age(self, position: np.ndarray) -> np.ndarray:
-        """Returns how many seconds ago the row at each position was."""
-        return self._time[self._start :] - self._in_order[position]
+    Args:
+        of_terminals: Windows whose values are the labels.
+        oldest: The first position within reach.
+        late: The position behind what is known.
+    """
+    begin = of_terminals.run(oldest, late)
+    days = of_terminals.age(np.minimum(begin, late - 1)) / DAY
+    run = late - begin
+    return np.stack([run, np.where(run > 0, days, NEVER)], axis=1)

@@ -141,17 +141,21 @@ def typical_of(encode: keras.Model, raw: np.ndarray) -> tuple[np.ndarray, ...]:
     )
 
 
-def settle(detector: Detector, raw: np.ndarray) -> Detector:
+def settle(
+    detector: Detector, raw: np.ndarray, network: Any = None
+) -> Detector:
     """Returns a trained detector that knows the spread of its errors.
 
     Args:
         detector: Of any kind; only an autoencoder has errors.
         raw: Training features.
+        network: What stands for the detector's own network: its twin, whose
+            errors are others after pruning.
     """
     if not detector.errors:
         return detector
     (encoded,) = outputs(detector.encode, raw)
-    (found,) = outputs(detector.network, encoded)
+    (found,) = outputs(network or detector.network, encoded)
     return dataclasses.replace(
         detector, spread=np.std(encoded - found, axis=0) + LEAST_SPREAD
     )

@@ -12,7 +12,7 @@ from sklearn import metrics as curves
 from apps.fraud_detect import ranking
 from apps.fraud_detect.data import Data, Fold, Judged
 from apps.fraud_detect.explain import Explainer
-from apps.fraud_detect.model import Detector
+from apps.fraud_detect.model import Detector, settle
 from common import data, keras2, plots, report_page, tflite, training
 from common.config import Options
 
@@ -106,16 +106,17 @@ def write_mobile(
 
     Encoding and score stay in float in every file.
     """
-    model, network = outcome.model, outcome.detector.network
-    splits = outcome.fold.splits
+    detector, splits = outcome.detector, outcome.fold.splits
+    raw, network = splits.train.features, detector.network
     whole = {
-        techniques: keras2.around(model, network, twin)
+        techniques: keras2.around(
+            settle(detector, raw, twin).whole(), network, twin
+        )
         for techniques, twin in twins.items()
     }
     few = splits.train.sample(CALIBRATION_ROWS, options.seed)
-    floats = tuple(
-        layer.name for layer in whole[()].layers if layer.name != network.name
-    )
+    layers = {one.name for model in whole.values() for one in model.layers}
+    floats = tuple(sorted(layers - {network.name}))
     paths = tflite.write(
         directory, whole, variants, {"features": few.features}, ["score"],
         tflite.Int8("float32", whole=False, denylist=floats),

@@ -35,7 +35,7 @@ class DataOptions(options.Options):
     on_bad_input: str = option(
         "fail", "what to do with bad rows.", choices=("fail", "skip")
     )
-    extended: bool = option(False, "five features more than the Handbook's 15.")
+    extended: bool = option(False, "ten features more than the Handbook's 15.")
     delay: int = option(7, "days until labels are known.", minimum=0)
     train_days: int = option(
         0, "days that train, with --protocol=time; 0 for all.", minimum=0
