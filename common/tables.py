@@ -20,13 +20,17 @@ def is_table(dataset: str) -> bool:
     return dataset.lower().endswith(SUFFIXES)
 
 
-def names(path: str | Path) -> list[str]:
+def names(path: str | Path, option: str = "--dataset") -> list[str]:
     """Returns the names of a table's columns.
+
+    Args:
+        path: See `read`.
+        option: What named the file, for errors.
 
     Raises:
         InputError: If the file cannot be read.
     """
-    return _open(Path(path), (), "--dataset").column_names
+    return _open(Path(path), (), option).column_names
 
 
 def read(

@@ -213,7 +213,7 @@ def test_predict_continues_the_history(
     ("changes", "words"),
     [
         ({"inputs": ""}, "--inputs must name a table"),
-        ({"inputs": "missing.csv"}, "must be a file"),
+        ({"inputs": "missing.csv"}, "--inputs must be a file"),
         ({"output": "x.txt"}, r"end in \.csv or \.json"),
     ],
 )

@@ -15,6 +15,7 @@ from common import predictions, report, runtime, served, tables
 from common.config import ConfigT, InputError
 
 BATCH = 4096
+INPUTS = "--inputs"
 SHOWN = 20
 
 
@@ -160,13 +161,13 @@ def _new(
     skip_bad: bool,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns ids and features of new transactions, and notes."""
-    known = tables.names(path)
+    known = tables.names(path, INPUTS)
     columns = dataclasses.replace(
         columns,
         id=columns.id if columns.id in known else "",
         label="",  # Nobody knows it yet.
     )
-    new, notes = read(path, columns, skip_bad)
+    new, notes = read(path, columns, skip_bad, INPUTS)
     table = history.followed_by(new)
     start = len(table) - len(new)
     if not scorer.steps:
@@ -181,7 +182,7 @@ def _ready_made(
     scorer: Scorer, path: str, columns: Columns, skip_bad: bool
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns row numbers and features of a feature table, and notes."""
-    table = tables.read(path, scorer.names)
+    table = tables.read(path, scorer.names, option=INPUTS)
     checks = Checks(Path(path), table.num_rows, skip_bad)
     column = [numbers(table[name], name, checks) for name in scorer.names]
     rows = checks.good_rows()

@@ -77,7 +77,10 @@ class Columns:
 
 
 def read(
-    path: str | Path, columns: Columns, skip_bad: bool
+    path: str | Path,
+    columns: Columns,
+    skip_bad: bool,
+    option: str = "--dataset",
 ) -> tuple[Transactions, list[str]]:
     """Reads transactions and puts them into the order of time, then of ids.
 
@@ -85,6 +88,7 @@ def read(
         path: See `tables.read`.
         columns: The names in the table.
         skip_bad: Whether bad rows are left out and counted, or an error.
+        option: What named the file, for errors.
 
     Returns:
         The transactions, and what was repaired, one line each.
@@ -94,7 +98,7 @@ def read(
     """
     wanted = [name for name in dataclasses.astuple(columns) if name]
     keys = [name for name in (columns.customer, columns.terminal) if name]
-    table = tables.read(path, wanted, text=keys)
+    table = tables.read(path, wanted, keys, option)
     num = table.num_rows
     checks = Checks(Path(path), num, skip_bad)
     time = _times(table[columns.time], columns.time, checks)
