@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from apps.image_classify import __main__ as app
 from apps.image_classify import augment
 from apps.image_classify import model as networks
+from common import data
 from common.config import InputError
 
 
@@ -134,3 +136,17 @@ def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch) -> None:
     monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
     with pytest.raises(InputError, match="could not be downloaded"):
         networks.build("mobilenet_v2", (32, 32, 3), 2, weights="imagenet")
+
+
+def test_weights_but_no_biases_decay() -> None:
+    split = data.MemorySplit(np.zeros((4, 28, 28, 1)), np.zeros(4, np.int64))
+    splits = data.Splits("none", ("a", "b"), split, split, split)
+    config = app.Config(dataset="digits", model="lenet5")
+    decaying, plain = (
+        app.compile_model(app.build_model(one, splits), one, splits).optimizer
+        for one in (config.replace(weight_decay=decay) for decay in (0.5, 0.0))
+    )
+    kernel, bias = app.build_model(config, splits).trainable_variables[:2]
+    assert decaying.weight_decay == 0.5 and plain.weight_decay is None
+    assert decaying._use_weight_decay(kernel)
+    assert not decaying._use_weight_decay(bias)

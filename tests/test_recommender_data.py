@@ -139,6 +139,22 @@ def test_columns_of_every_kind(tmp_path) -> None:
         data.read_table(str(path), user="who", item="what", time="name")
 
 
+def test_options_name_the_columns(tmp_path) -> None:
+    rows = [
+        f"u{user},{item},{1 + 4 * (item > 0)},T{item},{'xy'[item % 2]}"
+        for user in range(6)
+        for item in range(5)
+    ]
+    path = write(tmp_path, "\n".join(["who,what,stars,name,kind", *rows]))
+    found = load(
+        path, user_column="who", item_column="what", rating_column="stars",
+        title_column="name", features_column="kind", min_rating=5.0,
+    ).data  # fmt: skip
+    assert found.catalogue.titles == ("", "T1", "T2", "T3", "T4")
+    assert found.catalogue.feature_names == ("x", "y")
+    assert all(len(items) == 4 for items in found.items)
+
+
 def test_words_that_several_titles_have_are_features() -> None:
     titles = {"W": "Star Trek", "X": "Star Wars", "Y": "A star", "Z": "Wars"}
     found = clean("aW aX aY aZ bX", titles=titles, features={"Y": ["old"]})

@@ -218,6 +218,14 @@ def test_the_item_item_matrix_needs_a_small_catalogue(monkeypatch) -> None:
         app.item_item(config(wide=1.0), protocol())
 
 
+def test_leading_directions_are_added_to_the_item_item_matrix() -> None:
+    plain, more = (
+        app.item_item(config(wide=1.0, wide_rank=rank), protocol())
+        for rank in (0, 2)
+    )
+    assert np.linalg.matrix_rank(more - plain, tol=1e-4) == 2
+
+
 def test_weights_but_no_biases_decay() -> None:
     options = config(weight_decay=0.5)
     model = app.make_model(options, protocol())
