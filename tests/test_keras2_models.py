@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,10 +15,13 @@ from keras import ops
 from common import keras2
 from common.keras2 import check
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def test_import_leaves_tensorflow_alone() -> None:
     code = "import sys, common.keras2; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+    assert ran.returncode == 0
 
 
 def two_in_two_out() -> keras.Model:
