@@ -1,4 +1,5 @@
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,12 +72,13 @@ def run(
     tfds_dir: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict]:
-    """Gives what runs the module's `app` on its `DATA` by a flagfile's name."""
+    """Gives what runs the module's `APP` on its `DATA` by a flagfile's name."""
     import flagfiles
 
     from common import runtime
 
-    app, name_of_data = request.module.app, request.module.DATA
+    app = importlib.import_module(f"apps.{request.module.APP}.__main__")
+    name_of_data = request.module.DATA
     monkeypatch.chdir(tmp_path)
 
     def once(name: str, **changes: Any) -> dict:

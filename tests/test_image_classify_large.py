@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.large
+APP = "image_classify"
 DATA = "mnist"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.large
+APP = "medical_autoencoder"
 DATA = "pneumonia_mnist"
 
 

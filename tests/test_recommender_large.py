@@ -3,6 +3,7 @@
 import pytest
 
 pytestmark = pytest.mark.large
+APP = "recommender"
 DATA = "movielens/100k-ratings"
 
 
