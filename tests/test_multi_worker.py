@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+BY_HAND = pytest.mark.skipif("CI" in os.environ, reason="by hand: minutes")
 JOB = str(ROOT / "tests" / "multi_worker_job.py")
 DIGITS = (
     "image_classify", "--dataset=digits", "--model=lenet5", "--dropout=0",
@@ -86,7 +87,12 @@ def test_two_workers_train_as_one_would(tmp_path) -> None:
 @pytest.mark.large
 @pytest.mark.parametrize(
     "app",
-    ["text_sentiment", "recommender", "fraud_detect", "medical_autoencoder"],
+    [
+        "recommender",
+        "fraud_detect",
+        pytest.param("text_sentiment", marks=BY_HAND),
+        pytest.param("medical_autoencoder", marks=BY_HAND),
+    ],
 )
 def test_two_workers_end_alike_in_the_other_apps(tmp_path, app) -> None:
     flagfile = ROOT / "apps" / "flagfiles" / f"{app}_demo.flags"
