@@ -58,7 +58,8 @@ def test_only_the_bridge_and_compression_know_keras_2(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_files_are_short_and_named_for_what_they_own(path: Path) -> None:
-    assert len((ROOT / path).read_text("utf-8").splitlines()) <= 300
+    length = len((ROOT / path).read_text("utf-8").splitlines())
+    assert length <= 400, "find this file's second subject; do not cut lines"
     assert path.stem not in ("utils", "util", "helpers", "helper", "misc")
 
 
