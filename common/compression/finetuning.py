@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from common import data
+from common.compression import loop
 from common.config import Options
 
 
@@ -34,48 +34,63 @@ class Finetuning:
     soften: Callable[[Any], Any] = lambda outputs: outputs
 
 
-def finetune(
-    model: keras.Model,
-    teacher: tf_keras.Model,
-    wrapped: tf_keras.Model,
-    num_steps: int,
-    finetuning: Finetuning,
-) -> float:
-    """Trains a wrapped twin; returns the last epoch's loss."""
-    options, position = finetuning.options, data.Position()
-    batches = data.for_training(
-        finetuning.split,
-        options.batch_size,
-        seed=options.seed + 1,
-        position=position,
-        transform=finetuning.transform,
-    )
-    if options.distill:
-        batches = distilled(
-            batches, teacher, options.distill, finetuning.soften
+class Finetuner:
+    """Trains the twins of one model, step after step, on the same batches.
+
+    The pipeline, the teacher inside it included, is traced once for all steps.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        teacher: tf_keras.Model,
+        finetuning: Finetuning,
+    ) -> None:
+        """Prepares the batches.
+
+        Args:
+            model: The Keras 3 model; gives the loss.
+            teacher: Its plain twin.
+            finetuning: The data and the options.
+        """
+        options = finetuning.options
+        self._options, self._position = options, data.Position()
+        self._num_steps = data.num_steps(finetuning.split, options.batch_size)
+        self._loss = finetuning.loss or keras.losses.get(model.loss)
+        self._batches = data.for_training(
+            finetuning.split,
+            options.batch_size,
+            seed=options.seed + 1,
+            position=self._position,
+            transform=finetuning.transform,
         )
-    rate = tf_keras.optimizers.schedules.CosineDecay(
-        options.finetune_learning_rate, num_steps * options.finetune_epochs
-    )
-    loss = finetuning.loss or keras.losses.get(model.loss)
-    wrapped.compile(
-        tf_keras.optimizers.Adam(rate),
-        # Keras 3's own loss: the very one that the model was trained with.
-        loss=lambda targets, outputs: loss(targets, outputs),
-        steps_per_execution=min(16, num_steps),
-    )
-    history = wrapped.fit(
-        batches,
-        epochs=options.finetune_epochs,
-        verbose=0,
-        callbacks=[
-            tfmot.sparsity.keras.UpdatePruningStep(),
-            tf_keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: position.set(epoch)
-            ),
-        ],
-    )
-    return history.history["loss"][-1]
+        if options.distill:
+            self._batches = distilled(
+                self._batches, teacher, options.distill, finetuning.soften
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """The training steps that a twin gets."""
+        return self._num_steps * self._options.finetune_epochs
+
+    def train(self, wrapped: tf_keras.Model) -> float:
+        """Trains a wrapped twin; returns the last epoch's loss."""
+        rate = tf_keras.optimizers.schedules.CosineDecay(
+            self._options.finetune_learning_rate, self.num_steps
+        )
+        wrapped.compile(
+            tf_keras.optimizers.Adam(rate),
+            # Keras 3's own: the very one that the model was trained with.
+            loss=lambda targets, outputs: self._loss(targets, outputs),
+        )
+        return loop.train(
+            wrapped,
+            self._batches,
+            self._position,
+            self._options.finetune_epochs,
+            self._num_steps,
+        )
 
 
 def distilled(

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import keras
 import tf_keras
 
-from common import data, keras2, runtime
+from common import keras2, runtime
 from common.compression import verification, wrappers
-from common.compression.finetuning import Finetuning, finetune
+from common.compression.finetuning import Finetuner, Finetuning
 from common.compression.variants import Techniques, Variant, prefixes
 from common.config import InputError, Options
 
@@ -88,35 +88,37 @@ def compress(
         The twin after each sequence of techniques; `()` is the plain twin.
     """
     twins: dict[Techniques, tf_keras.Model] = {(): keras2.to_tf_keras(model)}
-    for techniques in prefixes(one.techniques for one in variants):
+    steps = prefixes(one.techniques for one in variants)
+    if not steps:
+        return twins
+    finetuner = Finetuner(model, twins[()], finetuning)
+    for techniques in steps:
         twins[techniques] = _step(
-            model, twins[()], twins[techniques[:-1]], techniques, finetuning
+            model,
+            twins[techniques[:-1]],
+            techniques,
+            finetuner,
+            finetuning.options,
         )
     return twins
 
 
 def _step(
     model: keras.Model,
-    teacher: tf_keras.Model,
     base: tf_keras.Model,
     techniques: Techniques,
-    finetuning: Finetuning,
+    finetuner: Finetuner,
+    options: Options,
 ) -> tf_keras.Model:
     """Does the last of `techniques` to a copy of `base` and fine-tunes it."""
-    options, start = finetuning.options, time.monotonic()
+    start = time.monotonic()
     console = runtime.console()
     runtime.set_seed(options.seed)
     tf_keras.utils.set_random_seed(options.seed)
-    num_steps = data.num_steps(finetuning.split, options.batch_size)
     twin = _copy(model, base)
-    wrapped = wrappers.wrap(
-        twin,
-        techniques,
-        num_steps * options.finetune_epochs,
-        options,
-    )
+    wrapped = wrappers.wrap(twin, techniques, finetuner.num_steps, options)
     with console.status(f"{'+'.join(techniques)}: fine-tuning"):
-        loss = finetune(model, teacher, wrapped, num_steps, finetuning)
+        loss = finetuner.train(wrapped)
     if not math.isfinite(loss):
         raise InputError(
             f"fine-tuning after {'+'.join(techniques)} diverged: the loss is "

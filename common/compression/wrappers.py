@@ -59,6 +59,9 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
     def wrap_one(layer: Any) -> Any:
         if options.prune_layers and layer.name not in options.prune_layers:
             return layer
+        # A wrapper around nothing would only cost its part of the graph.
+        if not getattr(layer, "get_prunable_weights", lambda: True)():
+            return layer
         return tfmot.sparsity.keras.prune_low_magnitude(
             layer, pruning_schedule=schedule
         )

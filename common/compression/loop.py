@@ -1,0 +1,128 @@
+"""The training loop of a wrapped twin.
+
+Keras 2's `fit` traces the step four times, since the optimizer's variables are
+made inside it and since its loop over several steps has no value before the
+first. TF-MOT adds to each trace a branch per pruned kernel that most steps do
+not take. Here the step is traced once, and masks change between its runs.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import (  # noqa: E501
+    collect_prunable_layers,
+)
+
+from common import data
+
+# Steps run without a return to Python; a signal is heeded after that many.
+MAX_STEPS = 16
+
+
+def train(
+    wrapped: tf_keras.Model,
+    batches: tf.data.Dataset,
+    position: data.Position,
+    epochs: int,
+    num_steps: int,
+) -> float:
+    """Trains a compiled twin, in TF-MOT's wrappers or without.
+
+    Gives the weights that `wrapped.fit` would give with TF-MOT's
+    `UpdatePruningStep`.
+
+    Args:
+        wrapped: The twin.
+        batches: One epoch's batches, those of the epoch in `position`.
+        position: What `batches` reads.
+        epochs: Passes over the batches.
+        num_steps: Batches in an epoch.
+
+    Returns:
+        The last epoch's mean loss over its examples.
+    """
+    wrapped.optimizer.build(wrapped.trainable_variables)
+    start = tfmot.sparsity.keras.UpdatePruningStep()
+    start.set_model(wrapped)
+    start.on_train_begin()
+    masks = _Masks(wrapped, epochs * num_steps)
+    run = _runner(wrapped)
+    for epoch in range(epochs):
+        position.set(epoch)
+        wrapped.reset_metrics()
+        iterator = iter(batches)
+        for first, count in runs(masks.due, epoch * num_steps, num_steps):
+            masks.renew(first)
+            run(iterator, tf.constant(count))
+        start.on_epoch_end(epoch)
+    return float(wrapped.get_metrics_result()["loss"])
+
+
+def _runner(wrapped: tf_keras.Model) -> Any:
+    """Returns what takes an iterator and a number of steps, and trains."""
+
+    @tf.function(reduce_retracing=True)
+    def run(iterator: Any, count: Any) -> None:
+        # What a step returns is not kept: its metrics sum up by themselves,
+        # and a loop without values of its own is traced once.
+        for _ in tf.range(count):
+            wrapped.train_step(next(iterator))
+
+    return run
+
+
+class _Masks:
+    """The masks of pruned kernels, renewed before the steps that are due.
+
+    TF-MOT renews them inside the step, in a branch for each kernel. Called
+    without a graph, its own function does the same between two runs.
+
+    Attributes:
+        due: The steps before which masks change, counted from 0.
+    """
+
+    def __init__(self, wrapped: tf_keras.Model, num_steps: int) -> None:
+        self._layers = [
+            layer
+            for layer in collect_prunable_layers(wrapped)
+            if layer.pruning_vars
+        ]
+        self.due: set[int] = set()
+        # TF-MOT counts the first step as 1.
+        steps = tf.range(1, num_steps + 1, dtype=tf.int64)
+        updates = []
+        for layer in self._layers:
+            is_due, _ = layer.pruning_schedule(steps)
+            self.due.update(np.flatnonzero(is_due.numpy()).tolist())
+            updates.append(layer.pruning_obj.conditional_mask_update)
+            layer.pruning_obj.conditional_mask_update = tf.no_op
+        self._renew = tf.function(lambda: [update() for update in updates])
+
+    def renew(self, step: int) -> None:
+        """Renews the masks if they are due before `step`."""
+        if step not in self.due:
+            return
+        for layer in self._layers:
+            layer.pruning_step.assign(step + 1)
+        self._renew()
+        for layer in self._layers:
+            layer.pruning_step.assign(step)
+
+
+def runs(due: set[int], start: int, count: int) -> Iterator[tuple[int, int]]:
+    """Yields the first step and the number of steps of each run.
+
+    Args:
+        due: Steps that a run must begin with.
+        start: The epoch's first step.
+        count: The epoch's steps.
+    """
+    first = start
+    for step in range(start + 1, start + count + 1):
+        if step in due or step - first == MAX_STEPS or step == start + count:
+            yield first, step - first
+            first = step
