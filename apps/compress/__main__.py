@@ -42,6 +42,7 @@ class Config(options.Options):
         "a TFDS name, a folder of class folders, or a .npz file with x and y "
         "(also x_valid, y_valid, x_test, y_test; for several inputs their "
         "names instead of x).",
+        data=True,
     )
     calibration: str = option(
         "",

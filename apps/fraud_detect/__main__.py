@@ -41,15 +41,19 @@ class Config(settings.NetworkOptions):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a table file; by default simulated_transactions."
+        "", "a table file; by default simulated_transactions.", data=True
     )
     model: str = option(
         "classifier",
         "the network; autoencoder uses no labels.",
         choices=("classifier", "autoencoder", "hybrid", "sequence"),
+        data=True,
     )
     steps: int = option(
-        6, "transactions in a sequence of --model=sequence.", minimum=2
+        6,
+        "transactions in a sequence of --model=sequence.",
+        minimum=2,
+        data=True,
     )
     imbalance: str = option(
         "none",

@@ -47,26 +47,40 @@ class Config(options.Options):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a TFDS name, a folder of normal/ and abnormal/; or phantoms."
+        "",
+        "a TFDS name, a folder of normal/ and abnormal/; or phantoms.",
+        data=True,
     )
     normal_label: str = option(
-        "", "the class or folder of normal images; by default normal."
+        "",
+        "the class or folder of normal images; by default normal.",
+        data=True,
     )
     patients: str = option(
-        "", "folders: a table of file and patient, where DICOM does not say."
+        "",
+        "folders: a table of file and patient, where DICOM does not say.",
+        data=True,
     )
     image_size: int = option(
-        0, "height and width to resize to; 0 keeps a common size.", minimum=0
+        0,
+        "height and width to resize to; 0 keeps a common size.",
+        minimum=0,
+        data=True,
     )
     window: tuple[str, ...] = option(
-        (), "DICOM: centre,width of the grey scale; by default the file's."
+        (),
+        "DICOM: centre,width of the grey scale; by default the file's.",
+        data=True,
     )
     on_bad_input: str = option(
-        "fail", "what to do with unreadable files.", choices=("fail", "skip")
+        "fail",
+        "what to do with unreadable files.",
+        choices=("fail", "skip"),
+        data=True,
     )
     model: str = option(
         "autoencoder", "the network.",
-        choices=("autoencoder", "variational", "denoiser"),
+        choices=("autoencoder", "variational", "denoiser"), data=True,
     )  # fmt: skip
     latent: int = option(16, "numbers in the bottleneck.", minimum=1)
     filters: int = option(16, "of the first convolutions.", minimum=1)
@@ -75,11 +89,11 @@ class Config(options.Options):
     )
     noise: str = option(
         "none", "noise of training inputs; the denoiser is also judged on it.",
-        choices=("none", "gaussian", "poisson", "speckle"),
+        choices=("none", "gaussian", "poisson", "speckle"), data=True,
     )  # fmt: skip
     noise_level: float = option(
         0.1, "its standard deviation, white being 1.", minimum=0.001,
-        maximum=1.0,
+        maximum=1.0, data=True,
     )  # fmt: skip
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(

@@ -50,28 +50,46 @@ class Config(options.Options):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a TFDS movielens name, or a table of your own; default tastes."
+        "",
+        "a TFDS movielens name, or a table of your own; default tastes.",
+        data=True,
     )
-    user_column: str = option("user_id", "own table: the users' ids.")
-    item_column: str = option("item_id", "own table: the items' ids.")
+    user_column: str = option(
+        "user_id", "own table: the users' ids.", data=True
+    )
+    item_column: str = option(
+        "item_id", "own table: the items' ids.", data=True
+    )
     time_column: str = option(
-        "", "own table: numbers or dates; by default the rows are in order."
+        "",
+        "own table: numbers or dates; by default the rows are in order.",
+        data=True,
     )
-    rating_column: str = option("", "own table: numbers.")
-    title_column: str = option("", "own table: the items' titles.")
+    rating_column: str = option("", "own table: numbers.", data=True)
+    title_column: str = option("", "own table: the items' titles.", data=True)
     features_column: str = option(
-        "", "own table: words of an item, such as genres, joined by |."
+        "",
+        "own table: words of an item, such as genres, joined by |.",
+        data=True,
     )
-    min_rating: float = option(0.0, "lower ratings are left out.", minimum=0.0)
+    min_rating: float = option(
+        0.0, "lower ratings are left out.", minimum=0.0, data=True
+    )
     k_core: int = option(
-        0, "drop users and items with fewer rows, again and again.", minimum=0
+        0,
+        "drop users and items with fewer rows, again and again.",
+        minimum=0,
+        data=True,
     )
     on_bad_input: str = option(
         "fail", "what to do with rows that lack values.",
-        choices=("fail", "skip"),
+        choices=("fail", "skip"), data=True,
     )  # fmt: skip
     protocol: str = option(
-        "leave_last_out", "what is held out.", choices=protocols.PROTOCOLS
+        "leave_last_out",
+        "what is held out.",
+        choices=protocols.PROTOCOLS,
+        data=True,
     )
     model: str = option(
         "sequential",

@@ -38,7 +38,16 @@ with epy.lazy_imports():
     )
     from apps.text_sentiment import data as text_data
     from apps.text_sentiment import model as networks
-    from common import compression, data, export, report, served, training
+    from common import (
+        compression,
+        data,
+        evaluation,
+        export,
+        report,
+        served,
+        tables,
+        training,
+    )
 
 APP = "text_sentiment"
 
@@ -51,11 +60,14 @@ class Config(options.Options):
         "",
         "a TFDS name, or a .csv, .tsv, .jsonl or .parquet file; by default "
         "generated_reviews.",
+        data=True,
     )
-    text_column: str = option("text", "the column of the texts.")
-    label_column: str = option("label", "the column of the classes.")
+    text_column: str = option("text", "the column of the texts.", data=True)
+    label_column: str = option("label", "the column of the classes.", data=True)
     test_file: str = option(
-        "", "test on this file; by default on a tenth of --dataset's."
+        "",
+        "test on this file; by default on a tenth of --dataset's.",
+        data=True,
     )
     pretrain: str = option(
         "",
@@ -130,12 +142,23 @@ def load_data(config: Config) -> "text_data.TextSplits":
     )
 
 
-def load_texts(config: Config) -> "corpus.Corpus":
-    """Loads the texts and their labels."""
+def load_texts(
+    config: Config, whole: str = "", classes: tuple[str, ...] = ()
+) -> "corpus.Corpus":
+    """Loads the texts and their labels.
+
+    Args:
+        config: The options.
+        whole: The option whose file, all of it, judges a release, if any.
+        classes: That release's.
+    """
     fields = dataclasses.fields(corpus.Source)
-    return corpus.load(
-        corpus.Source(**{one.name: getattr(config, one.name) for one in fields})
+    source = corpus.Source(
+        **{one.name: getattr(config, one.name) for one in fields}
     )
+    if whole and tables.is_table(getattr(config, whole)):
+        return corpus.whole(source, classes, whole)
+    return corpus.load(source)
 
 
 def build_model(
@@ -220,8 +243,10 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
-    teacher = tables if config.self_training else None
+    hash_tables = (
+        linear.fit(splits, config.num_pairs) if config.num_pairs else None
+    )
+    teacher = hash_tables if config.self_training else None
     taught = self_training.teach(splits, teacher)
     num_steps = data.num_steps(taught.train, config.batch_size)
     with training.scope(config):
@@ -243,7 +268,11 @@ def run(config: Config) -> dict[str, Any]:
         patience=config.patience,
     )  # fmt: skip
     cluster.end_unless_chief()
-    joined = linear.join(model, tables, splits, evaluate) if tables else None
+    joined = (
+        linear.join(model, hash_tables, splits, evaluate)
+        if hash_tables
+        else None
+    )
     twins = compression.compress(
         model, variants, compression.Finetuning(taught.train, transform, config)
     )
@@ -283,15 +312,19 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     classifier = predict.Classifier(asked, config.variant)
+    trained = evaluation.trained_with(asked)
+    whole = next(
+        (one for one in ("test_file", "dataset")
+         if evaluation.is_whole(config, trained, one)), "",
+    )  # fmt: skip
+    # The same seed gives a file the same split: no training text is tested.
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict(classifier, config, config.text_column)
         return
-    trained = report.read(asked.release)["config"]
-    if not config.dataset:
-        # The same seed gives a file the same split: no training text is tested.
-        keys = ("dataset", "text_column", "label_column", "test_file")
-        config = config.replace(**{key: trained[key] for key in keys})
-    texts = load_texts(config.replace(seed=trained["seed"], pretrain=""))
+    texts = load_texts(
+        config.replace(pretrain=""), whole, classifier.class_names
+    )
     result = predict.evaluate(classifier, texts)
     runtime.console().print(json.dumps(result, indent=1))
 
