@@ -24,6 +24,7 @@ from common.options import (
     InputError,
     as_trained,
     fixed,
+    is_given,
     offered,
     option,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Options",
     "as_trained",
     "fixed",
+    "is_given",
     "launch",
     "option",
 ]

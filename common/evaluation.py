@@ -5,7 +5,7 @@ their test split, as does a TFDS name. A file or a folder that is named is new
 to the release: all of it is judged, and nothing of it is set aside to train on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def describe(
     split: str,
     metrics: Mapping[str, Any],
     unknown: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns what `--mode=evaluate` prints.
 
@@ -52,12 +53,15 @@ def describe(
         split: What was judged; see `splits.Splits.judged`.
         metrics: Figures by name.
         unknown: Why a figure cannot be computed, by name; it is null.
+        notes: What was left out or assumed.
     """
-    found = {
+    found: dict[str, Any] = {
         "dataset": dataset,
         "examples": examples,
         "split": split,
         **metrics,
         **dict.fromkeys(unknown),
     }
-    return {**found, "not_computed": dict(unknown)} if unknown else found
+    if unknown:
+        found["not_computed"] = dict(unknown)
+    return {**found, "notes": list(notes)} if notes else found

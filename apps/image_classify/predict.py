@@ -108,7 +108,12 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
         np.concatenate(found), np.concatenate(labels)
     )
     return evaluation.describe(
-        splits.name, splits.test.num_examples, splits.judged, values, {}
+        splits.name,
+        splits.test.num_examples,
+        splits.judged,
+        values,
+        {},
+        splits.notes,
     )
 
 

@@ -37,7 +37,15 @@ with epy.lazy_imports():
     )
     from apps.medical_autoencoder import data as sources
     from apps.medical_autoencoder import model as networks
-    from common import compression, data, export, report, served, training
+    from common import (
+        compression,
+        data,
+        evaluation,
+        export,
+        report,
+        served,
+        training,
+    )
 
 APP = "medical_autoencoder"
 
@@ -140,10 +148,16 @@ class Config(options.Options):
 
 
 def load_data(
-    config: Config, shape: tuple[int, ...] | None = None
+    config: Config, shape: tuple[int, ...] | None = None, whole: bool = False
 ) -> "data.Splits":
-    """Loads float32 images in [0, 1], of the `shape` that a release needs."""
-    return sources.load(config, shape)
+    """Loads float32 images in [0, 1].
+
+    Args:
+        config: The options.
+        shape: What a release's model needs.
+        whole: Have all of a folder judge that release.
+    """
+    return sources.load(config, shape, whole)
 
 
 def build_model(config: Config, splits: "data.Splits") -> "keras.Model":
@@ -299,13 +313,16 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     released = predict.Released(asked, config.variant)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    # The same seed gives a folder the same split: nobody that was trained on
+    # is tested.
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_files(released, config)
         return
-    merged = predict.as_trained(config, report.read(asked.release)["config"])
-    result = predict.evaluate(
-        released, load_data(merged, released.shape), merged
-    )
+    splits = load_data(config, released.shape, whole)
+    result = predict.evaluate(released, splits, config)
     runtime.console().print(json.dumps(result, indent=1))
 
 
