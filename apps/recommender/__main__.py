@@ -12,6 +12,7 @@ with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,15 @@ with epy.lazy_imports():
         serving,
     )
     from apps.recommender import model as networks
-    from common import compression, export, report, served, tables, training
+    from common import (
+        compression,
+        evaluation,
+        export,
+        report,
+        served,
+        tables,
+        training,
+    )
 
 APP = "recommender"
 
@@ -141,10 +150,20 @@ class Config(options.Options):
             object.__setattr__(self, "dataset", "tastes")
 
 
-def load_data(config: Config) -> protocols.Protocol:
-    """Reads, cleans and splits interactions."""
+def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
+    """Reads, cleans and splits interactions.
+
+    Args:
+        config: The options.
+        known: The items of a release that all users of the table judge.
+    """
+    k_core = config.k_core
     if tables.is_table(config.dataset):
-        roles = ("user", "item", "time", "rating", "title", "features")
+        roles = ["user", "item", "time", "rating"]
+        if not known:
+            roles += ["title", "features"]
+        elif "k_core" not in config.given:
+            k_core = 0  # That of training: here it would leave users out.
         columns = {role: getattr(config, f"{role}_column") for role in roles}
         name, raw = config.dataset, data.read_table(config.dataset, **columns)
     else:
@@ -152,9 +171,12 @@ def load_data(config: Config) -> protocols.Protocol:
     clean = interactions.clean(
         name, raw,
         min_rating=config.min_rating,
-        k_core=config.k_core,
+        k_core=k_core,
         skip_bad=config.on_bad_input == "skip",
     )  # fmt: skip
+    if known:
+        clean = interactions.numbered_as(clean, known)
+        return protocols.whole(clean, config.protocol, config.seed)
     return protocols.split(clean, config.protocol, config.seed)
 
 
@@ -306,11 +328,15 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     recommender = predict.Recommender(asked)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_users(recommender, config)
         return
-    same = predict.restored(config, report.read(asked.release))
-    result = predict.evaluate(recommender, load_data(same))
+    predict.check_dataset(config.dataset, trained)
+    known = recommender.item_ids() if whole else ()
+    result = predict.evaluate(recommender, load_data(config, known))
     runtime.console().print(json.dumps(result, indent=1))
 
 
