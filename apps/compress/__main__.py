@@ -53,6 +53,12 @@ class Config(options.Options):
     metric: str = option(
         "", "the Keras metric to keep; by default the model's first."
     )
+    metric_direction: str = option(
+        "auto",
+        "whether more of the metric is better (up) or less (down); auto: as "
+        "Keras or the metric's name says.",
+        choices=("auto", "up", "down"),
+    )
     scale: str = option(
         "auto",
         "what inputs are multiplied by, e.g. 1/255; auto: 1/255 for bytes, "
@@ -124,7 +130,9 @@ def compile_model(user: "user_model.UserModel", config: Config) -> Any:
     """Returns what the model is judged by: loss and metrics, or agreement."""
     if not config.dataset:
         return objectives.Agreement(user)
-    return objectives.build(user, config.loss, config.metric)
+    return objectives.build(
+        user, config.loss, config.metric, config.metric_direction
+    )
 
 
 def evaluate(
