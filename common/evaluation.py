@@ -5,6 +5,7 @@ their test split, as does a TFDS name. A file or a folder that is named is new
 to the release: all of it is judged, and nothing of it is set aside to train on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,36 @@ def trained_with(asked: served.Served) -> dict[str, Any]:
 def is_whole(
     options: Checked, trained: Mapping[str, Any], option: str = "dataset"
 ) -> bool:
-    """Tells whether an option names files that the release has not seen.
-
-    The release's own files are judged by their test split, named or not.
+    """Tells whether an option names files that are not the release's own.
 
     Args:
         options: Those of the command line, before `as_trained`.
         trained: Those of the release.
         option: Names data.
     """
-    named = Path(getattr(options, option))
-    if not is_given(options, option) or not named.exists():
-        return False
-    own = trained.get(option)
-    return not own or named.resolve() != Path(own).resolve()
+    try:
+        exists = Path(getattr(options, option)).exists()
+    except OSError:  # No name of a file, such as one that is too long.
+        exists = False
+    return exists and not is_own(options, trained, option)
+
+
+def is_own(
+    options: Checked, trained: Mapping[str, Any], option: str = "dataset"
+) -> bool:
+    """Tells whether an option names the release's own data, or nothing.
+
+    Those are judged by their test split, named or not.
+
+    Args:
+        options: See `is_whole`.
+        trained: See `is_whole`.
+        option: See `is_whole`.
+    """
+    if not is_given(options, option):
+        return True
+    named, own = getattr(options, option), trained.get(option, "")
+    return bool(own) and Path(named).resolve() == Path(own).resolve()
 
 
 def describe(
@@ -52,16 +69,22 @@ def describe(
         examples: How many were judged.
         split: What was judged; see `splits.Splits.judged`.
         metrics: Figures by name.
-        unknown: Why a figure cannot be computed, by name; it is null.
+        unknown: Why a figure cannot be computed, by name; it is null, as is
+            one that is not finite.
         notes: What was left out or assumed.
     """
+    reasons = {
+        name: "it is not a finite number"
+        for name, value in metrics.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    } | dict(unknown)
     found: dict[str, Any] = {
         "dataset": dataset,
         "examples": examples,
         "split": split,
         **metrics,
-        **dict.fromkeys(unknown),
+        **dict.fromkeys(reasons),
     }
-    if unknown:
-        found["not_computed"] = dict(unknown)
+    if reasons:
+        found["not_computed"] = reasons
     return {**found, "notes": list(notes)} if notes else found

@@ -92,6 +92,14 @@ def test_three_classes_of_a_csv_end_to_end(
         predict.evaluate(
             predict.Classifier(served.Local(release)), app.load_texts(sentiment)
         )
+    # The release's test file goes with its own data only.
+    with pytest.raises(InputError, match="the release's classes"):
+        app.main(
+            app.Config(
+                mode="evaluate", release=str(release),
+                dataset="generated_reviews",
+            )
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -304,12 +304,11 @@ def of_features(path: Path, plan: Plan) -> Data:
     names, rows, judged, notes = read_features(path, (), plan)
     num = rows.num_examples
     parts = np.split(np.arange(num), [int(0.6 * num), int(0.8 * num)])
-    splits = FraudSplits(
-        path.name, CLASSES, *(rows.pick(part) for part in parts),
-        (*notes, "Split in the order of time: 60, 20 and 20 % of rows."),
-    )  # fmt: skip
-    _, valid, test = (judged.pick(part) for part in parts)
-    return Data(names, (Fold(splits, valid, test),), None)
+    train, valid, test = (rows.pick(part) for part in parts)
+    notes += ("Split in the order of time: 60, 20 and 20 % of rows.",)
+    splits = FraudSplits(path.name, CLASSES, train, valid, test, notes)
+    of_valid, of_test = (judged.pick(part) for part in parts[1:])
+    return Data(names, (Fold(splits, of_valid, of_test),), None)
 
 
 def read_features(

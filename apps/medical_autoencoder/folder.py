@@ -71,7 +71,9 @@ def load(
     notes = (*_notes(rows, bad), *_alone(root, rows))
     parts = patients.split(rows, options.seed)
     shape = shape or _shape(rows)
-    found = {key: _to_memory(part, shape) for key, part in parts.items()}
+    found: dict[str, Any] = {
+        key: _to_memory(part, shape) for key, part in parts.items()
+    }
     return splits.Splits(root.resolve().name, CLASS_NAMES, notes=notes, **found)
 
 

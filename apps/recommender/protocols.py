@@ -104,16 +104,16 @@ def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
     in_valid = (ranks < test + valid) & (size >= FEWEST) & ~in_test
     train = _where(data.items, ~in_test & ~in_valid)
     before = _where(data.items, ~in_test)
-    tasks = [
+    valid_task, test_task = (
         _task(history, _where(data.items, found))
         for history, found in ((train, in_valid), (before, in_test))
-    ]
-    if not len(tasks[1].users):
+    )
+    if not len(test_task.users):
         raise InputError(
             f"--dataset must have users with at least {FEWEST} interactions; "
             f"{data.name} has none."
         )
-    return Protocol(name, data, train, *tasks)
+    return Protocol(name, data, train, valid_task, test_task)
 
 
 def whole(data: Interactions, name: str, seed: int = 0) -> Protocol:

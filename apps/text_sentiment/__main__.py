@@ -317,8 +317,12 @@ def main(config: Config) -> None:
         (one for one in ("test_file", "dataset")
          if evaluation.is_whole(config, trained, one)), "",
     )  # fmt: skip
+    test_file = config.test_file
+    own = evaluation.is_own(config, trained)
     # The same seed gives a file the same split: no training text is tested.
     config = options.as_trained(config, trained)
+    if not own:  # The release's test file goes with its own data.
+        config = config.replace(test_file=test_file)
     if config.mode == "predict":
         predict.predict(classifier, config, config.text_column)
         return
