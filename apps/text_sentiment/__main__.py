@@ -45,9 +45,9 @@ with epy.lazy_imports():
         export,
         report,
         served,
-        tables,
         training,
     )
+    from common import tables as table_files
 
 APP = "text_sentiment"
 
@@ -156,7 +156,7 @@ def load_texts(
     source = corpus.Source(
         **{one.name: getattr(config, one.name) for one in fields}
     )
-    if whole and tables.is_table(getattr(config, whole)):
+    if whole and table_files.is_table(getattr(config, whole)):
         return corpus.whole(source, classes, whole)
     return corpus.load(source)
 
@@ -243,10 +243,8 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     splits = load_data(config)
     work_dir = config.run_dir(APP, splits.digest())
-    hash_tables = (
-        linear.fit(splits, config.num_pairs) if config.num_pairs else None
-    )
-    teacher = hash_tables if config.self_training else None
+    tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
+    teacher = tables if config.self_training else None
     taught = self_training.teach(splits, teacher)
     num_steps = data.num_steps(taught.train, config.batch_size)
     with training.scope(config):
@@ -268,11 +266,7 @@ def run(config: Config) -> dict[str, Any]:
         patience=config.patience,
     )  # fmt: skip
     cluster.end_unless_chief()
-    joined = (
-        linear.join(model, hash_tables, splits, evaluate)
-        if hash_tables
-        else None
-    )
+    joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = compression.compress(
         model, variants, compression.Finetuning(taught.train, transform, config)
     )
