@@ -19,9 +19,26 @@ from typing import Any
 
 from absl import app, flags
 
-from common.options import Checked, InputError, fixed, offered, option
+from common.options import (
+    Checked,
+    InputError,
+    as_trained,
+    fixed,
+    is_given,
+    offered,
+    option,
+)
 
-__all__ = ["Checked", "InputError", "Options", "fixed", "launch", "option"]
+__all__ = [
+    "Checked",
+    "InputError",
+    "Options",
+    "as_trained",
+    "fixed",
+    "is_given",
+    "launch",
+    "option",
+]
 
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.
@@ -38,7 +55,9 @@ class Options(Checked):
         choices=("train", "evaluate", "predict"),
         training=False,
     )
-    dataset: str = option("", "a TFDS name, or a path of your own files.")
+    dataset: str = option(
+        "", "a TFDS name, or a path of your own files.", data=True
+    )
     data_dir: str = option(
         "",
         "TFDS data directory; by default $TFDS_DATA_DIR or TFDS's own.",
@@ -60,6 +79,7 @@ class Options(Checked):
         "fixes splits, order, initial weights, dropout.",
         minimum=0,
         maximum=2**31,
+        data=True,
     )
     variants: tuple[str, ...] = option(
         ("float32", "float16", "dynamic", "int8"),
@@ -198,7 +218,8 @@ def from_flags(config_class: type[ConfigT]) -> ConfigT:
     for field in offered(config_class):
         value = flags.FLAGS[field.name].value
         values[field.name] = tuple(value) if isinstance(value, list) else value
-    return config_class(**values)
+    given = (name for name in values if flags.FLAGS[name].present)
+    return config_class(**values, given=frozenset(given))
 
 
 def launch(

@@ -75,6 +75,84 @@ def load(
     )
 
 
+def whole(
+    root: Path,
+    classes: tuple[str, ...],
+    shape: tuple[int, ...],
+    pipeline: str,
+    skip_bad: bool,
+) -> splits.Splits:
+    """Loads a folder to judge a release by; nothing of it is to train on.
+
+    Args:
+        root: Holds folders of some of the classes, or split folders that do.
+        classes: The release's.
+        shape: Height, width and channels that its model needs.
+        pipeline: One of `splits.PIPELINES`.
+        skip_bad: See `images.load`.
+    """
+    folders, judged = judged_folders(root, classes)
+    rows = [row for one in folders for row in _list_known(one, classes)]
+    shapes, notes = _check_files([path for path, _ in rows], skip_bad)
+    rows = [row for row in rows if row[0] in shapes]
+    if not rows:
+        raise InputError(
+            f"--dataset must have images; {root} has no readable one "
+            f"({', '.join(SUFFIXES)})."
+        )
+    height, width, channels = shape
+    stream = _file_stream(rows, (height, width, channels))
+    name = root.resolve().name
+    examples = splits.load(stream, pipeline)
+    return splits.Splits.whole(name, classes, examples, notes, judged)
+
+
+def judged_folders(
+    root: Path, classes: tuple[str, ...] = ()
+) -> tuple[list[Path], str]:
+    """Returns what is judged of a folder, and `splits.TEST` or `splits.ALL`.
+
+    Where the folder says itself what is for testing, it is that; else all.
+
+    Args:
+        root: The folder.
+        classes: Names that mean a class, should they also be a split's.
+    """
+    named = {
+        key: root / name
+        for key, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (root / name).is_dir() and name not in classes
+    }
+    if "test" in named:
+        return [named["test"]], splits.TEST
+    return list(named.values()) or [root], splits.ALL
+
+
+def _list_known(
+    folder: Path, classes: tuple[str, ...]
+) -> list[tuple[str, int]]:
+    """Returns `(path, label)` of every image file of the known classes."""
+    names = {
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    }
+    unknown = sorted(names - set(classes))
+    if unknown or not names:
+        raise InputError(
+            f"--dataset must have folders of the release's classes, "
+            f"{', '.join(classes)}; {folder} has "
+            f"{repr(unknown[0]) if unknown else 'no folder'}."
+        )
+    return [
+        (path, label)
+        for label, name in enumerate(classes)
+        if name in names
+        for path in _files(folder / name)
+    ]
+
+
 def _split_folders(root: Path) -> dict[str, Path]:
     """Returns the folders of the splits, or the root as `all`."""
     found = {
@@ -119,13 +197,7 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
         )
     rows = []
     for label, name in enumerate(class_names):
-        paths = sorted(
-            str(path)
-            for path in (folder / name).rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
-        )
+        paths = _files(folder / name)
         if not paths:
             raise InputError(
                 f"--dataset must have images in every class folder; "
@@ -133,6 +205,17 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
             )
         rows += [(path, label) for path in paths]
     return rows
+
+
+def _files(folder: Path) -> list[str]:
+    """Returns the image files below a folder, sorted."""
+    return sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
 
 
 def _check_files(

@@ -58,6 +58,7 @@ def load(
     seed: int = 0,
     skip_bad: bool = False,
     shape: tuple[int, ...] | None = None,
+    classes: tuple[str, ...] = (),
 ) -> splits.Splits:
     """Loads an image-classification set by TFDS name or as a folder.
 
@@ -73,11 +74,17 @@ def load(
         skip_bad: Leave undecodable files out instead of refusing the folder.
         shape: Height, width and channels that a model needs, whatever the data
             have; `image_size` and `usual_size` then play no part.
+        classes: Those of a release that all of a folder shall judge, in images
+            of `shape`: none is set aside to train on.
 
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
     """
     if Path(dataset).is_dir():
+        if classes and shape:
+            return image_folder.whole(
+                Path(dataset), classes, shape, pipeline, skip_bad
+            )
         return image_folder.load(
             Path(dataset),
             image_size,

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -23,6 +23,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     training: bool = True,
+    data: bool = False,
 ) -> Any:
     """Returns a dataclass field that `define_flags` makes into a flag.
 
@@ -34,6 +35,9 @@ def option(
         maximum: The greatest number allowed, itself included.
         training: Whether the trained weights depend on it. Runs that differ
             only in the other options continue one another's training.
+        data: Whether it says what the data are, or how they are judged. What
+            uses a release then takes the release's value, unless the option
+            is given; see `as_trained`.
     """
     rule = {
         "help": help,
@@ -41,6 +45,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "training": training,
+        "data": data,
     }
     return dataclasses.field(default=default, metadata=rule)
 
@@ -50,9 +55,26 @@ def fixed(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"fixed": True})
 
 
+CheckedT = typing.TypeVar("CheckedT", bound="Checked")
+
+
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """Options that are checked whenever they are made."""
+    """Options that are checked whenever they are made.
+
+    Attributes:
+        given: The options of the command line and its flagfiles, by name; of
+            options that code makes, empty unless it says them. It is no option
+            itself: no flag, no part of a report or a digest.
+    """
+
+    given: frozenset[str] = dataclasses.field(
+        default=frozenset(),
+        compare=False,
+        repr=False,
+        kw_only=True,
+        metadata={"fixed": True, "training": False},
+    )
 
     def __post_init__(self) -> None:
         """Checks every option against its own rule."""
@@ -68,6 +90,36 @@ class Checked:
         return {
             field.name: getattr(self, field.name) for field in offered(self)
         }
+
+
+def is_given(options: Checked, name: str) -> bool:
+    """Tells whether an option was given, and not left at its default.
+
+    On a command line it may have been given its default. Code that makes
+    options by `Config(alerts=50)` cannot be told from code that leaves them
+    alone: there a value is given if it is not the default.
+    """
+    default = type(options).__dataclass_fields__[name].default
+    return name in options.given or getattr(options, name) != default
+
+
+def as_trained(options: CheckedT, trained: Mapping[str, Any]) -> CheckedT:
+    """Returns options with what a release's data were described by.
+
+    Args:
+        options: What is given in them wins.
+        trained: The options that the release was trained with, by name, as its
+            report has them; {} where only a server is known.
+    """
+    changes = {}
+    for field in offered(options):
+        name = field.name
+        if not field.metadata["data"] or name not in trained:
+            continue
+        if not is_given(options, name):
+            value = trained[name]
+            changes[name] = tuple(value) if isinstance(value, list) else value
+    return options.replace(**changes)
 
 
 def offered(options: Checked | type[Checked]) -> list[dataclasses.Field]:

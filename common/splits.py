@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from etils import epy
@@ -16,6 +16,8 @@ with epy.lazy_imports():
 # In-memory sets above this many bytes are streamed, if `pipeline` is "auto".
 MAX_MEMORY_BYTES = 2 * 2**30
 PIPELINES = ("auto", "in_memory", "streaming")
+# What a release is judged by: the part for testing, or all there is.
+TEST, ALL = "test", "all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +135,7 @@ class Splits:
         valid: For every choice: epochs, thresholds, settings.
         test: For reporting, once.
         notes: Repairs made while loading, for the user to read.
+        judged: What `test` is of the data: `test`, or `all`; see `whole`.
     """
 
     name: str
@@ -141,6 +144,30 @@ class Splits:
     valid: Split
     test: Split
     notes: tuple[str, ...] = ()
+    judged: str = TEST
+
+    @classmethod
+    def whole(
+        cls,
+        name: str,
+        class_names: tuple[str, ...],
+        examples: Split,
+        notes: tuple[str, ...] = (),
+        judged: str = ALL,
+    ) -> Self:
+        """Returns splits that judge a release by all examples, and train none.
+
+        Args:
+            name: See `Splits`.
+            class_names: Those of the release; some may have no example.
+            examples: All there are.
+            notes: See `Splits`.
+            judged: `TEST` where the data say themselves what is for testing.
+        """
+        shape = (0, *examples.feature_shape)
+        none: Any = MemorySplit(np.empty(shape, "f4"), np.empty(0, np.int64))
+        test: Any = examples
+        return cls(name, class_names, none, none, test, notes, judged)
 
     def digest(self) -> str:
         """Returns 8 hex digits that name the classes and the examples."""

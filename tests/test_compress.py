@@ -167,6 +167,51 @@ def test_metrics_are_those_of_keras(file) -> None:
     assert objective.Objective((None, 1), "mse", []).name == "loss"
 
 
+def rises(metric: Any, direction: str = "auto") -> bool:
+    found = objective.Objective((None, 1), "mse", [metric], direction)
+    return found.higher_is_better
+
+
+def own(name: str) -> keras.metrics.Metric:
+    """Returns a metric that Keras says no direction of."""
+    return keras.metrics.MeanMetricWrapper(lambda truth, y: y[:, 0], name)
+
+
+@pytest.mark.parametrize(
+    ("metric", "up"),
+    [
+        # The class decides, whatever the name.
+        (keras.metrics.MeanAbsoluteError(name="previous_mae"), False),
+        (keras.metrics.MeanAbsoluteError(name="accuracy"), False),
+        (keras.metrics.R2Score(name="error"), True),
+        (keras.metrics.AUC(name="loss_of_area"), True),
+        # Else whole words of the name.
+        (own("previous_mae"), False),
+        (own("Top-5 Accuracy"), True),
+        (own("valid_f1_score"), True),
+        (own("auc_2"), True),
+        (keras.metrics.KLDivergence(), False),
+        (keras.metrics.FalsePositives(), False),
+    ],
+)
+def test_the_direction_of_a_metric(metric, up) -> None:
+    assert rises(metric) == up
+
+
+@pytest.mark.parametrize("name", ["previous", "accuracy_error", "vacuum"])
+def test_a_direction_that_nobody_knows_is_asked_for(name) -> None:
+    with pytest.raises(InputError, match="--metric_direction must be up or"):
+        rises(own(name))
+    assert rises(own(name), "up") and not rises(own(name), "down")
+
+
+def test_the_direction_that_is_given_reaches_the_objective(file) -> None:
+    user = user_model.load(file)
+    assert app.compile_model(user, config(file)).higher_is_better
+    given = config(file, metric_direction="down")
+    assert not app.compile_model(user, given).higher_is_better
+
+
 def test_one_hot_targets_give_the_sparse_loss() -> None:
     outputs = tf.nn.softmax(tf.constant(X[:, :3]))
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

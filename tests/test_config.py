@@ -1,4 +1,5 @@
-import dataclasses
+import importlib
+import json
 import subprocess
 import sys
 import time
@@ -6,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from common import config
+from common import config, options
 
 ROOT = Path(__file__).resolve().parents[1]
+APPS = (
+    "image_classify", "text_sentiment", "recommender", "fraud_detect",
+    "medical_autoencoder",
+)  # fmt: skip
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
@@ -52,7 +57,7 @@ def test_the_run_directory_is_safe_for_any_data_set_name() -> None:
 
 
 def test_every_option_has_help_and_a_checked_type() -> None:
-    for field in dataclasses.fields(config.Options):
+    for field in options.offered(config.Options):
         assert field.metadata["help"]
 
 
@@ -65,7 +70,7 @@ def test_help_is_complete_and_fast() -> None:
     from apps.image_classify.__main__ import Config
 
     assert done.returncode == 0
-    for field in dataclasses.fields(Config):
+    for field in options.offered(Config):
         assert f"--{field.name}:" in done.stdout or (
             f"--[no]{field.name}:" in done.stdout
         )
@@ -89,3 +94,79 @@ def test_a_wrong_command_line_gets_one_line(argument: str, words: str) -> None:
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def echo(app: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs a program that prints which options an app was given."""
+    code = f"""
+from apps.{app}.__main__ import Config
+from common import config
+config.launch(lambda found: print(*sorted(found.given)), Config)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_an_option_at_its_default_is_given_too(tmp_path) -> None:
+    flagfile = tmp_path / "some.flags"
+    flagfile.write_text("--alerts=50\n--noextended\n--epochs=3\n")
+    done = echo("fraud_detect", f"--flagfile={flagfile}", "--miss_cost=100")
+    assert done.stdout.split() == ["alerts", "epochs", "extended", "miss_cost"]
+
+
+def test_what_was_given_is_no_option() -> None:
+    plain = config.Options()
+    given = config.Options(given=frozenset({"epochs"}))
+    assert given == plain and given.digest() == plain.digest()
+    assert "given" not in given.as_dict()
+    assert "given" not in given.training_values()
+    assert given.replace(seed=1).given == {"epochs"}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_release_is_used_as_it_was_trained(app: str) -> None:
+    module = importlib.import_module(f"apps.{app}.__main__")
+    of_data = {
+        field.name for field in options.offered(module.Config)
+        if field.metadata["data"]
+    }  # fmt: skip
+    assert {"dataset", "seed"} <= of_data
+    assert {"epochs", "units", "release", "inputs"}.isdisjoint(of_data)
+    trained = module.Config(
+        dataset="mine.csv", seed=7, export_dir="there", epochs=99
+    )
+    remembered = options.as_trained(
+        module.Config(mode="evaluate"), trained.as_dict()
+    )
+    assert (remembered.dataset, remembered.seed) == ("mine.csv", 7)
+    assert remembered.export_dir == "saved_models"
+    assert remembered.epochs == module.Config().epochs
+    # A given option wins, also where it equals its default.
+    given = module.Config(mode="evaluate", given=frozenset({"seed"}))
+    assert options.as_trained(given, trained.as_dict()).seed == 0
+    by_code = module.Config(mode="evaluate", seed=3)
+    assert options.as_trained(by_code, trained.as_dict()).seed == 3
+
+
+def test_the_releases_columns_and_costs_are_remembered() -> None:
+    from apps.fraud_detect.__main__ import Config
+
+    trained = Config(
+        dataset="mine.csv", time_column="when", delay=3, alerts=20.0,
+        on_bad_input="skip",
+    ).as_dict()  # fmt: skip
+    found = options.as_trained(
+        Config(mode="evaluate", given=frozenset({"alerts"})), trained
+    )
+    assert (found.time_column, found.delay) == ("when", 3)
+    assert (found.on_bad_input, found.alerts) == ("skip", 50.0)
+
+
+def test_lists_of_a_report_become_tuples_again() -> None:
+    from apps.medical_autoencoder.__main__ import Config
+
+    trained = json.loads(json.dumps(Config(window=("40", "400")).as_dict()))
+    found = options.as_trained(Config(mode="predict"), trained)
+    assert found.window == ("40", "400")

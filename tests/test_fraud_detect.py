@@ -11,6 +11,7 @@ import fraud_reference
 import keras
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from apps.fraud_detect import __main__ as app
 from apps.fraud_detect import predict
@@ -165,6 +166,75 @@ def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
     found = json.loads(capsys.readouterr().out)
     for name in ("average_precision", "auc_roc", "recall", "cost_per_day"):
         assert found[name] == pytest.approx(result["metrics"]["test"][name])
+
+
+def evaluate(capsys, release: Path, **changes) -> dict:
+    """Returns what `--mode=evaluate` prints."""
+    capsys.readouterr()
+    app.main(app.Config(mode="evaluate", release=str(release), **changes))
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_judges_all_rows_of_a_file(
+    released, config, table, home, capsys
+) -> None:
+    """It continues the history; nothing is set aside, or left out."""
+    _, release = released
+    new = new_payments(table, 40)
+    fraud = np.arange(40) % 8 == 0
+    fraud_reference.write_csv(
+        home / "later.csv", dataclasses.replace(new, fraud=fraud.astype("i1"))
+    )
+    found = evaluate(capsys, release, dataset=str(home / "later.csv"))
+    assert (found["dataset"], found["examples"]) == ("later.csv", 40)
+    assert found["split"] == "all" and "not_computed" not in found
+    # The very scores of prediction.
+    output = home / "later.json"
+    app.main(
+        app.Config(
+            mode="predict", release=str(release), output=str(output),
+            inputs=str(home / "later.csv"),
+        )
+    )  # fmt: skip
+    rows = json.loads(output.read_text())
+    score = [row["score"] for row in rows]
+    assert found["auc_roc"] == pytest.approx(
+        metrics.roc_auc_score(fraud, score), abs=1e-6
+    )
+    # Named or not, the release's own table is judged by its test split.
+    named = evaluate(capsys, release, dataset=config.dataset)
+    assert named == evaluate(capsys, release) and named["split"] == "test"
+
+
+def test_evaluate_says_what_it_cannot_compute(
+    released, table, home, capsys
+) -> None:
+    """A table without a fraud, of days before the history's end."""
+    _, release = released
+    rows = table.pick(np.flatnonzero(table.fraud == 0)[:50])
+    fraud_reference.write_csv(home / "honest.csv", rows)
+    found = evaluate(capsys, release, dataset=str(home / "honest.csv"))
+    assert found["examples"] == 50
+    for name in ("auc_roc", "average_precision", "recall"):
+        assert found[name] is None
+        assert found["not_computed"][name] == "there is no fraud"
+    assert found["alerts_per_day"] >= 0 and found["cost_per_day"] >= 0
+    assert any("look back no further" in note for note in found["notes"])
+
+
+def test_given_alerts_win_over_the_releases(released, capsys) -> None:
+    _, release = released  # It has 10 a day; 50 is the default.
+    given = frozenset({"alerts"})
+    found = evaluate(capsys, release, alerts=50.0, given=given)
+    assert found["alerts_per_day"] == pytest.approx(50, abs=1)
+    assert evaluate(capsys, release)["alerts_per_day"] < 30
+
+
+def test_a_release_of_sequences_is_told_from_others(config, released) -> None:
+    scorer = predict.Scorer(served.Local(released[1]))
+    found = app.load_data(config.replace(model="sequence"))
+    with pytest.raises(InputError, match="must be the release's"):
+        predict.evaluate(scorer, found, config.costs())
 
 
 def new_payments(table, num: int = 5):

@@ -105,6 +105,22 @@ def test_the_card_set_is_read_without_any_option(table_of) -> None:
         data.load(str(path), DataOptions(protocol="handbook_p1").plan(0))
 
 
+def test_a_release_judges_all_rows_of_ready_made_features(table_of) -> None:
+    """By the release's features, whatever else the table has, in any order."""
+    rows = [f"{i * 100},note,{i % 2},{i},{i / 10}" for i in reversed(range(9))]
+    path = table_of(*rows, header="Time,other,Class,V2,V1")
+    plan = DataOptions().plan(0)
+    found = data.whole(str(path), plan, ("V1", "V2"), None)
+    (fold,) = found.folds
+    assert (found.names, fold.splits.judged) == (("V1", "V2"), "all")
+    assert fold.splits.describe()["test"] == 9
+    assert fold.splits.train.num_examples == len(fold.valid.fraud) == 0
+    assert fold.splits.test.features[2].tolist() == pytest.approx([0.2, 2])
+    assert fold.test.fraud.tolist() == [0, 1] * 4 + [0]
+    with pytest.raises(InputError, match="one column called V3"):
+        data.whole(str(path), plan, ("V1", "V3"), None)
+
+
 @pytest.mark.parametrize("name", ["nothing", "some/folder", "digits"])
 def test_data_that_are_no_table_are_refused(name) -> None:
     with pytest.raises(InputError, match="--dataset must be a file"):

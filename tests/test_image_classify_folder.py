@@ -1,5 +1,6 @@
 """The app on a folder of a user's own: odd names, odd shapes, every mode."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,35 @@ def test_evaluate_uses_the_releases_split_and_shape(
         app.Config(mode="evaluate", release=str(released), dataset="")
     )  # With another --seed, and images that are not square.
     assert f'"accuracy": {trained}' in capsys.readouterr().out
+
+
+def test_evaluate_judges_all_of_a_folder_that_is_named(
+    released, options, home, capsys
+) -> None:
+    fresh = home / "fresh" / CLASSES[1]  # Of one class only.
+    fresh.mkdir(parents=True)
+    for path in sorted((Path(options.dataset) / CLASSES[1]).iterdir())[:7]:
+        (fresh / path.name).write_bytes(path.read_bytes())
+    config = app.Config(
+        mode="evaluate", release=str(released), dataset=str(fresh.parent)
+    )
+    app.main(config)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dataset"], found["examples"]) == ("fresh", 7)
+    assert found["split"] == "all"
+    # The release's own folder is judged by its test split, named or not.
+    app.main(config.replace(dataset=options.dataset + "/"))
+    found = json.loads(capsys.readouterr().out)
+    assert found["split"] == "test" and found["examples"] < 40
+    (fresh.parent / "other").mkdir()
+    with pytest.raises(InputError, match="has 'other'"):
+        app.main(config)
+    (fresh / "bad.png").write_text("")
+    (fresh.parent / "other").rmdir()
+    with pytest.raises(InputError, match="cannot be decoded"):
+        app.main(config)
+    app.main(config.replace(on_bad_input="skip"))
+    assert json.loads(capsys.readouterr().out)["examples"] == 7
 
 
 def test_a_folder_or_a_file_with_brackets_is_read(released, options) -> None:

@@ -188,3 +188,54 @@ def test_class_names_must_be_printable(tmp_path: Path) -> None:
         (tmp_path / os.fsdecode(name)).mkdir()
     with pytest.raises(InputError, match="printable UTF-8"):
         images.load(str(tmp_path))
+
+
+PETS = ("bird", "cat", "dog")
+
+
+@pytest.mark.parametrize("pipeline", ["in_memory", "streaming"])
+def test_a_release_judges_all_of_a_folder(folder, pipeline) -> None:
+    """Nothing is set aside to train on; a class may have no image."""
+    found = images.load(
+        str(folder), shape=(8, 8, 3), pipeline=pipeline, classes=PETS
+    )
+    assert (found.judged, found.class_names) == ("all", PETS)
+    assert found.test.num_examples == 26
+    assert found.train.num_examples == found.valid.num_examples == 0
+    labels = found.test.sample(26, seed=0).labels
+    assert sorted(labels.tolist()) == [1] * 13 + [2] * 13
+
+
+def test_a_folder_of_one_class_is_judged(tmp_path) -> None:
+    write(tmp_path / "dog" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "cat").mkdir()  # No image in it.
+    found = images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    assert found.test.labels.tolist() == [2]
+
+
+def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
+    for split in ("train", "test", "test"):
+        number = len(list(tmp_path.rglob("*.png")))
+        path = tmp_path / split / "dog" / f"{number}.png"
+        write(path, np.zeros((4, 4, 3), np.uint8))
+    found = images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    assert (found.judged, found.test.num_examples) == ("test", 2)
+    # A class may be called as a split is.
+    classes = ("test", "train")
+    with pytest.raises(InputError, match="has 'dog'"):
+        images.load(str(tmp_path / "test"), shape=(4, 4, 3), classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("dog", "cow"), "the release's classes, bird, cat, dog; .* has 'cow'"),
+        ((), "has no folder"),
+        (("dog",), "must have images"),
+    ],
+)
+def test_what_a_release_cannot_judge_is_refused(tmp_path, names, words) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=words):
+        images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)

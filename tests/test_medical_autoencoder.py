@@ -17,7 +17,7 @@ from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import pictures, predict, results
 from common import litert, report, served
-from common.config import InputError
+from common.config import InputError, as_trained
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -158,14 +158,48 @@ def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
 
 def test_evaluate_finds_the_data_of_training(released) -> None:
     trained = released[0]["config"]
-    found = predict.as_trained(app.Config(mode="evaluate"), trained)
+    found = as_trained(app.Config(mode="evaluate"), trained)
     assert (found.dataset, found.score) == ("phantoms", "auto")
     own = app.Config(
         mode="evaluate", dataset="other/", normal_label="NORMAL", seed=5
     )
-    found = predict.as_trained(own, trained)
+    found = as_trained(own, trained)
     assert (found.dataset, found.normal_label) == ("other/", "NORMAL")
-    assert found.seed == trained["seed"]
+    assert found.seed == 5  # A given option always wins.
+
+
+@pytest.mark.parametrize("name", ["normal", "abnormal"])
+def test_evaluate_judges_all_of_a_folder_that_is_named(
+    released, splits, tmp_path, capsys, name
+) -> None:
+    """Nobody is set aside, and there may be images of one kind only."""
+    kind = tmp_path / "new" / name
+    kind.mkdir(parents=True)
+    label = int(name == "abnormal")
+    images = splits.test.features[splits.test.labels == label][:6]
+    for index, image in enumerate(images):
+        pixels = np.round(image[..., 0] * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(kind / f"{index}.png")
+    config = app.Config(
+        mode="evaluate", release=str(released[1]), dataset=str(kind.parent)
+    )
+    app.main(config)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dataset"], found["examples"]) == ("new", 6)
+    assert found["split"] == "all"
+    known, unknown = ("specificity", "sensitivity")[:: -1 if label else 1]
+    assert 0 <= found[known] <= 1
+    reason = f"there is no {'normal' if label else 'abnormal'} image"
+    for metric in (unknown, "auroc", "average_precision"):
+        assert found[metric] is None
+        assert found["not_computed"][metric] == reason
+    assert (found["ssim"] is None) == bool(label)
+    # Any other name alone might mean normal images.
+    kind.rename(kind.with_name("healthy"))
+    with pytest.raises(InputError, match="--normal_label must name one of"):
+        app.main(config)
+    app.main(config.replace(normal_label="healthy"))
+    assert json.loads(capsys.readouterr().out)["sensitivity"] is None
 
 
 @pytest.fixture(scope="module")

@@ -227,3 +227,24 @@ def test_a_seed_is_in_the_hash_of_a_patient(tmp_path) -> None:
     assert {row.patient for row in one} & {
         row.patient for row in other
     } == set()
+
+
+def test_a_release_judges_all_of_a_folder(tmp_path) -> None:
+    """Two files of one patient, no patients' table, no part to train on."""
+    fill(tmp_path, 3, 2, size=20)
+    options = app.Config(
+        mode="evaluate", dataset=str(tmp_path), patients="none.csv"
+    )
+    found = app.load_data(options, (8, 8, 1), whole=True)
+    assert found.judged == "all" and not found.notes
+    assert found.test.labels.tolist() == [1, 1, 0, 0, 0]
+    assert found.test.feature_shape == (8, 8, 1)
+    assert found.train.num_examples == found.valid.num_examples == 0
+
+
+def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
+    fill(tmp_path / "train", 4, 0)
+    fill(tmp_path / "test", 1, 1)  # Of all three there need be no more.
+    options = app.Config(mode="evaluate", dataset=str(tmp_path))
+    found = app.load_data(options, (16, 16, 1), whole=True)
+    assert (found.judged, found.test.num_examples) == ("test", 2)

@@ -13,7 +13,7 @@ import pytest
 from apps.recommender import __main__ as app
 from apps.recommender import mobile, predict, quality
 from common import litert, report, served
-from common.config import InputError
+from common.config import InputError, as_trained
 
 TINY = {
     "dataset": "tastes",
@@ -172,6 +172,32 @@ def test_evaluate_gives_the_reports_figures(released, protocol) -> None:
         assert found[name] == expected
 
 
+def test_evaluate_judges_all_users_of_a_table_that_is_named(
+    released, protocol, tmp_path, capsys
+) -> None:
+    _, release = released
+    ids, items = protocol.data.catalogue.ids, protocol.data.items
+    rows = [f"new-{user},{ids[item]}" for user in range(30)
+            for item in items[user]]  # fmt: skip
+    table = tmp_path / "fresh.csv"
+    table.write_text("\n".join(["user_id,item_id", *rows, "x,?", "x,??", ""]))
+    config = app.Config(
+        mode="evaluate", release=str(release), dataset=str(table)
+    )
+    app.main(config)
+    found = json.loads(capsys.readouterr().out)
+    assert found["dataset"] == f"{table}, random_75_25"
+    assert (found["split"], found["users"]) == ("all", 31)
+    quarter = np.maximum(np.round(items.lengths[:30] / 4), 1).sum()
+    assert found["examples"] == quarter + 1
+    assert 0 < found["ndcg@10"] < 1 and 0 < found["coverage@10"] <= 1
+    assert found["popularity@10"] is None
+    assert "popularity@20" in found["not_computed"]
+    assert any("does not know" in note for note in found["notes"])
+    with pytest.raises(InputError, match="must be a file"):
+        app.main(config.replace(dataset="none.csv"))
+
+
 def test_predict_for_users_files_and_histories(
     released, protocol, tmp_path, capsys
 ) -> None:
@@ -205,11 +231,11 @@ def test_bad_requests_get_one_line(released, tmp_path) -> None:
         predict.Recommender(
             types.SimpleNamespace(has_files=True, release=tmp_path)
         )
-    trained = report.read(release)
-    same = predict.restored(app.Config(mode="evaluate"), trained)
+    trained = report.read(release)["config"]
+    same = as_trained(app.Config(mode="evaluate"), trained)
     assert same.protocol == "random_75_25" and same.dataset == "tastes"
     with pytest.raises(InputError, match="must be the release's, tastes"):
-        predict.restored(options.replace(dataset="other.csv"), trained)
+        predict.check_dataset("movielens/100k-ratings", trained)
 
 
 def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:

@@ -252,3 +252,33 @@ def test_the_digest_follows_the_data() -> None:
     assert one.digest() != other.digest()
     same = dataclasses.replace(one)
     assert same.digest() == one.digest()
+
+
+def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
+    """Nothing is set aside to train on; items get the release's numbers."""
+    fresh = clean("aX bZ aY bX cX aQ")
+    numbered = interactions.numbered_as(fresh, ["W", "X", "Y", "Z"])
+    assert numbered.catalogue.ids == ("", "W", "X", "Y", "Z", "Q")
+    assert lists(numbered) == ["XYQ", "ZX", "X"]
+    assert "1 rows of items that the release does not know" in numbered.notes
+    found = protocols.whole(numbered, "leave_last_out")
+    assert found.judged == "all" and not len(found.train.values)
+    assert found.test.users.tolist() == [0, 1]
+    assert [found.test.history[user].tolist() for user in (0, 1)] == [
+        [2, 3], [4],
+    ]  # fmt: skip
+    assert [found.test.targets[user].tolist() for user in (0, 1)] == [[5], [2]]
+    assert "1 users have no test item" in found.notes
+    with pytest.raises(InputError, match="none that it knows"):
+        interactions.numbered_as(fresh, ["V", "W"])
+    with pytest.raises(InputError, match="at least 2 interactions"):
+        protocols.whole(clean("aX bY"), "leave_last_out")
+
+
+def test_a_table_that_judges_needs_no_titles_and_no_core(tmp_path) -> None:
+    path = write(tmp_path, "user_id,item_id\na,1\na,2\nb,2\nb,3\n")
+    config = app.Config(dataset=path, title_column="title", k_core=5)
+    found = app.load_data(config, known=["1", "2", "3"])
+    assert found.test.num_examples == 2
+    with pytest.raises(InputError, match="at least 2 users"):
+        app.load_data(config.replace(given=frozenset({"k_core"})), ["1"])

@@ -1,5 +1,6 @@
 """A user's own tables: three classes end to end, and what is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,39 @@ def test_three_classes_of_a_csv_end_to_end(
     capsys.readouterr()
     app.main(config.replace(mode="evaluate", dataset="", release=str(release)))
     assert '"examples": 30' in capsys.readouterr().out
+    # A file that is named is judged whole; it may be of one class only.
+    fresh = tmp_path / "fresh.csv"
+    fresh.write_text("review,stars\nLovely,très bien\nPoor,très bien\n")
+    for changes in ({"dataset": str(fresh)}, {"test_file": str(fresh)}):
+        app.main(
+            app.Config(mode="evaluate", release=str(release), **changes)
+        )  # The columns are the release's.
+        found = json.loads(capsys.readouterr().out)
+        assert (found["dataset"], found["examples"]) == ("fresh.csv", 2)
+        assert (found["split"], found["accuracy"]) == ("all", 0.5)
+        assert found["roc_auc"] is None and found["macro_f1"] > 0
+        assert "one class" in found["not_computed"]["roc_auc"]
+    fresh.write_text("review,stars\nLovely,fine\nPoor,six\n")
+    with pytest.raises(InputError, match=r"classes.*row 2 of .* has 'six'"):
+        app.main(
+            app.Config(
+                mode="evaluate", release=str(release), dataset=str(fresh)
+            )
+        )
     sentiment = app.Config(dataset="generated_reviews", data_dir=str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="must have the release's classes"):
         predict.evaluate(
             predict.Classifier(served.Local(release)), app.load_texts(sentiment)
         )
+    # The release's test file goes with its own data only.
+    with pytest.raises(InputError, match="the release's classes"):
+        app.main(
+            app.Config(
+                mode="evaluate", release=str(release),
+                dataset="generated_reviews",
+            )
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -179,3 +207,16 @@ def test_the_census_counts_what_the_texts_hold() -> None:
         "test: 4 texts, 1 without a word, 1 of more than 8 tokens, 1 with "
         "emoji, 1 with HTML, 0.0% unknown tokens"
     ) in found.notes
+
+
+def test_a_release_judges_all_of_a_file(tmp_path) -> None:
+    path = tmp_path / "fresh.csv"
+    path.write_text(rows(31), encoding="utf-8")
+    found = app.load_texts(options(path), "dataset", ("none", *CLASSES))
+    assert found.class_names == ("none", *CLASSES)
+    assert found.judged == "all" and set(found.splits) == {"test"}
+    test = found.splits["test"]
+    assert np.bincount(test.labels).tolist() == [0, 11, 10, 10]
+    assert test.texts[0] == ""
+    with pytest.raises(InputError, match="--dataset must have the release's"):
+        app.load_texts(options(path), "dataset", CLASSES[:2])

@@ -42,6 +42,7 @@ class Config(options.Options):
         "a TFDS name, a folder of class folders, or a .npz file with x and y "
         "(also x_valid, y_valid, x_test, y_test; for several inputs their "
         "names instead of x).",
+        data=True,
     )
     calibration: str = option(
         "",
@@ -51,6 +52,12 @@ class Config(options.Options):
     loss: str = option("", "a Keras loss; by default the model's own.")
     metric: str = option(
         "", "the Keras metric to keep; by default the model's first."
+    )
+    metric_direction: str = option(
+        "auto",
+        "whether more of the metric is better (up) or less (down); auto: as "
+        "Keras or the metric's name says.",
+        choices=("auto", "up", "down"),
     )
     scale: str = option(
         "auto",
@@ -123,7 +130,9 @@ def compile_model(user: "user_model.UserModel", config: Config) -> Any:
     """Returns what the model is judged by: loss and metrics, or agreement."""
     if not config.dataset:
         return objectives.Agreement(user)
-    return objectives.build(user, config.loss, config.metric)
+    return objectives.build(
+        user, config.loss, config.metric, config.metric_direction
+    )
 
 
 def evaluate(

@@ -17,7 +17,17 @@ MIXED = {
     "binarycrossentropy",
     "meansquarederror",
 }
-RISING = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2")
+# Words in the names of metrics of which Keras does not say the direction.
+RISING = {
+    "acc", "accuracy", "agreement", "auc", "auroc", "correlation", "dice",
+    "f1", "fbeta", "iou", "kappa", "precision", "psnr", "r2", "recall",
+    "sensitivity", "similarity", "specificity", "ssim",
+}  # fmt: skip
+FALLING = {
+    "crossentropy", "deviance", "distance", "divergence", "entropy", "error",
+    "false", "hinge", "logcosh", "loss", "mae", "mape", "mse", "msle", "nll",
+    "perplexity", "poisson", "rmse",
+}  # fmt: skip
 BATCH = 1024
 
 
@@ -32,13 +42,21 @@ class Objective:
         num_classes: The size of one-hot targets; 0 if targets are no classes.
     """
 
-    def __init__(self, shape: tuple, loss: Any, metrics: list[Any]) -> None:
+    def __init__(
+        self,
+        shape: tuple,
+        loss: Any,
+        metrics: list[Any],
+        direction: str = "auto",
+    ) -> None:
         """Resolves loss and metrics.
 
         Args:
             shape: The shape of the model's output, batch axis included.
             loss: A Keras loss, or its name.
             metrics: Keras metrics, or their names.
+            direction: Whether more of the first metric is better, `up`, or
+                less, `down`; `auto` as Keras or its name says.
         """
         self._shape = shape
         self._given = _get(keras.losses.get, loss, "--loss")
@@ -64,7 +82,9 @@ class Objective:
         self._judge.compile(loss=self._given, metrics=metrics or None)
         found = self._try(metrics)
         self.name = next((key for key in found if key != "loss"), "loss")
-        self.higher_is_better = self._rises(self.name)
+        if direction == "auto":
+            direction = self._direction(self.name)
+        self.higher_is_better = direction == "up"
 
     def _try(self, metrics: list[Any]) -> dict[str, float]:
         """Measures nothing much, to learn early what cannot be measured."""
@@ -80,15 +100,26 @@ class Objective:
                 f"{' '.join(str(error).split())[:200]}"
             ) from None
 
-    def _rises(self, name: str) -> bool:
-        """Tells whether more of a metric is better, as Keras knows it."""
-        if any(word in name.lower() for word in RISING):
-            return True
+    def _direction(self, name: str) -> str:
+        """Returns `up` if more of a metric is better, else `down`.
+
+        Raises:
+            InputError: If neither Keras nor the name says it.
+        """
         for one in self._judge.metrics:
             for metric in getattr(one, "metrics", [one]):
-                if metric.name == name:
-                    return getattr(metric, "_direction", "down") == "up"
-        return False
+                if metric.name == name and hasattr(metric, "_direction"):
+                    return metric._direction
+        words = set(re.findall(r"[a-z]+\d?", name.lower()))
+        words |= {word.rstrip("0123456789") for word in words}
+        up, down = words & RISING, words & FALLING
+        if bool(up) == bool(down):
+            raise InputError(
+                "--metric_direction must be up or down where neither Keras nor "
+                f"the name says whether more is better; received auto for the "
+                f"metric {name!r}."
+            )
+        return "up" if up else "down"
 
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray
@@ -198,11 +229,14 @@ class Agreement:
         return labels
 
 
-def build(user: UserModel, loss: str, metric: str) -> Objective:
+def build(
+    user: UserModel, loss: str, metric: str, direction: str = "auto"
+) -> Objective:
     """Returns the objective of the options, or of the file.
 
     Raises:
-        InputError: If neither names a loss, or a name is unknown.
+        InputError: If neither names a loss, a name is unknown, or nobody
+            says whether more of the metric is better.
     """
     given = loss or _loss(user.loss)
     if not given:
@@ -211,7 +245,7 @@ def build(user: UserModel, loss: str, metric: str) -> Objective:
             "model was saved without one that is Keras's own."
         )
     metrics = [metric] if metric else _metrics(user.metrics)
-    return Objective(user.model.output_shape, given, metrics)
+    return Objective(user.model.output_shape, given, metrics, direction)
 
 
 def _loss(config: Any) -> Any:

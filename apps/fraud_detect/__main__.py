@@ -31,7 +31,15 @@ with epy.lazy_imports():
     from apps.fraud_detect import baselines, explain, predict, ranking, results
     from apps.fraud_detect import data as tables
     from apps.fraud_detect import model as detectors
-    from common import compression, data, export, report, served, training
+    from common import (
+        compression,
+        data,
+        evaluation,
+        export,
+        report,
+        served,
+        training,
+    )
 
 APP = "fraud_detect"
 
@@ -41,15 +49,19 @@ class Config(settings.NetworkOptions):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a table file; by default simulated_transactions."
+        "", "a table file; by default simulated_transactions.", data=True
     )
     model: str = option(
         "classifier",
         "the network; autoencoder uses no labels.",
         choices=("classifier", "autoencoder", "hybrid", "sequence"),
+        data=True,
     )
     steps: int = option(
-        6, "transactions in a sequence of --model=sequence.", minimum=2
+        6,
+        "transactions in a sequence of --model=sequence.",
+        minimum=2,
+        data=True,
     )
     imbalance: str = option(
         "none",
@@ -73,10 +85,22 @@ class Config(settings.NetworkOptions):
             object.__setattr__(self, "dataset", "simulated_transactions")
 
 
-def load_data(config: Config) -> "tables.Data":
-    """Loads the folds, and the history that serving continues with."""
+def load_data(
+    config: Config, scorer: "predict.Scorer | None" = None
+) -> "tables.Data":
+    """Loads the folds, and the history that serving continues with.
+
+    Args:
+        config: The options.
+        scorer: A release that all rows of the table judge.
+    """
     steps = config.steps if config.model == "sequence" else 0
-    found = tables.load(config.dataset, config.plan(steps))
+    plan = config.plan(steps)
+    if scorer:
+        return tables.whole(
+            config.dataset, plan, scorer.names, scorer.history()
+        )
+    found = tables.load(config.dataset, plan)
     tables.check_labels(found, in_train=config.model != "autoencoder")
     return found
 
@@ -257,15 +281,20 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     scorer = predict.Scorer(asked)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    # Given ones choose their own threshold; the release has one for its own.
+    alerts = config.alerts if options.is_given(config, "alerts") else None
     # A release is asked as it was trained: the same columns, the same weeks.
-    merged = predict.as_trained(config, asked)
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_file(
-            scorer, config.inputs, config.output, merged.columns(),
+            scorer, config.inputs, config.output, config.columns(),
             config.on_bad_input == "skip",
         )  # fmt: skip
         return
-    result = predict.evaluate(scorer, load_data(merged), merged.costs())
+    found = load_data(config, scorer if whole else None)
+    result = predict.evaluate(scorer, found, config.costs(), alerts)
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -1,6 +1,7 @@
 """Data as folds: of transactions, of ready-made features, or simulated."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ class Judged:
     customer: np.ndarray
     day: np.ndarray
     ids: np.ndarray
+
+    def pick(self, rows: np.ndarray) -> "Judged":
+        """Returns what is known of the transactions at `rows`."""
+        return Judged(*(one[rows] for one in vars(self).values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +123,95 @@ def load(dataset: str, plan: Plan) -> Data:
     known = tables.names(dataset)
     name = Path(dataset).name
     if not is_feature_table(known, plan.columns):
-        id_column = plan.columns.id if plan.columns.id in known else ""
-        columns = dataclasses.replace(plan.columns, id=id_column)
+        columns = _own_columns(dataset, plan)
         table, notes = read(dataset, columns, plan.skip_bad)
         return of_transactions(table, tuple(notes), name, plan)
-    return of_features(Path(dataset), known, plan)
+    return of_features(Path(dataset), plan)
+
+
+def whole(
+    path: str, plan: Plan, names: tuple[str, ...], history: History | None
+) -> Data:
+    """Loads all rows of a table to judge a release by; none is to train on.
+
+    Args:
+        path: The table.
+        plan: Gives columns, delay and steps; its protocol plays no part.
+        names: The release's features.
+        history: The release's, which later transactions continue, as they do
+            in prediction; without one the table has ready-made features.
+
+    Returns:
+        One fold that has only a test split.
+    """
+    if history is None:
+        _, rows, judged, notes = read_features(Path(path), names, plan)
+    else:
+        names = plan.names
+        rows, judged, notes = _read_later(path, plan, history)
+    splits = FraudSplits.whole(Path(path).name, CLASSES, rows, notes)
+    none = judged.pick(np.arange(0))
+    return Data(names, (Fold(splits, none, judged),), None)
+
+
+def _read_later(
+    path: str, plan: Plan, history: History
+) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
+    """Reads transactions that continue a history, if they are later."""
+    table, notes = read(path, _own_columns(path, plan), plan.skip_bad)
+    num = len(table)
+    if table.time[0] >= history.last:
+        table = history.followed_by(table)
+    else:
+        notes.append(
+            "The table begins before the release's history ends: features look "
+            "back no further than the table."
+        )
+    start = len(table) - num
+    raw = features_from(table, start, plan.delay, plan.names, plan.steps)
+    judged = _judged(table, np.arange(start, len(table)))
+    rows = MemorySplit(raw, judged.fraud.astype(np.int64))
+    return rows, judged, tuple(notes)
+
+
+def _own_columns(path: str, plan: Plan) -> Columns:
+    """Returns the columns of a table, which may have no ids."""
+    has_ids = plan.columns.id in tables.names(path)
+    return plan.columns if has_ids else dataclasses.replace(plan.columns, id="")
+
+
+def _judged(table: Transactions, rows: np.ndarray) -> Judged:
+    """Returns whose transactions are in `rows`, and when."""
+    return Judged(
+        table.fraud[rows], table.customer[rows], table.day[rows],
+        table.ids[rows],
+    )  # fmt: skip
+
+
+def features_from(
+    table: Transactions,
+    start: int,
+    delay: int,
+    names: Sequence[str],
+    steps: int,
+) -> np.ndarray:
+    """Returns what a model gets of the transactions from row `start` on.
+
+    Args:
+        table: Transactions in the order of time.
+        start: The first row wanted; those before are its history.
+        delay: Days until labels are known.
+        names: The features.
+        steps: Transactions in a sequence; 0 for none.
+
+    Returns:
+        `(num - start, features)`, or `(num - start, steps, features)`, float32.
+    """
+    if not steps:
+        return features.compute(table, delay, start, names)
+    every = features.compute(table, delay, names=names)
+    rows = previous(table, steps)[start:]
+    return every[rows] * (rows >= 0)[..., None]
 
 
 def is_feature_table(known: list[str], columns: Columns) -> bool:
@@ -185,14 +274,6 @@ def of_transactions(
             picked = found[steps[part]] * (steps[part] >= 0)[..., None]
         return MemorySplit(picked, table.fraud[part].astype(np.int64))
 
-    def judged(part: np.ndarray) -> Judged:
-        return Judged(
-            table.fraud[part],
-            table.customer[part],
-            table.day[part],
-            table.ids[part],
-        )
-
     folds = [
         Fold(
             FraudSplits(
@@ -203,8 +284,8 @@ def of_transactions(
                 split(one.test),
                 notes,
             ),
-            judged(one.valid),
-            judged(one.test),
+            _judged(table, one.valid),
+            _judged(table, one.test),
         )
         for one in rows
     ]
@@ -213,12 +294,40 @@ def of_transactions(
     return Data(plan.names, tuple(folds), history)
 
 
-def of_features(path: Path, known: list[str], plan: Plan) -> Data:
+def of_features(path: Path, plan: Plan) -> Data:
     """Splits a table of ready-made features, in the order of time."""
+    if plan.protocol != "time" or plan.steps:
+        raise InputError(
+            f"--protocol must be time and --model no sequence for ready-made "
+            f"features; received {plan.protocol}."
+        )
+    names, rows, judged, notes = read_features(path, (), plan)
+    num = rows.num_examples
+    parts = np.split(np.arange(num), [int(0.6 * num), int(0.8 * num)])
+    train, valid, test = (rows.pick(part) for part in parts)
+    notes += ("Split in the order of time: 60, 20 and 20 % of rows.",)
+    splits = FraudSplits(path.name, CLASSES, train, valid, test, notes)
+    of_valid, of_test = (judged.pick(part) for part in parts[1:])
+    return Data(names, (Fold(splits, of_valid, of_test),), None)
+
+
+def read_features(
+    path: Path, names: tuple[str, ...], plan: Plan
+) -> tuple[tuple[str, ...], MemorySplit, Judged, tuple[str, ...]]:
+    """Reads a table of ready-made features, in the order of time.
+
+    Args:
+        path: The table.
+        names: The features to read; none for all columns but time and label.
+        plan: Gives time and label.
+
+    Returns:
+        The features' names, the rows, what judges them, and what was repaired.
+    """
+    known = tables.names(path)
     time, label = plan.columns.time, plan.columns.label
     if set(CARD_SET) <= set(known):
         time, label = CARD_SET
-    table = tables.read(path, known)
     for one in (time, label):
         if one not in known:
             raise InputError(
@@ -226,16 +335,13 @@ def of_features(path: Path, known: list[str], plan: Plan) -> Data:
                 f"features with --time_column and --label_column; {path} has "
                 f"{', '.join(known)}: no {one}."
             )
-    if plan.protocol != "time" or plan.steps:
-        raise InputError(
-            f"--protocol must be time and --model no sequence for ready-made "
-            f"features; received {plan.protocol}."
-        )
+    wanted = [*names, time, label] if names else known
+    table = tables.read(path, wanted)
     checks = Checks(path, table.num_rows, plan.skip_bad)
-    column = {name: numbers(table[name], name, checks) for name in known}
+    column = {name: numbers(table[name], name, checks) for name in wanted}
     bad = (column[label] != 0) & (column[label] != 1)
     checks.refuse(bad, label, "must be 0 or 1", column[label])
-    names = tuple(name for name in known if name not in (time, label))
+    names = tuple(name for name in wanted if name not in (time, label))
     for name in names:
         if not name.isidentifier():
             raise InputError(
@@ -244,23 +350,11 @@ def of_features(path: Path, known: list[str], plan: Plan) -> Data:
             )
     kept = checks.good_rows()
     kept = kept[np.argsort(column[time][kept], kind="stable")]
-    parts = np.split(kept, [int(0.6 * len(kept)), int(0.8 * len(kept))])
-    values = np.stack([column[name] for name in names], axis=1)
-    values, fraud = values.astype(np.float32), column[label].astype(np.int64)
-    _, valid, test = (
-        Judged(
-            fraud[rows], rows, (column[time][rows] // DAY).astype("i8"), rows
-        )
-        for rows in parts
-    )
-    train_split, valid_split, test_split = (
-        MemorySplit(values[rows], fraud[rows]) for rows in parts
-    )
-    splits = FraudSplits(
-        path.name, CLASSES, train_split, valid_split, test_split,
-        (*checks.notes, "Split in the order of time: 60, 20 and 20 % of rows."),
-    )  # fmt: skip
-    return Data(names, (Fold(splits, valid, test),), None)
+    values = np.stack([column[name] for name in names], axis=1)[kept]
+    fraud = column[label][kept].astype(np.int64)
+    day = (column[time][kept] // DAY).astype("i8")
+    split = MemorySplit(values.astype(np.float32), fraud)
+    return names, split, Judged(fraud, kept, day, kept), tuple(checks.notes)
 
 
 def check_labels(found: Data, in_train: bool) -> None:

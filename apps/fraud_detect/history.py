@@ -62,6 +62,11 @@ class History:
         self._of_terminal = _grouped(kept.terminal)
         self._row_of = {id: row for row, id in enumerate(kept.ids.tolist())}
 
+    @property
+    def last(self) -> int:
+        """The second of the last transaction."""
+        return int(self._columns["time"][self._num - 1])
+
     def table(self) -> Transactions:
         """Returns what is held."""
         return Transactions(
@@ -91,7 +96,7 @@ class History:
         Returns:
             `(len(names),) float32`.
         """
-        if time < self._columns["time"][self._num - 1]:
+        if time < self.last:
             raise InputError(
                 f"transactions must come in the order of time; {id} is older "
                 "than the last one."

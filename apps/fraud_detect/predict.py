@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from apps.fraud_detect import features, results
-from apps.fraud_detect.data import Data
+from apps.fraud_detect import ranking, results
+from apps.fraud_detect.data import Data, features_from
 from apps.fraud_detect.history import History
-from apps.fraud_detect.sequences import previous
 from apps.fraud_detect.transactions import Checks, Columns, numbers, read
-from common import predictions, report, runtime, served, tables
-from common.config import ConfigT, InputError
+from common import evaluation, predictions, runtime, served, tables
+from common.config import InputError
 
 BATCH = 4096
 INPUTS = "--inputs"
@@ -71,47 +70,70 @@ def _names(asked: served.Served) -> tuple[str, ...]:
     return tuple(path.read_text("utf-8").split("\n")[:-1])
 
 
-def as_trained(config: ConfigT, asked: served.Served) -> ConfigT:
-    """Returns `config` with what a release was trained with.
-
-    Columns, days and costs that the command line leaves at their defaults are
-    the release's, as is the data set unless one is named.
-    """
-    trained = report.read(asked.release)["config"] if asked.has_files else {}
-    kept = ("mode", "release", "inputs", "output", "export_dir", "data_dir")
-    changes = {}
-    for field in dataclasses.fields(config):
-        if field.name in kept or field.name not in trained:
-            continue
-        if getattr(config, field.name) == field.default:
-            value = trained[field.name]
-            changes[field.name] = (
-                tuple(value) if isinstance(value, list) else value
-            )
-    return config.replace(**changes)
-
-
 def evaluate(
-    scorer: Scorer, found: Data, costs: results.Costs
+    scorer: Scorer,
+    found: Data,
+    costs: results.Costs,
+    alerts: float | None = None,
 ) -> dict[str, Any]:
-    """Returns the metrics of the last fold's test split."""
+    """Returns the metrics of the last fold's test split.
+
+    Args:
+        scorer: The release.
+        found: The data.
+        costs: What it is judged by.
+        alerts: Judge so many alerts a day, whatever the release's threshold.
+    """
     fold = found.folds[-1]
     if found.names != scorer.names:
         raise InputError(
             f"--dataset must have the release's features, "
             f"{', '.join(scorer.names)}; it has {', '.join(found.names)}."
         )
-    answer = scorer(fold.splits.test.features)
+    raw = fold.splits.test.features
+    steps = (scorer.steps,) if scorer.steps else ()
+    if raw.shape[1:-1] != steps:
+        raise InputError(
+            f"--model and --steps must be the release's, of sequences of "
+            f"{scorer.steps}; received features of {raw.shape[1:]}."
+        )
+    answer = scorer(raw)
+    score = answer["score"].astype(np.float64)
     flagged = answer["is_fraud"].astype(bool)
     # Any threshold between the two groups says the same.
-    threshold = answer["score"][flagged].min() if flagged.any() else np.inf
-    return {
-        "dataset": fold.splits.name,
-        "examples": fold.splits.test.num_examples,
-        **results.measure(
-            answer["score"].astype(np.float64), fold.test, threshold, costs
-        ),
-    }
+    threshold = score[flagged].min() if flagged.any() else np.inf
+    if alerts is not None:
+        threshold = ranking.threshold(score, fold.test.day, alerts)
+    return evaluation.describe(
+        fold.splits.name,
+        len(score),
+        fold.splits.judged,
+        results.measure(score, fold.test, threshold, costs),
+        unknown(fold.test.fraud, bool((score >= threshold).any()), costs),
+        fold.splits.notes,
+    )
+
+
+def unknown(
+    fraud: np.ndarray, any_alert: bool, costs: results.Costs
+) -> dict[str, str]:
+    """Returns which metrics cannot be computed, and why.
+
+    Args:
+        fraud: `(num,)` zeros and ones.
+        any_alert: Whether there is any alert.
+        costs: Names the card precision.
+    """
+    found = {}
+    ranked = ("average_precision", "auc_roc")
+    if not any_alert:
+        found["precision"] = "there is no alert"
+    if fraud.all():
+        found |= dict.fromkeys(ranked, "all transactions are frauds")
+    if not fraud.any():
+        names = (*ranked, f"card_precision@{costs.top}", "recall")
+        found |= dict.fromkeys(names, "there is no fraud")
+    return found
 
 
 def predict_file(
@@ -170,12 +192,10 @@ def _new(
     new, notes = read(path, columns, skip_bad, INPUTS)
     table = history.followed_by(new)
     start = len(table) - len(new)
-    if not scorer.steps:
-        found = features.compute(table, history.delay, start, history.names)
-        return new.ids, found, notes
-    every = features.compute(table, history.delay, names=history.names)
-    steps = previous(table, scorer.steps)[start:]
-    return new.ids, every[steps] * (steps >= 0)[..., None], notes
+    found = features_from(
+        table, start, history.delay, history.names, scorer.steps
+    )
+    return new.ids, found, notes
 
 
 def _ready_made(

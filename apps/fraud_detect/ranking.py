@@ -48,14 +48,20 @@ def summarize(
     day: np.ndarray,
     k: int = 100,
 ) -> dict[str, float]:
-    """Returns the metrics that need no threshold."""
-    return {
-        "average_precision": float(
-            metrics.average_precision_score(fraud, score)
-        ),
-        "auc_roc": float(metrics.roc_auc_score(fraud, score)),
-        f"card_precision@{k}": card_precision(score, fraud, customer, day, k),
-    }
+    """Returns the metrics that need no threshold.
+
+    Those of the whole ranking are left out where all are frauds, or none is.
+    """
+    found = {}
+    if 0 < fraud.sum() < len(fraud):
+        found = {
+            "average_precision": float(
+                metrics.average_precision_score(fraud, score)
+            ),
+            "auc_roc": float(metrics.roc_auc_score(fraud, score)),
+        }
+    precision = card_precision(score, fraud, customer, day, k)
+    return {**found, f"card_precision@{k}": precision}
 
 
 def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:

@@ -25,23 +25,35 @@ class DataOptions(options.Options):
         "time",
         "what trains and what tests.",
         choices=("time", "handbook_p1", "handbook_p2", "handbook_p3"),
+        data=True,
     )
-    time_column: str = option("TX_DATETIME", "date and time, or seconds.")
-    customer_column: str = option("CUSTOMER_ID", "who pays.")
-    terminal_column: str = option("TERMINAL_ID", "where.")
-    amount_column: str = option("TX_AMOUNT", "how much.")
-    label_column: str = option("TX_FRAUD", "1 for fraud, 0 for none.")
-    id_column: str = option("TRANSACTION_ID", "unique; rows if absent.")
+    time_column: str = option(
+        "TX_DATETIME", "date and time, or seconds.", data=True
+    )
+    customer_column: str = option("CUSTOMER_ID", "who pays.", data=True)
+    terminal_column: str = option("TERMINAL_ID", "where.", data=True)
+    amount_column: str = option("TX_AMOUNT", "how much.", data=True)
+    label_column: str = option(
+        "TX_FRAUD", "1 for fraud, 0 for none.", data=True
+    )
+    id_column: str = option(
+        "TRANSACTION_ID", "unique; rows if absent.", data=True
+    )
     on_bad_input: str = option(
-        "fail", "what to do with bad rows.", choices=("fail", "skip")
+        "fail", "what to do with bad rows.", choices=("fail", "skip"), data=True
     )
-    extended: bool = option(False, "ten features more than the Handbook's 15.")
-    delay: int = option(7, "days until labels are known.", minimum=0)
+    extended: bool = option(
+        False, "ten features more than the Handbook's 15.", data=True
+    )
+    delay: int = option(7, "days until labels are known.", minimum=0, data=True)
     train_days: int = option(
-        0, "days that train, with --protocol=time; 0 for all.", minimum=0
+        0,
+        "days that train, with --protocol=time; 0 for all.",
+        minimum=0,
+        data=True,
     )
     test_days: int = option(
-        7, "days that test, and that validate, likewise.", minimum=1
+        7, "days that test, and that validate, likewise.", minimum=1, data=True
     )
 
     alerts: float = option(
@@ -49,16 +61,17 @@ class DataOptions(options.Options):
         "alerts a day that the threshold is chosen for.",
         minimum=0.1,
         training=False,
+        data=True,
     )
     top_cards: int = option(
         100, "cards looked at a day, in card precision.", minimum=1,
-        training=False,
+        training=False, data=True,
     )  # fmt: skip
     miss_cost: float = option(
-        100.0, "cost of a missed fraud.", minimum=0.0, training=False
+        100.0, "cost of a missed fraud.", minimum=0.0, training=False, data=True
     )
     alert_cost: float = option(
-        5.0, "cost of an alert.", minimum=0.0, training=False
+        5.0, "cost of an alert.", minimum=0.0, training=False, data=True
     )
     baselines: bool = option(
         True, "measure scikit-learn's models too.", training=False

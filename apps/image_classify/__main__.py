@@ -29,6 +29,7 @@ with epy.lazy_imports():
     from common import (
         compression,
         data,
+        evaluation,
         export,
         images,
         report,
@@ -44,7 +45,9 @@ class Config(options.Options):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a TFDS name, a folder of class folders; by default digits."
+        "",
+        "a TFDS name, a folder of class folders; by default digits.",
+        data=True,
     )
     model: str = option(
         "small_cnn",
@@ -61,7 +64,10 @@ class Config(options.Options):
     )
     weights: str = option("none", "none, imagenet, or a .weights.h5 file.")
     image_size: int = option(
-        0, "height and width to resize to; 0 keeps a common size.", minimum=0
+        0,
+        "height and width to resize to; 0 keeps a common size.",
+        minimum=0,
+        data=True,
     )
     pipeline: str = option(
         "auto",
@@ -69,7 +75,10 @@ class Config(options.Options):
         choices=("auto", "in_memory", "streaming"),
     )
     on_bad_input: str = option(
-        "fail", "what to do with undecodable images.", choices=("fail", "skip")
+        "fail",
+        "what to do with undecodable images.",
+        choices=("fail", "skip"),
+        data=True,
     )
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(
@@ -118,9 +127,17 @@ class Config(options.Options):
 
 
 def load_data(
-    config: Config, shape: tuple[int, ...] | None = None
+    config: Config,
+    shape: tuple[int, ...] | None = None,
+    classes: tuple[str, ...] = (),
 ) -> "data.Splits":
-    """Loads uint8 images, of the `shape` that a release needs, and labels."""
+    """Loads uint8 images and labels.
+
+    Args:
+        config: The options.
+        shape: What a release's model needs.
+        classes: Those of a release that all of a folder judges.
+    """
     return images.load(
         config.dataset,
         data_dir=config.data_dir,
@@ -130,6 +147,7 @@ def load_data(
         seed=config.seed,
         skip_bad=config.on_bad_input == "skip",
         shape=shape,
+        classes=classes,
     )
 
 
@@ -283,15 +301,16 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     classifier = predict.Classifier(asked, config.variant)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    # The same seed gives a folder the same split: no training image is tested.
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_files(classifier, config, config.on_bad_input == "skip")
         return
-    trained = report.read(asked.release)["config"]
-    # The same seed gives a folder the same split: no training image is tested.
-    merged = config.replace(
-        dataset=config.dataset or trained["dataset"], seed=trained["seed"]
-    )
-    result = predict.evaluate(classifier, load_data(merged, classifier.shape))
+    classes = classifier.class_names if whole else ()
+    splits = load_data(config, classifier.shape, classes)
+    result = predict.evaluate(classifier, splits)
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from common import (
     data,
+    evaluation,
     image_folder,
     images,
     litert,
@@ -86,7 +87,7 @@ def _class_names(asked: served.Served) -> tuple[str, ...]:
 
 
 def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
-    """Returns the metrics on the test split of `splits`."""
+    """Returns the metrics on the test split of `splits`, which may be all."""
     if splits.class_names != classifier.class_names:
         raise InputError(
             f"--dataset must have the release's classes, "
@@ -103,11 +104,17 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
     for image, label in test.as_numpy_iterator():
         found.append(classifier.pixels(image))
         labels.append(label)
-    return {
-        "dataset": splits.name,
-        "examples": splits.test.num_examples,
-        **metrics.classification(np.concatenate(found), np.concatenate(labels)),
-    }
+    values = metrics.classification(
+        np.concatenate(found), np.concatenate(labels)
+    )
+    return evaluation.describe(
+        splits.name,
+        splits.test.num_examples,
+        splits.judged,
+        values,
+        {},
+        splits.notes,
+    )
 
 
 def predict_files(

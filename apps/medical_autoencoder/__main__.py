@@ -37,7 +37,15 @@ with epy.lazy_imports():
     )
     from apps.medical_autoencoder import data as sources
     from apps.medical_autoencoder import model as networks
-    from common import compression, data, export, report, served, training
+    from common import (
+        compression,
+        data,
+        evaluation,
+        export,
+        report,
+        served,
+        training,
+    )
 
 APP = "medical_autoencoder"
 
@@ -47,26 +55,40 @@ class Config(options.Options):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a TFDS name, a folder of normal/ and abnormal/; or phantoms."
+        "",
+        "a TFDS name, a folder of normal/ and abnormal/; or phantoms.",
+        data=True,
     )
     normal_label: str = option(
-        "", "the class or folder of normal images; by default normal."
+        "",
+        "the class or folder of normal images; by default normal.",
+        data=True,
     )
     patients: str = option(
-        "", "folders: a table of file and patient, where DICOM does not say."
+        "",
+        "folders: a table of file and patient, where DICOM does not say.",
+        data=True,
     )
     image_size: int = option(
-        0, "height and width to resize to; 0 keeps a common size.", minimum=0
+        0,
+        "height and width to resize to; 0 keeps a common size.",
+        minimum=0,
+        data=True,
     )
     window: tuple[str, ...] = option(
-        (), "DICOM: centre,width of the grey scale; by default the file's."
+        (),
+        "DICOM: centre,width of the grey scale; by default the file's.",
+        data=True,
     )
     on_bad_input: str = option(
-        "fail", "what to do with unreadable files.", choices=("fail", "skip")
+        "fail",
+        "what to do with unreadable files.",
+        choices=("fail", "skip"),
+        data=True,
     )
     model: str = option(
         "autoencoder", "the network.",
-        choices=("autoencoder", "variational", "denoiser"),
+        choices=("autoencoder", "variational", "denoiser"), data=True,
     )  # fmt: skip
     latent: int = option(16, "numbers in the bottleneck.", minimum=1)
     filters: int = option(16, "of the first convolutions.", minimum=1)
@@ -75,11 +97,11 @@ class Config(options.Options):
     )
     noise: str = option(
         "none", "noise of training inputs; the denoiser is also judged on it.",
-        choices=("none", "gaussian", "poisson", "speckle"),
+        choices=("none", "gaussian", "poisson", "speckle"), data=True,
     )  # fmt: skip
     noise_level: float = option(
         0.1, "its standard deviation, white being 1.", minimum=0.001,
-        maximum=1.0,
+        maximum=1.0, data=True,
     )  # fmt: skip
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(
@@ -126,10 +148,16 @@ class Config(options.Options):
 
 
 def load_data(
-    config: Config, shape: tuple[int, ...] | None = None
+    config: Config, shape: tuple[int, ...] | None = None, whole: bool = False
 ) -> "data.Splits":
-    """Loads float32 images in [0, 1], of the `shape` that a release needs."""
-    return sources.load(config, shape)
+    """Loads float32 images in [0, 1].
+
+    Args:
+        config: The options.
+        shape: What a release's model needs.
+        whole: Have all of a folder judge that release.
+    """
+    return sources.load(config, shape, whole)
 
 
 def build_model(config: Config, splits: "data.Splits") -> "keras.Model":
@@ -285,13 +313,16 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     released = predict.Released(asked, config.variant)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    # The same seed gives a folder the same split: nobody that was trained on
+    # is tested.
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_files(released, config)
         return
-    merged = predict.as_trained(config, report.read(asked.release)["config"])
-    result = predict.evaluate(
-        released, load_data(merged, released.shape), merged
-    )
+    splits = load_data(config, released.shape, whole)
+    result = predict.evaluate(released, splits, config)
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -15,7 +15,6 @@ from apps.medical_autoencoder import folder, noise, pictures
 from common import data, splits, tfds_source
 from common.config import InputError
 
-CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
 # How `varied` images differ, at most: size and position as parts of the side,
 # contrast as a part, brightness, and the logarithm of gamma.
@@ -28,9 +27,13 @@ UNKNOWN = (
 )
 
 
-def load(options: Any, shape: tuple[int, ...] | None = None) -> splits.Splits:
+def load(
+    options: Any, shape: tuple[int, ...] | None = None, whole: bool = False
+) -> splits.Splits:
     """Loads images and labels; see the app's `load_data`."""
     dataset = options.dataset
+    if whole and shape and Path(dataset).is_dir():
+        return folder.whole(Path(dataset), options, shape)
     if Path(dataset).is_dir():
         found = folder.load(Path(dataset), options, shape)
     elif dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
@@ -235,4 +238,4 @@ def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
         for key, split in tfds_source.split_names(builder).items()
     }
     found["train"] = normal(found["train"])
-    return splits.Splits(builder.info.full_name, CLASS_NAMES, **found)
+    return splits.Splits(builder.info.full_name, folder.CLASS_NAMES, **found)

@@ -5,6 +5,7 @@ the table that `--patients` names, or else the file itself.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from apps.medical_autoencoder import patients, pictures
 from apps.medical_autoencoder.dicom import Scan
-from common import progress, splits
+from common import image_folder, progress, splits
 from common.config import InputError
 
+CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
 MAX_MEMORY_BYTES = 4 * 2**30
 SPLIT_FOLDERS = {
@@ -65,13 +67,37 @@ def load(
     listed = _list(root, options.normal_label)
     table = patients.read_table(options.patients)
     sides = shape[:2] if shape else (options.image_size,) * 2
-    rows, notes = _read(root, listed, table, sides, options)
+    rows, bad = _read(root, listed, table, sides, options)
+    notes = (*_notes(rows, bad), *_alone(root, rows))
     parts = patients.split(rows, options.seed)
     shape = shape or _shape(rows)
-    found = {key: _to_memory(part, shape) for key, part in parts.items()}
-    return splits.Splits(
-        root.resolve().name, ("normal", "abnormal"), notes=notes, **found
-    )
+    found: dict[str, Any] = {
+        key: _to_memory(part, shape) for key, part in parts.items()
+    }
+    return splits.Splits(root.resolve().name, CLASS_NAMES, notes=notes, **found)
+
+
+def whole(root: Path, options: Any, shape: tuple[int, ...]) -> splits.Splits:
+    """Loads a folder to judge a release by; nothing of it is to train on.
+
+    Args:
+        root: See `load`; one that has a `test` folder is judged by it.
+        options: See `load`; no patient plays a part.
+        shape: Height, width and channels that the release's model needs.
+    """
+    folders, judged = image_folder.judged_folders(root)
+    listed = [
+        (path, label, "")
+        for one in folders
+        for path, label in _classes(one, options.normal_label, True)
+    ]
+    _check_any(root, listed)
+    rows, bad = _read(root, listed, {}, shape[:2], options)
+    _check_any(root, rows)
+    return splits.Splits.whole(
+        root.resolve().name, CLASS_NAMES, _to_memory(rows, shape),
+        tuple(_notes(rows, bad)), judged,
+    )  # fmt: skip
 
 
 def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
@@ -94,24 +120,40 @@ def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
         for split, folder in folders.items()
         for path, label in _classes(folder, normal_label)
     ]
-    if not listed:
+    _check_any(root, listed)
+    return listed
+
+
+def _check_any(root: Path, files: Sequence[Any]) -> None:
+    """Refuses a folder without files that are, or may be, pictures."""
+    if not files:
         raise InputError(
             f"--dataset must hold PNG, JPEG, TIFF or DICOM files; {root} has "
             "none."
         )
-    return listed
 
 
-def _classes(folder: Path, normal_label: str) -> list[tuple[Path, int]]:
-    """Returns the files below a folder, with labels."""
+def _classes(
+    folder: Path, normal_label: str, may_lack_normal: bool = False
+) -> list[tuple[Path, int]]:
+    """Returns the files below a folder, with labels.
+
+    Args:
+        folder: Holds class folders, or images, all taken for normal.
+        normal_label: The folder of normal images; by default normal.
+        may_lack_normal: Take a folder that is called abnormal alone.
+    """
     classes = sorted(
         one for one in folder.iterdir()
         if one.is_dir() and not one.name.startswith(".")
     )  # fmt: skip
     if not classes:
         return [(path, 0) for path in _files(folder)]
-    wanted = (normal_label or "normal").lower()
-    if wanted not in [one.name.lower() for one in classes]:
+    wanted = (normal_label or CLASS_NAMES[0]).lower()
+    names = {one.name.lower() for one in classes}
+    # Any other folder alone may be of normal images that are called otherwise.
+    ill = may_lack_normal and names == {CLASS_NAMES[1]}
+    if wanted not in names and not ill:
         raise InputError(
             f"--normal_label must name one of the folders in {folder}: "
             f"{', '.join(one.name for one in classes[:20])}; received "
@@ -141,8 +183,8 @@ def _read(
     table: dict[str, str],
     sides: tuple[int, ...],
     options: Any,
-) -> tuple[list[Row], tuple[str, ...]]:
-    """Reads every file; returns rows and notes on what was left out.
+) -> tuple[list[Row], list[str]]:
+    """Reads every file; returns rows, and what was left out and why.
 
     Args:
         root: The folder.
@@ -189,22 +231,14 @@ def _read(
             f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
             f"{len(listed)} files). Remove it, or pass --on_bad_input=skip."
         )
-    return rows, tuple(_notes(root, rows, bad))
+    return rows, bad
 
 
-def _notes(root: Path, rows: list[Row], bad: list[str]) -> list[str]:
+def _notes(rows: list[Row], bad: list[str]) -> list[str]:
     """Returns what a user should know of the files."""
     notes = []
     if bad:
         notes.append(f"left out {len(bad)} unreadable files, e.g. {bad[0]}")
-    alone = sum(
-        row.patient == row.path.relative_to(root).as_posix() for row in rows
-    )
-    if alone:
-        notes.append(
-            f"{alone} of {len(rows)} files name no patient and are split one by"
-            " one: images of one patient may be on two sides (see --patients)"
-        )
     text = sum(row.scan.has_text for row in rows)
     if text:
         notes.append(
@@ -212,6 +246,19 @@ def _notes(root: Path, rows: list[Row], bad: list[str]) -> list[str]:
             "of the report and overlays would show it"
         )
     return notes
+
+
+def _alone(root: Path, rows: list[Row]) -> list[str]:
+    """Returns a note on files that name no patient, if there are any."""
+    alone = sum(
+        row.patient == row.path.relative_to(root).as_posix() for row in rows
+    )
+    if not alone:
+        return []
+    return [
+        f"{alone} of {len(rows)} files name no patient and are split one by one"
+        ": images of one patient may be on two sides (see --patients)"
+    ]
 
 
 def window(text: tuple[str, ...]) -> tuple[float, ...]:

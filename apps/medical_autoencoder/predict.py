@@ -11,7 +11,15 @@ import tensorflow as tf
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
 from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
-from common import litert, predictions, progress, runtime, served, training
+from common import (
+    evaluation,
+    litert,
+    predictions,
+    progress,
+    runtime,
+    served,
+    training,
+)
 from common.config import InputError
 
 
@@ -20,13 +28,12 @@ class Released:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        window: What DICOM was seen through in training; () where only a server
-            is known, or where it was each file's own.
     """
 
     def __init__(self, asked: served.Served, variant: str = "") -> None:
         self._served = asked
-        self.window = tuple(self.facts["window"]) if asked.has_files else ()
+        if asked.has_files:
+            _facts(asked.release)  # Refuses a release of another app.
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
@@ -43,14 +50,7 @@ class Released:
     @property
     def facts(self) -> dict[str, Any]:
         """What `detector.json` says: model, usual heat, window."""
-        release = self._served.release
-        path = release / "mobile" / results.DETECTOR
-        if not path.is_file():
-            raise InputError(
-                f"--release must be of medical_autoencoder; {release} has no "
-                f"mobile/{results.DETECTOR}."
-            )
-        return json.loads(path.read_text("utf-8"))
+        return _facts(self._served.release)
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for float images `(num, *shape)` in [0, 1]."""
@@ -62,28 +62,19 @@ class Released:
         return found
 
 
-def as_trained(options: Any, trained: dict[str, Any]) -> Any:
-    """Returns options that lead to the images, and noise, of training.
-
-    The same seed gives a folder the same split: nobody that was trained on is
-    tested.
-
-    Args:
-        options: Those of the command line; a data set in them comes first, and
-            what describes it with it.
-        trained: Those of the release's report.
-    """
-    same = ["seed", "model", "noise", "noise_level"]
-    if not options.dataset:
-        same += ["dataset", "normal_label", "patients"]
-    return options.replace(
-        window=options.window or tuple(trained["window"]),
-        **{name: trained[name] for name in same},
-    )
+def _facts(release: Path) -> dict[str, Any]:
+    """Returns what `detector.json` of a release says."""
+    path = release / "mobile" / results.DETECTOR
+    if not path.is_file():
+        raise InputError(
+            f"--release must be of medical_autoencoder; {release} has no "
+            f"mobile/{results.DETECTOR}."
+        )
+    return json.loads(path.read_text("utf-8"))
 
 
 def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
-    """Returns the metrics on the test split."""
+    """Returns the metrics on the test split, which may be all."""
     transform = data.for_evaluation(options)
     rows: dict[str, list] = {"inputs": [], "targets": []}
     outputs: dict[str, list] = {}
@@ -101,15 +92,16 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
         joined["inputs"], joined["targets"], joined["reconstruction"], None,
         found.test.labels,
     )  # fmt: skip
-    return {
-        "dataset": found.name,
-        "examples": found.test.num_examples,
-        **results.summarize(
-            rebuilt,
-            joined.get("anomaly_score", np.zeros(len(images))),
-            "anomaly_score" not in joined,
-        ),
-    }
+    denoises = "anomaly_score" not in joined
+    scores = joined.get("anomaly_score", np.zeros(len(images)))
+    return evaluation.describe(
+        found.name,
+        found.test.num_examples,
+        found.judged,
+        results.summarize(rebuilt, scores, denoises),
+        {} if denoises else results.unknown(rebuilt.labels),
+        found.notes,
+    )
 
 
 def predict_files(released: Released, options: Any) -> None:
@@ -157,7 +149,7 @@ def _frames(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and frames of the files that can be read."""
     paths = _paths(options.inputs)
-    window = folder.window(options.window or released.window)
+    window = folder.window(options.window)
     skipped, num = [], 0
     for path in progress.track(paths, "predicting", len(paths)):
         try:

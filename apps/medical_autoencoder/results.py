@@ -22,6 +22,7 @@ from common import keras2, metrics, tflite
 CALIBRATION_IMAGES = 500
 DETECTOR = "detector.json"
 OUTPUTS = ("reconstruction", "heatmap", "anomaly_score")
+RANKING = ("auroc", "auroc_low", "auroc_high", "average_precision")
 
 
 def task_metric(options: Any, rebuilt: Mapping[str, Rebuilt]) -> str:
@@ -65,11 +66,27 @@ def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def at_threshold(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns sensitivity, if it can be known, and specificity."""
-    found = {"specificity": float(np.mean(scores[labels == 0] <= THRESHOLD))}
-    if has_both(labels):
-        over = scores[labels == 1] > THRESHOLD
-        found = {"sensitivity": float(np.mean(over)), **found}
+    """Returns sensitivity and specificity, those that can be known."""
+    over = scores > THRESHOLD
+    normal = labels == 0
+    found = {}
+    if not normal.all():
+        found["sensitivity"] = float(np.mean(over[~normal]))
+    if normal.any():
+        found["specificity"] = float(np.mean(~over[normal]))
+    return found
+
+
+def unknown(labels: np.ndarray) -> dict[str, str]:
+    """Returns which metrics of scores cannot be computed, and why."""
+    found = {}
+    if not np.any(labels == 1):
+        reason = "there is no abnormal image"
+        found = dict.fromkeys((*RANKING, "sensitivity"), reason)
+    if not np.any(labels == 0):
+        reason = "there is no normal image"
+        names = (*RANKING, "specificity", "psnr", "ssim")
+        found = dict.fromkeys(names, reason)
     return found
 
 
@@ -98,7 +115,8 @@ def summarize(
 ) -> dict[str, float]:
     """Returns the metrics of a split.
 
-    PSNR and SSIM are of normal images, or of all for a denoiser.
+    PSNR and SSIM are of normal images, or of all for a denoiser; what cannot
+    be computed is left out.
     """
     pairs = (rebuilt.targets, rebuilt.reconstruction)
     if denoises:
@@ -113,10 +131,11 @@ def summarize(
             "psnr_gain": found["psnr"] - noisy["psnr"],
         }
     normal = rebuilt.labels == 0
+    known = likeness(*(one[normal] for one in pairs)) if normal.any() else {}
     return {
         **detection(scores, rebuilt.labels),
         **at_threshold(scores, rebuilt.labels),
-        **likeness(*(one[normal] for one in pairs)),
+        **known,
     }
 
 

@@ -12,6 +12,7 @@ with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,15 @@ with epy.lazy_imports():
         serving,
     )
     from apps.recommender import model as networks
-    from common import compression, export, report, served, tables, training
+    from common import (
+        compression,
+        evaluation,
+        export,
+        report,
+        served,
+        tables,
+        training,
+    )
 
 APP = "recommender"
 
@@ -50,28 +59,46 @@ class Config(options.Options):
     """Options of this app."""
 
     dataset: str = option(
-        "", "a TFDS movielens name, or a table of your own; default tastes."
+        "",
+        "a TFDS movielens name, or a table of your own; default tastes.",
+        data=True,
     )
-    user_column: str = option("user_id", "own table: the users' ids.")
-    item_column: str = option("item_id", "own table: the items' ids.")
+    user_column: str = option(
+        "user_id", "own table: the users' ids.", data=True
+    )
+    item_column: str = option(
+        "item_id", "own table: the items' ids.", data=True
+    )
     time_column: str = option(
-        "", "own table: numbers or dates; by default the rows are in order."
+        "",
+        "own table: numbers or dates; by default the rows are in order.",
+        data=True,
     )
-    rating_column: str = option("", "own table: numbers.")
-    title_column: str = option("", "own table: the items' titles.")
+    rating_column: str = option("", "own table: numbers.", data=True)
+    title_column: str = option("", "own table: the items' titles.", data=True)
     features_column: str = option(
-        "", "own table: words of an item, such as genres, joined by |."
+        "",
+        "own table: words of an item, such as genres, joined by |.",
+        data=True,
     )
-    min_rating: float = option(0.0, "lower ratings are left out.", minimum=0.0)
+    min_rating: float = option(
+        0.0, "lower ratings are left out.", minimum=0.0, data=True
+    )
     k_core: int = option(
-        0, "drop users and items with fewer rows, again and again.", minimum=0
+        0,
+        "drop users and items with fewer rows, again and again.",
+        minimum=0,
+        data=True,
     )
     on_bad_input: str = option(
         "fail", "what to do with rows that lack values.",
-        choices=("fail", "skip"),
+        choices=("fail", "skip"), data=True,
     )  # fmt: skip
     protocol: str = option(
-        "leave_last_out", "what is held out.", choices=protocols.PROTOCOLS
+        "leave_last_out",
+        "what is held out.",
+        choices=protocols.PROTOCOLS,
+        data=True,
     )
     model: str = option(
         "sequential",
@@ -123,10 +150,20 @@ class Config(options.Options):
             object.__setattr__(self, "dataset", "tastes")
 
 
-def load_data(config: Config) -> protocols.Protocol:
-    """Reads, cleans and splits interactions."""
+def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
+    """Reads, cleans and splits interactions.
+
+    Args:
+        config: The options.
+        known: The items of a release that all users of the table judge.
+    """
+    k_core = config.k_core
     if tables.is_table(config.dataset):
-        roles = ("user", "item", "time", "rating", "title", "features")
+        roles = ["user", "item", "time", "rating"]
+        if not known:
+            roles += ["title", "features"]
+        elif "k_core" not in config.given:
+            k_core = 0  # That of training: here it would leave users out.
         columns = {role: getattr(config, f"{role}_column") for role in roles}
         name, raw = config.dataset, data.read_table(config.dataset, **columns)
     else:
@@ -134,9 +171,12 @@ def load_data(config: Config) -> protocols.Protocol:
     clean = interactions.clean(
         name, raw,
         min_rating=config.min_rating,
-        k_core=config.k_core,
+        k_core=k_core,
         skip_bad=config.on_bad_input == "skip",
     )  # fmt: skip
+    if known:
+        clean = interactions.numbered_as(clean, known)
+        return protocols.whole(clean, config.protocol, config.seed)
     return protocols.split(clean, config.protocol, config.seed)
 
 
@@ -288,11 +328,15 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     recommender = predict.Recommender(asked)
+    trained = evaluation.trained_with(asked)
+    whole = evaluation.is_whole(config, trained)
+    config = options.as_trained(config, trained)
     if config.mode == "predict":
         predict.predict_users(recommender, config)
         return
-    same = predict.restored(config, report.read(asked.release))
-    result = predict.evaluate(recommender, load_data(same))
+    predict.check_dataset(config.dataset, trained)
+    known = recommender.item_ids() if whole else ()
+    result = predict.evaluate(recommender, load_data(config, known))
     runtime.console().print(json.dumps(result, indent=1))
 
 

@@ -188,6 +188,39 @@ def clean(
     return _indexed(name, raw, user, item, notes)
 
 
+def numbered_as(data: Interactions, known: Sequence[str]) -> Interactions:
+    """Returns interactions with a release's numbers of the items.
+
+    Items that it does not know come after its own; they cannot be recommended.
+
+    Args:
+        data: Interactions that the release has not seen.
+        known: The ids of the release's items, from number 1 on.
+
+    Raises:
+        InputError: If the release knows none of the items.
+    """
+    ids = data.catalogue.ids
+    more = sorted(set(ids[1:]) - set(known))
+    if len(more) == len(ids) - 1:
+        raise InputError(
+            f"--dataset must have items of the release, such as {known[0]}; "
+            f"{data.name} has {more[0]} and none that it knows."
+        )
+    every = ("", *known, *more)
+    place = {one: index for index, one in enumerate(every)}
+    values = np.array([place[one] for one in ids])[data.items.values]
+    notes = list(data.notes)
+    strange = int(np.sum(values > len(known)))
+    _note(notes, strange, "rows of items that the release does not know")
+    return dataclasses.replace(
+        data,
+        items=Ragged(values.astype(np.int32), data.items.offsets),
+        catalogue=Catalogue(every, every, np.zeros((len(every), 0), np.uint8)),
+        notes=tuple(notes),
+    )
+
+
 def _note(notes: list[str], count: int, text: str) -> None:
     """Adds a note about `count` rows, if there are any."""
     if count:

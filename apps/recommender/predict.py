@@ -1,25 +1,20 @@
 """Using a release: lists for users or histories; its quality again."""
 
+import csv
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from apps.recommender import quality
 from apps.recommender.protocols import Protocol
-from common import predictions, served
+from common import evaluation, predictions, served, tables
 from common.config import InputError, Options
-
-OptionsT = TypeVar("OptionsT", bound=Options)
+from common.splits import ALL
 
 BATCH = 64
 HISTORY = "history:"
-# What a release's data were made by, so that they can be made again.
-DATA_OPTIONS = (
-    "dataset", "user_column", "item_column", "time_column", "rating_column",
-    "title_column", "features_column", "min_rating", "k_core", "on_bad_input",
-    "protocol", "seed",
-)  # fmt: skip
 
 
 class Recommender:
@@ -36,6 +31,12 @@ class Recommender:
             )
         self._served = asked
 
+    def item_ids(self) -> list[str]:
+        """Returns the ids of the items, in the order of their numbers."""
+        path = self._served.release / "mobile" / "items.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            return [row["item_id"] for row in csv.DictReader(file)]
+
     def users(self, user_ids: list[str]) -> dict[str, np.ndarray]:
         """Returns lists for users, known or not."""
         return self._served(user_id=user_ids)
@@ -47,24 +48,31 @@ class Recommender:
         return self._served("history", item_ids=padded)
 
 
-def restored(options: OptionsT, report: dict[str, Any]) -> OptionsT:
-    """Returns options with those that the release's data were made by."""
-    trained = report["config"]
-    if options.dataset not in ("", trained["dataset"]):
+def check_dataset(dataset: str, trained: Mapping[str, Any]) -> None:
+    """Refuses a TFDS set that a release was not trained on."""
+    if dataset != trained["dataset"] and not tables.is_table(dataset):
         raise InputError(
-            f"--dataset must be the release's, {trained['dataset']}: only its "
-            f"users and items are known; received {options.dataset}."
+            f"--dataset must be the release's, {trained['dataset']}, or a "
+            f"table of its items; received {dataset}."
         )
-    return options.replace(**{name: trained[name] for name in DATA_OPTIONS})
 
 
 def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
-    """Returns the metrics on the test split, by the signature `history`.
+    """Returns the metrics on the test split, which may be all.
+
+    The signature `history` is asked.
 
     Users' own vectors play no part here: `serving_default` leaves out what a
     user took in test as well.
     """
     task, catalogue = protocol.test, protocol.data.catalogue
+    num_items, unknown = len(catalogue), {}
+    if protocol.judged == ALL:
+        num_items = len(recommender.item_ids())
+        unknown = dict.fromkeys(
+            (f"popularity@{k}" for k in quality.CUTOFFS),
+            "what the release was trained on is not among these data",
+        )
     place = {one: index for index, one in enumerate(catalogue.ids)}
     lists = []
     for start in range(0, len(task.users), BATCH):
@@ -78,11 +86,17 @@ def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
             [[place.get(one.decode(), 0) for one in row] for row in found]
         )
     whole = np.array([row for part in lists for row in part])
-    return {
-        "dataset": protocol.describe()["name"],
-        "users": len(task.users),
-        **quality.summarize(whole, task, protocol.train, len(catalogue)),
-    }
+    return evaluation.describe(
+        protocol.describe()["name"],
+        task.num_examples,
+        protocol.judged,
+        {
+            "users": len(task.users),
+            **quality.summarize(whole, task, protocol.train, num_items),
+        },
+        unknown,
+        protocol.notes,
+    )
 
 
 def predict_users(recommender: Recommender, options: Options) -> None:

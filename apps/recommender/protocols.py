@@ -8,6 +8,7 @@ import numpy as np
 
 from apps.recommender.interactions import Interactions, Ragged, ragged
 from common.config import InputError
+from common.splits import ALL, TEST
 
 PROTOCOLS = ("leave_last_out", "random_75_25")
 TEST_SHARE = 0.25
@@ -46,6 +47,7 @@ class Protocol:
         train: What models are fitted to.
         valid: For every choice; histories are of `train`.
         test: For reporting; histories are of `train` and `valid`.
+        judged: See `splits.Splits.judged`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Protocol:
     train: Ragged
     valid: Task
     test: Task
+    judged: str = TEST
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,31 +96,68 @@ def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
     """
     ranks = _ranks(data.items, name, seed)
     size = data.items.lengths[data.items.rows]
-    if name == "leave_last_out":
-        test, valid = np.ones_like(size), np.ones_like(size)
-    else:
-        test = np.maximum(np.round(TEST_SHARE * size), 1).astype(int)
+    test, valid = _num_test(size, name), np.ones_like(size)
+    if name != "leave_last_out":
         rest = np.round(VALID_SHARE * (size - test))
         valid = np.maximum(rest, 1).astype(int)
     in_test = (ranks < test) & (size >= FEWEST)
     in_valid = (ranks < test + valid) & (size >= FEWEST) & ~in_test
     train = _where(data.items, ~in_test & ~in_valid)
     before = _where(data.items, ~in_test)
-    tasks = [
+    valid_task, test_task = (
         _task(history, _where(data.items, found))
         for history, found in ((train, in_valid), (before, in_test))
-    ]
-    if not len(tasks[1].users):
+    )
+    if not len(test_task.users):
         raise InputError(
             f"--dataset must have users with at least {FEWEST} interactions; "
             f"{data.name} has none."
         )
-    return Protocol(name, data, train, *tasks)
+    return Protocol(name, data, train, valid_task, test_task)
+
+
+def whole(data: Interactions, name: str, seed: int = 0) -> Protocol:
+    """Returns interactions that only judge a release: none is to train on.
+
+    Every user with two interactions or more is asked; what test does not hold
+    out is the history.
+
+    Args:
+        data: Clean interactions.
+        name: See `split`.
+        seed: See `split`.
+    """
+    size = data.items.lengths[data.items.rows]
+    in_test = _ranks(data.items, name, seed) < _num_test(size, name)
+    in_test &= size > 1
+    history, targets, none = (
+        _where(data.items, rows)
+        for rows in (~in_test, in_test, np.zeros_like(in_test))
+    )
+    if not len(targets.values):
+        raise InputError(
+            f"--dataset must have users with at least 2 interactions; "
+            f"{data.name} has none."
+        )
+    test, valid = _task(history, targets), _task(none, none)
+    return Protocol(name, data, none, valid, test, ALL)
 
 
 def refitted(protocol: Protocol) -> Protocol:
     """Returns the protocol with validation's interactions among train's."""
     return dataclasses.replace(protocol, train=protocol.test.history)
+
+
+def _num_test(size: np.ndarray, name: str) -> np.ndarray:
+    """Returns how many of a user's interactions are tested.
+
+    Args:
+        size: How many there are, `(num,) int64`.
+        name: See `split`.
+    """
+    if name == "leave_last_out":
+        return np.ones_like(size)
+    return np.maximum(np.round(TEST_SHARE * size), 1).astype(int)
 
 
 def _ranks(items: Ragged, name: str, seed: int) -> np.ndarray:

@@ -38,7 +38,16 @@ with epy.lazy_imports():
     )
     from apps.text_sentiment import data as text_data
     from apps.text_sentiment import model as networks
-    from common import compression, data, export, report, served, training
+    from common import (
+        compression,
+        data,
+        evaluation,
+        export,
+        report,
+        served,
+        training,
+    )
+    from common import tables as table_files
 
 APP = "text_sentiment"
 
@@ -51,11 +60,14 @@ class Config(options.Options):
         "",
         "a TFDS name, or a .csv, .tsv, .jsonl or .parquet file; by default "
         "generated_reviews.",
+        data=True,
     )
-    text_column: str = option("text", "the column of the texts.")
-    label_column: str = option("label", "the column of the classes.")
+    text_column: str = option("text", "the column of the texts.", data=True)
+    label_column: str = option("label", "the column of the classes.", data=True)
     test_file: str = option(
-        "", "test on this file; by default on a tenth of --dataset's."
+        "",
+        "test on this file; by default on a tenth of --dataset's.",
+        data=True,
     )
     pretrain: str = option(
         "",
@@ -130,12 +142,23 @@ def load_data(config: Config) -> "text_data.TextSplits":
     )
 
 
-def load_texts(config: Config) -> "corpus.Corpus":
-    """Loads the texts and their labels."""
+def load_texts(
+    config: Config, whole: str = "", classes: tuple[str, ...] = ()
+) -> "corpus.Corpus":
+    """Loads the texts and their labels.
+
+    Args:
+        config: The options.
+        whole: The option whose file, all of it, judges a release, if any.
+        classes: That release's.
+    """
     fields = dataclasses.fields(corpus.Source)
-    return corpus.load(
-        corpus.Source(**{one.name: getattr(config, one.name) for one in fields})
+    source = corpus.Source(
+        **{one.name: getattr(config, one.name) for one in fields}
     )
+    if whole and table_files.is_table(getattr(config, whole)):
+        return corpus.whole(source, classes, whole)
+    return corpus.load(source)
 
 
 def build_model(
@@ -283,15 +306,23 @@ def main(config: Config) -> None:
         return
     asked = served.connect(config, APP)
     classifier = predict.Classifier(asked, config.variant)
+    trained = evaluation.trained_with(asked)
+    whole = next(
+        (one for one in ("test_file", "dataset")
+         if evaluation.is_whole(config, trained, one)), "",
+    )  # fmt: skip
+    test_file = config.test_file
+    own = evaluation.is_own(config, trained)
+    # The same seed gives a file the same split: no training text is tested.
+    config = options.as_trained(config, trained)
+    if not own:  # The release's test file goes with its own data.
+        config = config.replace(test_file=test_file)
     if config.mode == "predict":
         predict.predict(classifier, config, config.text_column)
         return
-    trained = report.read(asked.release)["config"]
-    if not config.dataset:
-        # The same seed gives a file the same split: no training text is tested.
-        keys = ("dataset", "text_column", "label_column", "test_file")
-        config = config.replace(**{key: trained[key] for key in keys})
-    texts = load_texts(config.replace(seed=trained["seed"], pretrain=""))
+    texts = load_texts(
+        config.replace(pretrain=""), whole, classifier.class_names
+    )
     result = predict.evaluate(classifier, texts)
     runtime.console().print(json.dumps(result, indent=1))
 

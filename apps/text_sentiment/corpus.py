@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from common import tables, tfds_source
 from common.config import InputError
+from common.splits import ALL, TEST
 
 VALID_SHARE = TEST_SHARE = 0.1  # Of a user's file that has no other.
 READ = 1000  # Rows at a time.
@@ -35,14 +36,16 @@ class Corpus:
     Attributes:
         name: What the report calls it.
         class_names: The classes; a label is an index into it.
-        splits: `train`, `valid` and `test`.
+        splits: `train`, `valid` and `test`; of `whole` only the last.
         unlabelled: More texts of the same kind, to learn words from.
+        judged: See `splits.Splits.judged`.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Texts]
     unlabelled: list[str] = dataclasses.field(default_factory=list)
+    judged: str = TEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,24 @@ def load(source: Source) -> Corpus:
     else:
         found = _load_tfds(source)
     return found
+
+
+def whole(source: Source, classes: tuple[str, ...], option: str) -> Corpus:
+    """Loads all texts of a file to judge a release by; none is to train on.
+
+    Args:
+        source: Its option names the file, and the columns.
+        classes: The release's; some may have no text.
+        option: `dataset` or `test_file`.
+
+    Raises:
+        InputError: If a text has another class, or the file cannot be used.
+    """
+    path, flag = getattr(source, option), f"--{option}"
+    texts, labels = _read_table(path, source, flag)
+    rule = f"{flag} must have the release's classes"
+    known = Texts(texts, _indices(labels, classes, path, rule))
+    return Corpus(Path(path).name, classes, {"test": known}, judged=ALL)
 
 
 def _load_tfds(source: Source) -> Corpus:
@@ -157,7 +178,8 @@ def _load_table(source: Source) -> Corpus:
             f"{source.label_column} in {source.dataset} has only "
             f"{class_names[0]!r}."
         )
-    known = Texts(texts, _indices(labels, class_names, source.dataset))
+    rule = "--test_file must have the classes of --dataset"
+    known = Texts(texts, _indices(labels, class_names, source.dataset, rule))
     order = np.random.default_rng(source.seed).permutation(len(texts))
     num_test = 0 if source.test_file else round(TEST_SHARE * len(texts))
     num_valid = round(VALID_SHARE * len(texts))
@@ -169,7 +191,7 @@ def _load_table(source: Source) -> Corpus:
     }
     if source.test_file:
         texts, labels = _read_table(source.test_file, source, "--test_file")
-        found = _indices(labels, class_names, source.test_file)
+        found = _indices(labels, class_names, source.test_file, rule)
         parts["test"] = Texts(texts, found)
     missing = set(range(len(class_names))) - set(parts["train"].labels.tolist())
     if missing or not all(one.texts for one in parts.values()):
@@ -237,15 +259,14 @@ def _classes(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _indices(
-    labels: Sequence[str], class_names: Sequence[str], path: str
+    labels: Sequence[str], class_names: Sequence[str], path: str, rule: str
 ) -> np.ndarray:
     """Returns the classes' indices; refuses one that is not known."""
     index = {name: i for i, name in enumerate(class_names)}
     for row, label in enumerate(labels):
         if label not in index:
             raise InputError(
-                f"--test_file must have the classes of --dataset, "
-                f"{', '.join(class_names)}; row {row + 1} of {path} has "
-                f"{label!r}."
+                f"{rule}, {', '.join(class_names)}; row {row + 1} of {path} "
+                f"has {label!r}."
             )
     return np.array([index[label] for label in labels], np.int64)

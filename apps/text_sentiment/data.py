@@ -4,6 +4,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def tokenize(
     tokenizer = vocabulary.build(
         [*words["train"], *words["unlabelled"]], vocabulary_size, max_tokens
     )
-    splits = {
+    splits: dict[str, Any] = {
         name: encode(tokenizer, words[name], one.labels)
         for name, one in corpus.splits.items()
     }

@@ -9,7 +9,14 @@ import numpy as np
 
 from apps.text_sentiment import results, vocabulary
 from apps.text_sentiment.corpus import Corpus
-from common import litert, predictions, runtime, served, tables
+from common import (
+    evaluation,
+    litert,
+    predictions,
+    runtime,
+    served,
+    tables,
+)
 from common.config import InputError, Options
 
 BATCH = 64
@@ -71,7 +78,7 @@ class Classifier:
 
 
 def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
-    """Returns the metrics on the test split of `corpus`."""
+    """Returns the metrics on the test split of `corpus`, which may be all."""
     if corpus.class_names != classifier.class_names:
         raise InputError(
             f"--dataset must have the release's classes, "
@@ -79,11 +86,15 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
             f"{', '.join(corpus.class_names)}."
         )
     test = corpus.splits["test"]
-    return {
-        "dataset": corpus.name,
-        "examples": len(test.texts),
-        **results.measure(classifier(test.texts)[0], test.labels),
-    }
+    values = results.measure(classifier(test.texts)[0], test.labels)
+    unknown = {"roc_auc": "all texts are of one class"}
+    return evaluation.describe(
+        corpus.name,
+        len(test.texts),
+        corpus.judged,
+        values,
+        {} if "roc_auc" in values else unknown,
+    )
 
 
 def predict(classifier: Classifier, options: Options, text_column: str) -> None:

@@ -62,9 +62,12 @@ def write_mobile(
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Returns the metrics that fit on a line.
 
-    The F1 and the area under the ROC curve are means over the classes.
+    The F1 and the area under the ROC curve are means over the classes that
+    occur. Where all labels are of one class there is no such area.
     """
-    per_class = f1_per_class(metrics.confusion_matrix(probabilities, labels))
+    confusion = metrics.confusion_matrix(probabilities, labels)
+    occurs = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
+    per_class = np.array(f1_per_class(confusion))[occurs]
     areas = [
         sklearn_metrics.roc_auc_score(labels == one, probabilities[:, one])
         for one in range(probabilities.shape[1])
@@ -73,8 +76,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": metrics.accuracy(probabilities, labels),
         "macro_f1": float(np.mean(per_class)),
-        # Without two classes there is none; 0.5 says that nothing was told.
-        "roc_auc": float(np.mean(areas)) if areas else 0.5,
+        **({"roc_auc": float(np.mean(areas))} if areas else {}),
         "loss": metrics.log_loss(probabilities, labels),
         "ece": metrics.expected_calibration_error(probabilities, labels),
     }
