@@ -74,7 +74,9 @@ SUBJECTS = (
       for ending in TABLE_ENDINGS),
     *(evaluating("text_sentiment", f"texts.{ending}")
       for ending in TABLE_ENDINGS),
-    *(evaluating("recommender", f"ratings.{ending}")
+    *(Subject(f"ratings.{ending}",
+              (*settings.command("recommender"), "--dataset={file}",
+               "--epochs=1", "--export_dir=out"), weight=1)
       for ending in TABLE_ENDINGS),
     predicting("recommender", "users.txt"),
     compressing("calibration.npz", "--model={home}/samples/model.keras",
