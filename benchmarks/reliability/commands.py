@@ -6,7 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from benchmarks.reliability import process, settings, tally
+from benchmarks.reliability import inputs, process, settings, tally
 
 CASES = 1000
 # Seconds after which a command that is at work is asked to end politely.
@@ -31,8 +31,6 @@ TEXTS = (
 
 def run(plan: tally.Plan) -> tally.Tally:
     """Runs each case's command in a folder of its own."""
-    from benchmarks.reliability import inputs
-
     result = tally.Tally(plan, *process.KINDS)
     process.import_everything()
     home = plan.folder.parent / "inputs" / "home"  # The same releases.
@@ -150,8 +148,7 @@ def change(flags: dict[str, list[str]], rng: random.Random) -> list[str]:
         ["--"],
         ["--help"],
     )
-    # A null byte cannot be in an argument; line ends and surrogates can.
-    return list(rng.choice(forms))
+    return rng.choice(forms)
 
 
 def interruptions(program: str, rng: random.Random) -> list[tuple[float, int]]:

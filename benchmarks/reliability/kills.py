@@ -26,6 +26,8 @@ from common import export
 from common.serving import config
 
 KILLS = 100
+# Seconds after which a run that nothing stops has failed.
+LONGEST = 600.0
 # Signals to one run at most; then it is left alone.
 SIGNALS = 5
 # SIGKILL is the rule; the others ask for a polite end.
@@ -59,7 +61,7 @@ class Run:
         """
         running = self.start()
         try:
-            _, text = running.communicate(timeout=after or process.SECONDS)
+            _, text = running.communicate(timeout=after or LONGEST)
         except subprocess.TimeoutExpired:
             running.send_signal(kind or signal.SIGKILL)
             try:
@@ -95,9 +97,8 @@ def run(plan: tally.Plan) -> tally.Tally:
         if plan.case is not None and plan.case % len(apps) != index:
             continue
         quiet, seconds = undisturbed(Run(app, plan.folder / f"{app}-whole"))
-        kills, case = 0, index
+        kills, case = 0, index if plan.case is None else plan.case
         while kills < share:
-            case = case if plan.case is None else plan.case
             rng = random.Random(f"{plan.seed}:{plan.campaign}:{case}")
             disturbed = Run(app, plan.folder / f"{app}-{case}")
             kills += stop_and_go(
