@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import rich.box
+import rich.console
 import rich.table
 
 from common import report_page, runtime, training
@@ -119,9 +120,25 @@ def print_table(report: Report, release: Path | None) -> None:
     for one, line in zip(report["variants"], lines, strict=True):
         table.add_row(*line, style="bold green" if one["chosen"] else None)
     console.print(table)
+    _print_decisions(console, report)
     for one in report["refused_variants"]:
         console.print(f"refused {one['name']}: {one['reason']}")
     chosen = next(one for one in report["variants"] if one["chosen"])
     console.print(f"chosen   {chosen['name']} -> {release}/mobile/model.tflite")
     console.print(f"release  {release}")
     console.print(f"report   {release}/report/report.html")
+
+
+def _print_decisions(console: rich.console.Console, report: Report) -> None:
+    """Prints what each file gives at its own threshold, if it has one."""
+    header, *lines = report_page.decisions(report) or [[]]
+    if not header:
+        return
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, title="test, each file at its own threshold"
+    )
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index else "left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)

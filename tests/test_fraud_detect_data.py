@@ -193,6 +193,13 @@ class TestRanking:
             "alerts_per_day": 2.0,
         }  # fmt: skip
 
+    def test_of_tied_scores_the_nearer_number_of_alerts_is_taken(self) -> None:
+        # Few different scores, as eight bits give: budget 3, ties of 8.
+        score, day = np.array([0.9] * 2 + [0.5] * 8), np.zeros(10)
+        assert ranking.threshold(score, day, 3) == 0.9
+        assert ranking.threshold(score, day, 8) == 0.5
+        assert ranking.threshold(score[2:], day[2:], 1) == 0.5
+
     def test_the_cost_curve_ends_with_every_alert(self) -> None:
         alerts, cost = ranking.cost_curve(
             self.score, self.fraud, self.day, miss_cost=10, alert_cost=1

@@ -61,6 +61,9 @@ def summarize(
 def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
     """Returns the score from which on there are `alerts` alerts a day.
 
+    Where many share a score, as eight bits make them, no threshold may give
+    that number; it is then the one that comes nearer.
+
     Args:
         score: `(num,)` floats.
         day: `(num,)` integers.
@@ -68,7 +71,12 @@ def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
     """
     num_days = len(np.unique(day))
     wanted = min(max(int(alerts * num_days), 1), len(score))
-    return float(np.partition(score, -wanted)[-wanted])
+    limit = np.partition(score, -wanted)[-wanted]
+    above = score[score > limit]
+    surplus = int(np.sum(score >= limit)) - wanted
+    if len(above) and surplus > wanted - len(above):
+        limit = above.min()
+    return float(limit)
 
 
 def at_threshold(

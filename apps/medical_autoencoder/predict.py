@@ -11,7 +11,15 @@ import tensorflow as tf
 
 from apps.medical_autoencoder import data, folder, panels, pictures, results
 from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
-from common import litert, predictions, progress, runtime, served, training
+from common import (
+    litert,
+    predictions,
+    progress,
+    runtime,
+    served,
+    thresholds,
+    training,
+)
 from common.config import InputError
 
 
@@ -22,13 +30,14 @@ class Released:
         shape: Height, width and channels of the model's image.
         window: What DICOM was seen through in training; () where only a server
             is known, or where it was each file's own.
+        threshold: From this score on an image is anomalous.
     """
 
     def __init__(self, asked: served.Served, variant: str = "") -> None:
         self._served = asked
         self.window = tuple(self.facts["window"]) if asked.has_files else ()
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
-        self._runner = None
+        self._runner, self.threshold = None, THRESHOLD
         if variant:
             mobile = asked.release / "mobile"
             file = mobile / f"{variant}.tflite"
@@ -39,6 +48,7 @@ class Released:
                     f"{variant!r}."
                 )
             self._runner = litert.Runner(file.read_bytes())
+            self.threshold = thresholds.read(file, THRESHOLD)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -58,7 +68,7 @@ class Released:
             return self._served("pixels", image=image)
         found = self._runner(image=image)
         if "anomaly_score" in found:  # A denoiser has none.
-            found["is_anomalous"] = found["anomaly_score"] > THRESHOLD
+            found["is_anomalous"] = found["anomaly_score"] >= self.threshold
         return found
 
 
@@ -108,6 +118,7 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
             rebuilt,
             joined.get("anomaly_score", np.zeros(len(images))),
             "anomaly_score" not in joined,
+            released.threshold,
         ),
     }
 
