@@ -48,14 +48,21 @@ def summarize(
     day: np.ndarray,
     k: int = 100,
 ) -> dict[str, float]:
-    """Returns the metrics that need no threshold."""
-    return {
+    """Returns the metrics that need no threshold.
+
+    That of cards is left out where there are none, each row being one of its
+    own, or fewer than can be looked at.
+    """
+    found = {
         "average_precision": float(
             metrics.average_precision_score(fraud, score)
         ),
         "auc_roc": float(metrics.roc_auc_score(fraud, score)),
-        f"card_precision@{k}": card_precision(score, fraud, customer, day, k),
     }
+    if k <= len(np.unique(customer)) < len(customer):
+        precision = card_precision(score, fraud, customer, day, k)
+        found[f"card_precision@{k}"] = precision
+    return found
 
 
 def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:

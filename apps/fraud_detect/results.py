@@ -117,7 +117,9 @@ def summarize(
             for o in outcomes
         ]
         found[name] = {
-            key: float(np.mean([one[key] for one in each])) for key in each[0]
+            key: float(np.mean([one[key] for one in each]))
+            for key in each[0]
+            if all(key in one for one in each)
         }
         found[name]["threshold"] = outcomes[-1].threshold
     return found
@@ -266,7 +268,7 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
 
 def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
     """Tabulates the test weeks; each fold has its own model."""
-    rows = []
+    weeks: list[tuple[list[Any], dict[str, float]]] = []
     for one in outcomes:
         judged = one.fold.test
         week = (judged.day - judged.day[0]) // 7
@@ -280,9 +282,12 @@ def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
                 continue  # Ranking metrics need both classes.
             start = str(np.datetime64(int(few.day[0]), "D"))
             found = measure(one.test[part], few, one.threshold, costs)
-            rows.append([start, len(few.day), int(few.fraud.sum()),
-                         *found.values()])  # fmt: skip
-    header = ["week of", "transactions", "frauds", *found]
+            lead = [start, len(few.day), int(few.fraud.sum())]
+            weeks.append((lead, found))
+    # A week may lack what the others have: cards, for one.
+    names = list(dict.fromkeys(key for _, found in weeks for key in found))
+    rows = [[*lead, *map(found.get, names)] for lead, found in weeks]
+    header = ["week of", "transactions", "frauds", *names]
     return report_page.Table(
         "By week", "Test figures of each week.", header, rows
     )

@@ -76,7 +76,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         # Without two classes there is none; 0.5 says that nothing was told.
         "roc_auc": float(np.mean(areas)) if areas else 0.5,
         "loss": metrics.log_loss(probabilities, labels),
-        "ece": metrics.expected_calibration_error(probabilities, labels),
+        **metrics.calibration(probabilities, labels),
     }
 
 
