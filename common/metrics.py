@@ -18,6 +18,18 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
 
 
+def most_frequent(known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """Returns the report's row of the baseline that knows one answer.
+
+    Args:
+        known: `(num,)` class indices; give the answer.
+        test: Likewise, to be judged.
+    """
+    classes, counts = np.unique(known, return_counts=True)
+    right = float(np.mean(test == classes[np.argmax(counts)]))
+    return {"name": "most frequent class", "metrics": {"accuracy": right}}
+
+
 def top_k_accuracy(
     probabilities: np.ndarray, labels: np.ndarray, k: int
 ) -> float:

@@ -31,6 +31,7 @@ with epy.lazy_imports():
         data,
         export,
         images,
+        metrics,
         report,
         served,
         training,
@@ -267,6 +268,11 @@ def run(config: Config) -> dict[str, Any]:
             task_metric="accuracy",
             metrics=results.summarize(measured, splits.class_names),
             log=log, variants=rows, refused=refused, serving=serving,
+            baselines=[
+                metrics.most_frequent(
+                    measured["valid"][1], measured["test"][1]
+                )
+            ],
         )  # fmt: skip
         pictures = results.draw(result, splits, measured["test"])
         report.write(draft.directory / "report", result, pictures)
