@@ -6,7 +6,14 @@ import pytest
 import tensorflow as tf
 
 from apps.recommender import __main__ as app
-from apps.recommender import baselines, mobile, protocols, quality
+from apps.recommender import (
+    baselines,
+    fitting,
+    linear,
+    mobile,
+    protocols,
+    quality,
+)
 from apps.recommender import model as networks
 from apps.recommender.interactions import Catalogue, Interactions, ragged
 from common import keras2, litert, tflite
@@ -244,11 +251,11 @@ def test_the_item_item_matrix_is_made_once_a_fit(
         raise FitError
 
     made: list[int] = []
-    make = app.linear.item_item
+    make = linear.item_item
     monkeypatch.setattr(
-        app.linear, "item_item", lambda *args: made.append(1) or make(*args)
+        linear, "item_item", lambda *args: made.append(1) or make(*args)
     )
-    monkeypatch.setattr(app.fitting, "fit", fit)
+    monkeypatch.setattr(fitting, "fit", fit)
     options = config(
         dataset="tastes", wide=1.0, variants=("float32",),
         export_dir=str(tmp_path / "out"), work_dir=str(tmp_path / "work"),
