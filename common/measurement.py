@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from common import litert, progress
+from common import litert, progress, thresholds
 
 # Inputs, an array or several by name, and targets.
 Batches = Callable[[], Iterable[tuple[Any, np.ndarray]]]
 Metric = Callable[[np.ndarray, np.ndarray], float]
+# A split's outputs and targets.
+Pair = tuple[np.ndarray, np.ndarray]
+Decide = Callable[[litert.Runner, Pair, Pair], dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Measurement:
             rise counts as a drop.
         output: The file's output that the metric takes; may be left out where
             there is only one.
+        decide: From the file, and its outputs and targets of valid and of
+            test, to `threshold`, fitted on valid, and test's figures at it.
+        decided: The output that a threshold is compared with.
     """
 
     valid: Batches
@@ -38,6 +44,8 @@ class Measurement:
     metric: Metric
     higher_is_better: bool = True
     output: str = ""
+    decide: Decide | None = None
+    decided: str = "score"
 
 
 def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
@@ -57,14 +65,13 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
     valid, _ = run(runner, how.valid(), result)
     test, first = run(runner, how.test(), result)
     found = test[0]
-    return {
+    row = {
         "name": name,
         "file": f"{path.parent.name}/{path.name}",
         "metric": how.metric(*test),
         "valid_metric": how.metric(*valid),
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
-        "sparsity": round(contents.sparsity, 4),
         "latency_ms": runner.latency_ms(first),
         "threads": 1,
         "ops": list(contents.ops),
@@ -72,13 +79,18 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
         "output": _describe(runner.outputs[result]),
         "max_abs_error": float(np.max(np.abs(found - how.reference))),
     }
+    if "prune" in name.split("+"):  # Elsewhere zeros are chance.
+        row["sparsity"] = round(contents.sparsity, 4)
+    if how.decide:
+        row["at_threshold"] = how.decide(runner, valid, test)
+    return row
 
 
 def run(
     runner: litert.Runner,
     batches: Iterable[tuple[Any, np.ndarray]],
     result: str = "",
-) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[Pair, dict[str, np.ndarray]]:
     """Returns a split's outputs and targets, and its first inputs.
 
     Args:
@@ -183,5 +195,7 @@ def ship(
     rows = choose(rows, max_drop, how.higher_is_better)
     for path, row in zip(paths, rows, strict=True):
         if row["chosen"]:
-            shutil.copyfile(path, path.with_name("model.tflite"))
+            shutil.copyfile(path, path.with_name(thresholds.SHIPPED))
+    if how.decide:
+        thresholds.write(paths[0].parent, rows, how.decided)
     return rows

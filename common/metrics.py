@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+LEAST_CALIBRATED = 100  # Examples, for 15 bins.
+
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the part of examples whose likeliest class is right.
@@ -14,6 +16,18 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
         labels: `(num,)` class indices.
     """
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
+
+
+def most_frequent(known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """Returns the report's row of the baseline that knows one answer.
+
+    Args:
+        known: `(num,)` class indices; give the answer.
+        test: Likewise, to be judged.
+    """
+    classes, counts = np.unique(known, return_counts=True)
+    right = float(np.mean(test == classes[np.argmax(counts)]))
+    return {"name": "most frequent class", "metrics": {"accuracy": right}}
 
 
 def top_k_accuracy(
@@ -76,13 +90,25 @@ def expected_calibration_error(
 def classification(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, Any]:
-    """Returns all metrics of a classifier that fit on a line."""
-    return {
-        "accuracy": accuracy(probabilities, labels),
-        "top_5_accuracy": top_k_accuracy(probabilities, labels, 5),
-        "loss": log_loss(probabilities, labels),
-        "ece": expected_calibration_error(probabilities, labels),
-    }
+    """Returns all metrics of a classifier that fit on a line.
+
+    Those that would say nothing are left out: of five classes the right one is
+    always among five.
+    """
+    found = {"accuracy": accuracy(probabilities, labels)}
+    if probabilities.shape[1] > 5:
+        found["top_5_accuracy"] = top_k_accuracy(probabilities, labels, 5)
+    found["loss"] = log_loss(probabilities, labels)
+    return {**found, **calibration(probabilities, labels)}
+
+
+def calibration(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Returns `ece`; {} of so few examples that bins hold hardly any."""
+    if len(labels) < LEAST_CALIBRATED:
+        return {}
+    return {"ece": expected_calibration_error(probabilities, labels)}
 
 
 def bootstrap_interval(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import rich.box
+import rich.console
 import rich.table
 
 from common import report_page, runtime, training
@@ -43,12 +44,20 @@ def build(
     refused: Sequence[Mapping[str, str]],
     serving: Mapping[str, Any],
     baselines: Sequence[Mapping[str, Any]] = (),
+    higher_is_better: bool = True,
 ) -> Report:
-    """Returns what `report.json` holds."""
+    """Returns what `report.json` holds.
+
+    The baselines' figures must be of the same test split as `metrics`.
+    """
+    warnings = shortfalls(
+        task_metric, metrics["test"], baselines, variants, options.max_drop,
+        higher_is_better,
+    )  # fmt: skip
     return {
         "app": app,
         "dataset": splits.describe(),
-        "notes": list(splits.notes),
+        "notes": [*warnings, *splits.notes],
         "config": options.as_dict(),
         "versions": runtime.versions(),
         "seed": options.seed,
@@ -64,6 +73,47 @@ def build(
         },
         "history": log.history,
     }
+
+
+def shortfalls(
+    metric: str,
+    test: Mapping[str, Any],
+    baselines: Sequence[Mapping[str, Any]],
+    variants: Sequence[Mapping[str, Any]],
+    max_drop: float,
+    higher_is_better: bool = True,
+) -> list[str]:
+    """Returns sentences on where a release is worse than it should be.
+
+    Args:
+        metric: The task metric.
+        test: The model's figures.
+        baselines: Rows of the report; those without the metric say nothing.
+        variants: The files, measured.
+        max_drop: What the chosen file may lose, on validation.
+        higher_is_better: Whether more of the metric is better.
+    """
+    sign, said = 1 if higher_is_better else -1, []
+    values = {
+        row["name"]: row["metrics"][metric]
+        for row in baselines
+        if row["metrics"].get(metric) is not None
+    }
+    best = max(values, key=lambda name: sign * values[name], default="")
+    if best and sign * test[metric] < sign * values[best]:
+        said.append(
+            f"Worse than a simple baseline on test: {metric} "
+            f"{test[metric]:.4f}, {best} {values[best]:.4f}."
+        )
+    for row in variants:
+        # Metrics of the same outputs may differ in the last bit.
+        if row["chosen"] and row["drop"] > max_drop + 1e-9:
+            said.append(
+                f"The chosen file, {row['name']}, drops more on test than "
+                f"--max_drop={max_drop:g} allows on validation: {metric} by "
+                f"{row['drop']:.4f}."
+            )
+    return said
 
 
 def write(
@@ -119,9 +169,25 @@ def print_table(report: Report, release: Path | None) -> None:
     for one, line in zip(report["variants"], lines, strict=True):
         table.add_row(*line, style="bold green" if one["chosen"] else None)
     console.print(table)
+    _print_decisions(console, report)
     for one in report["refused_variants"]:
         console.print(f"refused {one['name']}: {one['reason']}")
     chosen = next(one for one in report["variants"] if one["chosen"])
     console.print(f"chosen   {chosen['name']} -> {release}/mobile/model.tflite")
     console.print(f"release  {release}")
     console.print(f"report   {release}/report/report.html")
+
+
+def _print_decisions(console: rich.console.Console, report: Report) -> None:
+    """Prints what each file gives at its own threshold, if it has one."""
+    header, *lines = report_page.decisions(report) or [[]]
+    if not header:
+        return
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, title="test, each file at its own threshold"
+    )
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index else "left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)

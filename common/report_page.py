@@ -59,13 +59,30 @@ def rows(report: Report) -> list[list[str]]:
                 f"{one['bytes'] / 1000:.1f}",
                 f"{one['gzip_bytes'] / 1000:.1f}",
                 f"{whole / one['gzip_bytes']:.1f}",
-                f"{one['sparsity']:.2f}",
+                f"{one['sparsity']:.2f}" if "sparsity" in one else "",
                 f"{one['latency_ms']['p50']:.3f}",
                 f"{one['latency_ms']['p95']:.3f}",
                 f"{one['max_abs_error']:.1g}",
             ]
         )
     return table
+
+
+def decisions(report: Report) -> list[list[str]]:
+    """Returns each file's threshold and what it gives, the header first.
+
+    Empty where files decide nothing.
+    """
+    each = [
+        (one["name"], one["at_threshold"])
+        for one in report["variants"]
+        if "at_threshold" in one
+    ]
+    if not each:
+        return []
+    names = list(each[0][1])
+    lines = [[name, *(_format(at.get(k)) for k in names)] for name, at in each]
+    return [["variant", *names], *lines]
 
 
 def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -108,10 +125,10 @@ def render(
         f"<h1>{_text(report['app'])} <small>{_text(sizes['name'])}, "
         f"{sizes['train']} train, {sizes['valid']} valid, {sizes['test']} "
         "test examples</small></h1>",
+        *(f"<p>Note: {_text(note)}</p>" for note in report["notes"]),
         '<div class="cards">',
         *(f"<p><b>{_text(v)}</b>{_text(k)}</p>" for k, v in cards),
         "</div>",
-        *(f"<p>Note: {_text(note)}</p>" for note in report["notes"]),
         "<h2>Metrics</h2>",
         _table(["split", *names], metric_rows),
         "<h2>Variants</h2>",
@@ -121,6 +138,7 @@ def render(
         "<code>model.tflite</code>, the smallest whose validation metric drops "
         "little enough; the figures of test played no part.</p>",
         _table(header, lines, marks),
+        *_decisions(report),
         *(
             f"<p>Refused <b>{_text(one['name'])}</b>: {_text(one['reason'])}"
             "</p>"
@@ -130,6 +148,19 @@ def render(
     parts += [_section(one) for one in sections]
     parts += [_classes(report), _serving(report), _facts(report)]
     return _FRAME.format(title=_text(report["app"]), body="\n".join(parts))
+
+
+def _decisions(report: Report) -> list[str]:
+    """Returns the table of thresholds below its heading, if there are any."""
+    header, *lines = decisions(report) or [[]]
+    if not header:
+        return []
+    return [
+        "<h2>Decisions</h2><p>Each file at its own threshold, which was fitted "
+        "to its outputs for validation; figures of test. The thresholds are in "
+        "<code>mobile/thresholds.json</code>.</p>",
+        _table(header, lines),
+    ]
 
 
 def _section(section: Table | tuple[Plot, bytes]) -> str:

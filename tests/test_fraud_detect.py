@@ -14,7 +14,7 @@ import pytest
 from sklearn import metrics
 
 from apps.fraud_detect import __main__ as app
-from apps.fraud_detect import predict
+from apps.fraud_detect import predict, ranking, results
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import DAY
 from common import litert, report, runtime, served
@@ -124,6 +124,29 @@ def test_every_variant_keeps_its_amounts_apart(released, config) -> None:
         assert rows[name]["bytes"] < rows["float32"]["bytes"]
     assert rows["float32"]["max_abs_error"] < 1e-5
     assert rows["prune+int8"]["gzip_bytes"] < rows["int8"]["gzip_bytes"]
+
+
+def test_every_file_keeps_the_alert_budget(released, config) -> None:
+    result, release = released
+    fold = app.load_data(config).folds[-1]
+    limits = json.loads((release / "mobile/thresholds.json").read_text())
+    chosen = next(one for one in result["variants"] if one["chosen"])
+    for row in [*result["variants"], {**chosen, "file": "mobile/model.tflite"}]:
+        file = release / row["file"]
+        runner = litert.Runner(file.read_bytes())
+        limit = limits["files"][file.name]
+        score = runner(features=fold.splits.valid.features)["score"][:, 0]
+        expected = ranking.threshold(score, fold.valid.day, config.alerts)
+        assert limit == row["at_threshold"]["threshold"] == expected
+        score = runner(features=fold.splits.test.features)["score"][:, 0]
+        found = results.at_threshold(
+            score, fold.test.fraud, fold.test.day, limit, config.costs()
+        )
+        assert row["at_threshold"] == {"threshold": limit, **found}
+    whole = result["variants"][0]["at_threshold"]
+    for name in ("recall", "precision", "cost_per_day"):
+        expected = result["metrics"]["test"][name]
+        assert whole[name] == pytest.approx(expected, rel=0.05)
 
 
 def test_the_saved_model_answers_without_this_project(released, config) -> None:

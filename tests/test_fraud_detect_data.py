@@ -209,6 +209,25 @@ class TestRanking:
             "alerts_per_day": 2.0,
         }  # fmt: skip
 
+    def test_card_precision_needs_cards(self) -> None:
+        def names(customer: np.ndarray, k: int) -> list[str]:
+            about = (self.fraud, customer, self.day, k)
+            return list(ranking.summarize(self.score, *about))
+
+        plain = ["average_precision", "auc_roc"]
+        num = len(np.unique(self.customer))
+        assert names(self.customer, num) == [*plain, f"card_precision@{num}"]
+        assert names(self.customer, num + 1) == plain
+        # A table of features knows no cards: each row is one of its own.
+        assert names(np.arange(len(self.score)), 2) == plain
+
+    def test_of_tied_scores_the_nearer_number_of_alerts_is_taken(self) -> None:
+        # Few different scores, as eight bits give: budget 3, ties of 8.
+        score, day = np.array([0.9] * 2 + [0.5] * 8), np.zeros(10)
+        assert ranking.threshold(score, day, 3) == 0.9
+        assert ranking.threshold(score, day, 8) == 0.5
+        assert ranking.threshold(score[2:], day[2:], 1) == 0.5
+
     def test_the_cost_curve_ends_with_every_alert(self) -> None:
         alerts, cost = ranking.cost_curve(
             self.score, self.fraud, self.day, miss_cost=10, alert_cost=1

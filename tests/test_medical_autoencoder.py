@@ -107,7 +107,7 @@ def test_files_give_image_reconstruction_heat_map_and_score(
 def test_quantization_leaves_the_head_in_float(released, splits) -> None:
     _, release = released
     detector = json.loads((release / "mobile/detector.json").read_text())
-    assert detector["score"] == "ssim_relative" and detector["threshold"] == 1
+    assert detector["score"] == "ssim_relative"
     for name in ("int8", "qat"):
         content = (release / f"mobile/{name}.tflite").read_bytes()
         found = litert.Runner(content)(image=splits.test.features[:20])
@@ -143,6 +143,27 @@ def test_the_threshold_keeps_its_specificity(released) -> None:
     assert valid["specificity"] == pytest.approx(0.9, abs=0.02)
 
 
+def test_every_file_keeps_its_specificity(released, splits) -> None:
+    result, release = released
+    valid, test = splits.valid, splits.test
+    limits = json.loads((release / "mobile/thresholds.json").read_text())
+    chosen = next(one for one in result["variants"] if one["chosen"])
+    for row in [*result["variants"], {**chosen, "file": "mobile/model.tflite"}]:
+        file = release / row["file"]
+        limit = limits["files"][file.name]
+        assert limit == row["at_threshold"]["threshold"]
+        runner = litert.Runner(file.read_bytes())
+        score = runner(image=valid.features)["anomaly_score"]
+        kept = np.mean(score[valid.labels == 0] < limit)
+        assert kept == pytest.approx(0.9, abs=0.02), row["name"]
+        score = runner(image=test.features)["anomaly_score"]
+        kept = np.mean(score[test.labels == 0] < limit)
+        assert row["at_threshold"]["specificity"] == pytest.approx(kept)
+        caught = np.mean(score[test.labels == 1] >= limit)
+        assert row["at_threshold"]["sensitivity"] == pytest.approx(caught)
+    assert len(set(limits["files"].values())) == len(result["variants"])
+
+
 def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
     result, release = released
     config = app.Config(**TINY)
@@ -154,6 +175,14 @@ def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
     (row,) = (one for one in result["variants"] if one["name"] == "int8")
     found = predict.evaluate(phone, splits, config)
     assert found["auroc"] == pytest.approx(row["metric"])
+    for name in ("specificity", "sensitivity"):
+        assert found[name] == pytest.approx(row["at_threshold"][name])
+    limits = json.loads((release / "mobile/thresholds.json").read_text())
+    answer = phone(splits.test.features)
+    np.testing.assert_array_equal(
+        answer["is_anomalous"],
+        answer["anomaly_score"] >= limits["files"]["int8.tflite"],
+    )
 
 
 def test_evaluate_finds_the_data_of_training(released) -> None:

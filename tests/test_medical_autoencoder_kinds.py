@@ -56,6 +56,8 @@ def test_without_abnormal_images_it_says_what_is_unknown(unlabelled) -> None:
     assert "specificity" in test
     assert not {"auroc", "sensitivity", "average_precision"} & set(test)
     assert result["baselines"] == []
+    for row in result["variants"]:
+        assert set(row["at_threshold"]) == {"threshold", "specificity"}
 
 
 def test_nobody_is_named(unlabelled) -> None:

@@ -44,6 +44,15 @@ def test_calibration_error_of_known_gaps() -> None:
     assert ece(sure, half) == pytest.approx(0.4)
 
 
+def test_figures_without_meaning_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 200)
+    found = metrics.classification(rng.dirichlet(np.ones(5), 200), labels)
+    assert list(found) == ["accuracy", "loss", "ece"]
+    found = metrics.classification(rng.dirichlet(np.ones(6), 99), labels[:99])
+    assert list(found) == ["accuracy", "top_5_accuracy", "loss"]
+
+
 def test_top_k_of_few_classes_is_everything() -> None:
     assert metrics.top_k_accuracy(np.eye(3), np.array([1, 2, 0]), 5) == 1.0
 

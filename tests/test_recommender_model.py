@@ -6,7 +6,14 @@ import pytest
 import tensorflow as tf
 
 from apps.recommender import __main__ as app
-from apps.recommender import baselines, mobile, protocols, quality
+from apps.recommender import (
+    baselines,
+    fitting,
+    linear,
+    mobile,
+    protocols,
+    quality,
+)
 from apps.recommender import model as networks
 from apps.recommender.interactions import Catalogue, Interactions, ragged
 from common import keras2, litert, tflite
@@ -63,13 +70,13 @@ def scores(model: networks.Recommender, given: dict) -> np.ndarray:
 @pytest.mark.parametrize("name", networks.MODELS)
 def test_folding_keeps_the_scores(name) -> None:
     model, given = build(model=name, wide=0.0), inputs()
-    folded = app.fold(model, config(model=name), protocol())
+    folded = app.fold(model, None)
     asked = {key: given[key] for key in folded.input}
     assert ("user" in asked) == (name != "sequential")
     np.testing.assert_allclose(folded(asked), scores(model, given), atol=1e-5)
     kinds = {type(layer).__module__ for layer in folded.layers}
     assert all(one.startswith("keras.src.") for one in kinds)
-    unknown = app.fold(model, config(model=name), protocol(), with_user=False)
+    unknown = app.fold(model, None, with_user=False)
     given["user"][:] = 0
     np.testing.assert_allclose(
         unknown({"history": given["history"]}), scores(model, given), atol=1e-5
@@ -78,17 +85,15 @@ def test_folding_keeps_the_scores(name) -> None:
 
 @pytest.mark.parametrize("name", networks.MODELS)
 def test_twins_give_the_same(name) -> None:
-    folded = app.fold(
-        build(model=name), config(model=name), protocol(), with_user=False
-    )
+    folded = app.fold(build(model=name), None, with_user=False)
     keras2.to_tf_keras(folded)  # Compares.
 
 
 def test_the_wide_part_is_the_item_item_matrix() -> None:
     options = config(model="two_tower", wide=2.0, wide_penalty=3.0)
     model, given = build(model="two_tower"), inputs()
-    plain = app.fold(model, config(model="two_tower"), protocol())
-    both = app.fold(model, options, protocol())
+    plain = app.fold(model, None)
+    both = app.fold(model, app.item_item(options, protocol()))
     rows = networks.rows_of(
         given["history"], np.ones((5, LENGTH), np.float32), NUM_ITEMS + 1
     )
@@ -190,7 +195,7 @@ def test_item_features_move_the_vectors() -> None:
 @pytest.mark.parametrize("name", ["float32", "int8"])
 def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
     found = protocol()
-    folded = app.fold(build(), config(), found, with_user=False)
+    folded = app.fold(build(), None, with_user=False)
     twin = keras2.to_tf_keras(folded, check=False)
     histories = found.test.history.padded(np.arange(NUM_USERS), 12)
     (variant,) = (one for one in variants.parse((name,)) if one.name == name)
@@ -234,3 +239,27 @@ def test_weights_but_no_biases_decay() -> None:
     assert optimizer._use_weight_decay(model.items.embeddings)
     assert not optimizer._use_weight_decay(model.items.bias)
     assert app.make_model(config(), protocol()).optimizer.weight_decay is None
+
+
+def test_the_item_item_matrix_is_made_once_a_fit(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FitError(Exception):
+        """Ends the run where the network would be fitted."""
+
+    def fit(*args, **kwargs) -> None:
+        raise FitError
+
+    made: list[int] = []
+    make = linear.item_item
+    monkeypatch.setattr(
+        linear, "item_item", lambda *args: made.append(1) or make(*args)
+    )
+    monkeypatch.setattr(fitting, "fit", fit)
+    options = config(
+        dataset="tastes", wide=1.0, variants=("float32",),
+        export_dir=str(tmp_path / "out"), work_dir=str(tmp_path / "work"),
+    )  # fmt: skip
+    with pytest.raises(FitError):
+        app.run(options)
+    assert len(made) == 1

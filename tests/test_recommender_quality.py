@@ -57,6 +57,17 @@ def test_ndcg_of_many_targets_is_scikit_learns() -> None:
     )
 
 
+def test_a_list_that_holds_every_item_says_nothing() -> None:
+    asked = task([[1], [1]], [[6], [9]])
+    lists = np.array([[5, 6, 7], [6, 5, 7]])
+    names = set(quality.summarize(lists, asked, asked.history, 10))
+    assert "ndcg@10" in names and "mrr@20" in names
+    for name in ("hr", "recall", "coverage", "popularity"):
+        assert f"{name}@10" not in names and f"{name}@20" not in names
+    names = set(quality.summarize(lists, asked, asked.history, 11))
+    assert {"hr@10", "coverage@10"} <= names and "hr@20" not in names
+
+
 def test_padding_is_no_hit_and_users_without_targets_are_left_out() -> None:
     asked = task([[1], [1], [1]], [[2], [], [3]])
     found = quality.per_user(np.array([[0, 2], [0, 0]]), asked)

@@ -136,3 +136,63 @@ def test_curves_of_many_epochs() -> None:
 def test_cells_of_sentences_wrap() -> None:
     page = report_page._table(["a", "b"], [["short", "word " * 20]])
     assert page.count('class="long"') == 1
+
+
+def test_a_release_below_a_baseline_says_so() -> None:
+    rows = [
+        {"name": "random", "metrics": {"ap": 0.01}},
+        {"name": "logistic regression", "metrics": {"ap": 1.0}},
+        {"name": "other figures", "metrics": {"auc": 1.0}},
+    ]
+    said = report.shortfalls("ap", {"ap": 0.053}, rows, [], 0.005)
+    assert said == [
+        "Worse than a simple baseline on test: ap 0.0530, logistic regression "
+        "1.0000."
+    ]
+    assert report.shortfalls("ap", {"ap": 1.0}, rows, [], 0.005) == []
+    # Of an error, less is better.
+    said = report.shortfalls("ap", {"ap": 0.5}, rows, [], 0.005, False)
+    assert said == [
+        "Worse than a simple baseline on test: ap 0.5000, random 0.0100."
+    ]
+
+
+def test_a_chosen_file_that_drops_more_on_test_says_so() -> None:
+    rows = [variant("float32"), variant("int8", drop=0.02, chosen=True)]
+    said = report.shortfalls("accuracy", {"accuracy": 0.9}, [], rows, 0.01)
+    assert said == [
+        "The chosen file, int8, drops more on test than --max_drop=0.01 "
+        "allows on validation: accuracy by 0.0200."
+    ]
+    rows[1]["drop"] = 0.01
+    assert not report.shortfalls("accuracy", {"accuracy": 0.9}, [], rows, 0.01)
+
+
+def test_what_falls_short_is_told_first_everywhere(
+    made, tmp_path, capsys
+) -> None:
+    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    splits = data.Splits("toy", ("a", "b"), split, split, split, ("a repair",))
+    keys = ("task_metric", "metrics", "variants", "serving")
+    found = report.build(
+        "image_classify", Options(), splits,
+        log=training.Log(made["history"], 1.0, 1.0), refused=[],
+        baselines=[{"name": "guessing", "metrics": {"accuracy": 0.95}}],
+        **{key: made[key] for key in keys},
+    )  # fmt: skip
+    first, second = found["notes"]
+    assert "guessing 0.9500" in first and second == "a repair"
+    page = report_page.render(found, [])
+    assert page.index("guessing 0.9500") < page.index('class="cards"')
+    report.print_table(found, tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"note: {first}" in said
+
+
+def test_the_most_frequent_class_is_a_baseline() -> None:
+    from common import metrics
+
+    row = metrics.most_frequent(np.array([1, 1, 0]), np.array([1, 0, 0, 0]))
+    assert row == {
+        "name": "most frequent class", "metrics": {"accuracy": 0.25},
+    }  # fmt: skip

@@ -221,7 +221,11 @@ def run(config: Config) -> dict[str, Any]:
             task_metric=objective.name, metrics=scores,
             log=training.Log({}, 0.0, 0.0),
             variants=files.rows, refused=refused + files.refused,
-            serving=serving,
+            serving=serving, higher_is_better=objective.higher_is_better,
+            baselines=results.trivial(
+                objective, model.output_shape, measured["valid"][1],
+                measured["test"][1],
+            ),
         )  # fmt: skip
         result["selective"] = files.selected
         pictures = results.draw(result, splits, objective, *measured["test"])

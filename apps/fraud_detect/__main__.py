@@ -255,7 +255,7 @@ def run(config: Config) -> dict[str, Any]:
         )
         rows = results.write_mobile(
             draft.directory / "mobile", last, twins, variants, found.names,
-            config,
+            costs, config,
         )  # fmt: skip
         results.write_history(draft.directory, found)
         result = report.build(

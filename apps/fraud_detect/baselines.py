@@ -90,6 +90,7 @@ def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
         metrics = {
             key: float(np.mean([each[key] for each in found]))
             for key in found[0]
+            if all(key in each for each in found)
         }
         name = make.__name__.replace("_", " ")
         rows.append({"name": name, "metrics": metrics})

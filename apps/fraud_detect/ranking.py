@@ -50,7 +50,9 @@ def summarize(
 ) -> dict[str, float]:
     """Returns the metrics that need no threshold.
 
-    Those of the whole ranking are left out where all are frauds, or none is.
+    Those of the whole ranking are left out where all are frauds, or none is;
+    that of cards where there are none, each row being one of its own, or fewer
+    than can be looked at.
     """
     found = {}
     if 0 < fraud.sum() < len(fraud):
@@ -60,12 +62,17 @@ def summarize(
             ),
             "auc_roc": float(metrics.roc_auc_score(fraud, score)),
         }
-    precision = card_precision(score, fraud, customer, day, k)
-    return {**found, f"card_precision@{k}": precision}
+    if k <= len(np.unique(customer)) < len(customer):
+        precision = card_precision(score, fraud, customer, day, k)
+        found[f"card_precision@{k}"] = precision
+    return found
 
 
 def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
     """Returns the score from which on there are `alerts` alerts a day.
+
+    Where many share a score, as eight bits make them, no threshold may give
+    that number; it is then the one that comes nearer.
 
     Args:
         score: `(num,)` floats.
@@ -74,7 +81,12 @@ def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
     """
     num_days = len(np.unique(day))
     wanted = min(max(int(alerts * num_days), 1), len(score))
-    return float(np.partition(score, -wanted)[-wanted])
+    limit = np.partition(score, -wanted)[-wanted]
+    above = score[score > limit]
+    surplus = int(np.sum(score >= limit)) - wanted
+    if len(above) and surplus > wanted - len(above):
+        limit = above.min()
+    return float(limit)
 
 
 def at_threshold(

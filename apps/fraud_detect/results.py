@@ -15,6 +15,7 @@ from apps.fraud_detect.explain import Explainer
 from apps.fraud_detect.model import Detector, settle
 from common import data, keras2, plots, report_page, tflite, training
 from common.config import Options
+from common.measurement import Pair
 
 CALIBRATION_ROWS = 500
 SHOWN_ALERTS = 20
@@ -70,11 +71,39 @@ def measure(
     found = ranking.summarize(
         score, judged.fraud, judged.customer, judged.day, costs.top
     )
-    at = ranking.at_threshold(score, judged.fraud, judged.day, threshold)
-    missed = (1 - at["recall"]) * int(judged.fraud.sum())
-    missed /= len(np.unique(judged.day))
+    return {
+        **found,
+        **at_threshold(score, judged.fraud, judged.day, threshold, costs),
+    }
+
+
+def at_threshold(
+    score: np.ndarray,
+    fraud: np.ndarray,
+    day: np.ndarray,
+    threshold: float,
+    costs: Costs,
+) -> dict[str, float]:
+    """Returns precision, recall, alerts a day and what they cost."""
+    at = ranking.at_threshold(score, fraud, day, threshold)
+    missed = (1 - at["recall"]) * int(fraud.sum()) / len(np.unique(day))
     cost = missed * costs.miss + at["alerts_per_day"] * costs.alert
-    return {**found, **at, "cost_per_day": cost}
+    return {**at, "cost_per_day": cost}
+
+
+def decide(valid: Pair, test: Pair, costs: Costs) -> dict[str, float]:
+    """Returns a file's threshold, and what it gives on test.
+
+    Args:
+        valid: Scores `(num, 1)`, which the threshold is fitted to; fraud and
+            day `(num, 2)`.
+        test: Likewise, to be judged.
+        costs: Gives the alert budget.
+    """
+    (known, about), (score, truth) = valid, test
+    threshold = ranking.threshold(known[:, 0], about[:, 1], costs.alerts)
+    at = at_threshold(score[:, 0], truth[:, 0], truth[:, 1], threshold, costs)
+    return {"threshold": threshold, **at}
 
 
 def summarize(
@@ -88,7 +117,9 @@ def summarize(
             for o in outcomes
         ]
         found[name] = {
-            key: float(np.mean([one[key] for one in each])) for key in each[0]
+            key: float(np.mean([one[key] for one in each]))
+            for key in each[0]
+            if all(key in one for one in each)
         }
         found[name]["threshold"] = outcomes[-1].threshold
     return found
@@ -100,9 +131,10 @@ def write_mobile(
     twins: dict,
     variants: list,
     names: Sequence[str],
+    costs: Costs,
     options: Options,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, and `features.txt`.
+    """Writes and measures the TFLite files, `features.txt` and thresholds.
 
     Encoding and score stay in float in every file.
     """
@@ -123,13 +155,15 @@ def write_mobile(
     )  # fmt: skip
     text = "\n".join(names) + "\n"
     (directory / "features.txt").write_text(text, encoding="utf-8")
+    fold = outcome.fold
     how = tflite.Measurement(
-        valid=lambda: batches(splits.valid),
-        test=lambda: batches(splits.test),
+        valid=lambda: dated(splits.valid, fold.valid.day),
+        test=lambda: dated(splits.test, fold.test.day),
         reference=outcome.test[:, None],
         metric=lambda found, truth: float(
-            curves.average_precision_score(truth, found[:, 0])
+            curves.average_precision_score(truth[:, 0], found[:, 0])
         ),
+        decide=lambda _, valid, test: decide(valid, test, costs),
     )
     return tflite.measure_all(paths, how, options.max_drop)
 
@@ -139,6 +173,17 @@ def batches(split: data.Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     return data.for_evaluation(
         split, training.EVALUATION_BATCH, transform=lambda x, y: (x, y)
     ).as_numpy_iterator()
+
+
+def dated(
+    split: data.Split, day: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields batches of raw features, and of labels and days `(num, 2)`."""
+    start = 0
+    for raw, labels in batches(split):
+        days = day[start : start + len(labels)]
+        start += len(labels)
+        yield raw, np.stack([labels, days], axis=1)
 
 
 def draw(
@@ -223,7 +268,7 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
 
 def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
     """Tabulates the test weeks; each fold has its own model."""
-    rows = []
+    weeks: list[tuple[list[Any], dict[str, float]]] = []
     for one in outcomes:
         judged = one.fold.test
         week = (judged.day - judged.day[0]) // 7
@@ -237,9 +282,12 @@ def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
                 continue  # Ranking metrics need both classes.
             start = str(np.datetime64(int(few.day[0]), "D"))
             found = measure(one.test[part], few, one.threshold, costs)
-            rows.append([start, len(few.day), int(few.fraud.sum()),
-                         *found.values()])  # fmt: skip
-    header = ["week of", "transactions", "frauds", *found]
+            lead = [start, len(few.day), int(few.fraud.sum())]
+            weeks.append((lead, found))
+    # A week may lack what the others have: cards, for one.
+    names = list(dict.fromkeys(key for _, found in weeks for key in found))
+    rows = [[*lead, *map(found.get, names)] for lead, found in weeks]
+    header = ["week of", "transactions", "frauds", *names]
     return report_page.Table(
         "By week", "Test figures of each week.", header, rows
     )

@@ -32,6 +32,7 @@ with epy.lazy_imports():
         evaluation,
         export,
         images,
+        metrics,
         report,
         served,
         training,
@@ -285,6 +286,11 @@ def run(config: Config) -> dict[str, Any]:
             task_metric="accuracy",
             metrics=results.summarize(measured, splits.class_names),
             log=log, variants=rows, refused=refused, serving=serving,
+            baselines=[
+                metrics.most_frequent(
+                    measured["valid"][1], measured["test"][1]
+                )
+            ],
         )  # fmt: skip
         pictures = results.draw(result, splits, measured["test"])
         report.write(draft.directory / "report", result, pictures)

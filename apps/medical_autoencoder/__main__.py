@@ -224,7 +224,7 @@ def signatures(
         heatmap, score = detector.head([image, *found])
         return {
             "anomaly_score": score,
-            "is_anomalous": score > scores.THRESHOLD,
+            "is_anomalous": score >= scores.THRESHOLD,
             "reconstruction": found[0],
             "heatmap": heatmap,
         }

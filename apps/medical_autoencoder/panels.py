@@ -101,8 +101,8 @@ def _cases(
         start = max(0, (len(order) - SHOWN) // 2)
         return order[start : start + SHOWN]
 
-    missed = abnormal[scores[abnormal] <= THRESHOLD]
-    false = normal[scores[normal] > THRESHOLD]
+    missed = abnormal[scores[abnormal] < THRESHOLD]
+    false = normal[scores[normal] >= THRESHOLD]
     groups = [
         ("typical_normal", "Typical normal images", middle(normal),
          "Test images whose scores are nearest the median of the normal."),

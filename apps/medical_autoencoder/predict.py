@@ -18,6 +18,7 @@ from common import (
     progress,
     runtime,
     served,
+    thresholds,
     training,
 )
 from common.config import InputError
@@ -28,6 +29,7 @@ class Released:
 
     Attributes:
         shape: Height, width and channels of the model's image.
+        threshold: From this score on an image is anomalous.
     """
 
     def __init__(self, asked: served.Served, variant: str = "") -> None:
@@ -35,7 +37,7 @@ class Released:
         if asked.has_files:
             _facts(asked.release)  # Refuses a release of another app.
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
-        self._runner = None
+        self._runner, self.threshold = None, THRESHOLD
         if variant:
             mobile = asked.release / "mobile"
             file = mobile / f"{variant}.tflite"
@@ -46,6 +48,7 @@ class Released:
                     f"{variant!r}."
                 )
             self._runner = litert.Runner(file.read_bytes())
+            self.threshold = thresholds.read(file, THRESHOLD)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -58,7 +61,7 @@ class Released:
             return self._served("pixels", image=image)
         found = self._runner(image=image)
         if "anomaly_score" in found:  # A denoiser has none.
-            found["is_anomalous"] = found["anomaly_score"] > THRESHOLD
+            found["is_anomalous"] = found["anomaly_score"] >= self.threshold
         return found
 
 
@@ -98,7 +101,7 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
         found.name,
         found.test.num_examples,
         found.judged,
-        results.summarize(rebuilt, scores, denoises),
+        results.summarize(rebuilt, scores, denoises, released.threshold),
         {} if denoises else results.unknown(rebuilt.labels),
         found.notes,
     )

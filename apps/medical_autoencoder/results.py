@@ -1,5 +1,6 @@
 """What this app leaves: metrics, and the files for phones."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,16 @@ from apps.medical_autoencoder.scores import (
     THRESHOLD,
     Detector,
     Rebuilt,
+    edge,
 )
-from common import keras2, metrics, tflite
+from common import keras2, litert, metrics, tflite
+from common import measurement as measuring
+from common.measurement import Pair
 
 CALIBRATION_IMAGES = 500
 DETECTOR = "detector.json"
-OUTPUTS = ("reconstruction", "heatmap", "anomaly_score")
+SCORE = "anomaly_score"
+OUTPUTS = ("reconstruction", "heatmap", SCORE)
 RANKING = ("auroc", "auroc_low", "auroc_high", "average_precision")
 
 
@@ -65,10 +70,11 @@ def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def at_threshold(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def at_threshold(
+    scores: np.ndarray, labels: np.ndarray, threshold: float = THRESHOLD
+) -> dict[str, float]:
     """Returns sensitivity and specificity, those that can be known."""
-    over = scores > THRESHOLD
-    normal = labels == 0
+    over, normal = scores >= threshold, labels == 0
     found = {}
     if not normal.all():
         found["sensitivity"] = float(np.mean(over[~normal]))
@@ -111,7 +117,10 @@ def per_image(
 
 
 def summarize(
-    rebuilt: Rebuilt, scores: np.ndarray, denoises: bool
+    rebuilt: Rebuilt,
+    scores: np.ndarray,
+    denoises: bool,
+    threshold: float = THRESHOLD,
 ) -> dict[str, float]:
     """Returns the metrics of a split.
 
@@ -134,7 +143,7 @@ def summarize(
     known = likeness(*(one[normal] for one in pairs)) if normal.any() else {}
     return {
         **detection(scores, rebuilt.labels),
-        **at_threshold(scores, rebuilt.labels),
+        **at_threshold(scores, rebuilt.labels, threshold),
         **known,
     }
 
@@ -165,7 +174,7 @@ def write_mobile(
     rebuilt: Mapping[str, Rebuilt],
     options: Any,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, and `detector.json`.
+    """Writes and measures the TFLite files, `detector.json`, thresholds.
 
     Args:
         directory: The release's `mobile`; made here.
@@ -196,15 +205,50 @@ def write_mobile(
     write_detector(directory / DETECTOR, detector, options)
     metric = task_metric(options, rebuilt)
     how = measurement(rebuilt, detector(rebuilt["test"])[1], metric)
+    if not denoises:
+        how = dataclasses.replace(
+            how,
+            decide=lambda runner, *pairs: decide(
+                runner, pairs, rebuilt, how.output, options.specificity
+            ),
+            decided=SCORE,
+        )
     return tflite.measure_all(paths, how, options.max_drop)
 
 
+def decide(
+    runner: litert.Runner,
+    pairs: Sequence[Pair],
+    rebuilt: Mapping[str, Rebuilt],
+    measured: str,
+    specificity: float,
+) -> dict[str, float]:
+    """Returns a file's threshold, and what it gives on test.
+
+    Args:
+        runner: The file.
+        pairs: Its outputs and targets of valid, for the threshold, and of
+            test.
+        rebuilt: Gives the images where those outputs are no scores.
+        measured: Which output they are.
+        specificity: The part of normal validation images below the threshold.
+    """
+    if measured != SCORE:
+        parts = (rebuilt["valid"], rebuilt["test"])
+        pairs = [
+            measuring.run(runner, [(one.inputs, one.labels)], SCORE)[0]
+            for one in parts
+        ]
+    (known, labels), (scores, truth) = pairs
+    limit = edge(known[labels == 0], specificity)
+    return {"threshold": limit, **at_threshold(scores, truth, limit)}
+
+
 def write_detector(path: Path, detector: Detector, options: Any) -> None:
-    """Writes what a phone needs beside the file: score and threshold."""
+    """Writes what a phone needs beside the files, but for thresholds."""
     facts = {
         "model": options.model,
         "score": detector.name,
-        "threshold": THRESHOLD,
         "specificity": options.specificity,
         "usual_heat": detector.usual_heat,
         "window": list(options.window),
@@ -231,5 +275,5 @@ def measurement(
         else lambda found, truth: float(
             np.mean(per_image(metric, truth, found))
         ),
-        output="anomaly_score" if by_score else "reconstruction",
+        output=SCORE if by_score else "reconstruction",
     )

@@ -81,7 +81,7 @@ class Detector:
         name: One of `NAMES`.
         head: From image, reconstruction and bottleneck to `heatmap`, `(batch,
             height, width, 1)`, and `anomaly_score`, `(batch,)`, in units of
-            the threshold: above 1 is anomalous.
+            the threshold: from 1 on is anomalous.
         usual_heat: The median heat of normal validation pixels; the unit of
             heat is such that one in a thousand of them has more than 1.
         candidates: Mean AUROC of plain and varied validation images by name,
@@ -152,11 +152,20 @@ def fit(
     maps, found = run(heads[name], valid)
     normal = valid.labels == 0
     low, heat = (float(one) for one in np.quantile(maps[normal], (0.5, 0.999)))
-    # A hair above: an image that is the quantile must not flip with rounding.
-    edge = 1.00001 * float(np.quantile(found[normal], specificity))
-    units = (heat or 1.0, edge or 1.0)
+    units = (heat or 1.0, edge(found[normal], specificity))
     head = build_head(name, valid, statistics, units)
     return Detector(name, head, low / units[0], candidates)
+
+
+def edge(normal: np.ndarray, specificity: float) -> float:
+    """Returns the threshold that a part of the normal scores is below.
+
+    Args:
+        normal: Scores `(num,)` of normal validation images.
+        specificity: That part.
+    """
+    # A hair above: an image that is the quantile must not flip with rounding.
+    return 1.00001 * float(np.quantile(normal, specificity)) or 1.0
 
 
 def fit_statistics(train: Rebuilt, valid: Rebuilt) -> Statistics:

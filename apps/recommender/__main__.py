@@ -251,12 +251,17 @@ def item_item(
 
 def fold(
     model: "networks.Recommender",
-    config: Config,
-    protocol: protocols.Protocol,
+    wide: np.ndarray | None,
     with_user: bool = True,
 ) -> "keras.Model":
-    """Returns stock layers from history, and user, to scores."""
-    return folding.fold(model, with_user, item_item(config, protocol))
+    """Returns stock layers from history, and user, to scores.
+
+    Args:
+        model: The network.
+        wide: From `item_item`; slow for many items, so made once a fit.
+        with_user: Whether there is an input for the user.
+    """
+    return folding.fold(model, with_user, wide)
 
 
 def evaluate(model: "keras.Model", task: protocols.Task) -> np.ndarray:
@@ -279,19 +284,23 @@ def run(config: Config) -> dict[str, Any]:
     work_dir = config.run_dir(APP, protocol.digest())
     mode = examples.mode_of(config.model, config.protocol)
     # Before training, so that nobody trains for an hour to learn it.
-    plain = fold(build_model(config, protocol), config, protocol, False)
+    wide = item_item(config, protocol)
+    plain = fold(build_model(config, protocol), wide, with_user=False)
     variants, refused = compression.plan(
         plain, names.parse(config.variants), config
     )
     model, log, valid = fitting.fit(
         make_model, protocol, config, work_dir, mode=mode,
-        wide=item_item(config, protocol), patience=config.patience,
+        wide=wide, patience=config.patience,
         user_dropout=config.user_dropout, refit=config.refit,
     )  # fmt: skip
     cluster.end_unless_chief()
-    fitted = protocols.refitted(protocol) if config.refit else protocol
-    scores = fold(model, config, fitted)
-    phone = fold(model, config, fitted, with_user=False)
+    fitted = protocol
+    if config.refit:
+        fitted = protocols.refitted(protocol)
+        wide = item_item(config, fitted)
+    scores = fold(model, wide)
+    phone = fold(model, wide, with_user=False)
     twins = compression.compress(
         phone, variants, mobile.finetuning(fitted, mode, phone, config)
     )

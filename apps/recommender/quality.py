@@ -77,17 +77,26 @@ def beyond(lists: np.ndarray, train: Ragged, num_items: int) -> dict:
 def summarize(
     lists: np.ndarray, task: Task, train: Ragged, num_items: int
 ) -> dict[str, Any]:
-    """Returns all figures, and 95 % bootstrap intervals of `INTERVALS`."""
+    """Returns all figures, and 95 % bootstrap intervals of `INTERVALS`.
+
+    A list as long as the catalogue hits whatever the model is: then only what
+    looks at the order is left.
+    """
     users = per_user(lists, task)
+    means = {name: float(np.mean(one)) for name, one in users.items()}
+    means |= beyond(lists, train, num_items)
+    said = {
+        name: value
+        for name, value in means.items()
+        if name.startswith(("ndcg", "mrr"))
+        or int(name.split("@")[1]) < num_items
+    }
     intervals = {
         name: list(metrics.bootstrap_interval(np.mean, users[name]))
         for name in INTERVALS
+        if name in said
     }
-    return {
-        **{name: float(np.mean(one)) for name, one in users.items()},
-        **beyond(lists, train, num_items),
-        "intervals": intervals,
-    }
+    return {**said, "intervals": intervals}
 
 
 def ndcg(lists: np.ndarray, task: Task) -> float:

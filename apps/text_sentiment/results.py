@@ -78,7 +78,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "macro_f1": float(np.mean(per_class)),
         **({"roc_auc": float(np.mean(areas))} if areas else {}),
         "loss": metrics.log_loss(probabilities, labels),
-        "ece": metrics.expected_calibration_error(probabilities, labels),
+        **metrics.calibration(probabilities, labels),
     }
 
 

@@ -1,0 +1,41 @@
+"""The thresholds of a release's TFLite files, `mobile/thresholds.json`.
+
+Compression moves scores, so that each file has a threshold of its own, fitted
+to what that very file gives for the validation split.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FILE = "thresholds.json"
+SHIPPED = "model.tflite"
+
+
+def write(
+    directory: Path, rows: Sequence[Mapping[str, Any]], output: str
+) -> None:
+    """Writes the threshold of each file, and of the chosen file's copy.
+
+    Args:
+        directory: The release's `mobile`.
+        rows: The `variants` of the report, with `at_threshold`.
+        output: The files' output that is compared with the threshold.
+    """
+    files = {
+        Path(row["file"]).name: row["at_threshold"]["threshold"] for row in rows
+    }
+    chosen = next(row for row in rows if row["chosen"])
+    files[SHIPPED] = chosen["at_threshold"]["threshold"]
+    facts = {"output": output, "flagged": ">=", "files": files}
+    text = json.dumps(facts, indent=1) + "\n"
+    (directory / FILE).write_text(text, encoding="utf-8")
+
+
+def read(file: Path, default: float) -> float:
+    """Returns a file's threshold; `default` where the release has none."""
+    path = file.with_name(FILE)
+    if not path.is_file():
+        return default
+    return float(json.loads(path.read_text("utf-8"))["files"][file.name])
