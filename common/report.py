@@ -48,7 +48,7 @@ def build(
     return {
         "app": app,
         "dataset": splits.describe(),
-        "notes": list(splits.notes),
+        "notes": [*splits.notes, *_measured_on(options, splits.describe())],
         "config": options.as_dict(),
         "versions": runtime.versions(),
         "seed": options.seed,
@@ -64,6 +64,17 @@ def build(
         },
         "history": log.history,
     }
+
+
+def _measured_on(options: Options, sizes: Mapping[str, Any]) -> list[str]:
+    """Returns a note where the files were not measured on whole splits."""
+    most = options.measure_examples
+    if not 0 < most < max(sizes["valid"], sizes["test"]):
+        return []
+    return [
+        f"the files were measured, and the one to ship was chosen, on at most "
+        f"{most:,} random examples of each split (--measure_examples)"
+    ]
 
 
 def write(

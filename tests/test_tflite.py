@@ -8,6 +8,7 @@ import tf_keras
 
 from common import keras2, litert, tflite
 from common.compression import parse
+from common.config import Options
 
 CALIBRATION = {
     "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
@@ -136,6 +137,18 @@ def test_integers_are_rounded_and_clipped() -> None:
     np.testing.assert_allclose(back, [0.0, 0.1, 0.2], atol=1e-6)
     plain = {"quantization": (0.0, 0), "dtype": np.int32}
     assert litert.quantize(np.array([7]), plain).tolist() == [7]
+
+
+def test_a_random_part_of_a_split_can_be_measured() -> None:
+    options = Options(measure_examples=100, seed=3)
+    rows = tflite.rows(5000, options)
+    assert len(set(rows)) == 100 and list(rows) == sorted(rows)
+    assert rows.max() > 4000 and rows.min() < 1000
+    assert list(rows) == list(tflite.rows(5000, options))
+    assert list(rows) != list(tflite.rows(5000, options.replace(seed=4)))
+    for few, most in ((100, 100), (50, 100), (50, 0)):
+        part = tflite.rows(few, options.replace(measure_examples=most))
+        assert len(np.arange(few)[part]) == few
 
 
 def row(name, valid, gzip_bytes, metric=0.9):

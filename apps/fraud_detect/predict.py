@@ -131,7 +131,7 @@ def predict_file(
         ids, raw, notes = _ready_made(scorer, path, columns, skip_bad)
     else:
         ids, raw, notes = _new(scorer, history, path, columns, skip_bad)
-    rows = _rows(scorer, ids, raw)
+    rows: Iterator[predictions.Row] = _rows(scorer, ids, raw)
     if output:
         rows = predictions.write(Path(output), rows)
     worst, flagged = _worst(rows)

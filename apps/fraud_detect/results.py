@@ -123,10 +123,13 @@ def write_mobile(
     )  # fmt: skip
     text = "\n".join(names) + "\n"
     (directory / "features.txt").write_text(text, encoding="utf-8")
+    rows = tflite.rows(splits.test.num_examples, options)
+    test = splits.test.choose(rows)
+    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
     how = tflite.Measurement(
-        valid=lambda: batches(splits.valid),
-        test=lambda: batches(splits.test),
-        reference=outcome.test[:, None],
+        valid=lambda: batches(valid),
+        test=lambda: batches(test),
+        reference=outcome.test[rows, None],
         metric=lambda found, truth: float(
             curves.average_precision_score(truth, found[:, 0])
         ),

@@ -35,10 +35,13 @@ def write_mobile(
     )
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    rows = tflite.rows(splits.test.num_examples, options)
+    test = splits.test.choose(rows)
+    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
     how = tflite.Measurement(
-        valid=lambda: augment.batches(splits.valid, num_classes),
-        test=lambda: augment.batches(splits.test, num_classes),
-        reference=reference,
+        valid=lambda: augment.batches(valid, num_classes),
+        test=lambda: augment.batches(test, num_classes),
+        reference=reference[rows],
         metric=lambda found, truth: metrics.accuracy(
             found, np.argmax(truth, axis=1)
         ),
