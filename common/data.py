@@ -35,6 +35,7 @@ MEMORY_CALLS = 2  # Batches prepared at a time, in memory.
 # Batches prepared ahead in evaluation: left to itself, tf.data takes up to half
 # of the machine's memory for them.
 PREPARED = 2
+PREPARED_BYTES = 256 * 2**20  # The same in training, of a stream.
 LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
@@ -116,6 +117,7 @@ def for_training(
     parallel = MEMORY_CALLS if in_memory else tf.data.AUTOTUNE
     tuning = tf.data.Options()
     tuning.autotune.enabled = not in_memory
+    tuning.autotune.ram_budget = PREPARED_BYTES
     return (
         batches.map(examples, parallel)
         .apply(tf.data.experimental.assert_cardinality(remaining))

@@ -21,8 +21,17 @@ PIPELINES = ("auto", "in_memory", "streaming")
 # a model makes of it on the way is many times as large.
 BATCH_BYTES = 32 * 2**20
 
+# What the examples may take, as float32, that the ranges of int8 come from.
+CALIBRATION_BYTES = 512 * 2**20
+
 # Which examples of a split: sorted indices, or all of them.
 Rows = np.ndarray | slice
+
+
+def for_calibration(split: "Split", most: int, seed: int) -> "MemorySplit":
+    """Returns `most` random examples; fewer where they are large."""
+    num = within(split.example_bytes, most, CALIBRATION_BYTES)
+    return split.sample(num, seed)
 
 
 def within(example_bytes: int, most: int, max_bytes: int = BATCH_BYTES) -> int:

@@ -307,3 +307,9 @@ def test_batches_are_bounded_by_bytes() -> None:
         sizes = [len(label) for _, label in batches.as_numpy_iterator()]
         # 12 MiB each as float32.
         assert sizes == [2, 2, 2, 2, 1]
+
+
+def test_calibration_is_bounded_by_bytes(monkeypatch) -> None:
+    monkeypatch.setattr(splits, "CALIBRATION_BYTES", 5 * 4 * 224 * 224 * 3)
+    few = splits.for_calibration(endless_split(True), 500, seed=0)
+    assert few.num_examples == 5
