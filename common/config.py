@@ -92,6 +92,12 @@ class Options(Checked):
         minimum=0.0,
         training=False,
     )
+    measure_examples: int = option(
+        0,
+        "measure the files on so many random examples of each split; 0: all.",
+        minimum=0,
+        training=False,
+    )
     sparsity: float = option(
         0.9,
         "part of each pruned kernel set to zero.",

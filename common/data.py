@@ -14,7 +14,7 @@ from etils import epy
 
 from common import replicas
 from common.replicas import ALONE, Replica
-from common.splits import MemorySplit, Split, Splits, StreamSplit
+from common.splits import MemorySplit, Split, Splits, StreamSplit, within
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 MEMORY_CALLS = 2  # Batches prepared at a time, in memory.
+# Batches prepared ahead in evaluation: left to itself, tf.data takes up to half
+# of the machine's memory for them.
+PREPARED = 2
+PREPARED_BYTES = 256 * 2**20  # The same in training, of a stream.
 LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
@@ -113,6 +117,7 @@ def for_training(
     parallel = MEMORY_CALLS if in_memory else tf.data.AUTOTUNE
     tuning = tf.data.Options()
     tuning.autotune.enabled = not in_memory
+    tuning.autotune.ram_budget = PREPARED_BYTES
     return (
         batches.map(examples, parallel)
         .apply(tf.data.experimental.assert_cardinality(remaining))
@@ -132,7 +137,8 @@ def for_evaluation(
 
     Args:
         split: The examples.
-        batch_size: Examples per batch; the last one may be smaller.
+        batch_size: The most examples per batch; fewer where they are large,
+            see `splits.within`. The last batch may be smaller.
         transform: Maps a batch to features and targets.
         replica: Give every count-th example only, in as many batches as the
             other replicas have.
@@ -142,6 +148,7 @@ def for_evaluation(
         if isinstance(split, MemorySplit)
         else split.records(None)
     )
+    batch_size = within(split.example_bytes, batch_size)
     least = split.num_examples // replica.count
     if replica.count > 1:
         records = records.shard(replica.count, replica.index)
@@ -153,9 +160,9 @@ def for_evaluation(
     gather = _gather(split)
     return (
         records.batch(batch_size)
-        .map(lambda *batch: transform(*gather(batch)), tf.data.AUTOTUNE)
+        .map(lambda *batch: transform(*gather(batch)), PREPARED)
         .apply(tf.data.experimental.assert_cardinality(-(-least // batch_size)))
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(PREPARED)
     )
 
 

@@ -1,6 +1,8 @@
 """LiteRT: running TFLite files as a phone does, and reading what is in them."""
 
 import dataclasses
+import math
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +18,15 @@ with epy.lazy_imports():
 
 SIGNATURE = "serving_default"
 LATENCY_RUNS = 200
+
+# Examples at a time, where the file allows it, and what the largest tensor may
+# then take.
+MOST_AT_A_TIME = 256
+TENSOR_BYTES = 16 * 2**20
+# Batched and one by one, real outputs may differ by this part of their greatest
+# value: the sums of a product are added up in another order.
+TOLERANCE = 1e-5
+COMPARED = 3
 
 # Operators that remember what the run before them left.
 STATEFUL = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"}
@@ -87,48 +98,132 @@ def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
     return values
 
 
+def largest_tensor(content: bytes) -> int:
+    """Returns how many numbers the largest tensor that is computed has."""
+    model, sizes = schema.Model.GetRootAs(content, 0), [1]
+    for place in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(place)
+        for index in range(graph.TensorsLength()):
+            tensor = graph.Tensors(index)
+            if not model.Buffers(tensor.Buffer()).DataLength():
+                shape = (tensor.Shape(i) for i in range(tensor.ShapeLength()))
+                sizes.append(math.prod(shape))
+    return max(sizes)
+
+
 class LoadError(RuntimeError):
     """Raised for a file that LiteRT cannot prepare to run."""
 
 
 class Runner:
-    """Runs a TFLite file, one example at a time as a phone does.
+    """Runs a TFLite file.
+
+    `invoke` takes one example on one thread, as a phone does. Many examples
+    are run in batches on all cores, where the file can be resized and its
+    outputs for a few then are the same (see `TOLERANCE`).
 
     Integer inputs and outputs are converted from and to real values with the
     scale and zero point in the file, rounded to nearest and clipped.
     """
 
     def __init__(self, content: bytes, num_threads: int = 1) -> None:
-        with runtime.native_stderr_hidden():  # "Created ... delegate".
-            self._interpreter = litert.Interpreter(
-                model_content=content, num_threads=num_threads
-            )
-            problem = _prepare(self._interpreter)
+        self._content = content
+        self._interpreter, problem = _load(content, num_threads)
         if problem:
             raise LoadError(f"LiteRT cannot run the file: {problem}")
         self._forgets = bool(STATEFUL & set(ops(content)))
+        self._batched: Any = None
+        self._size = 0  # Examples at a time; 0: not known yet.
         runner = self._interpreter.get_signature_runner(SIGNATURE)
         self.inputs: dict[str, dict] = runner.get_input_details()
         self.outputs: dict[str, dict] = runner.get_output_details()
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns real outputs `(num, ...)` for real inputs `(num, ...)`."""
-        results: dict[str, list] = {name: [] for name in self.outputs}
         quantized = {
             name: quantize(np.asarray(array), self.inputs[name])
             for name, array in inputs.items()
         }
-        for index in range(len(next(iter(quantized.values())))):
-            self.invoke(
-                {name: a[index : index + 1] for name, a in quantized.items()}
-            )
+        many = len(next(iter(quantized.values()))) > COMPARED
+        if many and not self._size:
+            self._size = self._most_at_a_time(quantized)
+        results = (
+            self._in_batches(quantized)
+            if many and self._size > 1
+            else self._one_by_one(quantized)
+        )
+        return {
+            name: dequantize(rows, self.outputs[name])
+            for name, rows in results.items()
+        }
+
+    def _one_by_one(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Returns the outputs as the file gives them."""
+        results: dict[str, list] = {name: [] for name in self.outputs}
+        for example in examples(inputs):
+            self.invoke(example)
             for name, detail in self.outputs.items():
                 value = self._interpreter.get_tensor(detail["index"])
                 results[name].append(value)
-        return {
-            name: dequantize(np.concatenate(rows), self.outputs[name])
-            for name, rows in results.items()
+        return {name: np.concatenate(rows) for name, rows in results.items()}
+
+    def _in_batches(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Returns the outputs as the file gives them; the last batch is filled.
+
+        It is filled with its last example: another size would be prepared anew.
+        """
+        results: dict[str, list] = {name: [] for name in self.outputs}
+        num = len(next(iter(inputs.values())))
+        for start in range(0, num, self._size):
+            places = np.minimum(np.arange(start, start + self._size), num - 1)
+            for name, array in inputs.items():
+                index = self.inputs[name]["index"]
+                self._batched.set_tensor(index, array[places])
+            self._batched.invoke()
+            for name, detail in self.outputs.items():
+                value = self._batched.get_tensor(detail["index"])
+                results[name].append(value[: num - start])
+        return {name: np.concatenate(rows) for name, rows in results.items()}
+
+    def _most_at_a_time(self, inputs: Arrays) -> int:
+        """Prepares the file for batches; returns their size, 1 if it cannot."""
+        size = min(
+            len(next(iter(inputs.values()))),
+            MOST_AT_A_TIME,
+            TENSOR_BYTES // (4 * largest_tensor(self._content)),
+        )
+        if self._forgets or size <= 1:
+            return 1
+        shapes = {
+            self.inputs[name]["index"]: (size, *array.shape[1:])
+            for name, array in inputs.items()
         }
+        self._batched, problem = _load(
+            self._content, len(os.sched_getaffinity(0)), shapes
+        )
+        if problem or not self._gives_the_same(inputs, size):
+            self._batched = None
+            return 1
+        return size
+
+    def _gives_the_same(self, inputs: Arrays, size: int) -> bool:
+        """Tells whether a batch's outputs are those of its examples alone."""
+        places = np.unique(np.linspace(0, size - 1, COMPARED).astype(int))
+        expected = self._one_by_one(
+            {name: array[places] for name, array in inputs.items()}
+        )
+        self._size = size
+        try:
+            found = self._in_batches(
+                {name: array[:size] for name, array in inputs.items()}
+            )
+        except (RuntimeError, ValueError):  # Some fail when they run only.
+            return False
+        return all(
+            len(found[name]) == size
+            and _same(found[name][places], expected[name])
+            for name in expected
+        )
 
     def invoke(self, inputs: Arrays) -> None:
         """Runs one example that is already as the file takes it."""
@@ -151,6 +246,33 @@ class Runner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(np.array(seconds[20:]) * 1000, (50, 95))
         return {"p50": round(float(p50), 4), "p95": round(float(p95), 4)}
+
+
+def _load(
+    content: bytes, num_threads: int, shapes: Mapping[int, Any] | None = None
+) -> tuple[Any, str]:
+    """Returns an interpreter that is ready to run, or what is wrong.
+
+    Args:
+        content: The file.
+        num_threads: How many it may use.
+        shapes: Those of inputs by index, where they are not the file's.
+    """
+    with runtime.native_stderr_hidden():  # "Created ... delegate".
+        interpreter = litert.Interpreter(
+            model_content=content, num_threads=num_threads
+        )
+        for index, shape in (shapes or {}).items():
+            interpreter.resize_tensor_input(index, shape)
+        return interpreter, _prepare(interpreter)
+
+
+def _same(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Tells whether outputs are equal; real numbers within `TOLERANCE`."""
+    if found.shape != expected.shape or found.dtype.kind != "f":
+        return np.array_equal(found, expected)
+    most = np.max(np.abs(expected), initial=0.0)
+    return bool(np.all(np.abs(found - expected) <= TOLERANCE * most))
 
 
 def _prepare(interpreter: Any) -> str:

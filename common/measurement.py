@@ -1,4 +1,7 @@
-"""Measuring TFLite files on whole splits, and choosing the one to ship."""
+"""Measuring TFLite files on whole splits, and choosing the one to ship.
+
+With `--measure_examples` the splits are cut to a random sample, see `rows`.
+"""
 
 import dataclasses
 import gzip
@@ -10,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from common import litert, progress, thresholds
+from common.config import Options
+from common.splits import Rows
 
 # Inputs, an array or several by name, and targets.
 Batches = Callable[[], Iterable[tuple[Any, np.ndarray]]]
@@ -48,8 +53,22 @@ class Measurement:
     decided: str = "score"
 
 
+def rows(num_examples: int, options: Options) -> Rows:
+    """Returns which examples of a split to measure on.
+
+    Args:
+        num_examples: How many the split has.
+        options: Gives `measure_examples`, 0 for all, and the seed.
+    """
+    most = options.measure_examples
+    if not 0 < most < num_examples:
+        return slice(None)
+    generator = np.random.default_rng(options.seed)
+    return np.sort(generator.choice(num_examples, most, replace=False))
+
+
 def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
-    """Measures a file on whole splits.
+    """Measures a file on the validation and the test split.
 
     Args:
         path: The file.
@@ -70,6 +89,7 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
         "file": f"{path.parent.name}/{path.name}",
         "metric": how.metric(*test),
         "valid_metric": how.metric(*valid),
+        "examples": len(found),
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
         "latency_ms": runner.latency_ms(first),

@@ -57,7 +57,11 @@ def build(
     return {
         "app": app,
         "dataset": splits.describe(),
-        "notes": [*warnings, *splits.notes],
+        "notes": [
+            *warnings,
+            *splits.notes,
+            *_measured_on(options, splits.describe()),
+        ],
         "config": options.as_dict(),
         "versions": runtime.versions(),
         "seed": options.seed,
@@ -114,6 +118,17 @@ def shortfalls(
                 f"{row['drop']:.4f}."
             )
     return said
+
+
+def _measured_on(options: Options, sizes: Mapping[str, Any]) -> list[str]:
+    """Returns a note where the files were not measured on whole splits."""
+    most = options.measure_examples
+    if not 0 < most < max(sizes["valid"], sizes["test"]):
+        return []
+    return [
+        f"the files were measured, and the one to ship was chosen, on at most "
+        f"{most:,} random examples of each split (--measure_examples)"
+    ]
 
 
 def write(

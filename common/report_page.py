@@ -133,7 +133,8 @@ def render(
         _table(["split", *names], metric_rows),
         "<h2>Variants</h2>",
         "<p>Each row is a file in <code>mobile/</code>, run by the LiteRT "
-        "interpreter over the whole test split; latency at batch 1, one "
+        "interpreter over the test split, whole but for what a note above "
+        "says; latency at batch 1, one "
         "thread, on the machine that trained. Highlighted: "
         "<code>model.tflite</code>, the smallest whose validation metric drops "
         "little enough; the figures of test played no part.</p>",

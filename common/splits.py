@@ -1,6 +1,7 @@
 """Splits of a data set: in memory, or streamed from disk."""
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any, Self
@@ -18,6 +19,32 @@ MAX_MEMORY_BYTES = 2 * 2**30
 PIPELINES = ("auto", "in_memory", "streaming")
 # What a release is judged by: the part for testing, or all there is.
 TEST, ALL = "test", "all"
+# What a batch of examples may take, as float32, where no gradient is kept: what
+# a model makes of it on the way is many times as large.
+BATCH_BYTES = 32 * 2**20
+
+# What the examples may take, as float32, that the ranges of int8 come from.
+CALIBRATION_BYTES = 512 * 2**20
+
+# Which examples of a split: sorted indices, or all of them.
+Rows = np.ndarray | slice
+
+
+def for_calibration(split: "Split", most: int, seed: int) -> "MemorySplit":
+    """Returns `most` random examples; fewer where they are large."""
+    num = within(split.example_bytes, most, CALIBRATION_BYTES)
+    return split.sample(num, seed)
+
+
+def within(example_bytes: int, most: int, max_bytes: int = BATCH_BYTES) -> int:
+    """Returns how many examples to hold at a time: from 1 to `most`.
+
+    Args:
+        example_bytes: What one takes.
+        most: The most.
+        max_bytes: What all of them may take.
+    """
+    return max(1, min(most, max_bytes // max(1, example_bytes)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +83,23 @@ class MemorySplit:
         """The shape of one example's features."""
         return self.features.shape[1:]
 
+    @property
+    def example_bytes(self) -> int:
+        """What one example's features take as float32."""
+        parts = self.features
+        arrays = parts.values() if isinstance(parts, dict) else [parts]
+        return sum(4 * math.prod(array.shape[1:]) for array in arrays)
+
     def sample(self, num: int, seed: int) -> "MemorySplit":
         """Returns `num` random examples, or all if there are fewer."""
         order = np.random.default_rng(seed).permutation(self.num_examples)
         return self.pick(order[:num])
 
-    def pick(self, indices: np.ndarray) -> "MemorySplit":
+    def choose(self, rows: Rows) -> "MemorySplit":
+        """Returns the examples of `rows`, as a split of the same kind."""
+        return self.pick(rows)
+
+    def pick(self, indices: Rows) -> "MemorySplit":
         """Returns the examples at `indices`."""
         features = (
             {name: array[indices] for name, array in self.features.items()}
@@ -102,23 +140,52 @@ class StreamSplit:
             repr((self.num_examples, self.feature_shape)).encode()
         )
 
+    @property
+    def example_bytes(self) -> int:
+        """What one example's features take as float32."""
+        return 4 * math.prod(self.feature_shape)
+
     def sample(self, num: int, seed: int) -> MemorySplit:
         """Returns `num` random examples, or all if there are fewer."""
-        few = self.records(tf.constant([seed, 1], tf.int64)).take(num)
-        return _to_memory(dataclasses.replace(self, records=lambda key: few))
+        num = min(num, self.num_examples)
+        if self.at:
+            generator = np.random.default_rng(seed)
+            return self.pick(
+                generator.choice(self.num_examples, num, replace=False)
+            )
+        records = self.records(tf.constant([seed, 1], tf.int64)).take(num)
+        return _to_memory(records, self, num)
+
+    def choose(self, rows: Rows) -> "StreamSplit":
+        """Returns the examples of `rows`, as a stream.
+
+        Where records cannot be read in any order, they are read from the first
+        to the last that is in `rows`.
+        """
+        if isinstance(rows, slice):
+            rows = np.arange(self.num_examples)[rows]
+        wanted, at = np.sort(rows), self.at
+        last = int(wanted[-1]) if len(wanted) else -1
+
+        def records(key: Any) -> tf.data.Dataset:
+            if at:
+                return tf.data.Dataset.from_tensor_slices(wanted).map(at)
+            places = tf.constant(wanted, tf.int64)
+            return (
+                self.records(None)
+                .take(last + 1)
+                .enumerate()
+                .filter(lambda index, *_: tf.reduce_any(index == places))
+                .map(lambda index, record: record)
+            )
+
+        return StreamSplit(len(wanted), self.feature_shape, records, self.parse)
 
     def pick(self, indices: np.ndarray) -> MemorySplit:
-        """Returns the examples at `indices`; reads the whole split."""
-        order = np.argsort(indices)
-        wanted = tf.constant(indices[order], tf.int64)
-        rows = (
-            self.records(None)
-            .enumerate()
-            .filter(lambda index, *row: tf.reduce_any(index == wanted))
-            .map(lambda index, row: row)
-        )
-        found = _to_memory(dataclasses.replace(self, records=lambda key: rows))
-        return found.pick(np.argsort(order))
+        """Returns the examples at `indices`; see `choose`."""
+        rows, places = np.unique(indices, return_inverse=True)
+        part = self.choose(rows)
+        return _to_memory(part.records(None), part, len(rows)).pick(places)
 
 
 Split = MemorySplit | StreamSplit
@@ -197,17 +264,25 @@ def load(split: StreamSplit, pipeline: str, itemsize: int = 1) -> Split:
         pipeline == "auto" and size > MAX_MEMORY_BYTES
     ):
         return split
-    return _to_memory(split)
+    return _to_memory(split.records(None), split, split.num_examples)
 
 
-def _to_memory(split: StreamSplit) -> MemorySplit:
-    """Reads a stream into arrays that are allocated once."""
-    features, labels, start = None, np.empty(split.num_examples, np.int64), 0
-    dataset = split.records(None).map(split.parse, tf.data.AUTOTUNE)
-    for batch, label in dataset.batch(1024).prefetch(2).as_numpy_iterator():
+def _to_memory(
+    records: "tf.data.Dataset", split: StreamSplit, num: int
+) -> MemorySplit:
+    """Reads records of a split into arrays that are allocated once.
+
+    Args:
+        records: At most `num` of them.
+        split: Says how they are parsed.
+        num: How many to make room for.
+    """
+    features, labels, start = None, np.empty(num, np.int64), 0
+    size = within(split.example_bytes, 1024)
+    dataset = records.map(split.parse, tf.data.AUTOTUNE).batch(size)
+    for batch, label in dataset.prefetch(1).as_numpy_iterator():
         if features is None:
-            shape = (split.num_examples, *batch.shape[1:])
-            features = np.empty(shape, batch.dtype)
+            features = np.empty((num, *batch.shape[1:]), batch.dtype)
         features[start : start + len(label)] = batch
         labels[start : start + len(label)] = label
         start += len(label)

@@ -32,7 +32,9 @@ EMBEDDED_DIR = Path("runs/datasets")
 VALID_NAMES = ("validation", "valid", "val", "dev")
 VALID_PERCENT = 10
 INTERLEAVED_FILES = 16
-SHUFFLE_BUFFER = 10_000  # Encoded records.
+# Encoded records that wait for their turn; fewer where they are large.
+SHUFFLE_BUFFER = 10_000
+SHUFFLE_BYTES = 512 * 2**20
 
 
 def builder(
@@ -147,7 +149,7 @@ def stream(
     """Returns a split that streams the data set's TFRecord files.
 
     Shuffled reading takes the files in random order, 16 at a time, and passes
-    their records through a buffer of `SHUFFLE_BUFFER`.
+    their records through a buffer of `SHUFFLE_BUFFER`, or of `SHUFFLE_BYTES`.
 
     Args:
         found: A prepared builder.
@@ -165,6 +167,9 @@ def stream(
             f"--dataset={found.name} must be stored as TFRecord; prepare it "
             "with file_format=tfrecord."
         )
+    whole = found.info.splits.total_num_examples
+    record_bytes = int(found.info.dataset_size) // max(1, whole)
+    waiting = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
     names = [path for path, _, _ in files]
     parts_read = np.array([part for _, *part in files], np.int64)
 
@@ -183,7 +188,7 @@ def stream(
         )
         if key is None:
             return rows
-        return splits.shuffle(rows, SHUFFLE_BUFFER, key)
+        return splits.shuffle(rows, waiting, key)
 
     return splits.StreamSplit(
         num_examples=info.num_examples,

@@ -16,7 +16,7 @@ from etils import epy
 from common import litert, mixed, progress, runtime
 from common.compression import Variant
 from common.config import InputError
-from common.measurement import Measurement, choose, measure, measure_all
+from common.measurement import Measurement, choose, measure, measure_all, rows
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -30,6 +30,7 @@ __all__ = [
     "measure",
     "measure_all",
     "plan",
+    "rows",
     "write",
 ]
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -244,3 +246,70 @@ def test_what_replicas_cannot_share_is_refused() -> None:
         data.for_evaluation(
             memory_split(3), 8, transform=plain, replica=data.Replica(0, 4)
         )
+
+
+def endless_split(at: bool) -> data.StreamSplit:
+    """A billion images of 224 x 224: no array holds them."""
+    num = 10**9
+
+    def parse(index):
+        image = tf.fill((224, 224, 3), tf.cast(index % 256, tf.uint8))
+        return image, index
+
+    return data.StreamSplit(
+        num,
+        (224, 224, 3),
+        lambda key: tf.data.Dataset.range(num),
+        parse,
+        (lambda index: index) if at else None,
+    )
+
+
+@pytest.mark.parametrize("at", [False, True])
+def test_only_what_was_asked_for_is_read_and_held(at: bool) -> None:
+    split = endless_split(at)
+    few = split.sample(8, seed=0)
+    assert few.features.shape == (8, 224, 224, 3)
+    picked = split.pick(np.array([300, 7, 300, 20]))
+    assert list(picked.labels) == [300, 7, 300, 20]
+    assert picked.features[:, 0, 0, 0].tolist() == [44, 7, 44, 20]
+
+
+def test_records_are_reached_in_any_order_where_the_stream_can() -> None:
+    split = endless_split(at=True)
+    last = split.num_examples - 1
+    assert list(split.pick(np.array([last, 5])).labels) == [last, 5]
+    few = split.sample(20, seed=1).labels
+    assert len(set(few)) == 20 and max(few) > 10**8
+
+
+@pytest.mark.parametrize("at", [False, True])
+def test_a_part_of_a_stream_is_a_stream(at: bool) -> None:
+    part = endless_split(at).choose(np.array([3, 5, 9]))
+    assert isinstance(part, data.StreamSplit) and part.num_examples == 3
+    batches = data.for_evaluation(part, 2, transform=plain)
+    labels = [list(label) for _, label in batches.as_numpy_iterator()]
+    assert labels == [[3, 5], [9]]
+
+
+def test_batches_are_bounded_by_bytes() -> None:
+    split = data.MemorySplit(
+        np.zeros((9, 1024, 1024, 3), np.uint8), np.arange(9)
+    )
+    for one in (
+        split,
+        dataclasses.replace(
+            endless_split(True).choose(np.arange(9)),
+            feature_shape=(1024, 1024, 3),
+        ),
+    ):
+        batches = data.for_evaluation(one, 500, transform=plain)
+        sizes = [len(label) for _, label in batches.as_numpy_iterator()]
+        # 12 MiB each as float32.
+        assert sizes == [2, 2, 2, 2, 1]
+
+
+def test_calibration_is_bounded_by_bytes(monkeypatch) -> None:
+    monkeypatch.setattr(splits, "CALIBRATION_BYTES", 5 * 4 * 224 * 224 * 3)
+    few = splits.for_calibration(endless_split(True), 500, seed=0)
+    assert few.num_examples == 5

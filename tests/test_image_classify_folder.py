@@ -148,3 +148,27 @@ def test_changed_data_are_another_run(options) -> None:
     more = app.load_data(options.replace(image_size=20))
     assert splits.digest() == app.load_data(options).digest()
     assert splits.digest() != more.digest()
+
+
+def test_prediction_holds_a_batch_of_files(tmp_path: Path) -> None:
+    """Each is read and decoded once; none before the batch before is done."""
+    num = 3 * predict.BATCH + 1
+    for index in range(num):
+        (tmp_path / f"{index:04d}.png").write_bytes(b"an image")
+    decoded, decided = [], []
+
+    class Classifier:
+        shape = (8, 8, 3)
+
+        def decode(self, content):
+            decoded.append(content)
+            assert len(decoded) - len(decided) <= predict.BATCH
+            return np.zeros(self.shape, np.uint8)
+
+        def decide(self, examples):
+            decided.extend(examples)
+            return [("cat", 0.5)] * len(examples)
+
+    config = app.Config(mode="predict", inputs=str(tmp_path))
+    predict.predict_files(Classifier(), config, skip_bad=False)
+    assert len(decoded) == len(decided) == num

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,38 @@ def test_rows_are_printed_and_written(tmp_path: Path, capsys) -> None:
     with (tmp_path / "out.csv").open(newline="") as file:
         assert next(csv.DictReader(file)) == {"file": "a, b", "score": "0.25"}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_rows_are_written_as_they_come(tmp_path: Path, capsys) -> None:
+    """Few rows live at a time; the file is seen when it is whole."""
+    path, living = tmp_path / "out.json", weakref.WeakSet()
+
+    class Row(dict):
+        __hash__ = object.__hash__
+
+    def rows():
+        for index in range(1000):
+            row = Row(index=index)
+            living.add(row)
+            assert len(living) <= predictions.SHOWN + 5 and not path.exists()
+            yield row
+
+    predictions.show(rows(), str(path))
+    expected = [{"index": index} for index in range(1000)]
+    assert path.read_text() == json.dumps(expected, indent=1) + "\n"
+    printed = capsys.readouterr().out
+    assert "the first 50 of 1000 rows" in printed and " 51 " not in printed
+
+
+def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
+    def rows():
+        yield from ROWS
+        raise InputError("--inputs must be readable images.")
+
+    (tmp_path / "out.csv").write_text("before")
+    with pytest.raises(InputError):
+        predictions.show(rows(), str(tmp_path / "out.csv"))
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["before"]
 
 
 @pytest.mark.parametrize("name", ["out.txt", "missing/out.csv"])

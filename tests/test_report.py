@@ -57,6 +57,18 @@ def made() -> report.Report:
     )  # fmt: skip
 
 
+def test_a_part_that_was_measured_is_said(made) -> None:
+    split = data.MemorySplit(np.zeros((30, 1)), np.zeros(30, np.int64))
+    splits = data.Splits("toy", ("a", "b"), split, split, split)
+    for most, said in ((0, False), (30, False), (20, True)):
+        found = report.build(
+            "image_classify", Options(measure_examples=most), splits,
+            task_metric="accuracy", metrics={}, variants=[], refused=[],
+            log=training.Log({}, 0.0, 0.0), serving={},
+        )  # fmt: skip
+        assert any("20 random" in one for one in found["notes"]) == said
+
+
 def pictures(made: report.Report) -> list[plots.Plot]:
     return [
         plots.size_against_metric(made["variants"], "accuracy", 0.005),

@@ -3,10 +3,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from common import keras2, litert, tflite
 from common.compression import parse
+from common.config import Options
 
 CALIBRATION = {
     "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
@@ -43,6 +45,46 @@ def test_a_file_gives_what_the_model_gives(
     assert found.shape == (7, 4) and found.dtype == np.float32
     expected = twin(IMAGES, training=False).numpy()
     assert np.max(np.abs(found - expected)) < tolerance
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8"])
+def test_batches_give_what_examples_alone_give(files, name, monkeypatch):
+    images = np.random.default_rng(2).random((600, 8, 8, 1), np.float32)
+    alone = litert.Runner(files[name])
+    expected = np.concatenate(
+        [alone(image=one[None])["probabilities"] for one in images]
+    )
+    invoke, calls = litert.Runner.invoke, []
+    monkeypatch.setattr(
+        litert.Runner,
+        "invoke",
+        lambda *args: (calls.append(1), invoke(*args)),
+    )
+    batched = litert.Runner(files[name])
+    for part in (images, images[:7], images[:1]):
+        found = batched(image=part)["probabilities"]
+        most = np.max(expected) * litert.TOLERANCE
+        np.testing.assert_allclose(found, expected[: len(part)], 0, most)
+    assert len(calls) <= litert.COMPARED + 1
+
+
+def test_a_file_that_mixes_a_batch_is_run_one_by_one() -> None:
+    x = keras.Input((6,), name="x")
+    model = keras2.to_tf_keras(keras.Model(x, keras.layers.Dense(3)(x)))
+
+    def centred(twin):
+        def serve(x):
+            y = twin(x, training=False)
+            return {"y": y - tf.reduce_max(y, axis=0, keepdims=True) / 2}
+
+        return serve
+
+    rows = np.random.default_rng(0).random((9, 6), np.float32)
+    content = tflite.convert(
+        model, parse([])[0], {"x": rows[:1]}, ["y"], wrap=centred
+    )
+    found = litert.Runner(content)(x=rows)["y"]
+    np.testing.assert_allclose(found, model(rows).numpy() / 2, atol=1e-6)
 
 
 def test_formats_differ_in_size_and_types(files) -> None:
@@ -95,6 +137,18 @@ def test_integers_are_rounded_and_clipped() -> None:
     np.testing.assert_allclose(back, [0.0, 0.1, 0.2], atol=1e-6)
     plain = {"quantization": (0.0, 0), "dtype": np.int32}
     assert litert.quantize(np.array([7]), plain).tolist() == [7]
+
+
+def test_a_random_part_of_a_split_can_be_measured() -> None:
+    options = Options(measure_examples=100, seed=3)
+    rows = tflite.rows(5000, options)
+    assert len(set(rows)) == 100 and list(rows) == sorted(rows)
+    assert rows.max() > 4000 and rows.min() < 1000
+    assert list(rows) == list(tflite.rows(5000, options))
+    assert list(rows) != list(tflite.rows(5000, options.replace(seed=4)))
+    for few, most in ((100, 100), (50, 100), (50, 0)):
+        part = tflite.rows(few, options.replace(measure_examples=most))
+        assert len(np.arange(few)[part]) == few
 
 
 def row(name, valid, gzip_bytes, metric=0.9):

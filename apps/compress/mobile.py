@@ -46,7 +46,7 @@ def write(
         examples: Inputs by name, for the ranges of int8.
         splits: The data.
         feed: Brings them into the model's form.
-        options: Gives `max_drop`, `denylist` and `selective`.
+        options: Gives `max_drop`, `denylist`, `selective` and the seed.
         reference: What the Keras model gives for the test split.
     """
     int8 = tflite.Int8(
@@ -57,7 +57,7 @@ def write(
     if splits.class_names:
         labels = "\n".join(splits.class_names) + "\n"
         (directory / "labels.txt").write_text(labels, encoding="utf-8")
-    how = _measurement(splits, feed, reference)
+    how = _measurement(splits, feed, reference, options)
     found, kept = Mobile(), []
     for path, one in progress.track(
         list(zip(paths, variants, strict=True)), "measuring", len(paths)
@@ -83,14 +83,22 @@ def write(
 
 
 def _measurement(
-    splits: data.Splits, feed: user_data.Feed, reference: np.ndarray
+    splits: data.Splits,
+    feed: user_data.Feed,
+    reference: np.ndarray,
+    options: Any,
 ) -> measurement.Measurement:
     """Returns what files are measured with."""
     objective = feed.objective
+    rows = measurement.rows(splits.test.num_examples, options)
+    test = splits.test.choose(rows)
+    valid = splits.valid.choose(
+        measurement.rows(splits.valid.num_examples, options)
+    )
     return measurement.Measurement(
-        valid=lambda: feed.batches(splits.valid),
-        test=lambda: feed.batches(splits.test),
-        reference=reference,
+        valid=lambda: feed.batches(valid),
+        test=lambda: feed.batches(test),
+        reference=reference[rows],
         metric=lambda *pair: objective.measure(*pair)[objective.name],
         higher_is_better=objective.higher_is_better,
     )

@@ -19,6 +19,7 @@ from common import (
 from common.compression import Variant
 from common.config import InputError
 from common.keras2.registry import twin_name
+from common.splits import for_calibration
 
 CALIBRATION_EXAMPLES = 500
 # Enough to come back from 90 % sparsity, also where an epoch is short.
@@ -202,7 +203,7 @@ def calibration(
         given = npz.load(config.calibration, model, config.seed, labelled=False)
         user_data.fit(model, given, feed.objective, config.replace(dataset=""))
         split = given.train
-    few = split.sample(CALIBRATION_EXAMPLES, config.seed)
+    few = for_calibration(split, CALIBRATION_EXAMPLES, config.seed)
     rows = [inputs for inputs, _ in feed.batches(few)]
     found = {
         name: np.concatenate([one[name] for one in rows]) for name in rows[0]

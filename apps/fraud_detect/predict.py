@@ -1,6 +1,8 @@
 """Using a release: scores for new transactions, evaluation on a data set."""
 
 import dataclasses
+import heapq
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,28 +153,49 @@ def predict_file(
         ids, raw, notes = _ready_made(scorer, path, columns, skip_bad)
     else:
         ids, raw, notes = _new(scorer, history, path, columns, skip_bad)
-    answer = scorer(raw)
-    rows: list[dict[str, Any]] = [
-        {
-            "id": str(id),
-            "score": round(float(score), 6),
-            "is_fraud": bool(flag),
-            "reasons": ", ".join(one.decode() for one in why if one),
-        }
-        for id, score, flag, why in zip(
-            ids, answer["score"], answer["is_fraud"], answer["reasons"],
-            strict=True,
-        )
-    ]  # fmt: skip
+    rows: Iterator[predictions.Row] = _rows(scorer, ids, raw)
     if output:
-        predictions.write(Path(output), rows)
-    worst = sorted(rows, key=lambda row: -row["score"])[:SHOWN]
-    predictions.show(worst)
+        rows = predictions.write(Path(output), rows)
+    worst, flagged = _worst(rows)
+    predictions.print_table(worst)
     console = runtime.console()
     for note in notes:
         console.print(f"note: {note}")
-    flagged = sum(row["is_fraud"] for row in rows)
-    console.print(f"{flagged} of {len(rows)} flagged; shown: {len(worst)}")
+    console.print(f"{flagged} of {len(raw)} flagged; shown: {len(worst)}")
+
+
+def _rows(
+    scorer: Scorer, ids: np.ndarray, raw: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Yields what is said of each transaction, `BATCH` at a time."""
+    for start in range(0, len(raw), BATCH):
+        answer = scorer(raw[start : start + BATCH])
+        for id, score, flag, why in zip(
+            ids[start : start + BATCH], answer["score"], answer["is_fraud"],
+            answer["reasons"], strict=True,
+        ):  # fmt: skip
+            yield {
+                "id": str(id),
+                "score": round(float(score), 6),
+                "is_fraud": bool(flag),
+                "reasons": ", ".join(one.decode() for one in why if one),
+            }
+
+
+def _worst(
+    rows: Iterable[predictions.Row],
+) -> tuple[list[predictions.Row], int]:
+    """Returns the most suspicious rows, and how many of all are flagged."""
+    flagged = 0
+
+    def counted() -> Iterator[predictions.Row]:
+        nonlocal flagged
+        for row in rows:
+            flagged += row["is_fraud"]
+            yield row
+
+    worst = heapq.nlargest(SHOWN, counted(), key=lambda row: row["score"])
+    return worst, flagged
 
 
 def _new(

@@ -156,10 +156,15 @@ def write_mobile(
     text = "\n".join(names) + "\n"
     (directory / "features.txt").write_text(text, encoding="utf-8")
     fold = outcome.fold
+    rows = {
+        name: tflite.rows(getattr(splits, name).num_examples, options)
+        for name in ("valid", "test")
+    }
+    valid, test = (getattr(splits, k).choose(v) for k, v in rows.items())
     how = tflite.Measurement(
-        valid=lambda: dated(splits.valid, fold.valid.day),
-        test=lambda: dated(splits.test, fold.test.day),
-        reference=outcome.test[:, None],
+        valid=lambda: dated(valid, fold.valid.day[rows["valid"]]),
+        test=lambda: dated(test, fold.test.day[rows["test"]]),
+        reference=outcome.test[rows["test"], None],
         metric=lambda found, truth: float(
             curves.average_precision_score(truth[:, 0], found[:, 0])
         ),

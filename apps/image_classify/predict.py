@@ -1,6 +1,10 @@
 """Using a release: prediction for files, evaluation on a data set."""
 
+import dataclasses
 import glob
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +19,28 @@ from common import (
     litert,
     metrics,
     predictions,
+    progress,
     served,
 )
 from common.config import InputError, Options
+from common.splits import within
 
 BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A file that can be decoded.
+
+    Attributes:
+        path: Where it is.
+        content: What is in it.
+        pixels: The image as the model takes it, uint8.
+    """
+
+    path: str
+    content: bytes
+    pixels: np.ndarray
 
 
 class Classifier:
@@ -56,19 +77,28 @@ class Classifier:
     def encoded(self, contents: list[bytes]) -> np.ndarray:
         """Returns probabilities for encoded images."""
         if self._runner:
-            height, width, channels = self.shape
-            decoded = [images.decode(one, channels) for one in contents]
-            fitted = [images.fit(one, (height, width)) for one in decoded]
-            return self.pixels(np.stack([one.numpy() for one in fitted]))
+            return self.pixels(np.stack([self.decode(c) for c in contents]))
         return self._served(image_bytes=contents)["probabilities"]
 
-    def decide(self, contents: list[bytes]) -> list[tuple[str, float]]:
-        """Returns the class of each encoded image, and its probability."""
+    def decode(self, content: bytes) -> np.ndarray:
+        """Returns an encoded image as the model takes it, uint8."""
+        height, width, channels = self.shape
+        image = images.decode(content, channels)
+        return images.fit(image, (height, width)).numpy()
+
+    def decide(self, examples: Sequence[Example]) -> list[tuple[str, float]]:
+        """Returns the class of each image, and its probability."""
+        pixels = np.stack([one.pixels for one in examples])
         if self._runner:
-            found = self.encoded(contents)
+            found = self.pixels(pixels)
             labels = [self.class_names[best] for best in found.argmax(axis=1)]
         else:
-            answer = self._served(image_bytes=contents)
+            # A server is sent the files: they are smaller than their pixels.
+            answer = (
+                self._served("pixels", image=pixels)
+                if isinstance(self._served, served.Local)
+                else self._served(image_bytes=[one.content for one in examples])
+            )
             found = answer["probabilities"]
             labels = [label.decode() for label in answer["label"]]
         return list(zip(labels, found.max(axis=1).tolist(), strict=True))
@@ -122,25 +152,33 @@ def predict_files(
 ) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(options.output)
-    paths, contents = _read(options.inputs, skip_bad)
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(paths), BATCH):
-        found = classifier.decide(contents[start : start + BATCH])
-        for path, (label, probability) in zip(
-            paths[start:], found, strict=False
-        ):
-            rows.append(
-                {
-                    "file": path,
-                    "label": label,
-                    "probability": round(probability, 6),
-                }
-            )
+    rows = _rows(classifier, _paths(options.inputs), options.inputs, skip_bad)
     predictions.show(rows, options.output)
 
 
-def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
-    """Returns the paths and contents of the files that can be decoded."""
+def _rows(
+    classifier: Classifier, paths: Sequence[str], inputs: str, skip_bad: bool
+) -> Iterator[dict[str, Any]]:
+    """Yields what is said of each file; holds a batch of them at a time."""
+    num = 0
+    size = within(4 * math.prod(classifier.shape), BATCH)
+    files = progress.track(paths, "predicting", len(paths))
+    examples = _decodable(classifier, files, skip_bad)
+    while batch := list(itertools.islice(examples, size)):
+        num += len(batch)
+        decided = classifier.decide(batch)
+        for one, (label, probability) in zip(batch, decided, strict=True):
+            yield {
+                "file": one.path,
+                "label": label,
+                "probability": round(probability, 6),
+            }
+    if not num:
+        raise InputError(f"--inputs has no image that can be decoded: {inputs}")
+
+
+def _paths(pattern: str) -> list[str]:
+    """Returns the files that `--inputs` names."""
     if not pattern:
         raise InputError("--inputs must name images; received nothing.")
     if Path(pattern).is_dir():
@@ -157,11 +195,17 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
             f"--inputs must match files that end in "
             f"{', '.join(image_folder.SUFFIXES)}; {pattern!r} matches none."
         )
-    good, contents = [], []
+    return paths
+
+
+def _decodable(
+    classifier: Classifier, paths: Iterable[str], skip_bad: bool
+) -> Iterator[Example]:
+    """Yields the files that can be decoded, each read and decoded once."""
     for path in paths:
         try:
             content = Path(path).read_bytes()
-            images.decode(content, 3)
+            pixels = classifier.decode(content)
         except (tf.errors.InvalidArgumentError, OSError):
             if not skip_bad:
                 raise InputError(
@@ -169,10 +213,4 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
                     "decoded. Remove it, or pass --on_bad_input=skip."
                 ) from None
             continue
-        good.append(path)
-        contents.append(content)
-    if not good:
-        raise InputError(
-            f"--inputs has no image that can be decoded: {pattern}"
-        )
-    return good, contents
+        yield Example(path, content, pixels)

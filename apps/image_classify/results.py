@@ -9,6 +9,7 @@ import numpy as np
 from apps.image_classify import augment
 from common import data, metrics, plots, tflite
 from common.config import Options
+from common.splits import for_calibration
 
 CALIBRATION_IMAGES = 500
 SHOWN = 24
@@ -24,7 +25,7 @@ def write_mobile(
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files, and `labels.txt`."""
     num_classes = len(splits.class_names)
-    few = splits.train.sample(CALIBRATION_IMAGES, options.seed)
+    few = for_calibration(splits.train, CALIBRATION_IMAGES, options.seed)
     inputs = [inputs for inputs, _ in augment.batches(few, num_classes)]
     # Black and white: so that an int8 file's input is a byte over 255 also
     # where the images have no extremes.
@@ -35,10 +36,13 @@ def write_mobile(
     )
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    rows = tflite.rows(splits.test.num_examples, options)
+    test = splits.test.choose(rows)
+    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
     how = tflite.Measurement(
-        valid=lambda: augment.batches(splits.valid, num_classes),
-        test=lambda: augment.batches(splits.test, num_classes),
-        reference=reference,
+        valid=lambda: augment.batches(valid, num_classes),
+        test=lambda: augment.batches(test, num_classes),
+        reference=reference[rows],
         metric=lambda found, truth: metrics.accuracy(
             found, np.argmax(truth, axis=1)
         ),

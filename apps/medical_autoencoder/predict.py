@@ -110,9 +110,19 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
 def predict_files(released: Released, options: Any) -> None:
     """Prints score and verdict of each picture; writes table and overlays."""
     predictions.check_output(options.output)
-    place = _folder(options.overlays)
-    rows: list[dict[str, Any]] = []
-    for name, image in _frames(released, options):
+    rows = _rows(released, options, _folder(options.overlays))
+    predictions.show(rows, options.output)
+    runtime.console().print(
+        "Research software, no medical device: not for decisions about "
+        "patients."
+    )
+
+
+def _rows(
+    released: Released, options: Any, place: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Yields what is said of each picture, and writes its overlay."""
+    for num, (name, image) in enumerate(_frames(released, options)):
         fitted = np.asarray(pictures.fit(image, released.shape))
         found = {k: v[0] for k, v in released(fitted[None]).items()}
         row: dict[str, Any] = {"file": name}
@@ -121,16 +131,11 @@ def predict_files(released: Released, options: Any) -> None:
             row["is_anomalous"] = bool(found["is_anomalous"])
         if place:
             stem = Path(name).name.replace("#", "-")
-            target = place / f"{len(rows):04d}-{stem}.png"
+            target = place / f"{num:04d}-{stem}.png"
             picture = _picture(released, image, found)
             target.write_bytes(pictures.encode(picture))
             row["overlay"] = str(target)
-        rows.append(row)
-    predictions.show(rows, options.output)
-    runtime.console().print(
-        "Research software, no medical device: not for decisions about "
-        "patients."
-    )
+        yield row
 
 
 def _folder(overlays: str) -> Path | None:

@@ -21,6 +21,7 @@ from apps.medical_autoencoder.scores import (
 )
 from common import keras2, litert, metrics, tflite
 from common import measurement as measuring
+from common.config import Options
 from common.measurement import Pair
 
 CALIBRATION_IMAGES = 500
@@ -204,7 +205,7 @@ def write_mobile(
     )
     write_detector(directory / DETECTOR, detector, options)
     metric = task_metric(options, rebuilt)
-    how = measurement(rebuilt, detector(rebuilt["test"])[1], metric)
+    how = measurement(rebuilt, detector(rebuilt["test"])[1], metric, options)
     if not denoises:
         how = dataclasses.replace(
             how,
@@ -257,19 +258,28 @@ def write_detector(path: Path, detector: Detector, options: Any) -> None:
 
 
 def measurement(
-    rebuilt: Mapping[str, Rebuilt], scores: np.ndarray, metric: str
+    rebuilt: Mapping[str, Rebuilt],
+    scores: np.ndarray,
+    metric: str,
+    options: Options,
 ) -> tflite.Measurement:
     """Returns how files are measured: by score, or by reconstruction."""
     by_score = metric == "auroc"
+    rows = {
+        name: tflite.rows(len(rebuilt[name].inputs), options)
+        for name in ("valid", "test")
+    }
 
     def batches(name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        one = rebuilt[name]
-        yield one.inputs, one.labels if by_score else one.targets
+        one, chosen = rebuilt[name], rows[name]
+        truth = one.labels if by_score else one.targets
+        yield one.inputs[chosen], truth[chosen]
 
+    reference = scores if by_score else rebuilt["test"].reconstruction
     return tflite.Measurement(
         valid=lambda: batches("valid"),
         test=lambda: batches("test"),
-        reference=scores if by_score else rebuilt["test"].reconstruction,
+        reference=reference[rows["test"]],
         metric=auroc
         if by_score
         else lambda found, truth: float(

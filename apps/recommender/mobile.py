@@ -1,6 +1,7 @@
 """The files for phones: a history of item indices in, a list out."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -120,9 +121,15 @@ def write(
     (directory / "items.csv").write_text(
         items_csv(protocol.data.catalogue), encoding="utf-8"
     )
+    valid, test = (
+        dataclasses.replace(
+            task, users=task.users[tflite.rows(len(task.users), options)]
+        )
+        for task in (protocol.valid, protocol.test)
+    )
     how = tflite.Measurement(
-        valid=lambda: batches(protocol.valid, width),
-        test=lambda: batches(protocol.test, width),
+        valid=lambda: batches(valid, width),
+        test=lambda: batches(test, width),
         reference=np.zeros(1),  # Errors are of scores: see `_with_errors`.
         metric=ndcg_of_padded,
         output="indices",

@@ -1,7 +1,7 @@
 """Using a release: lists for users or histories; its quality again."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,19 @@ def predict_users(recommender: Recommender, options: Options) -> None:
         )
     if text.startswith(HISTORY):
         items = text.removeprefix(HISTORY).split(",")
-        names, found = [text], recommender.histories([items])
+        rows = _rows([text], recommender.histories([items]))
     else:
-        names = _names(text)
-        found = recommender.users(names)
-    predictions.show(_rows(names, found), options.output)
+        rows = _rows_of_users(recommender, _names(text))
+    predictions.show(rows, options.output)
+
+
+def _rows_of_users(
+    recommender: Recommender, names: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields the recommendations for users, `BATCH` of whom are asked for."""
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        yield from _rows(batch, recommender.users(batch))
 
 
 def _names(text: str) -> list[str]:
@@ -138,17 +146,15 @@ def _names(text: str) -> list[str]:
 
 def _rows(
     names: list[str], found: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    """Returns one row per recommendation."""
-    return [
-        {
-            "for": name,
-            "rank": rank + 1,
-            "item_id": found["item_ids"][row, rank].decode(),
-            "title": found["titles"][row, rank].decode(),
-            "score": float(found["scores"][row, rank]),
-        }
-        for row, name in enumerate(names)
-        for rank in range(found["item_ids"].shape[1])
-        if found["item_ids"][row, rank]
-    ]
+) -> Iterator[dict[str, Any]]:
+    """Yields one row per recommendation."""
+    for row, name in enumerate(names):
+        for rank in range(found["item_ids"].shape[1]):
+            if found["item_ids"][row, rank]:
+                yield {
+                    "for": name,
+                    "rank": rank + 1,
+                    "item_id": found["item_ids"][row, rank].decode(),
+                    "title": found["titles"][row, rank].decode(),
+                    "score": float(found["scores"][row, rank]),
+                }

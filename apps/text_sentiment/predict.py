@@ -1,7 +1,7 @@
 """Using a release: prediction for texts, evaluation on a data set."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,12 @@ import numpy as np
 
 from apps.text_sentiment import results, vocabulary
 from apps.text_sentiment.corpus import Corpus
-from common import (
-    evaluation,
-    litert,
-    predictions,
-    runtime,
-    served,
-    tables,
-)
+from common import evaluation, litert, predictions, served, tables
 from common.config import InputError, Options
 
 BATCH = 64
-SHOWN_ROWS, SHOWN_CHARACTERS = 50, 80
+SORTED = 64 * BATCH
+SHOWN_CHARACTERS = 80
 
 
 class Classifier:
@@ -101,25 +95,27 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
     """Prints label and probability of each text; writes them if asked to."""
     predictions.check_output(options.output)
     texts = read(options.inputs, text_column)
-    rows = [
-        {
-            "text": text,
-            "label": label,
-            "probability": round(float(np.max(row)), 6),
-        }
-        for text, row, label in zip(texts, *classifier(texts), strict=True)
-    ]
-    if options.output:
-        predictions.write(Path(options.output), rows)
-    predictions.show(
-        [
-            {**row, "text": results.shorten(str(row["text"]), SHOWN_CHARACTERS)}
-            for row in rows[:SHOWN_ROWS]
-        ]
-    )
-    if len(rows) > SHOWN_ROWS:
-        more = f"... and {len(rows) - SHOWN_ROWS} more; --output writes all."
-        runtime.console().print(more)
+    predictions.show(_rows(classifier, texts), options.output, _shorten)
+
+
+def _rows(
+    classifier: Classifier, texts: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields what is said of each text; sorts `SORTED` by length at a time."""
+    for start in range(0, len(texts), SORTED):
+        part = texts[start : start + SORTED]
+        for text, row, label in zip(part, *classifier(part), strict=True):
+            yield {
+                "text": text,
+                "label": label,
+                "probability": round(float(np.max(row)), 6),
+            }
+
+
+def _shorten(row: predictions.Row) -> predictions.Row:
+    """Returns a row whose text fits the console."""
+    text = results.shorten(str(row["text"]), SHOWN_CHARACTERS)
+    return {**row, "text": text}
 
 
 def read(inputs: str, text_column: str) -> list[str]:

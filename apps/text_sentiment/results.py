@@ -50,10 +50,13 @@ def write_mobile(
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
     vocabulary.write(directory, splits.tokenizer)
+    rows = tflite.rows(splits.test.num_examples, options)
+    test = splits.test.choose(rows)
+    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
     how = tflite.Measurement(
-        valid=lambda: batches.whole(splits.valid),
-        test=lambda: batches.whole(splits.test),
-        reference=reference,
+        valid=lambda: batches.whole(valid),
+        test=lambda: batches.whole(test),
+        reference=reference[rows],
         metric=metrics.accuracy,
     )
     return tflite.measure_all(paths, how, options.max_drop)
