@@ -21,7 +21,14 @@ from absl import app, flags
 
 from common.options import Checked, InputError, fixed, offered, option
 
-__all__ = ["Checked", "InputError", "Options", "fixed", "launch", "option"]
+__all__ = [
+    "Checked", "ImageOptions", "InputError", "Options", "fixed", "launch",
+    "option",
+]  # fmt: skip
+
+# Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
+# up to 30 bytes for each.
+MAX_MEGAPIXELS = 100.0
 
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.
@@ -167,6 +174,20 @@ class Options(Checked):
             for field in dataclasses.fields(self)
             if field.metadata.get("training", True)
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageOptions(Options):
+    """Options of the apps that read image files."""
+
+    max_megapixels: float = option(
+        MAX_MEGAPIXELS,
+        "the most pixels, in millions, that an image file may claim; a larger "
+        "one is refused before it is decoded, by a server too.",
+        minimum=0.001,
+        maximum=2**16,
+        training=False,
+    )
 
 
 ConfigT = typing.TypeVar("ConfigT", bound=Checked)

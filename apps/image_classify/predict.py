@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from common import (
     data,
+    encoded,
     image_folder,
     images,
     litert,
@@ -16,7 +17,7 @@ from common import (
     predictions,
     served,
 )
-from common.config import InputError, Options
+from common.config import InputError
 
 BATCH = 64
 
@@ -110,12 +111,10 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
     }
 
 
-def predict_files(
-    classifier: Classifier, options: Options, skip_bad: bool
-) -> None:
+def predict_files(classifier: Classifier, options: Any) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(options.output)
-    paths, contents = _read(options.inputs, skip_bad)
+    paths, contents = _read(options)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(paths), BATCH):
         found = classifier.decide(contents[start : start + BATCH])
@@ -132,8 +131,9 @@ def predict_files(
     predictions.show(rows, options.output)
 
 
-def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
+def _read(options: Any) -> tuple[list[str], list[bytes]]:
     """Returns the paths and contents of the files that can be decoded."""
+    pattern = options.inputs
     if not pattern:
         raise InputError("--inputs must name images; received nothing.")
     if Path(pattern).is_dir():
@@ -153,17 +153,21 @@ def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:
     good, contents = [], []
     for path in paths:
         try:
-            content = Path(path).read_bytes()
-            images.decode(content, 3)
+            content = encoded.read(Path(path), options.max_megapixels)
+            images.decode(content, 3, options.max_megapixels)
+        except encoded.UnreadableError as error:
+            reason = str(error)
         except (tf.errors.InvalidArgumentError, OSError):
-            if not skip_bad:
-                raise InputError(
-                    f"--inputs must be readable images; {path} cannot be "
-                    "decoded. Remove it, or pass --on_bad_input=skip."
-                ) from None
+            reason = "it cannot be decoded"
+        else:
+            good.append(path)
+            contents.append(content)
             continue
-        good.append(path)
-        contents.append(content)
+        if options.on_bad_input == "fail":
+            raise InputError(
+                f"--inputs must be readable images; {path}: {reason}. "
+                "Remove it, or pass --on_bad_input=skip."
+            )
     if not good:
         raise InputError(
             f"--inputs has no image that can be decoded: {pattern}"
