@@ -19,11 +19,18 @@ from typing import Any
 
 from absl import app, flags
 
-from common.options import Checked, InputError, fixed, offered, option
+from common.options import (
+    Checked,
+    InputError,
+    fixed,
+    offered,
+    option,
+    quote,
+)
 
 __all__ = [
     "Checked", "ImageOptions", "InputError", "Options", "fixed", "launch",
-    "option",
+    "option", "quote",
 ]  # fmt: skip
 
 # Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
@@ -250,7 +257,7 @@ def launch(
         if rest:
             flags.FLAGS[rest].value, argv = argv[1:], argv[:1]
         if len(argv) > 1:
-            _fail(f"options start with --; received {argv[1]!r}.")
+            _fail(f"options start with --; received {quote(argv[1])}.")
         try:
             main(from_flags(config_class))
         except InputError as error:
