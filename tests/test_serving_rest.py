@@ -209,6 +209,6 @@ def test_a_thousand_fuzzed_bodies_get_errors_or_answers(
 
 
 def test_a_superscript_is_no_length() -> None:
-    for text in ("²", "١", "1" * 16, "", "-1"):
+    for text in ("²", "\u0661", "1" * 16, "", "-1"):
         assert not rest._NUMBER.fullmatch(text)
-    assert not rest.ASK.fullmatch("/v1/models/a/versions/١:predict")
+    assert not rest.ASK.fullmatch("/v1/models/a/versions/\u0661:predict")
