@@ -21,6 +21,7 @@ EXTRA_BYTES = 2**24
 # So far can the walk through a damaged GIF point behind its end.
 GIF_PADDING = 2048
 STARTS = (b"\x89P", b"\xff\xd8", b"BM", b"GI")
+SHORTEST = 26  # No image of any kind has fewer bytes.
 EXTENSION, IMAGE = 0x21, 0x2C  # What a block of a GIF begins with.
 
 
@@ -119,6 +120,9 @@ def claim(content: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
         tf.where(start == [int.from_bytes(one, "little") for one in STARTS],
                  range(1, len(STARTS) + 1), 0)
     )  # fmt: skip
+
+    # `substr` behind an end fails with the bytes in its message.
+    kind = tf.where(tf.strings.length(content) < SHORTEST, 0, kind)
 
     def sides(at: int, dtype: Any, little_endian: bool = True) -> Any:
         both = tf.strings.substr(content, at, 2 * dtype.size)
