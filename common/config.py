@@ -27,10 +27,12 @@ from common.options import (
     is_given,
     offered,
     option,
+    quote,
 )
 
 __all__ = [
     "Checked",
+    "ImageOptions",
     "InputError",
     "Options",
     "as_trained",
@@ -38,7 +40,12 @@ __all__ = [
     "is_given",
     "launch",
     "option",
+    "quote",
 ]
+
+# Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
+# up to 30 bytes for each.
+MAX_MEGAPIXELS = 100.0
 
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.
@@ -195,6 +202,20 @@ class Options(Checked):
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class ImageOptions(Options):
+    """Options of the apps that read image files."""
+
+    max_megapixels: float = option(
+        MAX_MEGAPIXELS,
+        "the most pixels, in millions, that an image file may claim; a larger "
+        "one is refused before it is decoded, by a server too.",
+        minimum=0.001,
+        maximum=2**16,
+        training=False,
+    )
+
+
 ConfigT = typing.TypeVar("ConfigT", bound=Checked)
 
 
@@ -256,7 +277,7 @@ def launch(
         if rest:
             flags.FLAGS[rest].value, argv = argv[1:], argv[:1]
         if len(argv) > 1:
-            _fail(f"options start with --; received {argv[1]!r}.")
+            _fail(f"options start with --; received {quote(argv[1])}.")
         try:
             main(from_flags(config_class))
         except InputError as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 from etils import epy
 
-from common import images, progress, splits, tfds_source
-from common.config import InputError
+from common import encoded, images, progress, splits, tfds_source
+from common.config import MAX_MEGAPIXELS, InputError
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -33,6 +33,7 @@ def load(
     seed: int,
     skip_bad: bool,
     shape: tuple[int, ...] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> splits.Splits:
     """Loads a folder of class folders; see `images.load`."""
     folders = _split_folders(root)
@@ -41,7 +42,9 @@ def load(
         key: _list(folder, class_names) for key, folder in folders.items()
     }
     shapes, notes = _check_files(
-        [path for rows in listed.values() for path, _ in rows], skip_bad
+        [path for rows in listed.values() for path, _ in rows],
+        skip_bad,
+        max_megapixels,
     )
     listed = {
         key: [row for row in rows if row[0] in shapes]
@@ -63,7 +66,8 @@ def load(
         height, width, channels = shape
     streams: dict[str, Any] = {
         key: splits.load(
-            _file_stream(rows, (height, width, channels)), pipeline
+            _file_stream(rows, (height, width, channels), max_megapixels),
+            pipeline,
         )
         for key, rows in listed.items()
     }
@@ -81,6 +85,7 @@ def whole(
     shape: tuple[int, ...],
     pipeline: str,
     skip_bad: bool,
+    max_megapixels: float,
 ) -> splits.Splits:
     """Loads a folder to judge a release by; nothing of it is to train on.
 
@@ -90,10 +95,13 @@ def whole(
         shape: Height, width and channels that its model needs.
         pipeline: One of `splits.PIPELINES`.
         skip_bad: See `images.load`.
+        max_megapixels: See `images.load`.
     """
     folders, judged = judged_folders(root, classes)
     rows = [row for one in folders for row in _list_known(one, classes)]
-    shapes, notes = _check_files([path for path, _ in rows], skip_bad)
+    shapes, notes = _check_files(
+        [path for path, _ in rows], skip_bad, max_megapixels
+    )
     rows = [row for row in rows if row[0] in shapes]
     if not rows:
         raise InputError(
@@ -101,7 +109,7 @@ def whole(
             f"({', '.join(SUFFIXES)})."
         )
     height, width, channels = shape
-    stream = _file_stream(rows, (height, width, channels))
+    stream = _file_stream(rows, (height, width, channels), max_megapixels)
     name = root.resolve().name
     examples = splits.load(stream, pipeline)
     return splits.Splits.whole(name, classes, examples, notes, judged)
@@ -214,22 +222,24 @@ def _files(folder: Path) -> list[str]:
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and not path.name.startswith(".")
-        and path.is_file()
+        and not path.is_dir()
     )
 
 
 def _check_files(
-    paths: list[str], skip_bad: bool
+    paths: list[str], skip_bad: bool, max_megapixels: float
 ) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
     """Decodes every file once; returns the shapes of the good ones, notes."""
 
-    def shape(path: str) -> tuple[int, ...] | None:
+    def shape(path: str) -> tuple[int, ...] | str:
         try:
-            content = Path(path).read_bytes()
+            content = encoded.read(Path(path), max_megapixels)
             image = tf.io.decode_image(content, expand_animations=False)
+        except encoded.UnreadableError as error:
+            return str(error)
         except (tf.errors.InvalidArgumentError, OSError):
-            return None
-        return tuple(image.shape) if 0 not in image.shape else None
+            return "it cannot be decoded"
+        return tuple(image.shape) if 0 not in image.shape else "it is empty"
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # In parts: `map` makes a future of a kilobyte for each file at once.
@@ -239,17 +249,21 @@ def _check_files(
             for one in pool.map(shape, paths[start : start + FILES_AT_A_TIME])
         )
         shapes = list(progress.track(parts, "checking images", len(paths)))
-    bad = [path for path, one in zip(paths, shapes, strict=True) if one is None]
+    bad = [
+        f"{path}: {reason}"
+        for path, reason in zip(paths, shapes, strict=True)
+        if isinstance(reason, str)
+    ]
     if bad and not skip_bad:
         raise InputError(
-            f"--dataset must hold readable images; {bad[0]} cannot be decoded"
-            f" ({len(bad)} of {len(paths)} files). Repair or remove it, or "
-            "pass --on_bad_input=skip."
+            f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
+            f"{len(paths)} files). Repair or remove it, or pass "
+            "--on_bad_input=skip."
         )
     good = {
         path: one
         for path, one in zip(paths, shapes, strict=True)
-        if one is not None
+        if not isinstance(one, str)
     }
     if not bad:
         return good, ()
@@ -300,7 +314,9 @@ def _place(path: str, root: Path, seed: int) -> float:
 
 
 def _file_stream(
-    rows: list[tuple[str, int]], shape: tuple[int, int, int]
+    rows: list[tuple[str, int]],
+    shape: tuple[int, int, int],
+    max_megapixels: float,
 ) -> splits.StreamSplit:
     """Returns a split that reads and decodes files."""
     height, width, channels = shape
@@ -319,7 +335,8 @@ def _file_stream(
         return tf.gather(paths, index), tf.gather(labels, index)
 
     def parse(path: Any, label: Any) -> tuple[Any, Any]:
-        image = images.decode(tf.io.read_file(path), channels)
+        content = tf.io.read_file(path)
+        image = images.decode(content, channels, max_megapixels)
         return images.fit(image, (height, width)), label
 
     return splits.StreamSplit(len(rows), shape, records, parse, at)

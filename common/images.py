@@ -5,8 +5,8 @@ from typing import Any
 
 from etils import epy
 
-from common import splits, tfds_source
-from common.config import InputError
+from common import encoded, splits, tfds_source
+from common.config import MAX_MEGAPIXELS, InputError
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -15,7 +15,11 @@ with epy.lazy_imports():
     from common import image_folder
 
 
-def decode(content: "tf.Tensor", channels: int) -> "tf.Tensor":
+def decode(
+    content: "tf.Tensor",
+    channels: int,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> "tf.Tensor":
     """Returns the `(height, width, channels) uint8` image in `content`.
 
     Runs inside a graph, so that a server decodes exactly as training did.
@@ -23,7 +27,9 @@ def decode(content: "tf.Tensor", channels: int) -> "tf.Tensor":
     Args:
         content: Scalar string: a PNG, JPEG, BMP or GIF (its first frame).
         channels: 1 for grey, 3 for RGB. An alpha channel is dropped.
+        max_megapixels: What claims more is not decoded; see `encoded.bound`.
     """
+    content = encoded.bound(content, max_megapixels)
     # BMP and GIF decoders give only RGB, hence never ask them for grey.
     image = tf.io.decode_image(content, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
@@ -59,6 +65,7 @@ def load(
     skip_bad: bool = False,
     shape: tuple[int, ...] | None = None,
     classes: tuple[str, ...] = (),
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> splits.Splits:
     """Loads an image-classification set by TFDS name or as a folder.
 
@@ -76,6 +83,7 @@ def load(
             have; `image_size` and `usual_size` then play no part.
         classes: Those of a release that all of a folder shall judge, in images
             of `shape`: none is set aside to train on.
+        max_megapixels: A file that claims more cannot be decoded.
 
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
@@ -83,7 +91,12 @@ def load(
     if Path(dataset).is_dir():
         if classes and shape:
             return image_folder.whole(
-                Path(dataset), classes, shape, pipeline, skip_bad
+                Path(dataset),
+                classes,
+                shape,
+                pipeline,
+                skip_bad,
+                max_megapixels,
             )
         return image_folder.load(
             Path(dataset),
@@ -93,6 +106,7 @@ def load(
             seed,
             skip_bad,
             shape,
+            max_megapixels,
         )
     if dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
         raise InputError(f"--dataset must be a folder; {dataset!r} is none.")

@@ -15,6 +15,20 @@ class InputError(ValueError):
     """
 
 
+def quote(value: Any, most: int = 60) -> str:
+    """Returns `repr(value)`, the middle left out where it is long.
+
+    For messages: a cell or an argument may have a million characters.
+    """
+    # Of a long text only the ends are made printable.
+    if isinstance(value, str) and len(value) > 2 * most:
+        value = value[:most] + value[-most:]
+    text = repr(value)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}...{text[-(most // 2) :]}"
+
+
 def option(
     default: Any,
     help: str,  # Named as in absl's DEFINE functions.
@@ -137,7 +151,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     name, choices = f"--{field.name}", rule.get("choices")
     if choices and value not in choices:
         raise InputError(
-            f"{name} must be one of {', '.join(choices)}; received {value!r}."
+            f"{name} must be one of {', '.join(choices)}; received "
+            f"{quote(value)}."
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} must be a finite number; received {value}.")

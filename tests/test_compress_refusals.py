@@ -1,6 +1,9 @@
 """What apps.compress refuses, each in one line."""
 
+import contextlib
 import dataclasses
+import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from keras import layers as L  # noqa: N812
 
 from apps.compress import __main__ as app
-from apps.compress import npz, objective, user_model
+from apps.compress import archive, npz, objective, user_model
 from common.config import InputError
 
 RNG = np.random.default_rng(0)
@@ -151,3 +154,87 @@ def test_numbers_that_are_not_finite(file, tmp_path) -> None:
     model.save(file)
     with pytest.raises(InputError, match="must give finite numbers"):
         app.run(config(file))
+
+
+def npz_claiming(path: Path, header: bytes, size: int = 64) -> str:
+    """Writes a `.npz` file whose array has any header."""
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x.npy", start + header + bytes(size))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (
+            b"{'descr':'<f4','fortran_order':False,'shape':(2**40,)}\n",
+            "plain arrays",
+        ),
+        (
+            b"{'descr':'<f4','fortran_order':False,'shape':(1099511627776,)}\n",
+            "claims 4,398,046,511,104 bytes and has 64",
+        ),
+        (b"{'descr':'<f4','fortran_order':False,'shape':(1\n", "plain arrays"),
+        (b"\xff\x00{" * 9, "plain arrays"),
+        (b"(" * 9000, "npz file of plain arrays"),
+        (b"{'descr':'|O','fortran_order':False,'shape':(8,)}\n", "Object"),
+    ],
+)
+def test_headers_of_arrays_are_not_believed(header, words, tmp_path) -> None:
+    path = npz_claiming(tmp_path / "a.npz", header)
+    with pytest.raises(InputError) as caught:
+        npz._read_npz(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
+
+
+def test_a_zip_that_claims_more_than_the_machine_has() -> None:
+    with zipfile.ZipFile(io.BytesIO(), "w") as file:
+        file.writestr("x.npy", b"")
+        file.infolist()[0].file_size = 2**42
+        with pytest.raises(ValueError, match=r"claims 4,096\.0 GiB"):
+            archive.check(file)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_damaged_models_are_refused_in_a_line(file, seed, tmp_path) -> None:
+    content = Path(file).read_bytes()
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 6):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "b.keras").write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            user_model._read_config(str(tmp_path / "b.keras"))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (b"{}" + b" " * 2**26, "config.json claims 64 MiB, and 32 are"),
+        (b"[" * 100_000, "whole .keras"),
+        (b'{"compile_config": [1]}', "is damaged"),
+        (b'{"compile_config": 7}', "is damaged"),
+    ],
+)
+def test_configurations_are_not_believed(config, words, tmp_path) -> None:
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", config)
+        file.writestr("model.weights.h5", b"")
+    with pytest.raises(InputError, match=words):
+        user_model.load(str(path))
+
+
+def test_a_member_that_is_cut_is_named(tmp_path) -> None:
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", json.dumps(list(range(9000))))
+        file.writestr("model.weights.h5", b"")
+    content = bytearray(path.read_bytes())
+    content[60:2000] = bytes(range(1, 98)) * 20
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not a whole"):
+        user_model.load(str(path))

@@ -171,6 +171,25 @@ def test_fine_tuning_that_diverges_is_said_in_one_line(model, split) -> None:
         compression.compress(model, wanted, how)
 
 
+def test_a_layer_without_a_kernel_is_refused(model) -> None:
+    (name,) = (
+        layer.name for layer in model.layers
+        if isinstance(layer, keras.layers.Flatten)
+    )  # fmt: skip
+    options = TINY.replace(prune_layers=(name,))
+    with pytest.raises(InputError, match=r"with a kernel; .* \(Flatten\) has"):
+        wrappers.prune(keras2.to_tf_keras(model), 10, options)
+
+
+def test_a_large_number_in_a_layers_name_is_no_count() -> None:
+    names = ["conv2d_999999999", "conv2d_3000000", "conv2d_12"]
+    layers = [tf_keras.layers.Conv2D(1, 1, name=name) for name in names]
+    twin = tf_keras.Sequential([tf_keras.Input((4, 4, 1)), *layers])
+    quantization.reserve_names(twin)
+    number = int(tf_keras.layers.Conv2D(1, 1).name.rpartition("_")[2])
+    assert 12 < number < 3_000_000
+
+
 def test_verification_finds_what_is_missing(model) -> None:
     twin = keras2.to_tf_keras(model)
     wrapped = wrappers.prune(keras2.to_tf_keras(model), 10, TINY)

@@ -1,5 +1,7 @@
 """DICOM and TIFF: every kind is read or refused, and nobody is named."""
 
+import io
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom import encaps
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
@@ -168,6 +171,59 @@ def test_a_header_that_claims_too_much_is_refused(tmp_path) -> None:
     path = write(tmp_path / "a", NumberOfFrames=2**31 - 1)
     with pytest.raises(dicom.UnreadableError, match="claims"):
         dicom.read(path, "")
+
+
+def test_the_limit_counts_all_frames(tmp_path) -> None:
+    stored = np.stack([RAMP, RAMP])
+    path = write(tmp_path / "a", stored, NumberOfFrames=2)
+    assert dicom.read(path, "", max_megapixels=1e-6 * 128).size == (8, 8)
+    with pytest.raises(dicom.UnreadableError, match="--max_megapixels"):
+        dicom.read(path, "", max_megapixels=1e-6 * 127)
+
+
+def test_a_deflated_file_is_inflated_only_so_far(tmp_path) -> None:
+    path = write(tmp_path / "a")
+    dataset = pydicom.dcmread(path)
+    syntax = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, enforce_file_format=True)
+    np.testing.assert_array_equal(frame(path), frame(write(tmp_path / "b")))
+    dataset.add_new(0x00091001, "OB", bytes(60 * 2**20))
+    dataset.save_as(path, enforce_file_format=True)
+    assert path.stat().st_size < 2**17
+    with pytest.raises(dicom.UnreadableError, match="it inflates to more"):
+        dicom.read(path, "", max_megapixels=1)
+
+
+def test_a_jpeg_inside_a_file_may_not_claim_more(tmp_path) -> None:
+    path = write(tmp_path / "a")
+    dataset = pydicom.dcmread(path)
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((500, 400), np.uint8)).save(file, "JPEG")
+    dataset.PixelData = encaps.encapsulate([file.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    dataset.save_as(path, enforce_file_format=True)
+    with pytest.raises(dicom.UnreadableError, match=r"claims 0\.2 megapixels"):
+        dicom.read(path, "", max_megapixels=0.1)
+
+
+def test_the_pages_of_a_tiff_are_counted(tmp_path) -> None:
+    page = Image.fromarray(np.zeros((100, 100), np.uint8))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 3)
+    path = tmp_path / "a.tif"
+    assert pictures.read(path, "", (), 0.04).frames.shape[0] == 4
+    with pytest.raises(pictures.UnreadableError, match="--max_megapixels"):
+        pictures.read(path, "", (), 0.039)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dcm"])
+def test_only_regular_files_are_opened(name, tmp_path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(pictures.UnreadableError, match="not a regular file"):
+        pictures.read(tmp_path / name, "")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 import serving_models
 from serving_models import HOST, X, ask, predict
 
+from common.serving import rest
+
 
 def test_a_version_a_label_or_the_newest_answers(toy_server) -> None:
     for where, version in [
@@ -204,3 +206,9 @@ def test_a_thousand_fuzzed_bodies_get_errors_or_answers(
     assert 400 in statuses
     assert predict(toy_server, X)[0] == 200
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_superscript_is_no_length() -> None:
+    for text in ("²", "\u0661", "1" * 16, "", "-1"):
+        assert not rest._NUMBER.fullmatch(text)
+    assert not rest.ASK.fullmatch("/v1/models/a/versions/\u0661:predict")

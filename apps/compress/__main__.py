@@ -33,7 +33,7 @@ APP = "compress"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Options):
+class Config(options.ImageOptions):
     """Options of this app."""
 
     model: str = option("", "the .keras file to compress.")
@@ -118,7 +118,7 @@ def load_data(config: Config, model: "keras.Model") -> "data.Splits":
     path = config.dataset or config.calibration
     if path.endswith(".npz") or not config.dataset:
         return npz.load(path, model, config.seed, labelled=bool(config.dataset))
-    return user_data.load_images(path, model, config.data_dir, config.seed)
+    return user_data.load_images(path, model, config)
 
 
 def build_model(config: Config) -> "user_model.UserModel":

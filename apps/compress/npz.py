@@ -1,5 +1,6 @@
 """A `.npz` file of a user's examples, as splits."""
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from apps.compress import user_model
+from apps.compress import archive, user_model
 from common import data
-from common.config import InputError
+from common.config import InputError, quote
 
 SUFFIXES = {"train": "", "valid": "_valid", "test": "_test"}
 # The parts of unsplit data that validation and test get, each.
@@ -18,6 +19,7 @@ HELD_OUT = 0.1
 HELD_OUT_UNLABELLED = 0.25
 FEWEST = 8
 LABELS = "y"
+MAGIC = np.lib.format.MAGIC_PREFIX
 WRITE = "Write it with numpy.savez(path, x=x, y=y)."
 
 
@@ -63,20 +65,24 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
     """Returns the arrays of a `.npz` file."""
     if not Path(path).is_file():
         raise InputError(f"the data must be a file; there is no {path}.")
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{path} must be a .npz file, a zip of arrays. {WRITE}"
-        )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (
-        ValueError, OSError, EOFError, KeyError, AttributeError, TypeError,
-        zipfile.BadZipFile,
-    ) as error:  # fmt: skip
+        if not zipfile.is_zipfile(path):
+            raise InputError(
+                f"{path} must be a .npz file, a zip of arrays. {WRITE}"
+            )
+        with zipfile.ZipFile(path) as file:
+            archive.check(file)
+            for member in file.infolist():
+                _check_header(file, member)
+        with np.load(path, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
+    except InputError:
+        raise
+    # A damaged header is parsed as Python, and fails in any way.
+    except Exception as error:
         raise InputError(
             f"{path} must be a .npz file of plain arrays: "
-            f"{str(error).splitlines()[0].rstrip('.')}. {WRITE}"
+            f"{archive.first_line(error)}. {WRITE}"
         ) from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # Another file of the zip.
@@ -90,6 +96,32 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise InputError(f"{path} has NaN or infinite values in {name}.")
     return arrays
+
+
+def _check_header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuses an array whose header claims another size than its file has.
+
+    Raises:
+        ValueError: If it does; NumPy would make room for all that is claimed.
+    """
+    with file.open(member) as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            return  # No array: refused by name, later.
+        stream.seek(0)
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if not read:
+            raise ValueError(f"{quote(member.filename)} is of {version}")
+        shape, _, dtype = read(stream)
+        size = math.prod(shape) * dtype.itemsize
+        rest = member.file_size - stream.tell()
+    if size != rest and not dtype.hasobject:
+        raise ValueError(
+            f"{quote(member.filename)} claims {size:,} bytes and has {rest:,}"
+        )
 
 
 def _take(

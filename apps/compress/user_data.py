@@ -16,9 +16,7 @@ from common.config import InputError
 FEW = 8
 
 
-def load_images(
-    dataset: str, model: keras.Model, data_dir: str, seed: int
-) -> data.Splits:
+def load_images(dataset: str, model: keras.Model, config: Any) -> data.Splits:
     """Loads images by TFDS name or from a folder, in the model's size."""
     shape = tuple(model.inputs[0].shape[1:])
     if len(model.inputs) != 1 or len(shape) not in (2, 3):
@@ -29,7 +27,11 @@ def load_images(
         )
     square = shape[0] if shape[0] == shape[1] else None
     return images.load(
-        dataset, data_dir=data_dir, image_size=square or 0, seed=seed
+        dataset,
+        data_dir=config.data_dir,
+        image_size=square or 0,
+        seed=config.seed,
+        max_megapixels=config.max_megapixels,
     )
 
 

@@ -8,6 +8,7 @@ refused by name; no code from the file or named in it ever runs.
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from apps.compress import archive
 from common import keras2
-from common.config import InputError
+from common.config import InputError, quote
 from common.keras2.registry import twin_name
 
+TEXTS = ("config.json", "metadata.json")
+# A network of a thousand layers has half a megabyte.
+MOST_TEXT_BYTES = 2**25
 REMEDY = "Save the model with model.save('name.keras')."
 
 
@@ -46,12 +51,22 @@ def load(path: str) -> UserModel:
     """
     config = _read_config(path)
     _check_kind(path, config)
-    _check_classes(path, config.get("config"))
+    compiled = config.get("compile_config") or {}
+    try:
+        _check_classes(path, config.get("config"))
+        loss, metrics = (
+            None if _own(compiled.get(part)) else compiled.get(part)
+            for part in ("loss", "metrics")
+        )
+    except RecursionError:
+        raise InputError(
+            f"--model={path} is nested too deeply in config.json. {REMEDY}"
+        ) from None
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # A damaged file can fail in any part of Keras.
         raise InputError(
-            f"--model={path} could not be loaded: {_first_line(error)}"
+            f"--model={path} could not be loaded: {archive.first_line(error)}"
         ) from None
     keras2_problems = keras2.unsupported_layers(model)
     if keras2_problems:
@@ -63,14 +78,7 @@ def load(path: str) -> UserModel:
             f"--model must have one output; {path} has {len(model.outputs)}. "
             "Pass keras.Model(model.inputs, model.outputs[0]), saved."
         )
-    compiled = config.get("compile_config") or {}
-    return UserModel(
-        model,
-        *(
-            None if _own(compiled.get(part)) else compiled.get(part)
-            for part in ("loss", "metrics")
-        ),
-    )
+    return UserModel(model, loss, metrics)
 
 
 def input_names(model: keras.Model) -> tuple[str, ...]:
@@ -129,21 +137,33 @@ def _read_config(path: str) -> dict[str, Any]:
     """Returns `config.json` of a `.keras` file."""
     if not path.endswith(".keras"):
         raise InputError(
-            f"--model must be a .keras file; received {path!r}. {REMEDY}"
+            f"--model must be a .keras file; received {quote(path)}. {REMEDY}"
         )
     if not Path(path).is_file():
         raise InputError(f"--model must be a file; there is no {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-            config = json.loads(archive.read("config.json"))
-            archive.getinfo("model.weights.h5")
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        with zipfile.ZipFile(path) as file:
+            archive.check(file)
+            for name in TEXTS:
+                if name in file.namelist():
+                    archive.check_member(file.getinfo(name), MOST_TEXT_BYTES)
+            broken = file.testzip()
+            config = json.loads(file.read("config.json"))
+            file.getinfo("model.weights.h5")
+    # Cut, encrypted, deeply nested: zipfile and zlib have an error for each.
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError,
+        OSError, RuntimeError,
+    ) as error:  # fmt: skip
         raise InputError(
-            f"--model={path} is not a whole .keras file: {_first_line(error)}. "
+            f"--model={path} is not a whole .keras file: "
+            f"{archive.first_line(error)}. "
             f"{REMEDY}"
         ) from None
-    if broken or not isinstance(config, dict):
+    known = isinstance(config, dict) and isinstance(
+        config.get("compile_config") or {}, dict
+    )
+    if broken or not known:
         raise InputError(
             f"--model={path} is damaged: {broken or 'config.json'}. Copy it "
             "again."
@@ -214,9 +234,3 @@ def _classes(node: Any, owner: str = "model") -> Iterator[tuple[str, str, str]]:
 def _is_keras(module: str) -> bool:
     """Tells whether a module's name is one of Keras."""
     return module.split(".")[0] == "keras"
-
-
-def _first_line(error: Exception) -> str:
-    """Returns the first line of an error's text."""
-    text = str(error).strip().strip("'\"") or type(error).__name__
-    return text.splitlines()[0][:300].rstrip(".")

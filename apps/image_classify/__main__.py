@@ -42,7 +42,7 @@ APP = "image_classify"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Options):
+class Config(options.ImageOptions):
     """Options of this app."""
 
     dataset: str = option(
@@ -149,6 +149,7 @@ def load_data(
         skip_bad=config.on_bad_input == "skip",
         shape=shape,
         classes=classes,
+        max_megapixels=config.max_megapixels,
     )
 
 
@@ -202,7 +203,7 @@ def evaluate(
 
 
 def signatures(
-    model: "keras.Model", splits: "data.Splits"
+    model: "keras.Model", splits: "data.Splits", config: Config
 ) -> dict[str, "export.Signature"]:
     """Returns what a client may send: encoded images, or pixels."""
     height, width, channels = splits.train.feature_shape
@@ -220,7 +221,7 @@ def signatures(
 
     def image_bytes(contents: Any) -> dict[str, Any]:
         def decode(content: Any) -> Any:
-            image = images.decode(content, channels)
+            image = images.decode(content, channels, config.max_megapixels)
             return images.fit(image, (height, width))
 
         spec = tf.TensorSpec((height, width, channels), tf.uint8)
@@ -276,7 +277,9 @@ def run(config: Config) -> dict[str, Any]:
         for name in ("valid", "test")
     }
     with export.release(config.export_dir, APP) as draft:
-        serving = export.save(draft.directory, model, signatures(model, splits))
+        serving = export.save(
+            draft.directory, model, signatures(model, splits, config)
+        )
         rows = results.write_mobile(
             draft.directory / "mobile", twins, variants, splits, config,
             reference=measured["test"][0],
@@ -312,7 +315,7 @@ def main(config: Config) -> None:
     # The same seed gives a folder the same split: no training image is tested.
     config = options.as_trained(config, trained)
     if config.mode == "predict":
-        predict.predict_files(classifier, config, config.on_bad_input == "skip")
+        predict.predict_files(classifier, config)
         return
     classes = classifier.class_names if whole else ()
     splits = load_data(config, classifier.shape, classes)

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from common import data, training
 
+MIXUP = 1  # What tells its random numbers from the others of a batch.
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -72,7 +74,9 @@ def for_training(
         if augmentation.moves:
             images = warp(images, augmentation, seed)
         if augmentation.mixup:
-            images, labels = mix(images, labels, augmentation.mixup, seed)
+            # Not the seed of `warp`: the weight must not depend on the angle.
+            own = tf.random.fold_in(seed, MIXUP)
+            images, labels = mix(images, labels, augmentation.mixup, own)
         return images, labels
 
     return transform

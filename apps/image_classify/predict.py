@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from common import (
     data,
+    encoded,
     evaluation,
     image_folder,
     images,
@@ -22,7 +23,7 @@ from common import (
     progress,
     served,
 )
-from common.config import InputError, Options
+from common.config import MAX_MEGAPIXELS, InputError, quote
 from common.splits import within
 
 BATCH = 64
@@ -80,10 +81,12 @@ class Classifier:
             return self.pixels(np.stack([self.decode(c) for c in contents]))
         return self._served(image_bytes=contents)["probabilities"]
 
-    def decode(self, content: bytes) -> np.ndarray:
+    def decode(
+        self, content: bytes, max_megapixels: float = MAX_MEGAPIXELS
+    ) -> np.ndarray:
         """Returns an encoded image as the model takes it, uint8."""
         height, width, channels = self.shape
-        image = images.decode(content, channels)
+        image = images.decode(content, channels, max_megapixels)
         return images.fit(image, (height, width)).numpy()
 
     def decide(self, examples: Sequence[Example]) -> list[tuple[str, float]]:
@@ -147,23 +150,21 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
     )
 
 
-def predict_files(
-    classifier: Classifier, options: Options, skip_bad: bool
-) -> None:
+def predict_files(classifier: Classifier, options: Any) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(options.output)
-    rows = _rows(classifier, _paths(options.inputs), options.inputs, skip_bad)
-    predictions.show(rows, options.output)
+    paths = _paths(options.inputs)
+    predictions.show(_rows(classifier, paths, options), options.output)
 
 
 def _rows(
-    classifier: Classifier, paths: Sequence[str], inputs: str, skip_bad: bool
+    classifier: Classifier, paths: Sequence[str], options: Any
 ) -> Iterator[dict[str, Any]]:
     """Yields what is said of each file; holds a batch of them at a time."""
     num = 0
     size = within(4 * math.prod(classifier.shape), BATCH)
     files = progress.track(paths, "predicting", len(paths))
-    examples = _decodable(classifier, files, skip_bad)
+    examples = _decodable(classifier, files, options)
     while batch := list(itertools.islice(examples, size)):
         num += len(batch)
         decided = classifier.decide(batch)
@@ -174,7 +175,10 @@ def _rows(
                 "probability": round(probability, 6),
             }
     if not num:
-        raise InputError(f"--inputs has no image that can be decoded: {inputs}")
+        raise InputError(
+            "--inputs has no image that can be decoded: "
+            f"{quote(options.inputs)}"
+        )
 
 
 def _paths(pattern: str) -> list[str]:
@@ -199,18 +203,22 @@ def _paths(pattern: str) -> list[str]:
 
 
 def _decodable(
-    classifier: Classifier, paths: Iterable[str], skip_bad: bool
+    classifier: Classifier, paths: Iterable[str], options: Any
 ) -> Iterator[Example]:
     """Yields the files that can be decoded, each read and decoded once."""
     for path in paths:
         try:
-            content = Path(path).read_bytes()
-            pixels = classifier.decode(content)
+            content = encoded.read(Path(path), options.max_megapixels)
+            pixels = classifier.decode(content, options.max_megapixels)
+        except encoded.UnreadableError as error:
+            reason = str(error)
         except (tf.errors.InvalidArgumentError, OSError):
-            if not skip_bad:
-                raise InputError(
-                    f"--inputs must be readable images; {path} cannot be "
-                    "decoded. Remove it, or pass --on_bad_input=skip."
-                ) from None
+            reason = "it cannot be decoded"
+        else:
+            yield Example(path, content, pixels)
             continue
-        yield Example(path, content, pixels)
+        if options.on_bad_input == "fail":
+            raise InputError(
+                f"--inputs must be readable images; {path}: {reason}. "
+                "Remove it, or pass --on_bad_input=skip."
+            )

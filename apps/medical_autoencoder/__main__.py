@@ -51,7 +51,7 @@ APP = "medical_autoencoder"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Options):
+class Config(options.ImageOptions):
     """Options of this app."""
 
     dataset: str = option(
@@ -210,12 +210,16 @@ def evaluate(
 
 
 def signatures(
-    model: "keras.Model", splits: "data.Splits", detector: "scores.Detector"
+    model: "keras.Model",
+    splits: "data.Splits",
+    detector: "scores.Detector",
+    config: Config,
 ) -> dict[str, "export.Signature"]:
     """Returns what a client may send: encoded images, or pixels."""
     shape = splits.train.feature_shape
     whole = networks.with_latent(model)
     denoises = model.name == "denoiser"
+    most = config.max_megapixels
 
     def pixels(image: Any) -> dict[str, Any]:
         found = tf.nest.flatten(whole(image, training=False))
@@ -230,7 +234,7 @@ def signatures(
         }
 
     def image_bytes(contents: Any) -> dict[str, Any]:
-        return pixels(pictures.decode_batch(contents, shape))
+        return pixels(pictures.decode_batch(contents, shape, most))
 
     few = splits.valid.sample(8, seed=0).features
     encoded = np.array([pictures.encode(one) for one in few])
@@ -283,7 +287,7 @@ def run(config: Config) -> dict[str, Any]:
     detector = scores.fit(config.score, config.specificity, rebuilt)
     with export.release(config.export_dir, APP) as draft:
         serving = export.save(
-            draft.directory, model, signatures(model, splits, detector),
+            draft.directory, model, signatures(model, splits, detector, config),
             tracked=[detector.head],
         )  # fmt: skip
         rows = results.write_mobile(

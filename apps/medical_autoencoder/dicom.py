@@ -8,23 +8,25 @@ message: both may hold a name.
 import contextlib
 import dataclasses
 import hashlib
+import io
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom import pixels
+from PIL import Image
+from pydicom import encaps, filereader, pixels, uid
 
-# A header can claim any size; a chest X-ray has 10 million pixels.
-MAX_VALUES = 2**28
+from common import encoded
+from common.config import MAX_MEGAPIXELS
+from common.encoded import UnreadableError
+
+CHUNK_BYTES = 2**20
 GREY = ("MONOCHROME1", "MONOCHROME2")
-
-
-class UnreadableError(ValueError):
-    """Raised for a file that holds no picture we can read; says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,12 @@ class Scan:
         return self.frames.shape[1:3]
 
 
-def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
+def read(
+    path: Path,
+    salt: str,
+    window: tuple[float, ...] = (),
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Scan:
     """Reads a DICOM file.
 
     Args:
@@ -56,15 +63,18 @@ def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
         window: Centre and width in the units of the rescaled values
             (Hounsfield for CT); by default the file's own window, and where it
             has none the range of its values.
+        max_megapixels: The most that all frames together may have.
 
     Raises:
         UnreadableError: If it is no DICOM file, has no pixels, or they cannot
-            be decoded.
+            be decoded or are too many.
     """
     with _silence():
         try:
+            encoded.check_file(path, max_megapixels)
+            _check_deflated(path, max_megapixels)
             dataset = pydicom.dcmread(path)
-            values = _decode(dataset)
+            values = _decode(dataset, max_megapixels)
             frames = _to_unit(values, dataset, window)
             patient = str(dataset.get("PatientID") or "").strip()
             has_text = dataset.get("BurnedInAnnotation") == "YES"
@@ -96,7 +106,43 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _decode(dataset: Any) -> np.ndarray:
+def _check_deflated(path: Path, max_megapixels: float) -> None:
+    """Refuses a deflated file whose inside is too large: pydicom inflates all.
+
+    Deflate makes up to 1,032 bytes of one.
+    """
+    with path.open("rb") as file:
+        filereader.read_preamble(file, force=False)
+        meta = filereader._read_file_meta_info(file)
+        if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+            return
+        left = int(encoded.BYTES_PER_PIXEL * 1e6 * max_megapixels)
+        left += encoded.EXTRA_BYTES
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        while chunk := inflate.unconsumed_tail or file.read(CHUNK_BYTES):
+            left -= len(inflate.decompress(chunk, CHUNK_BYTES))
+            if left < 0:
+                raise UnreadableError(
+                    "it inflates to more than "
+                    f"--max_megapixels={max_megapixels:g} can take"
+                )
+
+
+def _check_encapsulated(
+    dataset: Any, num_frames: int, max_megapixels: float
+) -> None:
+    """Refuses JPEG frames that claim more pixels than the header does."""
+    num_pixels = 0
+    for frame in encaps.generate_frames(
+        dataset.PixelData, number_of_frames=num_frames
+    ):
+        # RLE has no header of its own, and makes at most 64 bytes of one.
+        with contextlib.suppress(OSError), Image.open(io.BytesIO(frame)) as one:
+            num_pixels += one.width * one.height
+            encoded.check_pixels(num_pixels, max_megapixels)
+
+
+def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
     """Returns stored values `(num, height, width, channels)`."""
     names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
     if not any(name in dataset for name in names):
@@ -106,9 +152,12 @@ def _decode(dataset: Any) -> np.ndarray:
         raise UnreadableError("it does not say its transfer syntax")
     frames = int(dataset.get("NumberOfFrames") or 1)
     samples = int(dataset.get("SamplesPerPixel") or 1)
-    size = int(dataset.Rows) * int(dataset.Columns) * frames * samples
-    if not 0 < size <= MAX_VALUES:
-        raise UnreadableError(f"it claims {size} pixel values")
+    size = int(dataset.Rows) * int(dataset.Columns) * frames
+    if size < 1 or samples not in (1, 3):
+        raise UnreadableError("it claims no pixels, or none that can be shown")
+    encoded.check_pixels(size, max_megapixels)
+    if "PixelData" in dataset and getattr(syntax, "is_encapsulated", False):
+        _check_encapsulated(dataset, frames, max_megapixels)
     try:
         values = pixels.pixel_array(dataset)
     except (RuntimeError, NotImplementedError):

@@ -173,7 +173,7 @@ def _files(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if pictures.is_picture(path)
         and not path.name.startswith(".")
-        and path.is_file()
+        and not path.is_dir()
     )
 
 
@@ -201,7 +201,10 @@ def _read(
     ):
         try:
             scan = pictures.read(
-                path, str(options.seed), window(options.window)
+                path,
+                str(options.seed),
+                window(options.window),
+                options.max_megapixels,
             )
         except pictures.UnreadableError as error:
             bad.append(f"{path}: {error}")

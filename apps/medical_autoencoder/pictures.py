@@ -9,7 +9,10 @@ import tensorflow as tf
 from PIL import Image, ImageSequence
 
 from apps.medical_autoencoder import dicom
-from apps.medical_autoencoder.dicom import Scan, UnreadableError
+from apps.medical_autoencoder.dicom import Scan
+from common import encoded
+from common.config import MAX_MEGAPIXELS
+from common.encoded import UnreadableError
 
 ENCODED = (".png", ".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
@@ -29,7 +32,12 @@ def is_picture(path: Path) -> bool:
     return suffix in (*ENCODED, *TIFF, *DICOM) or suffix[1:].isdigit()
 
 
-def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
+def read(
+    path: Path,
+    salt: str,
+    window: tuple[float, ...] = (),
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Scan:
     """Reads a picture file; see `dicom.read`.
 
     Raises:
@@ -38,17 +46,22 @@ def read(path: Path, salt: str, window: tuple[float, ...] = ()) -> Scan:
     suffix = path.suffix.lower()
     try:
         if suffix in ENCODED:
-            return Scan(decode(path.read_bytes()).numpy()[None])
+            content = encoded.read(path, max_megapixels)
+            image = decode(content, max_megapixels=max_megapixels)
+            return Scan(image.numpy()[None])
         if suffix in TIFF:
-            return Scan(_tiff(path))
+            encoded.check_file(path, max_megapixels)
+            return Scan(_tiff(path, max_megapixels))
     except OSError:
         raise UnreadableError("it cannot be read or decoded") from None
     except tf.errors.InvalidArgumentError:
         raise UnreadableError("it is not a PNG or JPEG image") from None
-    return dicom.read(path, salt, window)
+    return dicom.read(path, salt, window, max_megapixels)
 
 
-def decode(content: Any, channels: int = 0) -> Any:
+def decode(
+    content: Any, channels: int = 0, max_megapixels: float = MAX_MEGAPIXELS
+) -> Any:
     """Returns the `(height, width, channels) float32` image in `content`.
 
     Runs inside a graph, so that a server decodes exactly as training did.
@@ -58,7 +71,9 @@ def decode(content: Any, channels: int = 0) -> Any:
         content: Scalar string: a PNG or JPEG.
         channels: 1 or 3; 0 for those of the file, alpha dropped (only outside
             of a graph).
+        max_megapixels: What claims more is not decoded; see `encoded.bound`.
     """
+    content = encoded.bound(content, max_megapixels)
     if not channels:
         own = tf.io.decode_image(content, expand_animations=False).shape[-1]
         channels = 1 if own < 3 else 3
@@ -70,10 +85,12 @@ def decode(content: Any, channels: int = 0) -> Any:
     return to_channels(image, channels)
 
 
-def decode_batch(contents: Any, shape: tuple[int, ...]) -> Any:
+def decode_batch(
+    contents: Any, shape: tuple[int, ...], max_megapixels: float
+) -> Any:
     """Returns the images in `(num,)` strings, brought to one shape."""
     return tf.map_fn(
-        lambda content: fit(decode(content, shape[2]), shape),
+        lambda content: fit(decode(content, shape[2], max_megapixels), shape),
         contents,
         fn_output_signature=tf.TensorSpec(shape, tf.float32),
     )
@@ -109,17 +126,24 @@ def fit(image: Any, shape: tuple[int, ...]) -> Any:
     return tf.clip_by_value(resized, 0.0, 1.0)
 
 
-def _tiff(path: Path) -> np.ndarray:
+def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
     """Reads the pages of a TIFF file."""
+    num_pixels, pages = 0, []
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # A decompression bomb only warns.
+        warnings.simplefilter("error")
+        # The limit is ours.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as file:
-                pages = [_page(page) for page in ImageSequence.Iterator(file)]
+                for page in ImageSequence.Iterator(file):
+                    num_pixels += page.width * page.height
+                    encoded.check_pixels(num_pixels, max_megapixels)
+                    pages.append(_page(page))
         # Pillow meets damaged files in many ways.
+        except Image.DecompressionBombError:
+            raise UnreadableError("its pages claim too many pixels") from None
         except (
-            Warning, EOFError, LookupError, SyntaxError, TypeError, ValueError,
-            Image.DecompressionBombError,
+            Warning, EOFError, LookupError, SyntaxError, TypeError, ValueError
         ) as error:  # fmt: skip
             if isinstance(error, UnreadableError):
                 raise

@@ -161,7 +161,7 @@ def _frames(
     skipped, num = [], 0
     for path in progress.track(paths, "predicting", len(paths)):
         try:
-            scan = pictures.read(Path(path), "", window)
+            scan = pictures.read(Path(path), "", window, options.max_megapixels)
         except pictures.UnreadableError as error:
             if options.on_bad_input == "fail":
                 raise InputError(
@@ -193,7 +193,7 @@ def _paths(pattern: str) -> list[str]:
     paths = [
         path
         for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if pictures.is_picture(Path(path)) and Path(path).is_file()
+        if pictures.is_picture(Path(path)) and not Path(path).is_dir()
     ]
     if not paths:
         raise InputError(

@@ -116,13 +116,16 @@ def reserve_names(twin: tf_keras.Model) -> None:
     A twin has the names of Keras 3, which tf_keras has not counted; with two
     layers of one name, TF-MOT mixes them up or never comes to an end.
     """
-    last = max(_number(layer.name) for layer in twin.layers)
+    taken = {_number(layer.name) for layer in twin.layers}
+    # TF-MOT makes one of each kind of a layer; a name may have any number.
+    most = 2 * len(twin.layers)
     for kind in (
         lambda: tf_keras.layers.Conv2D(1, 1),
         lambda: tf_keras.layers.DepthwiseConv2D(1),
     ):
-        while _number(kind().name) < last:
-            pass
+        last = _number(kind().name)
+        while any(last < number <= last + most for number in taken):
+            last = _number(kind().name)
 
 
 def _number(name: str) -> int:

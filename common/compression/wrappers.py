@@ -47,6 +47,12 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
             f"--prune_layers must name layers of the model; {unknown[0]} is "
             f"none of {', '.join(sorted(names))}."
         )
+    for layer in twin.layers:
+        if layer.name in options.prune_layers and not has_kernel(layer):
+            raise InputError(
+                f"--prune_layers must name layers with a kernel; {layer.name} "
+                f"({type(layer).__name__}) has none. Leave it out."
+            )
     end = max(1, int(0.6 * steps))
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         initial_sparsity=options.sparsity / 2,

@@ -28,7 +28,8 @@ def compare(model: Any, twin: Any, seed: int = 0) -> float:
         seed: of the random inputs.
 
     Returns:
-        The largest difference, relative to the largest output.
+        The largest difference, relative to the largest output, which counts
+        as `_SMALL` where it is below that.
 
     Raises:
         ValueError: the difference exceeds the tolerance.
@@ -53,7 +54,7 @@ def compare(model: Any, twin: Any, seed: int = 0) -> float:
                 f"received a difference of {difference:.1e}. Please report "
                 "the model, or pass check=False."
             )
-        worst = max(worst, difference / scale if difference else 0.0)
+        worst = max(worst, difference / max(_SMALL, scale))
     return worst
 
 

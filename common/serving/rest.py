@@ -17,9 +17,10 @@ from common.serving.model import DEFAULT
 from common.serving.models import Models
 from common.serving.status import ServingError
 
-WHERE = r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
+WHERE = r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?"
 ASK = re.compile(WHERE + r":(predict|classify|regress)")
 LOOK = re.compile(WHERE + r"(/metadata)?")
+_NUMBER = re.compile("[0-9]{1,15}")  # "²".isdigit() is true.
 TOO_LARGE = 413
 IDLE_SECONDS = 30
 # Connections, of which most are idle; how many compute is another limit.
@@ -164,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding"):
             raise _RefusedError(411, "Content-Length is needed")
         text = self.headers.get("Content-Length", "0").strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 16):
+        if not _NUMBER.fullmatch(text):
             raise _RefusedError(
                 400, f"Content-Length is no number: {text[:40]!r}"
             )
@@ -190,8 +191,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_expect_100(self) -> bool:
         """Lets a client send its body, unless that is too large."""
-        length = self.headers.get("Content-Length", "")
-        if length.isdigit() and int(length[:16]) > self.server.most_bytes:
+        length = self.headers.get("Content-Length", "").strip()
+        if _NUMBER.fullmatch(length) and int(length) > self.server.most_bytes:
             return True  # `_body` refuses it.
         return super().handle_expect_100()
 
