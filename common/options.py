@@ -15,6 +15,15 @@ class InputError(ValueError):
     """
 
 
+def quote(value: object, limit: int = 80) -> str:
+    """Returns `repr(value)`, shortened in the middle to `limit` characters."""
+    text = repr(value)
+    if len(text) <= limit:
+        return text
+    half = (limit - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
 def option(
     default: Any,
     help: str,  # Named as in absl's DEFINE functions.
