@@ -7,8 +7,9 @@ import numpy as np
 
 from apps.recommender import quality
 from apps.recommender.protocols import Protocol
-from common import predictions, served
+from common import predictions, served, tables
 from common.config import InputError, Options
+from common.options import quote
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -110,10 +111,15 @@ def predict_users(recommender: Recommender, options: Options) -> None:
 
 def _names(text: str) -> list[str]:
     """Returns the users that `--inputs` names."""
-    if not Path(text).is_file():
+    if not tables.is_file(text):
+        if text.lower().endswith(tables.FILE_SUFFIXES + tables.SUFFIXES):
+            raise InputError(
+                f"--inputs must be users, or a file that exists; received "
+                f"{quote(text)}. Put a user of that name into a file."
+            )
         return text.split(",")
     try:
-        lines = Path(text).read_text("utf-8").splitlines()
+        lines = tables.lines(Path(text).read_bytes())
     except UnicodeDecodeError:
         raise InputError(f"--inputs must be UTF-8; {text} is not.") from None
     names = [line.strip() for line in lines if line.strip()]
