@@ -128,6 +128,12 @@ class Options(Checked):
     output: str = option(
         "", "predict: write a .csv or .json file.", training=False
     )
+    raw_output: bool = option(
+        False,
+        "predict: leave text in the .csv as it is, without an apostrophe where "
+        "a spreadsheet would take it for a formula.",
+        training=False,
+    )
 
     server: str = option(
         "",

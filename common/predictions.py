@@ -16,6 +16,9 @@ from common.config import InputError
 
 Row = Mapping[str, Any]
 
+# What makes a spreadsheet take a cell for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 
 def check_output(output: str) -> None:
     """Refuses an `--output` that cannot be written, before any work is done."""
@@ -33,16 +36,17 @@ def check_output(output: str) -> None:
         )
 
 
-def show(rows: Sequence[Row], output: str = "") -> None:
+def show(rows: Sequence[Row], output: str = "", raw: bool = False) -> None:
     """Prints rows as a table, and writes them to `output` if there is one.
 
     Args:
         rows: At least one; all have the keys of the first. Floats are printed
             with four digits.
         output: A file that `check_output` has let pass.
+        raw: See `write`.
     """
     if output:
-        write(Path(output), rows)
+        write(Path(output), rows, raw)
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for name in rows[0]:
         table.add_column(name, overflow="fold")  # Paths are never cut short.
@@ -56,16 +60,47 @@ def show(rows: Sequence[Row], output: str = "") -> None:
     runtime.console().print(table)
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows as CSV or JSON, whole or not at all."""
+def write(path: Path, rows: Sequence[Row], raw: bool = False) -> None:
+    """Writes rows as CSV or JSON, whole or not at all.
+
+    Args:
+        path: The file; its ending decides.
+        rows: See `show`.
+        raw: Whether a CSV's text is written as it is, also where a spreadsheet
+            would run it.
+    """
     if path.suffix == ".json":
         text = json.dumps(list(rows), indent=1) + "\n"
     else:
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, rows[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(rows if raw else map(_defused, rows))
         text = buffer.getvalue()
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def _defused(row: Row) -> dict[str, Any]:
+    """Returns a row whose text no spreadsheet runs.
+
+    An apostrophe before it makes a cell text. Numbers stay what they are, also
+    those written as text, such as an id of -5.
+    """
+    return {
+        name: f"'{value}"
+        if isinstance(value, str)
+        and value.startswith(FORMULA)
+        and not _is_number(value)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

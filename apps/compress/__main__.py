@@ -91,6 +91,7 @@ class Config(options.Options):
     release: str = fixed("")
     inputs: str = fixed("")
     output: str = fixed("")
+    raw_output: bool = fixed(False)
     server: str = fixed("")
 
     def __post_init__(self) -> None:

@@ -262,7 +262,7 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_file(
             scorer, config.inputs, config.output, merged.columns(),
-            config.on_bad_input == "skip",
+            config.on_bad_input == "skip", config.raw_output,
         )  # fmt: skip
         return
     result = predict.evaluate(scorer, load_data(merged), merged.costs())

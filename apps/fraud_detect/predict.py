@@ -115,7 +115,12 @@ def evaluate(
 
 
 def predict_file(
-    scorer: Scorer, path: str, output: str, columns: Columns, skip_bad: bool
+    scorer: Scorer,
+    path: str,
+    output: str,
+    columns: Columns,
+    skip_bad: bool,
+    raw_output: bool = False,
 ) -> None:
     """Scores the rows of a table; prints the most suspicious.
 
@@ -143,7 +148,7 @@ def predict_file(
         )
     ]  # fmt: skip
     if output:
-        predictions.write(Path(output), rows)
+        predictions.write(Path(output), rows, raw_output)
     worst = sorted(rows, key=lambda row: -row["score"])[:SHOWN]
     predictions.show(worst)
     console = runtime.console()

@@ -129,7 +129,7 @@ def predict_files(
                     "probability": round(probability, 6),
                 }
             )
-    predictions.show(rows, options.output)
+    predictions.show(rows, options.output, options.raw_output)
 
 
 def _read(pattern: str, skip_bad: bool) -> tuple[list[str], list[bytes]]:

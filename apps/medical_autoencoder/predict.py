@@ -131,7 +131,7 @@ def predict_files(released: Released, options: Any) -> None:
             target.write_bytes(pictures.encode(picture))
             row["overlay"] = str(target)
         rows.append(row)
-    predictions.show(rows, options.output)
+    predictions.show(rows, options.output, options.raw_output)
     runtime.console().print(
         "Research software, no medical device: not for decisions about "
         "patients."

@@ -106,7 +106,7 @@ def predict_users(recommender: Recommender, options: Options) -> None:
     else:
         names = _names(text)
         found = recommender.users(names)
-    predictions.show(_rows(names, found), options.output)
+    predictions.show(_rows(names, found), options.output, options.raw_output)
 
 
 def _names(text: str) -> list[str]:

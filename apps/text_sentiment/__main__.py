@@ -49,7 +49,7 @@ class Config(options.Options):
 
     dataset: str = option(
         "",
-        "a TFDS name, or a .csv, .tsv, .jsonl or .parquet file; by default "
+        "a TFDS name, or a .csv, .tsv, .jsonl, .json or .parquet file; else "
         "generated_reviews.",
     )
     text_column: str = option("text", "the column of the texts.")

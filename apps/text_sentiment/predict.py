@@ -100,7 +100,7 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
         for text, row, label in zip(texts, *classifier(texts), strict=True)
     ]
     if options.output:
-        predictions.write(Path(options.output), rows)
+        predictions.write(Path(options.output), rows, options.raw_output)
     predictions.show(
         [
             {**row, "text": results.shorten(str(row["text"]), SHOWN_CHARACTERS)}
