@@ -6,6 +6,9 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+# No count of an app's is greater; a mistyped one would fail hours later.
+MOST = 1_000_000
+
 
 class InputError(ValueError):
     """Says that an option, a file or data are not as they must be.
@@ -40,10 +43,13 @@ def option(
         help: One sentence for `--help`.
         choices: The only values allowed, if any.
         minimum: The least number allowed, itself included.
-        maximum: The greatest number allowed, itself included.
+        maximum: The greatest number allowed, itself included. Whole numbers
+            always have one, by default `MOST`.
         training: Whether the trained weights depend on it. Runs that differ
             only in the other options continue one another's training.
     """
+    if type(default) is int and maximum is None:
+        maximum = MOST
     rule = {
         "help": help,
         "choices": tuple(choices),

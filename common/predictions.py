@@ -73,7 +73,9 @@ def write(path: Path, rows: Sequence[Row], raw: bool = False) -> None:
         text = json.dumps(list(rows), indent=1) + "\n"
     else:
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, rows[0], lineterminator="\n")
+        # Lines end as RFC 4180 has it; only then does `csv` quote a cell with
+        # a carriage return, which would end a line.
+        writer = csv.DictWriter(buffer, rows[0], lineterminator="\r\n")
         writer.writeheader()
         writer.writerows(rows if raw else map(_defused, rows))
         text = buffer.getvalue()

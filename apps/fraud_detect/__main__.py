@@ -49,7 +49,10 @@ class Config(settings.NetworkOptions):
         choices=("classifier", "autoencoder", "hybrid", "sequence"),
     )
     steps: int = option(
-        6, "transactions in a sequence of --model=sequence.", minimum=2
+        6,
+        "transactions in a sequence of --model=sequence.",
+        minimum=2,
+        maximum=1000,
     )
     imbalance: str = option(
         "none",

@@ -61,7 +61,10 @@ class Config(options.Options):
     )
     weights: str = option("none", "none, imagenet, or a .weights.h5 file.")
     image_size: int = option(
-        0, "height and width to resize to; 0 keeps a common size.", minimum=0
+        0,
+        "height and width to resize to; 0 keeps a common size.",
+        minimum=0,
+        maximum=16_384,
     )
     pipeline: str = option(
         "auto",

@@ -56,7 +56,10 @@ class Config(options.Options):
         "", "folders: a table of file and patient, where DICOM does not say."
     )
     image_size: int = option(
-        0, "height and width to resize to; 0 keeps a common size.", minimum=0
+        0,
+        "height and width to resize to; 0 keeps a common size.",
+        minimum=0,
+        maximum=16_384,
     )
     window: tuple[str, ...] = option(
         (), "DICOM: centre,width of the grey scale; by default the file's."
@@ -68,8 +71,12 @@ class Config(options.Options):
         "autoencoder", "the network.",
         choices=("autoencoder", "variational", "denoiser"),
     )  # fmt: skip
-    latent: int = option(16, "numbers in the bottleneck.", minimum=1)
-    filters: int = option(16, "of the first convolutions.", minimum=1)
+    latent: int = option(
+        16, "numbers in the bottleneck.", minimum=1, maximum=65_536
+    )
+    filters: int = option(
+        16, "of the first convolutions.", minimum=1, maximum=4096
+    )
     beta: float = option(
         1e-4, "variational: weight of the divergence.", minimum=0.0
     )
