@@ -201,12 +201,12 @@ def _plain(
 def _first_not_utf_8(column: pa.ChunkedArray) -> int:
     """Returns the number of the first row whose text is not UTF-8."""
     for index, cell in enumerate(column):
+        content = cell.as_buffer()
         try:
-            (cell.as_buffer() or b"").to_pybytes().decode("utf-8")
+            if content is not None:  # The cell is not empty.
+                content.to_pybytes().decode("utf-8")
         except UnicodeDecodeError:
             return index + 1
-        except AttributeError:  # An empty cell.
-            continue
     return len(column)
 
 
