@@ -43,7 +43,10 @@ class Config(options.Checked):
         "", "the app; list, prune and verify take all by default."
     )
     version: int = option(
-        0, "promote, verify: the version; 0 for the newest.", minimum=0
+        0,
+        "promote, verify: the version; 0 for the newest.",
+        minimum=0,
+        maximum=2**63 - 1,
     )
     label: str = option(
         "stable", "promote: what moves.", choices=("stable", "canary")

@@ -45,10 +45,16 @@ class Config(options.Checked):
     )
     image: str = option(launch.IMAGE, "Docker: the image.")
     workers: int = option(
-        0, "embedded: requests computed at a time; 0: one per core.", minimum=0
+        0,
+        "embedded: requests computed at a time; 0: one per core.",
+        minimum=0,
+        maximum=1024,
     )
     max_request_mb: int = option(
-        32, "embedded: the largest request, in 2**20 bytes.", minimum=1
+        32,
+        "embedded: the largest request, in 2**20 bytes.",
+        minimum=1,
+        maximum=65_536,
     )
 
 

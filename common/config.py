@@ -6,7 +6,9 @@ so any number of apps can be imported into one process, and every function can
 be called from a test or a notebook with a plain `Config(...)`.
 """
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -46,6 +48,19 @@ __all__ = [
 # Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
 # up to 30 bytes for each.
 MAX_MEGAPIXELS = 100.0
+
+# A disk, a folder or a path that the user can mend: no fault of the program.
+SURROUNDINGS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+LONGEST_LINE = 2000  # Characters of an error.
 
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.
@@ -161,6 +176,12 @@ class Options(Checked):
     output: str = option(
         "", "predict: write a .csv or .json file.", training=False
     )
+    raw_output: bool = option(
+        False,
+        "predict: leave text in the .csv as it is, without an apostrophe where "
+        "a spreadsheet would take it for a formula.",
+        training=False,
+    )
 
     server: str = option(
         "",
@@ -264,8 +285,8 @@ def launch(
         rest: The option that takes all words after the other options.
 
     Exit status: 0 when `main` returns, 2 when it raises `InputError` or the
-    command line is wrong, 130 after SIGINT. Other errors keep their traceback:
-    they are ours.
+    command line is wrong, or disks and folders are full, read-only or not to be
+    reached; 130 after SIGINT. Other errors keep their traceback: they are ours.
     """
     define_flags(config_class)
     # Options may follow the positional word.
@@ -280,29 +301,70 @@ def launch(
             _fail(f"options start with --; received {quote(argv[1])}.")
         try:
             main(from_flags(config_class))
+            _flush()
         except InputError as error:
             _fail(str(error))
+        except OSError as error:
+            if error.errno not in SURROUNDINGS:
+                raise
+            if error.filename is None:
+                _close(error)
+            _fail(f"{error.filename}: {error.strerror}.")
         except KeyboardInterrupt:
-            print("stopped; the same command continues.", file=sys.stderr)
-            sys.exit(130)
+            _stop()
 
-    app.run(run, flags_parser=_parse)
+    try:
+        app.run(run, flags_parser=_parse)
+    except KeyboardInterrupt:
+        _stop()
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags with one-line errors; `--help` succeeds."""
     try:
         return flags.FLAGS(argv)
-    except flags.Error as error:
-        _fail(" ".join(str(error).split()))
+    except UnicodeDecodeError:
+        _fail("--flagfile must be UTF-8; one of the files named is not.")
+    except RecursionError:  # absl looks for names like a very long one.
+        _fail("an option is too long to be one; --help lists them all.")
+    except (flags.Error, ValueError, TypeError) as error:
+        _fail(str(error))  # absl's own flags raise what they like.
+    except OSError as error:  # While --help prints.
+        _close(error)
     except SystemExit:  # absl ends --help with status 1.
+        _flush()
         sys.exit(0)
-    except BrokenPipeError:  # The reader of --help has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush() -> None:
+    """Writes out what was printed, which can fail as any write can."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _close(error)
+
+
+def _close(error: OSError) -> typing.NoReturn:
+    """Ends the program whose standard output takes no more."""
+    # The interpreter would flush it once more at its end, and fail aloud.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # The reader has seen enough.
         sys.exit(0)
+    _fail(f"standard output cannot be written: {error.strerror}.")
+
+
+def _stop() -> typing.NoReturn:
+    """Ends the program after SIGINT."""
+    print("stopped; the same command continues.", file=sys.stderr)
+    sys.exit(130)
 
 
 def _fail(message: str) -> typing.NoReturn:
     """Ends the program with one line on stderr and status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    line = " ".join(message.split())
+    if len(line) > LONGEST_LINE:
+        half = LONGEST_LINE // 2
+        line = f"{line[:half]} ... {line[-half:]}"
+    with contextlib.suppress(OSError):  # Nobody can be told.
+        print(f"error: {line}", file=sys.stderr)
     sys.exit(2)

@@ -6,6 +6,9 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# No count of an app's is greater; a mistyped one would fail hours later.
+MOST = 1_000_000
+
 
 class InputError(ValueError):
     """Says that an option, a file or data are not as they must be.
@@ -15,7 +18,7 @@ class InputError(ValueError):
     """
 
 
-def quote(value: Any, most: int = 60) -> str:
+def quote(value: object, most: int = 80) -> str:
     """Returns `repr(value)`, the middle left out where it is long.
 
     For messages: a cell or an argument may have a million characters.
@@ -26,7 +29,8 @@ def quote(value: Any, most: int = 60) -> str:
     text = repr(value)
     if len(text) <= most:
         return text
-    return f"{text[: most // 2]}...{text[-(most // 2) :]}"
+    half = (most - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def option(
@@ -46,13 +50,16 @@ def option(
         help: One sentence for `--help`.
         choices: The only values allowed, if any.
         minimum: The least number allowed, itself included.
-        maximum: The greatest number allowed, itself included.
+        maximum: The greatest number allowed, itself included. Whole numbers
+            always have one, by default `MOST`.
         training: Whether the trained weights depend on it. Runs that differ
             only in the other options continue one another's training.
         data: Whether it says what the data are, or how they are judged. What
             uses a release then takes the release's value, unless the option
             is given; see `as_trained`.
     """
+    if type(default) is int and maximum is None:
+        maximum = MOST
     rule = {
         "help": help,
         "choices": tuple(choices),

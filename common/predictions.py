@@ -21,6 +21,8 @@ from common.config import InputError
 Row = Mapping[str, Any]
 
 SHOWN = 50
+# What makes a spreadsheet take a cell for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def check_output(output: str) -> None:
@@ -42,6 +44,7 @@ def check_output(output: str) -> None:
 def show(
     rows: Iterable[Row],
     output: str = "",
+    raw: bool = False,
     shorten: Callable[[Row], Row] = lambda row: row,
 ) -> None:
     """Prints the first rows as a table, and writes all to `output`, if given.
@@ -50,9 +53,10 @@ def show(
         rows: At least one; all have the keys of the first. Floats are printed
             with four digits.
         output: A file that `check_output` has let pass.
+        raw: See `write`.
         shorten: Makes a row fit for the console.
     """
-    rows = write(Path(output), rows) if output else iter(rows)
+    rows = write(Path(output), rows, raw) if output else iter(rows)
     shown = [shorten(row) for row in itertools.islice(rows, SHOWN)]
     more = sum(1 for _ in rows)
     print_table(shown)
@@ -78,30 +82,40 @@ def print_table(rows: Sequence[Row]) -> None:
     runtime.console().print(table)
 
 
-def write(path: Path, rows: Iterable[Row]) -> Iterator[Row]:
+def write(path: Path, rows: Iterable[Row], raw: bool = False) -> Iterator[Row]:
     """Writes rows as CSV or JSON and yields them; whole or not at all.
 
     The file is there when the last row has been taken.
+
+    Args:
+        path: The file; its ending decides.
+        rows: See `show`.
+        raw: Whether a CSV's text is written as it is, also where a spreadsheet
+            would run it.
     """
-    add_all = _as_json if path.suffix == ".json" else _as_csv
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
-            yield from add_all(file, rows)
+            if path.suffix == ".json":
+                yield from _as_json(file, rows)
+            else:
+                yield from _as_csv(file, rows, raw)
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def _as_csv(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:
+def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:
     """Writes rows under a header, and yields them."""
     writer = None
     for row in rows:
         if writer is None:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
+            # Lines end as RFC 4180 has it; only then does `csv` quote a cell
+            # with a carriage return, which would end a line.
+            writer = csv.DictWriter(file, row, lineterminator="\r\n")
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow(row if raw else _defused(row))
         yield row
 
 
@@ -114,3 +128,27 @@ def _as_json(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:
         before = ","
         yield row
     file.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _defused(row: Row) -> dict[str, Any]:
+    """Returns a row whose text no spreadsheet runs.
+
+    An apostrophe before it makes a cell text. Numbers stay what they are, also
+    those written as text, such as an id of -5.
+    """
+    return {
+        name: f"'{value}"
+        if isinstance(value, str)
+        and value.startswith(FORMULA)
+        and not _is_number(value)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

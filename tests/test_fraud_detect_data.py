@@ -39,7 +39,10 @@ GOOD = "1,2018-04-01 10:00:00,a,x,5.5,0"
         ("1,2018-04-01 11:00:00,a,x,5,0", "TRANSACTION_ID must be unique"),
         ("2,2018-04-01 11:00:00,,x,5,0", "CUSTOMER_ID must not be empty"),
         ("2,2018-04-01 11:00:00,a,x,5,2", "TX_FRAUD must be 0 or 1"),
+        (f"{2**64},2018-04-01 11:00:00,a,x,5,0", "lose their last digits"),
+        (f"2,{'x' * 70_000},a,x,5,0", "date and time.* x{20}"),
     ],
+    ids=lambda text: text[:60],
 )
 def test_bad_rows_are_named_or_left_out_and_counted(
     table_of, row, words
@@ -51,6 +54,24 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     found, notes = read(path, COLUMNS, skip_bad=True)
     assert len(found) == 1 and found.amount[0] == 5.5
     assert len(notes) == 1 and notes[0].startswith("1 rows left out")
+
+
+@pytest.mark.parametrize("time", [2**53 + 1, 2**63 - 1, 10**30])
+def test_times_beyond_all_calendars_are_refused(table_of, time) -> None:
+    path = table_of("1,100,a,x,5.5,0", f"2,{time},a,x,5,0")
+    with pytest.raises(InputError, match=r"must be seconds.*row 2"):
+        read(path, COLUMNS, skip_bad=False)
+
+
+def test_hours_without_a_day_are_refused(table_of) -> None:
+    with pytest.raises(InputError, match="must be a date and time"):
+        read(table_of("1,13:05:00,a,x,5.5,0"), COLUMNS, skip_bad=False)
+
+
+def test_amounts_above_two_to_the_53_are_the_nearest_float(table_of) -> None:
+    path = table_of(GOOD, f"2,2018-04-01 11:00:00,a,x,{2**53 + 1},0")
+    found, _ = read(path, COLUMNS, skip_bad=False)
+    assert found.amount[1] == 2.0**53
 
 
 def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:

@@ -55,6 +55,24 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     assert [one.read_text() for one in tmp_path.iterdir()] == ["before"]
 
 
+def test_a_spreadsheet_runs_no_text(tmp_path: Path) -> None:
+    texts = ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x", "a=b", "-5", ""]
+    rows = [{"text": text, "score": -0.5} for text in texts]
+
+    def written(raw: bool) -> list[str]:
+        path = tmp_path / "out.csv"
+        assert list(predictions.write(path, rows, raw)) == rows
+        with path.open(newline="") as file:
+            found = list(csv.DictReader(file))
+        assert {row["score"] for row in found} == {"-0.5"}
+        return [row["text"] for row in found]
+
+    assert written(raw=True) == texts
+    assert written(raw=False) == [f"'{text}" for text in texts[:6]] + texts[6:]
+    list(predictions.write(tmp_path / "out.json", rows))
+    assert json.loads((tmp_path / "out.json").read_text()) == rows
+
+
 @pytest.mark.parametrize("name", ["out.txt", "missing/out.csv"])
 def test_a_place_that_cannot_be_written_is_refused(
     tmp_path: Path, name: str

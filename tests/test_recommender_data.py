@@ -96,6 +96,17 @@ def test_bad_tables_get_one_line(tmp_path, text, words) -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_times_in_nanoseconds_and_ids_that_lost_digits(tmp_path) -> None:
+    now = 1_500_000_000_000_000_001
+    rows = [f"{user},{item},{now}" for user in "abc" for item in "1234"]
+    text = "\n".join(["user_id,item_id,when", *rows]) + "\n"
+    load(write(tmp_path, text), time_column="when")
+    path = tmp_path / "lost.jsonl"
+    path.write_text(f'{{"user_id": {2**64}, "item_id": 1}}\n')
+    with pytest.raises(InputError, match="last digits are lost"):
+        load(str(path))
+
+
 def test_bad_rows_can_be_skipped_and_are_counted(tmp_path) -> None:
     rows = [f"{user},{item},{item}" for user in "abc" for item in "1234"]
     text = "\n".join(["user_id,item_id,when", *rows, ",1,1", "a,nan,2", "b,9,"])

@@ -1,7 +1,9 @@
 """Reading tables of a user's own."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -15,7 +17,9 @@ COLUMNS = ["id", "text"]
 def write(path: Path) -> Path:
     """Writes the same two rows in the format that the name asks for."""
     rows = [("007", "a, b"), ("8", "c\nd")]
-    if path.suffix == ".jsonl":
+    if path.suffix == ".json":
+        path.write_text(json.dumps([{"text": t, "id": i} for i, t in rows]))
+    elif path.suffix in (".jsonl", ".ndjson"):
         lines = [f'{{"text": "{t}", "id": "{i}"}}' for i, t in rows]
         text = "\n".join(line.replace("c\nd", "c\\nd") for line in lines)
         path.write_text(text + "\n")
@@ -51,6 +55,17 @@ def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
         ("rows.csv", b"id,text,text\n1,a,b\n", "one column called text"),
         ("rows.csv", b"id,text\n1,\xff\xfe\n", "UTF"),
         ("rows.csv", b"id,text\n1\n", "cannot be read"),
+        ("rows.csv", "id,t\xe9xt\n1,a\n".encode("latin-1"), "be UTF-8"),
+        ("rows.csv", "id,text\n1,a\n".encode("utf-16"), "is UTF-16"),
+        ("rows.csv", b"id," + b"n" * 70_000 + b"\n1,2\n", "called text"),
+        ("rows.csv", b"id,text\n1," + b"a" * 70_000 + b",b\n", "read"),
+        ("rows.jsonl", b'{"id": 1, "text": "\xff"}', "row 1 of text"),
+        ("rows.jsonl", b'{"id": 1, "te\xffxt": "a"}', "be UTF-8"),
+        ("rows.jsonl", b'{"id": 1, "text": {"a": 2}}', "plain cells"),
+        ("rows.json", b"[1, 2]", "an object a row"),
+        ("rows.json", b"[" * 100_000, "cannot be read"),
+        ("rows.json", b'[{"id": 1, "text": "\xff"}]', "be UTF-8"),
+        ("rows.json", b"[]", "must have rows"),
         ("rows.jsonl", b"{", "cannot be read"),
         ("rows.parquet", b"PAR1", "cannot be read"),
     ],
@@ -63,6 +78,108 @@ def test_what_is_no_table_is_refused_in_one_line(
     with pytest.raises(InputError, match=words) as caught:
         tables.read(tmp_path / name, COLUMNS)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def not_utf_8(kind: pa.DataType) -> pa.Array:
+    """Returns a cell of text, and one of bytes that are none."""
+    bytes_of = pa.array([b"a", b"\xff\xfe"], kind)
+    text = pa.large_string() if kind == pa.large_binary() else pa.string()
+    return pa.Array.from_buffers(text, 2, bytes_of.buffers())
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        not_utf_8(pa.binary()),
+        not_utf_8(pa.large_binary()),
+        pa.array([b"a", b"\xff\xfe"], pa.binary()),
+        pa.array([b"a", b"\xff\xfe"], pa.large_binary()),
+        pa.array([b"ab", b"\xff\xfe"], pa.binary(2)),
+    ],
+    ids=lambda cells: str(cells.type),
+)
+def test_parquet_cells_that_are_not_utf_8_are_refused(
+    tmp_path: Path, cells: pa.Array
+) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"id": [1, 2], "text": cells}), path)
+    with pytest.raises(InputError, match="row 2 of text in"):
+        tables.read(path, COLUMNS)
+
+
+def test_damaged_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
+    whole = write(tmp_path / "rows.parquet").read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "damaged.parquet"
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=3):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        for use in (tables.names, lambda path: tables.read(path, COLUMNS)):
+            try:
+                use(path)
+            except InputError as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > 100
+
+
+def test_categories_and_bytes_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    categories = pa.array(["a", None, "a"]).dictionary_encode()
+    cells = {"id": categories, "text": pa.array([b"x", b"", None])}
+    parquet.write_table(pa.table(cells), path)
+    found = tables.read(path, COLUMNS)
+    assert found.to_pydict() == {
+        "id": ["a", None, "a"],
+        "text": ["x", "", None],
+    }
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_header_costs_a_header(tmp_path: Path, suffix: str) -> None:
+    """What comes later may be damaged: it is not read for the names."""
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        many = pa.table({"id": range(100_000), "text": ["a"] * 100_000})
+        parquet.write_table(many, path)
+        content = bytearray(path.read_bytes())
+        content[4:20_000] = bytes(19_996)
+        path.write_bytes(content)
+    elif suffix == ".csv":
+        path.write_text("id,text\n" + "1,a\n" * 600_000 + "1,a,b\n")
+    else:
+        path.write_text('{"id": 1, "text": "a"}\n' * 200_000 + "{\n")
+    assert tables.names(path) == ["id", "text"]
+    with pytest.raises(InputError, match="cannot be read"):
+        tables.read(path, COLUMNS)
+
+
+def test_lines_end_at_line_ends_only() -> None:
+    content = "\ufeffa\x85b\u2028c\fd\r\n\ne\r\n".encode()
+    assert tables.lines(content) == ["a\x85b\u2028c\fd", "", "e"]
+    assert tables.lines(b"a\nb") == ["a", "b"]
+    assert tables.lines(b"") == tables.lines(b"\xef\xbb\xbf") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_path"),
+    [
+        ("reviews.txt", True),
+        ("./reviews", True),
+        ("DATA.NDJSON", True),
+        ("Not bad at all!", False),
+        ("10/10 would watch again", False),
+        ("Great.", False),
+        ("", False),
+    ],
+)
+def test_paths_are_told_from_texts(text: str, is_path: bool) -> None:
+    assert tables.looks_like_path(text) is is_path
+    assert not tables.is_file("x" * 5000) and not tables.is_file("a\0b")
 
 
 def test_names_are_the_header(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.recommender import predict as users
 from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import corpus, data, predict
 from common import runtime, served
@@ -220,3 +221,36 @@ def test_a_release_judges_all_of_a_file(tmp_path) -> None:
     assert test.texts[0] == ""
     with pytest.raises(InputError, match="--dataset must have the release's"):
         app.load_texts(options(path), "dataset", CLASSES[:2])
+
+
+def test_only_line_ends_part_texts(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.txt"
+    path.write_bytes("\ufeffa\x85b\u2028c\fd\r\ngood\nbad\n".encode())
+    assert predict.read(str(path), "text") == [
+        "a\x85b\u2028c\fd",
+        "good",
+        "bad",
+    ]
+
+
+@pytest.mark.parametrize("name", ["reviews.txt", "./reviews", "/dev/null"])
+def test_a_mistyped_file_name_is_no_text(name: str) -> None:
+    with pytest.raises(InputError, match="looks like a path"):
+        predict.read(name, "text")
+    assert predict.read("10/10 would watch", "text") == ["10/10 would watch"]
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.ndjson"])
+def test_json_is_a_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('{"text": "good"}\n{"text": "bad"}\n')
+    assert predict.read(str(path), "text") == ["good", "bad"]
+
+
+def test_users_are_a_line_each_or_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes("\ufeffann\x85a\r\nbob\n".encode())
+    assert users._names(str(path)) == ["ann\x85a", "bob"]
+    assert users._names("x" * 5000) == ["x" * 5000]
+    with pytest.raises(InputError, match="a file that exists"):
+        users._names("users.txt")

@@ -98,6 +98,7 @@ class Config(options.ImageOptions):
     release: str = fixed("")
     inputs: str = fixed("")
     output: str = fixed("")
+    raw_output: bool = fixed(False)
     server: str = fixed("")
 
     def __post_init__(self) -> None:

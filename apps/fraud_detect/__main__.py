@@ -61,6 +61,7 @@ class Config(settings.NetworkOptions):
         6,
         "transactions in a sequence of --model=sequence.",
         minimum=2,
+        maximum=1000,
         data=True,
     )
     imbalance: str = option(
@@ -290,7 +291,7 @@ def main(config: Config) -> None:
     if config.mode == "predict":
         predict.predict_file(
             scorer, config.inputs, config.output, config.columns(),
-            config.on_bad_input == "skip",
+            config.on_bad_input == "skip", config.raw_output,
         )  # fmt: skip
         return
     found = load_data(config, scorer if whole else None)

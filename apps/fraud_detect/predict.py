@@ -139,7 +139,12 @@ def unknown(
 
 
 def predict_file(
-    scorer: Scorer, path: str, output: str, columns: Columns, skip_bad: bool
+    scorer: Scorer,
+    path: str,
+    output: str,
+    columns: Columns,
+    skip_bad: bool,
+    raw_output: bool = False,
 ) -> None:
     """Scores the rows of a table; prints the most suspicious.
 
@@ -155,7 +160,7 @@ def predict_file(
         ids, raw, notes = _new(scorer, history, path, columns, skip_bad)
     rows: Iterator[predictions.Row] = _rows(scorer, ids, raw)
     if output:
-        rows = predictions.write(Path(output), rows)
+        rows = predictions.write(Path(output), rows, raw_output)
     worst, flagged = _worst(rows)
     predictions.print_table(worst)
     console = runtime.console()

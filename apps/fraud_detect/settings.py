@@ -1,11 +1,13 @@
 """Options about data and judgement, and about how large networks are."""
 
 import dataclasses
+import re
 
 from etils import epy
 
 from common import config as options
 from common.config import InputError, option
+from common.options import quote
 
 with epy.lazy_imports():
     from apps.fraud_detect import (
@@ -114,7 +116,9 @@ class NetworkOptions(DataOptions):
     """How large the networks are."""
 
     units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
-    code: int = option(4, "width of the autoencoder's code.", minimum=1)
+    code: int = option(
+        4, "width of the autoencoder's code.", minimum=1, maximum=4096
+    )
     autoencoder_units: tuple[str, ...] = option(
         ("32",), "widths of its hidden layers, up to the code."
     )
@@ -126,8 +130,8 @@ class NetworkOptions(DataOptions):
         "which of its errors are suspicious.",
         choices=("above", "both"),
     )
-    members: int = option(1, "networks to average.", minimum=1)
-    bins: int = option(16, "bins of each quantity.", minimum=2)
+    members: int = option(1, "networks to average.", minimum=1, maximum=100)
+    bins: int = option(16, "bins of each quantity.", minimum=2, maximum=4096)
     dropout: float = option(
         0.3, "part of hidden units dropped.", minimum=0.0, maximum=0.9
     )
@@ -153,9 +157,10 @@ def widths(name: str, value: tuple[str, ...]) -> list[int]:
     Raises:
         InputError: If they are no widths.
     """
-    if not value or not all(one.isdigit() and int(one) for one in value):
+    # At most four digits: no layer is wider, and "²" is none that int() knows.
+    if not value or not all(re.fullmatch("[1-9][0-9]{0,3}", v) for v in value):
         raise InputError(
-            f"--{name} must be widths such as 64,32; received "
-            f"{','.join(value)!r}."
+            f"--{name} must be widths such as 64,32, up to 9999; received "
+            f"{quote(','.join(value))}."
         )
     return [int(one) for one in value]

@@ -10,8 +10,10 @@ from pyarrow import compute
 
 from common import tables
 from common.config import InputError
+from common.options import quote
 
 DAY = 86_400  # Seconds.
+LAST_SECOND = 253_402_300_799  # Of the year 9999.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +174,8 @@ class Checks:
         if not self._skip:
             raise InputError(
                 f"{column} {rule}; row {first + 1} of {self._path} has "
-                f"{str(values[first])!r} (bad rows: {count}). Mend it, or pass "
-                "--on_bad_input=skip."
+                f"{quote(str(values[first]))} (bad rows: {count}). Mend it, or "
+                "pass --on_bad_input=skip."
             )
         self._good &= ~bad
         self.notes.append(f"{count} rows left out: {column} {rule}.")
@@ -194,7 +196,9 @@ def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     """Returns a column as float64; what is no finite number is refused."""
     shown: Any
     if _is_number(column.type):
-        shown = found = compute.cast(column, pa.float64()).to_numpy()
+        # Beyond 2**53 the nearest float64 is meant.
+        exact = column.cast(pa.float64(), safe=False)
+        shown = found = exact.to_numpy()
     else:
         shown = column.to_pylist()
         found = np.array([_number(one) for one in shown])
@@ -223,9 +227,13 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     """Returns a column of times as whole seconds since 1970-01-01."""
     rule = "must be a date and time such as 2018-07-25 13:05:00"
     if _is_number(column.type):
-        found = numbers(column, name, checks)
-        return np.floor(np.nan_to_num(found)).astype(np.int64)
-    if not pa.types.is_temporal(column.type):
+        found = np.nan_to_num(numbers(column, name, checks))
+        far = np.abs(found) > LAST_SECOND
+        checks.refuse(far, name, "must be seconds, up to the year 9999", found)
+        return np.floor(np.where(far, 0, found)).astype(np.int64)
+    if not (
+        pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
+    ):
         texts = column.to_pylist()
         parsed = [_moment(one) for one in texts]
         times = np.array(parsed, "datetime64[s]")
@@ -249,6 +257,10 @@ def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     empty = compute.is_null(column).to_numpy()
     if pa.types.is_integer(column.type) and not empty.any():
         return column.to_numpy()
+    if pa.types.is_floating(column.type):
+        rounded = np.abs(np.nan_to_num(column.to_numpy())) >= 2**53
+        rule = "must be text where numbers lose their last digits"
+        checks.refuse(rounded, name, rule, column.to_numpy())
     found = np.array([str(one or "") for one in column.to_pylist()])
     checks.refuse(empty | (found == ""), name, "must not be empty", found)
     return found

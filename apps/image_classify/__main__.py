@@ -68,6 +68,7 @@ class Config(options.ImageOptions):
         0,
         "height and width to resize to; 0 keeps a common size.",
         minimum=0,
+        maximum=16_384,
         data=True,
     )
     pipeline: str = option(

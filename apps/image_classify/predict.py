@@ -153,8 +153,8 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
 def predict_files(classifier: Classifier, options: Any) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(options.output)
-    paths = _paths(options.inputs)
-    predictions.show(_rows(classifier, paths, options), options.output)
+    rows = _rows(classifier, _paths(options.inputs), options)
+    predictions.show(rows, options.output, options.raw_output)
 
 
 def _rows(

@@ -73,6 +73,7 @@ class Config(options.ImageOptions):
         0,
         "height and width to resize to; 0 keeps a common size.",
         minimum=0,
+        maximum=16_384,
         data=True,
     )
     window: tuple[str, ...] = option(
@@ -90,8 +91,12 @@ class Config(options.ImageOptions):
         "autoencoder", "the network.",
         choices=("autoencoder", "variational", "denoiser"), data=True,
     )  # fmt: skip
-    latent: int = option(16, "numbers in the bottleneck.", minimum=1)
-    filters: int = option(16, "of the first convolutions.", minimum=1)
+    latent: int = option(
+        16, "numbers in the bottleneck.", minimum=1, maximum=65_536
+    )
+    filters: int = option(
+        16, "of the first convolutions.", minimum=1, maximum=4096
+    )
     beta: float = option(
         1e-4, "variational: weight of the divergence.", minimum=0.0
     )

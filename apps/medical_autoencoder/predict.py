@@ -111,7 +111,7 @@ def predict_files(released: Released, options: Any) -> None:
     """Prints score and verdict of each picture; writes table and overlays."""
     predictions.check_output(options.output)
     rows = _rows(released, options, _folder(options.overlays))
-    predictions.show(rows, options.output)
+    predictions.show(rows, options.output, options.raw_output)
     runtime.console().print(
         "Research software, no medical device: not for decisions about "
         "patients."

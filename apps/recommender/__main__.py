@@ -106,11 +106,17 @@ class Config(options.Options):
         choices=("two_tower", "sequential", "mf", "neumf"),
     )
     history: int = option(
-        50, "the last items that the model looks at.", minimum=1
+        50,
+        "the last items that the model looks at.",
+        minimum=1,
+        maximum=10_000,
     )
-    dim: int = option(64, "size of the vectors.", minimum=1)
+    dim: int = option(64, "size of the vectors.", minimum=1, maximum=4096)
     blocks: int = option(
-        3, "sequential: convolutions, each sees twice as far.", minimum=1
+        3,
+        "sequential: convolutions, each sees twice as far.",
+        minimum=1,
+        maximum=16,
     )
     dropout: float = option(
         0.4, "of histories; sequential: of features.", minimum=0.0, maximum=0.9
@@ -123,7 +129,9 @@ class Config(options.Options):
         0.0, "weight of the linear part: an item-item matrix.", minimum=0.0
     )
     wide_penalty: float = option(8.0, "of that matrix.", minimum=1e-3)
-    wide_rank: int = option(16, "its leading directions.", minimum=0)
+    wide_rank: int = option(
+        16, "its leading directions.", minimum=0, maximum=4096
+    )
     softmax: str = option(
         "auto",
         "over all items, or a sample; auto: all up to 20,000.",
@@ -138,7 +146,11 @@ class Config(options.Options):
         False, "fit again, validation's interactions too, for the best epochs."
     )
     k: int = option(
-        20, "length of the lists that are served.", minimum=1, training=False
+        20,
+        "length of the lists that are served.",
+        minimum=1,
+        maximum=10_000,
+        training=False,
     )
     baselines: bool = option(True, "fit them as well.", training=False)
 

@@ -67,6 +67,12 @@ def _encode(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
     if pa.types.is_floating(column.type):
         # A column of whole numbers with gaps, as some writers leave it.
         column = pc.if_else(pc.is_nan(column), None, column)
+        if pc.any(pc.greater_equal(pc.abs(column), 2.0**53)).as_py():
+            raise InputError(
+                f"--dataset must have ids that are text or whole numbers; "
+                f"numbers of column {name} are so great that their last digits "
+                "are lost. Write them as text."
+            )
         try:
             column = column.cast(pa.int64())
         except pa.ArrowInvalid:
@@ -103,7 +109,8 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("us", column.type.tz))
             column = column.cast(pa.int64())
-        column = column.cast(pa.float64())
+        # Beyond 2**53, as nanoseconds are, the nearest float64 is meant.
+        column = column.cast(pa.float64(), safe=False)
     except pa.ArrowException:
         raise InputError(
             f"--dataset must have numbers or dates in column {name}; it is "

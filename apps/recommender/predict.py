@@ -10,7 +10,7 @@ import numpy as np
 from apps.recommender import quality
 from apps.recommender.protocols import Protocol
 from common import evaluation, predictions, served, tables
-from common.config import InputError, Options
+from common.config import InputError, Options, quote
 from common.splits import ALL
 
 BATCH = 64
@@ -118,7 +118,7 @@ def predict_users(recommender: Recommender, options: Options) -> None:
         rows = _rows([text], recommender.histories([items]))
     else:
         rows = _rows_of_users(recommender, _names(text))
-    predictions.show(rows, options.output)
+    predictions.show(rows, options.output, options.raw_output)
 
 
 def _rows_of_users(
@@ -132,10 +132,15 @@ def _rows_of_users(
 
 def _names(text: str) -> list[str]:
     """Returns the users that `--inputs` names."""
-    if not Path(text).is_file():
+    if not tables.is_file(text):
+        if text.lower().endswith(tables.FILE_SUFFIXES + tables.SUFFIXES):
+            raise InputError(
+                f"--inputs must be users, or a file that exists; received "
+                f"{quote(text)}. Put a user of that name into a file."
+            )
         return text.split(",")
     try:
-        lines = Path(text).read_text("utf-8").splitlines()
+        lines = tables.lines(Path(text).read_bytes())
     except UnicodeDecodeError:
         raise InputError(f"--inputs must be UTF-8; {text} is not.") from None
     names = [line.strip() for line in lines if line.strip()]

@@ -58,7 +58,7 @@ class Config(options.Options):
 
     dataset: str = option(
         "",
-        "a TFDS name, or a .csv, .tsv, .jsonl or .parquet file; by default "
+        "a TFDS name, or a .csv, .tsv, .jsonl, .json or .parquet file; else "
         "generated_reviews.",
         data=True,
     )
@@ -80,15 +80,19 @@ class Config(options.Options):
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
     )
-    vocabulary_size: int = option(30_000, "the most token ids.", minimum=8)
+    vocabulary_size: int = option(
+        30_000, "the most token ids.", minimum=8, maximum=10_000_000
+    )
     max_tokens: int = option(
         400,
         "tokens of a text; a longer one keeps a first quarter and its end.",
         minimum=4,
         maximum=4096,
     )
-    embedding_dim: int = option(64, "numbers in a word's vector.", minimum=1)
-    units: int = option(32, "the size of each LSTM.", minimum=1)
+    embedding_dim: int = option(
+        64, "numbers in a word's vector.", minimum=1, maximum=4096
+    )
+    units: int = option(32, "the size of each LSTM.", minimum=1, maximum=4096)
     num_layers: int = option(1, "LSTMs upon one another.", minimum=1, maximum=8)
     bidirectional: bool = option(
         False, "a second LSTM of each layer reads backwards."
@@ -111,6 +115,7 @@ class Config(options.Options):
         "hash buckets, best a prime, of the pairs of words that a linear path "
         "beside the LSTM knows; 0: no such path.",
         minimum=0,
+        maximum=2**26,
     )
     variants: tuple[str, ...] = option(
         ("float32", "dynamic", "int8", "prune+int8"),

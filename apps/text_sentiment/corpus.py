@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from common import tables, tfds_source
 from common.config import InputError
+from common.options import quote
 from common.splits import ALL, TEST
 
 VALID_SHARE = TEST_SHARE = 0.1  # Of a user's file that has no other.
@@ -176,7 +177,7 @@ def _load_table(source: Source) -> Corpus:
         raise InputError(
             f"--label_column must have two classes or more; "
             f"{source.label_column} in {source.dataset} has only "
-            f"{class_names[0]!r}."
+            f"{quote(class_names[0])}."
         )
     rule = "--test_file must have the classes of --dataset"
     known = Texts(texts, _indices(labels, class_names, source.dataset, rule))
@@ -220,7 +221,7 @@ def _read_table(
         if not label.isprintable():  # A line of `labels.txt` each.
             raise InputError(
                 f"--label_column must have printable classes; row {index + 1} "
-                f"of {path} has {label!r}."
+                f"of {path} has {quote(label)}."
             )
     return texts, labels
 
@@ -266,7 +267,7 @@ def _indices(
     for row, label in enumerate(labels):
         if label not in index:
             raise InputError(
-                f"{rule}, {', '.join(class_names)}; row {row + 1} of {path} "
-                f"has {label!r}."
+                f"{rule}, {quote(', '.join(class_names), 500)}; row {row + 1} "
+                f"of {path} has {quote(label)}."
             )
     return np.array([index[label] for label in labels], np.int64)

@@ -11,6 +11,7 @@ from apps.text_sentiment import results, vocabulary
 from apps.text_sentiment.corpus import Corpus
 from common import evaluation, litert, predictions, served, tables
 from common.config import InputError, Options
+from common.options import quote
 
 BATCH = 64
 SORTED = 64 * BATCH
@@ -95,7 +96,8 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
     """Prints label and probability of each text; writes them if asked to."""
     predictions.check_output(options.output)
     texts = read(options.inputs, text_column)
-    predictions.show(_rows(classifier, texts), options.output, _shorten)
+    rows = _rows(classifier, texts)
+    predictions.show(rows, options.output, options.raw_output, _shorten)
 
 
 def _rows(
@@ -123,7 +125,8 @@ def read(inputs: str, text_column: str) -> list[str]:
 
     Args:
         inputs: `-` for the lines of standard input, a table, a text file of a
-            text per line, or a text itself.
+            text per line, or a text itself. What looks like a path and does
+            not exist is an error: it is rather a mistyped name than a text.
         text_column: The table's column.
     """
     if not inputs:
@@ -136,28 +139,36 @@ def read(inputs: str, text_column: str) -> list[str]:
         table = tables.read(inputs, columns, columns, option="--inputs")
         values = table[text_column].to_pylist()
         return ["" if one is None else str(one) for one in values]
+    if inputs != "-" and not tables.is_file(inputs):
+        return [_text(inputs)]
     try:
-        if inputs != "-" and not _is_file(inputs):
-            inputs.encode()  # What the shell passed on may be no text.
-            return [inputs]
         content = (
             sys.stdin.buffer.read()
             if inputs == "-"
             else Path(inputs).read_bytes()
         )
-        lines = content.decode("utf-8").splitlines()
+        lines = tables.lines(content)
     except (UnicodeError, OSError) as error:
         raise InputError(
-            f"--inputs must be readable UTF-8; {inputs[:80]!r}: {error}."
+            f"--inputs must be readable UTF-8; {quote(inputs)}: {error}."
         ) from None
     if not lines:
         raise InputError(f"--inputs must have texts; {inputs} has none.")
     return lines
 
 
-def _is_file(inputs: str) -> bool:
-    """Tells whether a text is a path; a long text is no path to ask for."""
+def _text(inputs: str) -> str:
+    """Returns `--inputs` if it is a text; refuses what is meant as a path."""
+    if tables.looks_like_path(inputs):
+        raise InputError(
+            f"--inputs must be a file that exists, or a text; received "
+            f"{quote(inputs)}, which looks like a path and is no file. To "
+            "classify it as a text, pass it to --inputs=- on standard input."
+        )
     try:
-        return Path(inputs).is_file()
-    except OSError:
-        return False
+        inputs.encode()  # What the shell passed on may be no text.
+    except UnicodeError:
+        raise InputError(
+            f"--inputs must be UTF-8; received {quote(inputs)}."
+        ) from None
+    return inputs

@@ -1,0 +1,137 @@
+"""Command lines of every kind: status 0 or 2, one line, no traceback."""
+
+import dataclasses
+import errno
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from absl import app, flags
+
+from common import config
+from common.config import option
+
+APPS = (
+    "image_classify.__main__", "text_sentiment.__main__",
+    "recommender.__main__", "fraud_detect.__main__",
+    "medical_autoencoder.__main__", "compress.__main__",
+    "releases", "serve", "launch", "data_service",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy(config.Options):
+    """An app's options, and a flag."""
+
+    shown: bool = option(True, "whether it is.")
+
+
+@pytest.fixture
+def launch(monkeypatch, capfd) -> Iterator[Callable]:
+    """Launches a program in this process; forgets its flags afterwards."""
+    app.define_help_flags()  # Once a process.
+    before = set(flags.FLAGS)
+    values = {name: flags.FLAGS[name].value for name in before}
+
+    def run(main: Callable, options: type, *words: str, **more: str):
+        monkeypatch.setattr(sys, "argv", ["app", *words])
+        try:
+            with pytest.raises(SystemExit) as ended:
+                config.launch(main, options, **more)
+        finally:
+            for name in set(flags.FLAGS) - before:
+                delattr(flags.FLAGS, name)
+            flags.FLAGS.unparse_flags()
+        return ended.value.code or 0, capfd.readouterr().err
+
+    yield run
+    for name, value in values.items():
+        if name in flags.FLAGS and flags.FLAGS[name].value != value:
+            flags.FLAGS[name].value = value
+    flags.FLAGS.set_gnu_getopt(False)
+    flags.FLAGS.mark_as_parsed()
+
+
+def words(tmp_path: Path) -> list[str]:
+    """Returns what the command lines are made of."""
+    not_utf_8 = tmp_path / "latin.flags"
+    not_utf_8.write_bytes(b"--work_dir=\xe9\n")
+    own = ("flagfile", "undefok", "v", "verbosity", "log_dir",
+           "stderrthreshold", "logger_levels", "logtostderr",
+           "alsologtostderr", "helpfull", "helpshort", "helpxml", "help",
+           "only_check_args", "showprefixforinfo", "profile_file",
+           "run_with_profiling", "use_cprofile_for_profiling",
+           "pdb_post_mortem", "epochs", "shown", "seed", "mode",
+           "learning_rate", "variants", "")  # fmt: skip
+    values = ("abc", "", "-1", "²", "9" * 30, "9" * 5000, "\udcff", "x" * 1000,
+              "a:b", '"', "true")  # fmt: skip
+    return [
+        f"--flagfile={not_utf_8}",
+        f"--flagfile={tmp_path}",
+        f"--{'x' * 1000}",
+        f"--{'x' * 1000}=3",
+        *(f"--{name}" for name in own),
+        *(f"--no{name}" for name in own),
+        *(f"--no{name}=value" for name in own),
+        *(f"--{name}={value}" for name in own for value in values),
+    ]
+
+
+def test_no_command_line_ends_in_a_traceback(launch, tmp_path) -> None:
+    for word in words(tmp_path):
+        if "profil" not in word or word.endswith("value"):
+            status, errors = launch(lambda options: None, Toy, word)
+            assert status in (0, 2), word[:80]
+            assert errors.count("\n") <= 1, (word[:80], errors[:500])
+            assert len(errors) < 3000, word[:80]
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_every_whole_number_has_a_greatest_value(launch, name) -> None:
+    program = importlib.import_module(f"apps.{name}")
+
+    for field in config.offered(program.Config):
+        if type(field.default) is int:
+            word = f"--{field.name}={2**63}"
+            status, errors = launch(lambda options: None, program.Config, word)
+            assert status == 2 and errors.count("\n") == 1
+            assert f"--{field.name} must be at most" in errors
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENAMETOOLONG, errno.EROFS, errno.ENOSPC, errno.EACCES]
+)
+def test_disks_and_folders_are_named_in_one_line(launch, number) -> None:
+    def main(options: object) -> None:
+        raise OSError(number, os.strerror(number), "models/x")
+
+    status, errors = launch(main, Toy)
+    assert status == 2
+    assert errors == f"error: models/x: {os.strerror(number)}.\n"
+
+
+def test_other_errors_keep_their_traceback(launch) -> None:
+    def main(options: object) -> None:
+        raise OSError(errno.EBADF, "ours")
+
+    with pytest.raises(OSError, match="ours"):
+        launch(main, Toy)
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_a_full_device_is_said(words) -> None:
+    code = (
+        "from common import config; "
+        "config.launch(lambda options: print('done'), config.Options)"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "No space left" in done.stderr
