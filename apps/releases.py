@@ -81,8 +81,11 @@ def show(settings: Config, export_dir: Path) -> None:
         "app", "version", "labels", "state", box=rich.box.SIMPLE_HEAD
     )
     for app in chosen(settings, export_dir):
-        now = state(export_dir, app)
+        now = config.state(export_dir, app)
         for version in config.versions(export_dir / app):
+            if now is None:
+                table.add_row(app, str(version), "", "as your own policy says")
+                continue
             labels = {"stable": now.stable, "canary": now.canary}
             names = [name for name, one in labels.items() if one == version]
             what = "loaded" if version in now.loaded else "on disk"
@@ -149,10 +152,12 @@ def move(
 def prune(settings: Config, export_dir: Path) -> None:
     """Deletes old versions that no server loads."""
     for app in chosen(settings, export_dir):
-        gone = pruning.prune(
-            export_dir / app, state(export_dir, app), settings.keep
-        )
-        names = ", ".join(map(str, gone)) or "nothing"
+        with config.locked(export_dir):
+            now = config.state(export_dir, app)
+            gone = now and pruning.prune(export_dir / app, now, settings.keep)
+        names = ", ".join(map(str, gone or ())) or "nothing"
+        if now is None:
+            names += ": its version policy is your own"
         runtime.console().print(f"{app}: deleted {names}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from etils import epy
 
-from common import images, progress, splits, tfds_source
+from common import images, progress, runtime, splits, tfds_source
 from common.config import InputError
 
 with epy.lazy_imports():
@@ -170,7 +170,9 @@ def _check_files(
     }
     if not bad:
         return good, ()
-    return good, (f"left out {len(bad)} undecodable images, e.g. {bad[0]}",)
+    # The report goes where files' names, which may be a person's, must not.
+    runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+    return good, (f"left out {len(bad)} undecodable images",)
 
 
 def _complete(

@@ -13,7 +13,7 @@ import rich.box
 import rich.table
 
 from common import report_page, runtime, training
-from common.config import Options
+from common.config import InputError, Options
 from common.plots import Plot
 from common.report_page import Table
 
@@ -49,7 +49,7 @@ def build(
         "app": app,
         "dataset": splits.describe(),
         "notes": list(splits.notes),
-        "config": options.as_dict(),
+        "config": _portable(options.as_dict()),
         "versions": runtime.versions(),
         "seed": options.seed,
         "task_metric": task_metric,
@@ -64,6 +64,24 @@ def build(
         },
         "history": log.history,
     }
+
+
+def _portable(value: Any) -> Any:
+    """Returns options without absolute paths: they name the author's machine.
+
+    Of a path below the working directory what follows it stays, of any other
+    the last name.
+    """
+    if isinstance(value, dict):
+        return {key: _portable(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_portable(one) for one in value]
+    if not (isinstance(value, str) and Path(value).is_absolute()):
+        return value
+    path = Path(value)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return path.name
 
 
 def write(
@@ -87,9 +105,23 @@ def write(
 
 
 def read(release: Path) -> Report:
-    """Returns the report of a release."""
-    text = (release / "report" / "report.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    """Returns the report of a release.
+
+    Raises:
+        InputError: If there is none, or it is damaged.
+    """
+    path = release / "report" / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(report, dict):
+            return report
+        reason = "it is no object"
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+    raise InputError(
+        f"{path} must be the report that the export wrote: {reason}. Copy the "
+        "release again."
+    )
 
 
 def print_table(report: Report, release: Path | None) -> None:

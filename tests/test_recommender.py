@@ -210,6 +210,8 @@ def test_bad_requests_get_one_line(released, tmp_path) -> None:
     assert same.protocol == "random_75_25" and same.dataset == "tastes"
     with pytest.raises(InputError, match="must be the release's, tastes"):
         predict.restored(options.replace(dataset="other.csv"), trained)
+    elsewhere = options.replace(dataset="/elsewhere/tastes")
+    assert predict.restored(elsewhere, trained).dataset == "/elsewhere/tastes"
 
 
 def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:

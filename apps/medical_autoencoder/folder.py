@@ -12,7 +12,7 @@ import numpy as np
 
 from apps.medical_autoencoder import patients, pictures
 from apps.medical_autoencoder.dicom import Scan
-from common import progress, splits
+from common import progress, runtime, splits
 from common.config import InputError
 
 USUAL_SIZE = 64
@@ -196,7 +196,9 @@ def _notes(root: Path, rows: list[Row], bad: list[str]) -> list[str]:
     """Returns what a user should know of the files."""
     notes = []
     if bad:
-        notes.append(f"left out {len(bad)} unreadable files, e.g. {bad[0]}")
+        # The report goes where files' names, often a patient's, must not.
+        runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+        notes.append(f"left out {len(bad)} unreadable files")
     alone = sum(
         row.patient == row.path.relative_to(root).as_posix() for row in rows
     )

@@ -50,12 +50,17 @@ class Recommender:
 def restored(options: OptionsT, report: dict[str, Any]) -> OptionsT:
     """Returns options with those that the release's data were made by."""
     trained = report["config"]
-    if options.dataset not in ("", trained["dataset"]):
+    # The report has no more of a path than its name.
+    known = Path(trained["dataset"]).name
+    if options.dataset and Path(options.dataset).name != known:
         raise InputError(
             f"--dataset must be the release's, {trained['dataset']}: only its "
             f"users and items are known; received {options.dataset}."
         )
-    return options.replace(**{name: trained[name] for name in DATA_OPTIONS})
+    same = {name: trained[name] for name in DATA_OPTIONS}
+    return options.replace(
+        **{**same, "dataset": options.dataset or trained["dataset"]}
+    )
 
 
 def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
