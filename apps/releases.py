@@ -137,6 +137,8 @@ def move(
         )
     config.settle(export_dir, settings.settle_seconds)
     after = config.update(export_dir, app, lambda now: change(now or before))
+    if after is None:
+        raise not_ours(export_dir, app)
     gone = sorted(set(before.loaded) - set(after.loaded))
     console = runtime.console()
     console.print(
@@ -201,11 +203,16 @@ def state(export_dir: Path, app: str) -> rollout.Rollout:
     """Returns an app's state."""
     found = config.state(export_dir, app)
     if found is None:
-        raise InputError(
-            f"{export_dir / config.MODELS} must list versions of {app}; its "
-            "policy is another one. Remove its entry."
-        )
+        raise not_ours(export_dir, app)
     return found
+
+
+def not_ours(export_dir: Path, app: str) -> InputError:
+    """Returns the error for an app whose versions the user's policy chooses."""
+    return InputError(
+        f"{export_dir / config.MODELS} must list versions of {app}, labelled "
+        "stable and canary; its policy is another one. Remove its entry."
+    )
 
 
 if __name__ == "__main__":

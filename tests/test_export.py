@@ -3,6 +3,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +107,35 @@ def test_a_dead_draft_is_not_kept_for_the_number_of_a_process(tmp_path) -> None:
     with export.release(tmp_path, "app"):
         pass
     assert not dead.exists()
+
+
+def test_the_newest_of_ten_exports_at_once_is_known(
+    tmp_path: Path, monkeypatch
+) -> None:
+    add, random = config.add, np.random.default_rng(0)
+
+    def add_late(*release) -> rollout.Rollout | None:
+        time.sleep(random.uniform(0, 0.01))
+        return add(*release)
+
+    monkeypatch.setattr(config, "add", add_late)
+
+    def publish() -> None:
+        with export.release(tmp_path, "app") as draft:
+            (draft.directory / "saved_model.pb").write_text("")
+
+    for count in range(1, 7):
+        threads = [threading.Thread(target=publish) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        newest = 10 * count
+        assert export.versions(tmp_path / "app")[-1] == newest
+        state = config.state(tmp_path, "app")
+        assert state == rollout.Rollout((1, newest), 1, 1)
+    assert not list(tmp_path.glob("app/*/.draft"))
+    assert not list(tmp_path.glob("app/.partial-*"))
 
 
 def test_a_kill_before_the_listing_is_mended(tmp_path, monkeypatch) -> None:

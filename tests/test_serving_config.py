@@ -201,6 +201,28 @@ def test_a_policy_of_the_user_is_left_alone(tmp_path: Path, policy) -> None:
     assert config.read(tmp_path).model_config_list.config[0] == mine
 
 
+def test_what_is_complete_is_not_written(tmp_path: Path, monkeypatch) -> None:
+    """A server may have no right to write."""
+    add(tmp_path, "app", 1)
+
+    def refuse(export_dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(config, "locked", refuse)
+    config.complete(tmp_path)
+    touch(tmp_path, "other", 1)
+    with pytest.raises(InputError, match="can be written"):
+        config.complete(tmp_path)
+    with pytest.raises(InputError, match="where files can be locked"):
+        config.check(tmp_path)
+
+
+def test_who_may_write_may_lock(tmp_path: Path) -> None:
+    tmp_path.chmod(0o775)
+    add(tmp_path, "app", 1)
+    assert (tmp_path / config.LOCK).stat().st_mode & 0o777 == 0o664
+
+
 def test_releases_that_were_copied_become_known(tmp_path: Path) -> None:
     touch(tmp_path, "copied", 3, 5)
     config.complete(tmp_path)

@@ -50,6 +50,7 @@ MONITORING_TEXT = f"""prometheus_config {{
   path: "{METRICS_PATH}"
 }}
 """
+TUNED = {BATCHING: BATCHING_TEXT, MONITORING: MONITORING_TEXT}
 # Longer than servers take to read models.config again: 2 s in all that this
 # project starts or describes.
 SETTLE_SECONDS = 5.0
@@ -198,13 +199,14 @@ def add(export_dir: Path, app: str, version: int) -> Rollout | None:
 
     def change(before: Rollout | None) -> Rollout:
         listed.update(unlisted(root))
-        for number in sorted(listed):
-            before = (
-                rollout.export(before, number)
-                if before
-                else rollout.first(number)
-            )
-        return before
+        first, *others = sorted(listed)
+        if before:
+            after = rollout.export(before, first)
+        else:
+            after = rollout.first(first)
+        for number in others:
+            after = rollout.export(after, number)
+        return after
 
     after = update(export_dir, app, change)
     for number in listed:
@@ -226,8 +228,10 @@ def complete(export_dir: Path) -> None:
                 new = new or versions(export_dir / app)
             if new:
                 add(export_dir, app, new[-1])
-        with locked(export_dir):
-            _replace_missing(export_dir)
+        # Nothing to write must be possible where nothing can be written.
+        if not all((export_dir / name).is_file() for name in TUNED):
+            with locked(export_dir):
+                _replace_missing(export_dir)
     except OSError as error:
         raise InputError(
             f"--export_dir must be a directory that can be written; received "
@@ -281,6 +285,9 @@ def locked(export_dir: Path) -> Iterator[None]:
     """
     handle = os.open(export_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
+        with contextlib.suppress(PermissionError):  # Another user made it.
+            # Whoever may write to the directory may lock it.
+            os.fchmod(handle, export_dir.stat().st_mode & 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
         for name in (MODELS, BATCHING, MONITORING):
             for partial in export_dir.glob(f".{name}-*"):
@@ -292,10 +299,7 @@ def locked(export_dir: Path) -> Iterator[None]:
 
 def _replace_missing(export_dir: Path) -> None:
     """Writes the files that a user may have tuned only where there is none."""
-    for name, text in (
-        (BATCHING, BATCHING_TEXT),
-        (MONITORING, MONITORING_TEXT),
-    ):
+    for name, text in TUNED.items():
         if not (export_dir / name).is_file():
             replace(export_dir / name, text)
 

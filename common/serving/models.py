@@ -197,10 +197,12 @@ class Models:
     def _is_resting(self, path: Path) -> bool:
         """Tells whether a version failed lately and is as it was then."""
         failure = self._failures.get(path)
-        if failure and failure.files != _files(path):
+        if failure is None:
+            return False
+        if failure.files != _files(path):
             del self._failures[path]
             return False
-        return bool(failure) and time.monotonic() < failure.until
+        return time.monotonic() < failure.until
 
     def _note_failure(self, path: Path) -> None:
         """Lets a version rest, twice as long as after the failure before."""
