@@ -84,8 +84,11 @@ def show(settings: Config, export_dir: Path) -> None:
         "app", "version", "labels", "state", box=rich.box.SIMPLE_HEAD
     )
     for app in chosen(settings, export_dir):
-        now = state(export_dir, app)
+        now = config.state(export_dir, app)
         for version in config.versions(export_dir / app):
+            if now is None:
+                table.add_row(app, str(version), "", "as your own policy says")
+                continue
             labels = {"stable": now.stable, "canary": now.canary}
             names = [name for name, one in labels.items() if one == version]
             what = "loaded" if version in now.loaded else "on disk"
@@ -137,6 +140,8 @@ def move(
         )
     config.settle(export_dir, settings.settle_seconds)
     after = config.update(export_dir, app, lambda now: change(now or before))
+    if after is None:
+        raise not_ours(export_dir, app)
     gone = sorted(set(before.loaded) - set(after.loaded))
     console = runtime.console()
     console.print(
@@ -152,10 +157,12 @@ def move(
 def prune(settings: Config, export_dir: Path) -> None:
     """Deletes old versions that no server loads."""
     for app in chosen(settings, export_dir):
-        gone = pruning.prune(
-            export_dir / app, state(export_dir, app), settings.keep
-        )
-        names = ", ".join(map(str, gone)) or "nothing"
+        with config.locked(export_dir):
+            now = config.state(export_dir, app)
+            gone = now and pruning.prune(export_dir / app, now, settings.keep)
+        names = ", ".join(map(str, gone or ())) or "nothing"
+        if now is None:
+            names += ": its version policy is your own"
         runtime.console().print(f"{app}: deleted {names}")
 
 
@@ -199,11 +206,16 @@ def state(export_dir: Path, app: str) -> rollout.Rollout:
     """Returns an app's state."""
     found = config.state(export_dir, app)
     if found is None:
-        raise InputError(
-            f"{export_dir / config.MODELS} must list versions of {app}; its "
-            "policy is another one. Remove its entry."
-        )
+        raise not_ours(export_dir, app)
     return found
+
+
+def not_ours(export_dir: Path, app: str) -> InputError:
+    """Returns the error for an app whose versions the user's policy chooses."""
+    return InputError(
+        f"{export_dir / config.MODELS} must list versions of {app}, labelled "
+        "stable and canary; its policy is another one. Remove its entry."
+    )
 
 
 if __name__ == "__main__":

@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from common import report, served
-from common.options import Checked, is_given
+from common.options import Checked, InputError, is_given
 
 
 def trained_with(asked: served.Served) -> dict[str, Any]:
-    """Returns a release's options; {} where only a server is known."""
-    return report.read(asked.release)["config"] if asked.has_files else {}
+    """Returns a release's options; {} where only a server is known.
+
+    Beside them, `paths` has the digests of those that are paths.
+    """
+    if not asked.has_files:
+        return {}
+    found = report.read(asked.release)
+    return found["config"] | {"paths": found.get("paths", {})}
 
 
 def is_whole(
@@ -48,9 +54,22 @@ def is_own(
         trained: See `is_whole`.
         option: See `is_whole`.
     """
+    own = trained.get(option, "")
+    digest = trained.get("paths", {}).get(option)
     if not is_given(options, option):
+        if (
+            digest
+            and options.mode == "evaluate"  # type: ignore[attr-defined]
+            and report.path_digest(own) != digest
+        ):
+            raise InputError(
+                f"--{option} must name the release's data, {own}: its report "
+                "has only the name, and no such file is here. Pass the path."
+            )
         return True
-    named, own = getattr(options, option), trained.get(option, "")
+    named = getattr(options, option)
+    if digest:
+        return report.path_digest(named) == digest
     return bool(own) and Path(named).resolve() == Path(own).resolve()
 
 

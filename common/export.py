@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from etils import epy
 
+from common import drafts, manifest
 from common.config import InputError
 from common.serving import config as serving
 
@@ -24,10 +24,8 @@ with epy.lazy_imports():
     import keras
     import tensorflow as tf
 
-    from common.serving import warmup
-
-# The hidden name's start; servers look only for names that are numbers.
-PARTIAL = ".partial-"
+    from common import runtime
+    from common.serving import identity, warmup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ def check(export_dir: str | Path) -> None:
             f"--export_dir must be a directory that can be written; received "
             f"{str(export_dir)!r}."
         )
-    serving.read(Path(export_dir))
+    serving.check(Path(export_dir))
 
 
 @dataclasses.dataclass
@@ -82,43 +80,34 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
     root = Path(export_dir) / app
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _remove_stale(root)
-        partial = Path(
-            tempfile.mkdtemp(prefix=f"{PARTIAL}{os.getpid()}-", dir=root)
-        )
+        with serving.locked(Path(export_dir)):
+            drafts.remove_stale(root)
+            partial, lease = drafts.make(root)
     except OSError as error:
         raise InputError(
             f"--export_dir must be a directory that can be written; received "
             f"{str(export_dir)!r}: {error.strerror}."
         ) from None
     try:
-        partial.chmod(0o755)  # mkdtemp's 0700 would lock a server out.
         draft = Draft(partial)
         yield draft
+        manifest.write(partial)
         draft.path = _publish(partial, root)
-        if (draft.path / "saved_model.pb").is_file():
-            serving.add(Path(export_dir), app, int(draft.path.name))
+        _make_known(Path(export_dir), app, draft.path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(lease)
 
 
-def _remove_stale(root: Path) -> None:
-    """Removes what killed exports left; living ones are left alone."""
-    for path in root.glob(f"{PARTIAL}*"):
-        pid = path.name.removeprefix(PARTIAL).split("-")[0]
-        if not (pid.isdigit() and _is_alive(int(pid))):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    """Tells whether a process of this machine exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _make_known(export_dir: Path, app: str, path: Path) -> None:
+    """Tells servers of a release; until then its lease marks it as unlisted."""
+    if not (path / "saved_model.pb").is_file():
+        (path / drafts.LEASE).unlink()
+    elif serving.add(export_dir, app, int(path.name)) is None:
+        runtime.console().print(
+            f"note: {export_dir / serving.MODELS} has a version policy of your "
+            f"own for {app}; it is left alone"
+        )
 
 
 def _publish(partial: Path, root: Path) -> Path:
@@ -149,7 +138,7 @@ def find(release_dir: str, export_dir: str, app: str) -> Path:
     """Returns the release to use: the one named, or the app's newest.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or a file of it is damaged.
     """
     root = Path(export_dir) / app
     if release_dir:
@@ -166,6 +155,12 @@ def find(release_dir: str, export_dir: str, app: str) -> Path:
             f"--release must be a release directory; {found} has no "
             "saved_model.pb."
         )
+    if manifest.read(found) is None:
+        runtime.console(stderr=True).print(
+            f"note: {found} was made before releases had a {manifest.NAME}; "
+            "its files are not checked"
+        )
+    manifest.check(found)
     return found
 
 
@@ -193,6 +188,7 @@ def save(
         archive.track(one)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, list(signature.inputs))
+    archive.add_endpoint(identity.SIGNATURE, identity.make())
     archive.write_out(directory, verbose=False)
     model.save(directory / "model.keras")
     loaded = tf.saved_model.load(directory)

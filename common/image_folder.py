@@ -8,7 +8,7 @@ from typing import Any
 
 from etils import epy
 
-from common import encoded, images, progress, splits, tfds_source
+from common import encoded, images, progress, runtime, splits, tfds_source
 from common.config import MAX_MEGAPIXELS, InputError
 
 with epy.lazy_imports():
@@ -267,7 +267,9 @@ def _check_files(
     }
     if not bad:
         return good, ()
-    return good, (f"left out {len(bad)} undecodable images, e.g. {bad[0]}",)
+    # The report goes where files' names, which may be a person's, must not.
+    runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+    return good, (f"left out {len(bad)} undecodable images",)
 
 
 def _complete(

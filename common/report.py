@@ -3,6 +3,8 @@
 Every figure in it was measured in the run, on the file that ships.
 """
 
+import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +16,7 @@ import rich.console
 import rich.table
 
 from common import report_page, runtime, training
-from common.config import Options
+from common.config import InputError, Options
 from common.plots import Plot
 from common.report_page import Table
 
@@ -62,7 +64,8 @@ def build(
             *splits.notes,
             *_measured_on(options, splits.describe()),
         ],
-        "config": options.as_dict(),
+        "config": _portable(options.as_dict()),
+        "paths": _digests(options),
         "versions": runtime.versions(),
         "seed": options.seed,
         "task_metric": task_metric,
@@ -131,6 +134,49 @@ def _measured_on(options: Options, sizes: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _digests(options: Options) -> dict[str, str]:
+    """Returns what tells the paths of the data again; see `path_digest`."""
+    named = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.metadata.get("data") and field.type in (str, "str")
+    }
+    return {
+        name: path_digest(value)
+        for name, value in named.items()
+        if value and Path(value).exists()
+    }
+
+
+def path_digest(path: str | Path) -> str:
+    """Returns 16 hex digits that a path has and another has not.
+
+    A report keeps these in the place of a path of its author's machine.
+    """
+    whole = str(Path(path).resolve())
+    return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()[
+        :16
+    ]
+
+
+def _portable(value: Any) -> Any:
+    """Returns options without absolute paths: they name the author's machine.
+
+    Of a path below the working directory what follows it stays, of any other
+    the last name.
+    """
+    if isinstance(value, dict):
+        return {key: _portable(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [_portable(one) for one in value]
+    if not (isinstance(value, str) and Path(value).is_absolute()):
+        return value
+    path = Path(value)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return path.name
+
+
 def write(
     directory: Path, report: Report, shown: Iterable[Plot | Table]
 ) -> None:
@@ -152,9 +198,23 @@ def write(
 
 
 def read(release: Path) -> Report:
-    """Returns the report of a release."""
-    text = (release / "report" / "report.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    """Returns the report of a release.
+
+    Raises:
+        InputError: If there is none, or it is damaged.
+    """
+    path = release / "report" / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(report, dict):
+            return report
+        reason = "it is no object"
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+    raise InputError(
+        f"{path} must be the report that the export wrote: {reason}. Copy the "
+        "release again."
+    )
 
 
 def print_table(report: Report, release: Path | None) -> None:

@@ -65,7 +65,14 @@ class Local:
 
     def __init__(self, release: Path) -> None:
         self.release = release
-        self._model = tf.saved_model.load(release)
+        try:
+            self._model = tf.saved_model.load(release)
+        except Exception as error:  # A damaged one can fail in any part.
+            line = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"--release must be a release that TensorFlow can load; "
+                f"{release} is damaged: {line}. Copy it again."
+            ) from None
 
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
@@ -93,7 +100,9 @@ def connect(options: Options, app: str) -> Served:
         app: The app, which is also the model's name on a server.
 
     Raises:
-        InputError: If there is no such release, or no such server answers.
+        InputError: If there is no such release or a file of it is damaged, if
+            no such server answers, or if it serves another release than the
+            copy on this machine.
     """
     if not options.server:
         return Local(export.find(options.release, options.export_dir, app))
@@ -104,8 +113,7 @@ def connect(options: Options, app: str) -> Served:
         )
     asked = remote.connect(options.server, app)
     copy = Path(options.export_dir) / app / str(asked.version)
-    if options.release:
-        asked.copy = export.find(options.release, options.export_dir, app)
-    elif copy.is_dir():
-        asked.copy = copy
+    if options.release or copy.is_dir():
+        path = options.release or str(copy)
+        asked.use_copy(export.find(path, options.export_dir, app))
     return asked

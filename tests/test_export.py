@@ -1,5 +1,11 @@
 import dataclasses
 import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -7,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import export
+from common import drafts, export
 from common.config import InputError
 from common.serving import config, rollout, warmup
 
@@ -47,14 +53,125 @@ def test_a_failed_release_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "app").iterdir()) == []
 
 
-def test_what_killed_exports_left_is_removed(tmp_path: Path) -> None:
-    dead = tmp_path / "app" / f"{export.PARTIAL}999999999-x"
-    alive = tmp_path / "app" / f"{export.PARTIAL}{os.getppid()}-x"
-    dead.mkdir(parents=True)
-    alive.mkdir()
+WRITER = """
+import pathlib, sys, time
+from common import drafts
+drafts.make(pathlib.Path(sys.argv[1]))
+print("made", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """Gives another process that holds a draft."""
+    (tmp_path / "app").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path / "app"],
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_draft_lives_as_long_as_its_writer(writer, tmp_path: Path) -> None:
     with export.release(tmp_path, "app"):
         pass
-    assert not dead.exists() and alive.exists()
+    assert len(list((tmp_path / "app").glob(".partial-*"))) == 1
+    writer.kill()
+    writer.wait()
+    with export.release(tmp_path, "app"):
+        pass
+    assert not list((tmp_path / "app").glob(".partial-*"))
+
+
+def test_a_draft_of_another_host_is_left_alone(
+    writer, tmp_path: Path, monkeypatch
+) -> None:
+    """Also where the storage keeps the locks of each host apart."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    monkeypatch.setattr(drafts.fcntl, "flock", lambda handle, how: None)
+    (draft,) = (tmp_path / "app").glob(".partial-*")
+    drafts.remove_stale(tmp_path / "app")
+    assert draft.exists()
+    os.utime(draft / drafts.LEASE, (1, 1))
+    drafts.remove_stale(tmp_path / "app")
+    assert not draft.exists()
+
+
+def test_a_dead_draft_is_not_kept_for_the_number_of_a_process(tmp_path) -> None:
+    """In containers every export may have number 1."""
+    dead = tmp_path / "app" / f"{drafts.PARTIAL}{os.getppid()}-x"
+    dead.mkdir(parents=True)
+    with export.release(tmp_path, "app"):
+        pass
+    assert not dead.exists()
+
+
+def test_the_newest_of_ten_exports_at_once_is_known(
+    tmp_path: Path, monkeypatch
+) -> None:
+    add, random = config.add, np.random.default_rng(0)
+
+    def add_late(*release) -> rollout.Rollout | None:
+        time.sleep(random.uniform(0, 0.01))
+        return add(*release)
+
+    monkeypatch.setattr(config, "add", add_late)
+
+    def publish() -> None:
+        with export.release(tmp_path, "app") as draft:
+            (draft.directory / "saved_model.pb").write_text("")
+
+    for count in range(1, 7):
+        threads = [threading.Thread(target=publish) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        newest = 10 * count
+        assert export.versions(tmp_path / "app")[-1] == newest
+        state = config.state(tmp_path, "app")
+        assert state == rollout.Rollout((1, newest), 1, 1)
+    assert not list(tmp_path.glob("app/*/.draft"))
+    assert not list(tmp_path.glob("app/.partial-*"))
+
+
+def test_a_kill_before_the_listing_is_mended(tmp_path, monkeypatch) -> None:
+    def publish() -> Path:
+        with export.release(tmp_path, "app") as draft:
+            (draft.directory / "saved_model.pb").write_text("")
+        return draft.path
+
+    publish()
+    monkeypatch.setattr(config, "add", lambda *args: rollout.first(2))
+    assert publish().name == "2"  # As if killed: nobody has listed it.
+    monkeypatch.undo()
+    assert config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
+    config.complete(tmp_path)
+    assert config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
+    # What was rolled back stays so.
+    config.update(tmp_path, "app", lambda state: rollout.roll_back(state, 1))
+    config.complete(tmp_path)
+    assert config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
+    assert not list(tmp_path.glob("app/*/.draft"))
+
+
+def test_a_policy_of_the_user_is_left_alone(tmp_path, capsys) -> None:
+    path = tmp_path / "models.config"
+    path.write_text(
+        "model_config_list { config { name: 'app' base_path: '/models/app' "
+        "model_platform: 'tensorflow' model_version_policy { all { } } } }"
+    )
+    with export.release(tmp_path, "app") as draft:
+        (draft.directory / "saved_model.pb").write_text("")
+    (entry,) = config.read(tmp_path).model_config_list.config
+    assert entry.model_version_policy.HasField("all")
+    assert not entry.version_labels
+    assert "policy of your own for app" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_a_release_is_found_or_refused(tmp_path: Path) -> None:

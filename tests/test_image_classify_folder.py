@@ -64,8 +64,10 @@ def test_int8_files_take_bytes_though_no_image_is_white(released) -> None:
 
 
 def test_evaluate_uses_the_releases_split_and_shape(
-    released, options, capsys
+    released, options, capsys, monkeypatch
 ) -> None:
+    # The report has no more of the data's place than the last name.
+    monkeypatch.chdir(Path(options.dataset).parent)
     trained = app.report.read(released)["metrics"]["test"]["accuracy"]
     app.main(
         app.Config(mode="evaluate", release=str(released), dataset="")

@@ -123,14 +123,15 @@ def test_split_folders_are_kept(folder, tmp_path) -> None:
     assert splits.describe()["valid"] == splits.describe()["train"] == 4
 
 
-def test_a_corrupt_image_is_named_or_skipped(folder) -> None:
+def test_a_corrupt_image_is_named_or_skipped(folder, capsys) -> None:
     bad = folder / "cat" / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(InputError, match=r"bad\.png: it"):
         images.load(str(folder))
     splits = images.load(str(folder), skip_bad=True)
     assert sum(splits.describe()[k] for k in ("train", "valid", "test")) == 26
-    assert "left out 1" in splits.notes[0]
+    assert splits.notes == ("left out 1 undecodable images",)
+    assert "bad.png (1 such" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_folder_of_corrupt_images_alone_is_refused(tmp_path) -> None:

@@ -75,6 +75,27 @@ def test_prune_keeps_what_is_loaded(export_dir: Path, capsys) -> None:
     assert "toy: deleted nothing" in capsys.readouterr().out
 
 
+def test_a_policy_of_the_user_is_shown_and_left_alone(
+    export_dir: Path, capsys
+) -> None:
+    path = export_dir / "models.config"
+    text = (
+        "model_config_list { config { name: 'toy' base_path: '/models/toy' "
+        "model_platform: 'tensorflow' model_version_policy { all { } } } }"
+    )
+    path.write_text(text)
+    run(export_dir, "list")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["toy", "2", "as", "your", "own", "policy", "says"] in lines
+    run(export_dir, "prune", keep=1)
+    assert "toy: deleted nothing: its version" in capsys.readouterr().out
+    for command in ("promote", "rollback"):
+        with pytest.raises(InputError, match="its policy is another one"):
+            run(export_dir, command)
+    assert path.read_text() == text
+    assert config.versions(export_dir / "toy") == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -77,6 +77,28 @@ def pictures(made: report.Report) -> list[plots.Plot]:
     ]
 
 
+def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    options = Options(
+        dataset=str(tmp_path / "scans" / "new"),
+        data_dir="/home/jane.doe/tensorflow_datasets/",
+        export_dir="relative/releases",
+        prune_layers=("/home/jane.doe/x", "dense"),
+        server="",
+    )
+    made = report.build(
+        "app", options, data.Splits("scans", (), split, split, split),
+        task_metric="loss", metrics={}, log=training.Log({}, 1.0, 1.0),
+        variants=[], refused=[], serving={},
+    )  # fmt: skip
+    assert made["config"]["dataset"] == "scans/new"
+    assert made["config"]["data_dir"] == "tensorflow_datasets"
+    assert made["config"]["export_dir"] == "relative/releases"
+    assert made["config"]["prune_layers"] == ["x", "dense"]
+    assert made["config"]["epochs"] == 10
+
+
 def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     report.write(tmp_path / "report", made, pictures(made))
     found = report.read(tmp_path)

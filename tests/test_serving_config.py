@@ -1,6 +1,7 @@
 """The files that TF Serving reads, and the state of a roll-out in them."""
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from common import drafts
 from common.config import InputError
 from common.serving import config, pruning, rollout
 from common.serving.rollout import Rollout
@@ -97,7 +99,7 @@ def test_models_config_lists_all_apps_and_keeps_labels(tmp_path: Path) -> None:
     assert list(one.model_version_policy.specific.versions) == [1, 2]
     assert dict(one.version_labels) == {"stable": 1, "canary": 1}
     assert list(two.model_version_policy.specific.versions) == [4]
-    assert not list(tmp_path.glob(".*"))
+    assert list(tmp_path.glob(".*")) == [tmp_path / config.LOCK]
 
 
 def test_what_else_stands_in_models_config_is_kept(tmp_path: Path) -> None:
@@ -143,6 +145,82 @@ def test_exports_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(config.read(tmp_path).model_config_list.config) == 8
+
+
+def test_a_slower_export_does_not_replace_a_newer_version(tmp_path) -> None:
+    add(tmp_path, "app", 1)
+    touch(tmp_path, "app", 2, 3)
+    config.add(tmp_path, "app", 3)
+    config.add(tmp_path, "app", 2)
+    assert config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
+
+
+def test_who_lists_last_knows_of_all(tmp_path: Path) -> None:
+    for version in (1, 2, 3):
+        touch(tmp_path, "app", version)
+        (tmp_path / "app" / str(version) / drafts.LEASE).touch()
+    config.add(tmp_path, "app", 2)
+    assert config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
+    assert config.unlisted(tmp_path / "app") == []
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".models.config-123").write_text("half")
+    (tmp_path / ".batching.config-4").write_text("half")
+    add(tmp_path, "app", 1)
+    assert list(tmp_path.glob(".*")) == [tmp_path / config.LOCK]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "",
+        "model_version_policy { all { } }",
+        "model_version_policy { latest { num_versions: 2 } }",
+        "model_version_policy { specific { versions: 1 versions: 2 } }",
+        "model_version_policy { specific { versions: 2 } } "
+        "version_labels { key: 'stable' value: 2 }",
+    ],
+)
+def test_a_policy_of_the_user_is_left_alone(tmp_path: Path, policy) -> None:
+    text = (
+        "# Mine.\nmodel_config_list { config { name: 'app' "
+        f"base_path: '/elsewhere' model_platform: 'tensorflow' {policy} }} }}"
+    )
+    path = tmp_path / "models.config"
+    path.write_text(text)
+    touch(tmp_path, "app", 1, 2, 3)
+    assert config.add(tmp_path, "app", 3) is None
+    config.complete(tmp_path)
+    assert path.read_text() == text
+    add(tmp_path, "other", 1)
+    mine, other = config.read(tmp_path).model_config_list.config
+    assert (mine.name, other.name) == ("app", "other")
+    shutil.rmtree(tmp_path / "app")  # It may lie elsewhere as well.
+    add(tmp_path, "other", 2)
+    assert config.read(tmp_path).model_config_list.config[0] == mine
+
+
+def test_what_is_complete_is_not_written(tmp_path: Path, monkeypatch) -> None:
+    """A server may have no right to write."""
+    add(tmp_path, "app", 1)
+
+    def refuse(export_dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(config, "locked", refuse)
+    config.complete(tmp_path)
+    touch(tmp_path, "other", 1)
+    with pytest.raises(InputError, match="can be written"):
+        config.complete(tmp_path)
+    with pytest.raises(InputError, match="where files can be locked"):
+        config.check(tmp_path)
+
+
+def test_who_may_write_may_lock(tmp_path: Path) -> None:
+    tmp_path.chmod(0o775)
+    add(tmp_path, "app", 1)
+    assert (tmp_path / config.LOCK).stat().st_mode & 0o777 == 0o664
 
 
 def test_releases_that_were_copied_become_known(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 import http.server
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import serving_models
+import tensorflow as tf
 from serving_models import HOST
 
-from common import served
+from common import export, served
 from common.config import InputError, Options
+from common.serving import embedded
 
 
 @pytest.mark.parametrize("suffix", ["", "/versions/1", "/labels/stable"])
@@ -116,3 +121,42 @@ def test_files_of_a_release_that_is_elsewhere(toy_server, tmp_path) -> None:
     copy = toy_server.export_dir / "toy" / "1"
     asked = served.connect(options.replace(release=str(copy)), "toy")
     assert asked.release == copy
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> Iterator[tuple[embedded.Embedded, Path]]:
+    """Gives a server of a release, and another release of the same number."""
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, keras.layers.Dense(1)(x))
+    signature = export.Signature(
+        lambda x: {"y": model(x)},
+        (tf.TensorSpec((None, 3), tf.float32, "x"),),
+        (np.ones((1, 3), np.float32),),
+    )
+    here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
+    for root in (here, there):
+        with export.release(root, "app") as draft:
+            export.save(draft.directory, model, {"serving_default": signature})
+    with embedded.serving(there, tell=lambda line: None) as server:
+        server.export_dir = there
+        yield server, here
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_another_release_of_the_same_number_is_refused(twins, kind) -> None:
+    server, here = twins
+    port = server.rest_port if kind == "http" else server.grpc_port
+    options = Options(
+        mode="predict", server=f"{kind}://{HOST}:{port}",
+        export_dir=str(server.export_dir),
+    )  # fmt: skip
+    asked = served.connect(options, "app")
+    assert asked.release == server.export_dir / "app" / "1"
+    assert asked(x=[[1.0, 2.0, 3.0]])["y"].shape == (1, 1)
+    for other in (
+        options.replace(export_dir=str(here)),
+        options.replace(release=str(here / "app" / "1")),
+    ):
+        with pytest.raises(InputError, match="serves another app/1") as caught:
+            served.connect(other, "app")
+        assert "\n" not in str(caught.value)

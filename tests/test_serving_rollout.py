@@ -2,7 +2,9 @@
 
 import threading
 import time
+import types
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +133,37 @@ def test_a_bad_release_harms_nobody(tmp_path) -> None:
     state, error = models.states["toy"][2]
     assert state == "LOADING" and error and "\n" not in error
     assert sum("cannot be loaded" in line for line in told) == 1
+
+
+def test_a_broken_version_rests_longer_after_each_attempt(
+    tmp_path, monkeypatch
+) -> None:
+    for version in (1, 2):  # Two, so that what is told of them alternates.
+        broken = tmp_path / "toy" / str(version)
+        broken.mkdir(parents=True)
+        (broken / "saved_model.pb").write_bytes(b"no model")
+        config.add(tmp_path, "toy", version)
+    attempts, told = [], []
+    now = 0.0
+
+    def load(path: Path) -> None:
+        if path == broken:
+            attempts.append(now)
+        raise OSError(f"{path.name} is broken")
+
+    clock = types.SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("common.serving.models.Model", load)
+    monkeypatch.setattr("common.serving.models.time", clock)
+    models = Models(tmp_path, told.append)
+    for second in range(1000):
+        now = float(second)
+        models.refresh()
+    assert attempts == [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811]
+    assert len(told) == 2
+    # Once its files change it is tried at once.
+    (broken / "saved_model.pb").write_bytes(b"another")
+    models.refresh()
+    assert attempts[-1] == 999
 
 
 def test_a_new_app_is_served_too(tmp_path) -> None:

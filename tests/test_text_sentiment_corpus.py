@@ -43,6 +43,7 @@ def options(path: Path, **changes) -> app.Config:
 def test_three_classes_of_a_csv_end_to_end(
     tmp_path, capsys, monkeypatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "train.csv").write_text(rows(150), encoding="utf-8")
     (tmp_path / "test.csv").write_text(rows(30, 1), encoding="utf-8")
     config = options(
@@ -88,7 +89,6 @@ def test_three_classes_of_a_csv_end_to_end(
             )
         )
     sentiment = app.Config(dataset="generated_reviews", data_dir=str(tmp_path))
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="must have the release's classes"):
         predict.evaluate(
             predict.Classifier(served.Local(release)), app.load_texts(sentiment)

@@ -13,7 +13,7 @@ import numpy as np
 
 from apps.medical_autoencoder import patients, pictures
 from apps.medical_autoencoder.dicom import Scan
-from common import image_folder, progress, splits
+from common import image_folder, progress, runtime, splits
 from common.config import InputError
 
 CLASS_NAMES = ("normal", "abnormal")
@@ -241,7 +241,9 @@ def _notes(rows: list[Row], bad: list[str]) -> list[str]:
     """Returns what a user should know of the files."""
     notes = []
     if bad:
-        notes.append(f"left out {len(bad)} unreadable files, e.g. {bad[0]}")
+        # The report goes where files' names, often a patient's, must not.
+        runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+        notes.append(f"left out {len(bad)} unreadable files")
     text = sum(row.scan.has_text for row in rows)
     if text:
         notes.append(

@@ -1,12 +1,15 @@
 """The embedded server's models: what is loaded, renewed while it runs."""
 
 import contextlib
+import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import logging
 
+from common import manifest
 from common.config import InputError
 from common.serving import config
 from common.serving.model import Model
@@ -14,6 +17,24 @@ from common.serving.status import ServingError
 
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
+# How long a version that cannot be loaded rests: twice as long after each
+# attempt.
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 300.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A version that could not be loaded.
+
+    Attributes:
+        files: Names, sizes and times of its files then.
+        seconds: How long it rests, unless its files change.
+        until: The end of that, on the monotonic clock.
+    """
+
+    files: frozenset[tuple[str, int, int]]
+    seconds: float
+    until: float
 
 
 class Models:
@@ -41,6 +62,7 @@ class Models:
         self._models: dict[str, dict[int, Model]] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self.states: dict[str, dict[int, tuple[str, str]]] = {}
+        self._failures: dict[Path, Failure] = {}
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -151,21 +173,44 @@ class Models:
 
     def _load(self, app: str, version: int) -> None:
         path = self._export_dir / app / str(version)
+        if self._is_resting(path):
+            return
         states = self.states.setdefault(app, {})
         if states.get(version, ("", ""))[0] != "LOADING":
             states[version] = ("LOADING", "")
         try:
+            manifest.check(path, manifest.SERVED)
             model = Model(path)
             model.warm_up()
         except Exception as error:  # Whatever is wrong with it: others serve.
             line = " ".join(str(error).split())[:300]
+            if states[version][1] != line:
+                self._tell(f"{path} cannot be loaded: {line}")
             states[version] = ("LOADING", line)
-            self._tell_once(f"{path} cannot be loaded: {line}")
+            self._note_failure(path)
             return
         with self._lock:
             self._models.setdefault(app, {})[version] = model
             states[version] = ("AVAILABLE", "")
         self._tell(f"{app}: version {version} is served")
+
+    def _is_resting(self, path: Path) -> bool:
+        """Tells whether a version failed lately and is as it was then."""
+        failure = self._failures.get(path)
+        if failure is None:
+            return False
+        if failure.files != _files(path):
+            del self._failures[path]
+            return False
+        return time.monotonic() < failure.until
+
+    def _note_failure(self, path: Path) -> None:
+        """Lets a version rest, twice as long as after the failure before."""
+        before, seconds = self._failures.get(path), FIRST_RETRY_SECONDS
+        if before:
+            seconds = min(2 * before.seconds, LAST_RETRY_SECONDS)
+        until = time.monotonic() + seconds
+        self._failures[path] = Failure(_files(path), seconds, until)
 
     def _move_labels(self, app: str, labels: dict[str, int]) -> None:
         """Moves labels to versions that are there; the others stay."""
@@ -191,3 +236,13 @@ class Models:
         if line != getattr(self, "_last", ""):
             self._last = line
             self._tell(line)
+
+
+def _files(path: Path) -> frozenset[tuple[str, int, int]]:
+    """Returns what changes when a release's files do."""
+    found = set()
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):  # It went away just now.
+            status = file.stat()
+            found.add((str(file), status.st_size, status.st_mtime_ns))
+    return frozenset(found)

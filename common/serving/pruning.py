@@ -30,5 +30,5 @@ def prune(root: Path, state: Rollout, keep: int) -> list[int]:
     for version in gone:
         name = DELETED.format(pid=os.getpid(), version=version)
         hidden = (root / str(version)).rename(root / name)
-        shutil.rmtree(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
     return gone

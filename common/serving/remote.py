@@ -18,8 +18,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from common import runtime
 from common.config import InputError
-from common.serving import json_tensors, json_values, tensor_protos
+from common.serving import identity, json_tensors, json_values, tensor_protos
 
 DEFAULT = "serving_default"
 TIMEOUT_SECONDS = 60.0
@@ -110,6 +111,26 @@ class Remote(abc.ABC):
                 "--export_dir."
             )
         return self.copy
+
+    def use_copy(self, release: Path) -> None:
+        """Takes a release on this machine for the one on the server.
+
+        Raises:
+            InputError: If the server's is another one, whatever its number.
+        """
+        number = identity.of_release(release)
+        if number != identity.of(self._signatures.signature_def):
+            raise InputError(
+                "--server must serve the release whose files are used beside "
+                f"it; {self._url[0]} serves another {self._app}/{self.version} "
+                f"than {release}. Pass a copy of that one by --release."
+            )
+        if not number:
+            runtime.console(stderr=True).print(
+                f"note: {release} was made before releases had numbers; that "
+                "it is the one on the server is taken for granted"
+            )
+        self.copy = release
 
     def _signature(self, name: str) -> meta_graph_pb2.SignatureDef:
         if name not in self._signatures.signature_def:

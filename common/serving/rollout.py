@@ -46,9 +46,11 @@ def first(version: int) -> Rollout:
 def export(before: Rollout, version: int) -> Rollout:
     """Returns the state after a new release: loaded beside what is labelled.
 
-    A newer version that no label names is not loaded any longer.
+    Of the versions that no label names, the newest alone is loaded; a slower
+    export may make an older one known last.
     """
-    return _state(before.stable, before.canary, before.previous, version)
+    newest = max(before.newest, version)
+    return _state(before.stable, before.canary, before.previous, newest)
 
 
 def load(before: Rollout, version: int) -> Rollout:

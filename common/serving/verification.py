@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import litert, report
+from common import litert, manifest, report
 from common.serving import warmup
 from common.serving.model import Model
 
@@ -32,9 +32,9 @@ class Check:
 def verify(release: Path) -> Iterator[Check]:
     """Yields the results of all checks, one by one.
 
-    The SavedModel has the report's signatures and gives the recorded answers;
-    every TFLite file has the report's size and can be prepared; `model.keras`
-    loads in safe mode.
+    Every file is as the manifest has it. The SavedModel has the report's
+    signatures and gives the recorded answers; every TFLite file has the
+    report's size and can be prepared; `model.keras` loads in safe mode.
     """
     try:
         yield from _checks(release)
@@ -45,12 +45,24 @@ def verify(release: Path) -> Iterator[Check]:
 
 def _checks(release: Path) -> Iterator[Check]:
     """Yields the results of the checks of a release that can be read."""
+    yield from _manifest(release)
     written = report.read(release)
     model = Model(release)
     yield from _signatures(model, written["serving"]["signatures"])
     yield _answers(model)
     yield from _files(release, written["variants"])
     yield _keras(release)
+
+
+def _manifest(release: Path) -> Iterator[Check]:
+    """Compares every file with its SHA-256."""
+    rows = manifest.read(release)
+    if rows is None:
+        yield Check("has no manifest: an older export made it", True)
+        return
+    damages = list(manifest.damages(release))
+    yield Check(f"{len(rows)} files are in the manifest", not damages)
+    yield from (Check(line, False) for line in damages)
 
 
 def _signatures(model: Model, expected: dict[str, Any]) -> Iterator[Check]:

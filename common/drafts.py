@@ -1,0 +1,64 @@
+"""Releases that are being written: hidden directories, each with a lease.
+
+A lease is a file in the draft that its writer keeps locked. The lock ends with
+the process, however that ends, so another process on any host can tell a draft
+that is being written from one that a killed export left.
+
+It is assumed that `flock` holds between all hosts that export into a directory:
+so it does on local disks and on NFS as Linux mounts it. Where a mount keeps the
+locks of each host apart (`nolock`, `local_lock`), and in containers, whose host
+names differ, a draft of another host is left alone until it is a day old.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+# The hidden name's start; servers look only for names that are numbers.
+PARTIAL = ".partial-"
+# Also marks a release that no export has made known to servers yet.
+LEASE = ".draft"
+OTHER_HOST_SECONDS = 24 * 3600
+
+
+def make(root: Path) -> tuple[Path, int]:
+    """Makes an empty draft; the caller holds the lock of the export directory.
+
+    Returns:
+        The draft, and the open lease: closing it gives the draft up.
+    """
+    draft = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    draft.chmod(0o755)  # mkdtemp's 0700 would lock a server out.
+    lease = os.open(draft / LEASE, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(lease, fcntl.LOCK_EX)
+    os.write(lease, socket.gethostname().encode())
+    return draft, lease
+
+
+def remove_stale(root: Path) -> None:
+    """Removes what killed exports left, under the export directory's lock."""
+    for draft in root.glob(f"{PARTIAL}*"):
+        if _is_stale(draft / LEASE):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_stale(lease: Path) -> bool:
+    """Tells whether nobody writes a draft any more."""
+    try:
+        handle = os.open(lease, os.O_RDWR)
+    except FileNotFoundError:
+        return True  # What a killed `apps.releases prune` left.
+    except OSError:
+        return False
+    with contextlib.closing(os.fdopen(handle, "r")) as file:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        age = time.time() - os.fstat(handle).st_mtime
+        return file.read() == socket.gethostname() or age > OTHER_HOST_SECONDS
