@@ -45,7 +45,7 @@ def standard(
         plateau: Halve the learning rate when the metric stops improving.
     """
     chosen: list[keras.callbacks.Callback] = [
-        StopOnNaN(),
+        StopOnNaN(num_steps),
         BestCheckpoint(work_dir / "best.weights.h5", monitor, mode),
     ]
     if patience:
@@ -60,7 +60,9 @@ def standard(
         )
     # Last: its state includes that of the others, which reset themselves when
     # training begins.
-    backup = Backup(work_dir / "backup.npz", position, epochs, tuple(chosen))
+    backup = Backup(
+        work_dir / "backup.npz", position, epochs, num_steps, tuple(chosen)
+    )
     return [*chosen, *_loggers(work_dir, epochs, num_steps), backup]
 
 
@@ -91,6 +93,10 @@ class StopOnNaN(keras.callbacks.Callback):
 
     _epoch = 0
 
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self._num_steps = num_steps
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes the epoch."""
         self._epoch = epoch
@@ -100,9 +106,11 @@ class StopOnNaN(keras.callbacks.Callback):
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
         rate = float(self.model.optimizer.learning_rate.numpy())
+        # Keras counts the last execution's steps past the epoch's end.
+        step = min(batch + 1, self._num_steps)
         raise InputError(
             f"training diverged: the loss is not finite in epoch "
-            f"{self._epoch + 1}, step {batch + 1}, at a learning rate of "
+            f"{self._epoch + 1}, step {step}, at a learning rate of "
             f"{rate:.2g}. Lower --learning_rate, or look for values in the "
             "data that are not finite."
         )
@@ -162,6 +170,7 @@ class Backup(keras.callbacks.Callback):
         path: Path,
         position: data.Position,
         epochs: int,
+        num_steps: int,
         others: tuple[keras.callbacks.Callback, ...] = (),
     ) -> None:
         super().__init__()
@@ -170,7 +179,8 @@ class Backup(keras.callbacks.Callback):
         self.stopped = False
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
-        self._position, self._epochs, self._others = position, epochs, others
+        self._position, self._others = position, others
+        self._epochs, self._num_steps = epochs, num_steps
         self._counters: list[dict[str, Any]] = []
         self._running: list[np.ndarray] = []
         self._signals = runtime.SignalFlag()
@@ -200,7 +210,12 @@ class Backup(keras.callbacks.Callback):
         self._position.set(epoch, self.step)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Backs up when it is time, or when a signal came."""
+        """Backs up when it is time, or when a signal came.
+
+        Not after an epoch's last steps: no step would be left to continue
+        with, and the epoch's validation is still to come. A signal waits for
+        it, and the finished epoch is backed up.
+        """
         if self._running:
             # Only now do the metrics exist; their variables are sums.
             metrics = self.model.metrics_variables
@@ -208,10 +223,13 @@ class Backup(keras.callbacks.Callback):
                 # No `assign_add`: a variable that devices sum has none.
                 variable.assign(variable.numpy() + value)
             self._running = []
+        first = self.step
+        step = first + batch + 1
+        if step >= self._num_steps:  # Greater where an execution is cut short.
+            return
         due = time.monotonic() - self._saved_at > BACKUP_SECONDS
         if self._ask(due):
-            first = self.step
-            self.step = first + batch + 1
+            self.step = step
             self._save()
             self._end_if_signalled()
             self.step = first

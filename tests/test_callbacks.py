@@ -23,12 +23,14 @@ def model() -> keras.Model:
 
 
 def test_not_a_number_ends_training_with_advice(model) -> None:
-    stop = callbacks.StopOnNaN()
+    stop = callbacks.StopOnNaN(20)
     stop.set_model(model)
     stop.on_epoch_begin(4)
     stop.on_train_batch_end(0, {"loss": 1.0})
     with pytest.raises(InputError, match=r"epoch 5, step 8.*--learning_rate"):
         stop.on_train_batch_end(7, {"loss": float("nan")})
+    with pytest.raises(InputError, match=r"epoch 5, step 20,"):
+        stop.on_train_batch_end(31, {"loss": float("nan")})
 
 
 def test_the_best_weights_are_kept_whole(model, tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_not_a_number_is_never_the_best(model, tmp_path: Path) -> None:
 
 
 def backup_of(model, path: Path, others=()) -> callbacks.Backup:
-    backup = callbacks.Backup(path, data.Position(), 5, tuple(others))
+    backup = callbacks.Backup(path, data.Position(), 5, 20, tuple(others))
     backup.set_model(model)
     backup.set_params({"epochs": 5})
     return backup
@@ -111,6 +113,23 @@ def test_a_signal_backs_up_and_ends(model, tmp_path, signum, capsys) -> None:
     assert "the same command again" in capsys.readouterr().err
     assert backup_of(model, backup.path).step == 16
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_in_the_last_steps_waits_for_the_epoch(
+    model, tmp_path, capsys
+) -> None:
+    backup = backup_of(model, tmp_path / "backup.npz")  # 20 steps an epoch.
+    backup.on_train_begin()
+    backup.on_epoch_begin(0)
+    backup.on_train_batch_end(15)
+    signal.raise_signal(signal.SIGTERM)
+    backup.on_train_batch_end(31)  # An execution of 16 steps, of which 4 ran.
+    assert not backup.path.exists()
+    with pytest.raises(runtime.Interrupted):
+        backup.on_epoch_end(0, {"loss": 0.5})
+    assert "after 1 epochs and 0 steps" in capsys.readouterr().err
+    found = backup_of(model, backup.path)
+    assert (found.epoch, found.step) == (1, 0)
 
 
 def test_long_epochs_are_backed_up_on_the_way(
