@@ -100,8 +100,13 @@ def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
 class OwnRandomness(keras.callbacks.Callback):
     """Gives every worker dropout of its own, not the first one's again."""
 
+    _given = False
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Adds the worker's number to the seeds that all have in common."""
+        if self._given:  # By an earlier `fit` of the same training.
+            return
+        self._given = True
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
                 own = np.array([cluster.index(), 0], np.uint32)

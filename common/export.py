@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from etils import epy
 
+from common import runtime
 from common.config import InputError
 from common.serving import config as serving
 
@@ -94,12 +95,15 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
     try:
         partial.chmod(0o755)  # mkdtemp's 0700 would lock a server out.
         draft = Draft(partial)
-        yield draft
-        draft.path = _publish(partial, root)
-        if (draft.path / "saved_model.pb").is_file():
-            serving.add(Path(export_dir), app, int(draft.path.name))
+        with runtime.writing("--export_dir", Path(export_dir)):
+            yield draft
+            draft.path = _publish(partial, root)
+            if (draft.path / "saved_model.pb").is_file():
+                serving.add(Path(export_dir), app, int(draft.path.name))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):  # It has releases, as a rule.
+            root.rmdir()
 
 
 def _remove_stale(root: Path) -> None:

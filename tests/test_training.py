@@ -1,6 +1,10 @@
+import contextlib
 import math
+import os
 import random
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import keras
@@ -107,21 +111,31 @@ def interrupt() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def check_resume(tmp_path, monkeypatch, killer, raised, *, steps=1, **changes):
+def check_resume(
+    tmp_path,
+    monkeypatch,
+    killer,
+    raised,
+    *,
+    steps=1,
+    between=lambda: None,
+) -> None:
     """Trains undisturbed, and disturbed and again: both must end alike."""
     undisturbed = make_model(steps)
-    log = fit(undisturbed, tmp_path / "undisturbed", **changes)
+    log = fit(undisturbed, tmp_path / "undisturbed")
 
     standard = callbacks.standard
     monkeypatch.setattr(
         callbacks, "standard", lambda *a, **k: [killer, *standard(*a, **k)]
     )
     with pytest.raises(raised):
-        fit(make_model(steps), tmp_path / "killed", **changes)
+        fit(make_model(steps), tmp_path / "killed")
     monkeypatch.setattr(callbacks, "standard", standard)
+    assert not list((tmp_path / "killed").glob("*.partial"))
+    between()
 
     continued = make_model(steps)
-    rest = fit(continued, tmp_path / "killed", **changes)
+    rest = fit(continued, tmp_path / "killed")
     assert list(rest.history) == list(log.history)
     for name, values in log.history.items():
         # The sums of a training epoch's metrics are made in two parts.
@@ -174,6 +188,60 @@ def test_a_crash_after_the_backup_of_a_last_execution(
     check_resume(
         tmp_path, monkeypatch, crashing, OSError, steps=steps_per_execution
     )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "damage"), [(1, b""), (2, b"PK nonsense"), (2, b"half")]
+)
+def test_a_damaged_backup_costs_an_epoch_or_all(
+    tmp_path, monkeypatch, capsys, epoch, damage
+) -> None:
+    def crash_and_damage() -> None:
+        (path,) = tmp_path.rglob("killed/backup.npz")
+        content = path.read_bytes()
+        path.write_bytes(damage if damage != b"half" else content[:-400])
+        crash()
+
+    killer = Killer(epoch, 0, crash_and_damage)
+    check_resume(tmp_path, monkeypatch, killer, OSError)
+    start = "from the backup before it" if epoch > 1 else "anew"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert f"backup.npz.damaged, and training starts {start}." in shown
+    names = {one.name for one in (tmp_path / "killed").iterdir()}
+    assert names >= {"backup.npz", "backup.npz.damaged"}
+    assert not any(name.endswith(".partial") for name in names)
+
+
+def test_a_work_directory_deleted_under_the_run_is_one_line(
+    tmp_path, monkeypatch
+) -> None:
+    killer = Killer(1, 0, lambda: shutil.rmtree(tmp_path / "killed"))
+    check_resume(tmp_path, monkeypatch, killer, InputError)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a full disk")
+@pytest.mark.parametrize("room", [0, 8192])
+def test_a_disk_that_fills_up_is_one_line(tmp_path, monkeypatch, room) -> None:
+    disk = tmp_path / "killed"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    filling = disk / "filling"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filling.open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.truncate(filling, filling.stat().st_size - room)
+
+    try:
+        check_resume(
+            tmp_path, monkeypatch, Killer(1, 0, fill), InputError,
+            between=filling.unlink,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
