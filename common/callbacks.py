@@ -12,7 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import checkpoint, cluster, data, progress, runtime
+from common import (
+    checkpoint,
+    cluster,
+    data,
+    distribution,
+    progress,
+    runtime,
+)
 from common.config import InputError
 
 BACKUP = "backup.npz"  # In a run's directory.
@@ -306,6 +313,8 @@ class Backup(keras.callbacks.Callback):
         ]
         state = {name: getattr(self, name) for name in self.STATE}
         text = json.dumps({**state, "counters": self._counters}, default=float)
+        if self.step:  # Else validation has done it.
+            distribution.average_statistics(self.model)
         metrics = self.model.metrics_variables if self.step else []
         # Of several workers all must read them: to read is to sum.
         running = [one.numpy() for one in metrics]

@@ -142,7 +142,12 @@ def fit(
             plateau=plateau,
         )
         backup = watch[-1]
-        watch = [*first, *watch, distribution.OwnRandomness()]
+        watch = [
+            *first,
+            *watch,
+            distribution.OwnRandomness(),
+            distribution.AverageStatistics(),
+        ]
         cluster.agree(
             "--work_dir",
             f"{work_dir.name}, epoch {backup.epoch}, {backup.step}",
