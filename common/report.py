@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import rich.box
 import rich.table
 
-from common import report_page, runtime, training
+from common import report_page, runtime, strict_json, training
 from common.config import Options
 from common.plots import Plot
 from common.report_page import Table
@@ -44,26 +44,30 @@ def build(
     serving: Mapping[str, Any],
     baselines: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
-    """Returns what `report.json` holds."""
-    return {
-        "app": app,
-        "dataset": splits.describe(),
-        "notes": list(splits.notes),
-        "config": options.as_dict(),
-        "versions": runtime.versions(),
-        "seed": options.seed,
-        "task_metric": task_metric,
-        "metrics": metrics,
-        "baselines": list(baselines),
-        "variants": list(variants),
-        "refused_variants": list(refused),
-        "serving": serving,
-        "training": {
-            **log.describe(),
-            "peak_memory_mb": runtime.peak_memory_mb(),
-        },
-        "history": log.history,
-    }
+    """Returns what `report.json` holds; null, and a note, for a NaN."""
+    report, nulls = strict_json.finite(
+        {
+            "app": app,
+            "dataset": splits.describe(),
+            "notes": list(splits.notes),
+            "config": options.as_dict(),
+            "versions": runtime.versions(),
+            "seed": options.seed,
+            "task_metric": task_metric,
+            "metrics": metrics,
+            "baselines": list(baselines),
+            "variants": list(variants),
+            "refused_variants": list(refused),
+            "serving": serving,
+            "training": {
+                **log.describe(),
+                "peak_memory_mb": runtime.peak_memory_mb(),
+            },
+            "history": log.history,
+        }
+    )
+    report["notes"] += nulls
+    return report
 
 
 def write(
@@ -80,7 +84,7 @@ def write(
         one.figure.savefig(buffer, format="png")
         (directory / f"{one.name}.png").write_bytes(buffer.getvalue())
         sections.append((one, buffer.getvalue()))
-    text = json.dumps(report, indent=1, allow_nan=False)
+    text = strict_json.dumps(report)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     page = report_page.render(report, sections)
     (directory / "report.html").write_text(page, encoding="utf-8")

@@ -9,13 +9,12 @@ a report. MNIST: accuracy .9968 (small_cnn), .9909 (lenet5, three seeds).
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -292,7 +291,7 @@ def main(config: Config) -> None:
         dataset=config.dataset or trained["dataset"], seed=trained["seed"]
     )
     result = predict.evaluate(classifier, load_data(merged, classifier.shape))
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ report. No medical device. On pneumonia_mnist: test AUROC .949 (three seeds).
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -292,7 +291,7 @@ def main(config: Config) -> None:
     result = predict.evaluate(
         released, load_data(merged, released.shape), merged
     )
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
 from apps.recommender import interactions, protocols
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import InputError, option
@@ -293,7 +292,7 @@ def main(config: Config) -> None:
         return
     same = predict.restored(config, report.read(asked.release))
     result = predict.evaluate(recommender, load_data(same))
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":
