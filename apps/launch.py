@@ -65,34 +65,60 @@ def environment(ports: list[int], index: int) -> dict[str, str]:
     return {**os.environ, "TF_CONFIG": text, "PYTHONUNBUFFERED": "1"}
 
 
-def start(
-    command: list[str], workers: int
-) -> tuple[list[subprocess.Popen], list[threading.Thread]]:
-    """Starts the workers, and threads that print what they say."""
-    ports, found, shown = free_ports(workers), [], []
-    for index in range(workers):
-        try:
-            one = subprocess.Popen(
-                command,
-                env=environment(ports, index),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                # A signal from the keyboard comes through `forward`, once.
-                start_new_session=True,
+class Workers:
+    """The processes, and what came to them.
+
+    Attributes:
+        processes: Those that were started.
+        shown: The threads that print what they say.
+        signum: The last signal that was passed on; 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen] = []
+        self.shown: list[threading.Thread] = []
+        self.signum = 0
+
+    def pass_on(self, signum: int, frame: FrameType | None) -> None:
+        """Handles a signal: all that run get it, and no more are started."""
+        self.signum = signum
+        forward(self.processes, signum)
+
+    def start(self, command: list[str], count: int) -> None:
+        """Starts the workers, and threads that print what they say."""
+        ports = free_ports(count)
+        for index in range(count):
+            one = _popen(command, environment(ports, index))
+            self.processes.append(one)
+            thread = threading.Thread(
+                target=_show, args=(one, index), daemon=True
             )
-        except OSError as error:
-            raise InputError(
-                "the command after -- must be a program; "
-                f"{command[0]!r} cannot be started: {error.strerror}."
-            ) from None
-        thread = threading.Thread(target=_show, args=(one, index), daemon=True)
-        thread.start()
-        found.append(one)
-        shown.append(thread)
-    return found, shown
+            thread.start()
+            self.shown.append(thread)
+            if self.signum:  # Perhaps before this one was in the list.
+                forward([one], self.signum)
+                return
+
+
+def _popen(command: list[str], env: dict[str, str]) -> subprocess.Popen:
+    """Starts one worker."""
+    try:
+        return subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # A signal from the keyboard comes through `pass_on`, once.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InputError(
+            "the command after -- must be a program; "
+            f"{command[0]!r} cannot be started: {error.strerror}."
+        ) from None
 
 
 def wait(workers: list[subprocess.Popen]) -> int:
@@ -135,17 +161,19 @@ def _show(worker: subprocess.Popen, index: int) -> None:
 
 def main(config: Config) -> None:
     """Runs the workers; ends with their status if it is not 0."""
-    workers, shown = start(list(config.command), config.workers)
-
-    def pass_on(signum: int, frame: FrameType | None) -> None:
-        forward(workers, signum)
-
+    workers = Workers()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, pass_on)
-    status = wait(workers)
+        signal.signal(signum, workers.pass_on)
+    try:
+        workers.start(list(config.command), config.workers)
+        status = wait(workers.processes)
+    finally:
+        end(workers.processes)  # Whatever ended this: none is left alone.
     deadline = time.monotonic() + SHOW_SECONDS
-    for thread in shown:  # An error's line is the last one.
+    for thread in workers.shown:  # An error's line is the last one.
         thread.join(max(deadline - time.monotonic(), 0.0))
+    if workers.signum and len(workers.processes) < config.workers:
+        status = status or 128 + workers.signum
     if status:
         sys.exit(status)
 

@@ -97,11 +97,54 @@ def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
             setattr(owner, name, one)
 
 
+def average_statistics(model: keras.Model) -> None:
+    """Gives every replica the mean of all replicas' moving statistics.
+
+    Each updates its own, as of batch normalization, and Keras declares no
+    aggregation for them: without this, each validates with its own, and
+    the release has those of the first. Training takes the batch's, and a mean
+    of moving averages is the moving average of the means: it goes on as before.
+    All workers must call it.
+    """
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1:
+        return
+    variables = [
+        one
+        for one in model.non_trainable_variables
+        if one.dtype.startswith("float")  # Random states are each one's own.
+    ]
+    if not variables:
+        return
+    # In float64 the mean of equal values is that value, to the last bit.
+    own = strategy.run(
+        tf.function(
+            lambda: [tf.cast(one.value, tf.float64) for one in variables]
+        )
+    )
+    for variable, value in zip(variables, own, strict=True):
+        mean = strategy.reduce("MEAN", value, axis=None)
+        variable.assign(tf.cast(mean, variable.dtype))
+
+
+class AverageStatistics(keras.callbacks.Callback):
+    """Validates with the statistics that the release will have."""
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Averages; see `average_statistics`."""
+        average_statistics(self.model)
+
+
 class OwnRandomness(keras.callbacks.Callback):
     """Gives every worker dropout of its own, not the first one's again."""
 
+    _given = False
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Adds the worker's number to the seeds that all have in common."""
+        if self._given:  # By an earlier `fit` of the same training.
+            return
+        self._given = True
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
                 own = np.array([cluster.index(), 0], np.uint32)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from etils import epy
 
-from common import drafts, manifest
+from common import drafts, manifest, runtime
 from common.config import InputError
 from common.serving import config as serving
 
@@ -90,13 +90,17 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
         ) from None
     try:
         draft = Draft(partial)
-        yield draft
-        manifest.write(partial)
-        draft.path = _publish(partial, root)
-        _make_known(Path(export_dir), app, draft.path)
+        with runtime.writing("--export_dir", Path(export_dir)):
+            yield draft
+            manifest.write(partial)
+            draft.path = _publish(partial, root)
+            _make_known(Path(export_dir), app, draft.path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lease)
+        # It has releases, as a rule. Nobody else is about to make a draft.
+        with contextlib.suppress(OSError), serving.locked(Path(export_dir)):
+            root.rmdir()
 
 
 def _make_known(export_dir: Path, app: str, path: Path) -> None:

@@ -160,8 +160,10 @@ def choose(
     able = [
         one
         for one in rows
-        # Metrics of the same outputs may differ in the last bit.
-        if sign * (first["valid_metric"] - one["valid_metric"])
+        # Metrics of the same outputs may differ in the last bit; where they
+        # are no numbers, float32 is what ships.
+        if one is first
+        or sign * (first["valid_metric"] - one["valid_metric"])
         <= max_drop + 1e-9
     ]
     best = min(able, key=lambda one: one["gzip_bytes"])

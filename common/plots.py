@@ -52,8 +52,8 @@ def learning_curves(
             (f"val_{key}", BLUE, "valid"),
         ):
             axes.plot(
-                epochs, history[name], marker=marker, ls="-", ms=3,
-                c=colour, label=label,
+                epochs, np.array(history[name], float), marker=marker,
+                ls="-", ms=3, c=colour, label=label,
             )  # fmt: skip
         axes.set(xlabel="epoch", title=key)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -75,7 +75,8 @@ def size_against_metric(
     figure = new_figure(8.0, 4.4)
     axes = figure.subplots()
     kilobytes = np.array([one["gzip_bytes"] / 1000 for one in variants])
-    values = np.array([one["metric"] for one in variants])
+    # A metric that is no number has no point.
+    values = np.array([one["metric"] for one in variants], float)
     chosen = np.array([one["chosen"] for one in variants])
     axes.scatter(kilobytes, values, c=np.where(chosen, ORANGE, BLUE), zorder=3)
     axes.set_xscale("log")
@@ -104,13 +105,15 @@ def _label(
     variants: Sequence[Mapping[str, Any]],
 ) -> None:
     """Writes the names beside the points, moved apart where they overlap."""
-    low, high = y.min(), y.max()
+    if not np.isfinite(y).any():
+        return
+    low, high = np.nanmin(y), np.nanmax(y)
     margin = 0.08 * (high - low or 1e-3)
     axes.set_ylim(low - margin, high + margin)
     # Points and labels in pixels of a grid, 14 rows to the height.
     step = (high - low + 2 * margin) / 18
     taken: list[tuple[float, float]] = []
-    for index in np.argsort(-y):
+    for index in np.argsort(-y)[: np.isfinite(y).sum()]:
         place = y[index]
         while any(
             abs(place - other) < step and abs(np.log(x[index] / near)) < 1.1

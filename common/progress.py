@@ -55,7 +55,9 @@ class EpochLines(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the bar."""
         if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=batch + 1)
+            # The last execution's steps are counted past the epoch's end.
+            steps = min(batch + 1, self._num_steps)
+            self._bar.update(self._bar.task_ids[0], completed=steps)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""

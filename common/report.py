@@ -15,7 +15,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from common import report_page, runtime, training
+from common import report_page, runtime, strict_json, training
 from common.config import InputError, Options
 from common.plots import Plot
 from common.report_page import Table
@@ -48,7 +48,7 @@ def build(
     baselines: Sequence[Mapping[str, Any]] = (),
     higher_is_better: bool = True,
 ) -> Report:
-    """Returns what `report.json` holds.
+    """Returns what `report.json` holds; null, and a note, for a NaN.
 
     The baselines' figures must be of the same test split as `metrics`.
     """
@@ -56,30 +56,34 @@ def build(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
         higher_is_better,
     )  # fmt: skip
-    return {
-        "app": app,
-        "dataset": splits.describe(),
-        "notes": [
-            *warnings,
-            *splits.notes,
-            *_measured_on(options, splits.describe()),
-        ],
-        "config": _portable(options.as_dict()),
-        "paths": _digests(options),
-        "versions": runtime.versions(),
-        "seed": options.seed,
-        "task_metric": task_metric,
-        "metrics": metrics,
-        "baselines": list(baselines),
-        "variants": list(variants),
-        "refused_variants": list(refused),
-        "serving": serving,
-        "training": {
-            **log.describe(),
-            "peak_memory_mb": runtime.peak_memory_mb(),
-        },
-        "history": log.history,
-    }
+    report, nulls = strict_json.finite(
+        {
+            "app": app,
+            "dataset": splits.describe(),
+            "notes": [
+                *warnings,
+                *splits.notes,
+                *_measured_on(options, splits.describe()),
+            ],
+            "config": _portable(options.as_dict()),
+            "paths": _digests(options),
+            "versions": runtime.versions(),
+            "seed": options.seed,
+            "task_metric": task_metric,
+            "metrics": metrics,
+            "baselines": list(baselines),
+            "variants": list(variants),
+            "refused_variants": list(refused),
+            "serving": serving,
+            "training": {
+                **log.describe(),
+                "peak_memory_mb": runtime.peak_memory_mb(),
+            },
+            "history": log.history,
+        }
+    )
+    report["notes"] += nulls
+    return report
 
 
 def shortfalls(
@@ -191,7 +195,7 @@ def write(
         one.figure.savefig(buffer, format="png")
         (directory / f"{one.name}.png").write_bytes(buffer.getvalue())
         sections.append((one, buffer.getvalue()))
-    text = json.dumps(report, indent=1, allow_nan=False)
+    text = strict_json.dumps(report)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     page = report_page.render(report, sections)
     (directory / "report.html").write_text(page, encoding="utf-8")

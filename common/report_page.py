@@ -53,16 +53,18 @@ def rows(report: Report) -> list[list[str]]:
         table.append(
             [
                 one["name"],
-                f"{one['metric']:.4f}",
-                f"{one['valid_metric']:.4f}",
-                f"{round(one['drop'], 4) + 0.0:.4f}",  # Never -0.0000.
+                _format(one["metric"]),
+                _format(one["valid_metric"]),
+                _format(
+                    one["drop"] and round(one["drop"], 4) + 0.0
+                ),  # No -0.0000.
                 f"{one['bytes'] / 1000:.1f}",
                 f"{one['gzip_bytes'] / 1000:.1f}",
                 f"{whole / one['gzip_bytes']:.1f}",
                 f"{one['sparsity']:.2f}" if "sparsity" in one else "",
                 f"{one['latency_ms']['p50']:.3f}",
                 f"{one['latency_ms']['p95']:.3f}",
-                f"{one['max_abs_error']:.1g}",
+                _error(one["max_abs_error"]),
             ]
         )
     return table
@@ -103,8 +105,8 @@ def render(
     whole = report["variants"][0]
     metric = report["task_metric"]
     cards = [
-        (f"test {metric}", f"{report['metrics']['test'][metric]:.4f}"),
-        ("on the phone", f"{chosen['metric']:.4f}"),
+        (f"test {metric}", _format(report["metrics"]["test"][metric])),
+        ("on the phone", _format(chosen["metric"])),
         ("file, gzip", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
         ("smaller", f"{whole['gzip_bytes'] / chosen['gzip_bytes']:.1f} x"),
         ("latency p50", f"{chosen['latency_ms']['p50']:.3f} ms"),
@@ -208,7 +210,7 @@ def _serving(report: Report) -> str:
     error = report["serving"]["max_abs_error"]
     return (
         f"<h2>Serving</h2><p>Read back from disk and compared with the model "
-        f"in memory: greatest difference {error:.1g}.</p>"
+        f"in memory: greatest difference {_error(error)}.</p>"
         + _table(["signature", "", "name", "dtype", "shape"], lines)
     )
 
@@ -228,6 +230,11 @@ def _format(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _error(value: float | None) -> str:
+    """Returns a difference with one digit."""
+    return "" if value is None else f"{value:.1g}"
 
 
 def _table(

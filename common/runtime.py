@@ -1,6 +1,7 @@
 """The process: quiet start-up, seeds, devices, versions, memory, signals."""
 
 import contextlib
+import errno
 import fcntl
 import importlib.metadata
 import os
@@ -32,6 +33,11 @@ PACKAGES = (
     "tensorflow-datasets",
     "ai-edge-litert",
     "numpy",
+)
+
+# Of a disk or a directory, whatever file or library it came from.
+DISK_ERRORS = tuple(
+    os.strerror(one) for one in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 )
 
 _silent = False
@@ -169,6 +175,36 @@ def alone(directory: Path) -> Iterator[None]:
                 "pass another --work_dir."
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def writing(option: str, directory: Path) -> Iterator[None]:
+    """Ends the program with one line if a directory cannot be written.
+
+    It may have become full, or have been removed, while the program ran.
+
+    Args:
+        option: What the directory was given by, such as `--work_dir`.
+        directory: What is written to while this is entered.
+
+    Raises:
+        InputError: Instead of what Python, h5py or TensorFlow raises then.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        text = " ".join(str(error).split())
+        reason = next((one for one in DISK_ERRORS if one in text), "")
+        name = getattr(error, "filename", None) or ""
+        inside = Path(str(name)).absolute().is_relative_to(directory.absolute())
+        if not (reason or inside or f"{directory}{os.sep}" in text):
+            raise
+        reason = reason or getattr(error, "strerror", None) or text[:200]
+        raise InputError(
+            f"{option} must be a directory that can be written, with room; "
+            f"{directory}: {reason}. Nothing that was finished is lost: the "
+            "same command continues."
+        ) from None
 
 
 def wait_for_signal() -> int:

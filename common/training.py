@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from etils import epy
 
-from common import cluster, data, runtime
+from common import checkpoint, cluster, data, runtime
 from common.config import Options
 
 with epy.lazy_imports():
@@ -120,17 +120,6 @@ def fit(
             adds the metric to monitor to an epoch's logs.
     """
     position = data.Position()
-    watch = callbacks.standard(
-        work_dir,
-        position,
-        epochs=options.epochs,
-        num_steps=data.num_steps(splits.train, options.batch_size),
-        monitor=monitor,
-        mode=mode,
-        patience=patience,
-        plateau=plateau,
-    )
-    backup = watch[-1]
     strategy = model.distribute_strategy
     with strategy.scope():
         # Before any file is read that has its variables.
@@ -141,39 +130,68 @@ def fit(
     train, valid = _inputs(
         splits, options, position, transform, evaluation_transform
     )
-    with (
-        cluster.all_present(),
-        closing(backup),
-        runtime.alone(work_dir) if cluster.is_chief() else nullcontext(),
-        distribution.corrected_fit(strategy),
-    ):
+    with cluster.all_present(), _own(work_dir):
+        watch = callbacks.standard(
+            work_dir,
+            position,
+            epochs=options.epochs,
+            num_steps=data.num_steps(splits.train, options.batch_size),
+            monitor=monitor,
+            mode=mode,
+            patience=patience,
+            plateau=plateau,
+        )
+        backup = watch[-1]
+        watch = [
+            *first,
+            *watch,
+            distribution.OwnRandomness(),
+            distribution.AverageStatistics(),
+        ]
         cluster.agree(
             "--work_dir",
             f"{work_dir.name}, epoch {backup.epoch}, {backup.step}",
         )
-        while not backup.stopped:
-            position.set(backup.epoch, backup.step)
-            model.fit(
-                distribution.batches(strategy, train),
-                validation_data=distribution.batches(strategy, valid),
-                initial_epoch=backup.epoch,
-                # The rest of an interrupted epoch is a `fit` of its own: Keras
-                # takes the length of the first epoch for that of all. A
-                # service is told of one epoch at a time.
-                epochs=backup.epoch + 1
-                if backup.step or options.data_service
-                else options.epochs,
-                callbacks=[*first, *watch, distribution.OwnRandomness()],
-                shuffle=False,
-                verbose=0,
-            )
-        # Not before the chief has written the best.
-        cluster.agree("the end of training", work_dir.name)
-    model.load_weights(work_dir / "best.weights.h5")
+        with closing(backup), distribution.corrected_fit(strategy):
+            while not backup.stopped:
+                position.set(backup.epoch, backup.step)
+                model.fit(
+                    distribution.batches(strategy, train),
+                    validation_data=distribution.batches(strategy, valid),
+                    initial_epoch=backup.epoch,
+                    # The rest of an interrupted epoch is a `fit` of its own:
+                    # Keras takes the length of the first epoch for that of
+                    # all. A service is told of one epoch at a time.
+                    epochs=backup.epoch + 1
+                    if backup.step or options.data_service
+                    else options.epochs,
+                    callbacks=watch,
+                    shuffle=False,
+                    verbose=0,
+                )
+    backup.best.restore(model)
     examples = len(backup.history["loss"]) * splits.train.num_examples
     return Log(
         backup.history, backup.seconds, examples / max(backup.seconds, 1e-9)
     )
+
+
+@contextmanager
+def _own(work_dir: Path) -> Iterator[None]:
+    """Makes a work directory ready, and keeps it from other runs.
+
+    Raises:
+        InputError: If it is in use, or cannot be written, now or later.
+    """
+    with runtime.writing("--work_dir", work_dir), ExitStack() as stack:
+        if cluster.is_chief():
+            work_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(runtime.alone(work_dir))
+            for note in checkpoint.mend(work_dir / callbacks.BACKUP):
+                runtime.console(stderr=True).print(note)
+        # The other workers read the backup when it has been looked at.
+        cluster.agree("--work_dir", work_dir.name)
+        yield
 
 
 def _inputs(
@@ -207,5 +225,5 @@ def finish(*work_dirs: Path) -> None:
     The logs stay. The same command then trains anew.
     """
     for work_dir in work_dirs:
-        for name in ("backup.npz", "best.weights.h5", "lock"):
-            (work_dir / name).unlink(missing_ok=True)
+        checkpoint.remove(work_dir / callbacks.BACKUP)
+        (work_dir / "lock").unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from common import callbacks, data, progress, runtime
+from common import callbacks, checkpoint, data, progress, runtime
 from common.config import InputError
 
 
@@ -23,50 +23,71 @@ def model() -> keras.Model:
 
 
 def test_not_a_number_ends_training_with_advice(model) -> None:
-    stop = callbacks.StopOnNaN()
+    stop = callbacks.StopOnNaN(20)
     stop.set_model(model)
     stop.on_epoch_begin(4)
     stop.on_train_batch_end(0, {"loss": 1.0})
     with pytest.raises(InputError, match=r"epoch 5, step 8.*--learning_rate"):
         stop.on_train_batch_end(7, {"loss": float("nan")})
+    with pytest.raises(InputError, match=r"epoch 5, step 20,"):
+        stop.on_train_batch_end(31, {"loss": float("nan")})
 
 
-def test_the_best_weights_are_kept_whole(model, tmp_path: Path) -> None:
-    path = tmp_path / "best.weights.h5"
-    best = callbacks.BestCheckpoint(path, "val_accuracy")
+def best_of(model, monitor: str, mode: str, values) -> callbacks.BestWeights:
+    """Drives the callback through epochs; the bias is the epoch's number."""
+    best = callbacks.BestWeights(monitor, mode)
     best.set_model(model)
-    for epoch, value in enumerate([0.5, 0.8, 0.7]):
+    for epoch, value in enumerate(values):
         model.layers[-1].bias.assign([epoch, epoch])
-        best.on_epoch_end(epoch, {"val_accuracy": value})
+        best.on_epoch_end(epoch, {monitor: value})
+    return best
+
+
+def test_the_best_weights_are_kept(model) -> None:
+    best = best_of(model, "val_accuracy", "max", [0.5, 0.8, 0.7])
     assert best.best == 0.8
-    model.load_weights(path)
+    best.restore(model)
     np.testing.assert_array_equal(model.layers[-1].bias, [1, 1])
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
-def test_less_is_better_where_it_is(model, tmp_path: Path) -> None:
-    best = callbacks.BestCheckpoint(tmp_path / "b.weights.h5", "loss", "min")
-    best.set_model(model)
-    for value in (3.0, 1.0, 2.0):
-        best.on_epoch_end(0, {"loss": value})
+def test_less_is_better_where_it_is(model) -> None:
+    assert best_of(model, "loss", "min", [3.0, 1.0, 2.0]).best == 1.0
+
+
+def test_not_a_number_is_never_the_best(model) -> None:
+    values = [np.nan, 1.0, np.nan, -np.inf, 2.0]
+    best = best_of(model, "val_loss", "min", values)
     assert best.best == 1.0
-
-
-def test_not_a_number_is_never_the_best(model, tmp_path: Path) -> None:
-    path = tmp_path / "b.weights.h5"
-    best = callbacks.BestCheckpoint(path, "val_loss", "min")
-    best.set_model(model)
-    for epoch, value in enumerate([np.nan, 1.0, np.nan, 2.0]):
-        model.layers[-1].bias.assign([epoch, epoch])
-        best.on_epoch_end(epoch, {"val_loss": value})
-    assert best.best == 1.0
-    model.load_weights(path)
+    best.restore(model)
     np.testing.assert_array_equal(model.layers[-1].bias, [1, 1])
+
+
+def test_no_weights_are_the_best_if_no_figure_is_a_number(model) -> None:
+    best = best_of(model, "val_loss", "min", [np.nan, np.nan])
+    with pytest.raises(InputError, match="a number for val_loss"):
+        best.restore(model)
+
+
+def test_a_first_figure_that_is_no_number_does_not_stop_training(
+    model,
+) -> None:
+    stopping = callbacks.EarlyStopping("val_loss", mode="min", patience=2)
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    model.stop_training = False
+    for epoch, value in enumerate([np.nan, 3.0, 2.0, 1.0]):
+        stopping.on_epoch_end(epoch, {"val_loss": value})
+    assert not model.stop_training and stopping.best == 1.0
 
 
 def backup_of(model, path: Path, others=()) -> callbacks.Backup:
-    backup = callbacks.Backup(path, data.Position(), 5, tuple(others))
+    checkpoint.mend(path)
+    best = callbacks.BestWeights("val_loss", "min")
+    backup = callbacks.Backup(
+        path, data.Position(), 5, 20, best, (best, *others)
+    )
     backup.set_model(model)
+    backup.best.set_model(model)
     backup.set_params({"epochs": 5})
     return backup
 
@@ -78,6 +99,7 @@ def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
     first = backup_of(model, path, [stopping])
     first.on_train_begin()
     model.fit(np.ones((8, 3)), np.ones((8, 2)), verbose=0)
+    first.best.on_epoch_end(0, {"val_loss": 0.5})
     first.on_epoch_end(0, {"loss": 0.5})
     first.on_train_end()
     wanted = [one.numpy() for one in first._variables()]
@@ -95,6 +117,48 @@ def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
         np.testing.assert_array_equal(value, variable.numpy())
     # Weights, the dropout's random state, the optimizer.
     assert len(wanted) > 5
+    assert second.best.best == 0.5
+    for array, variable in zip(
+        second.best.arrays, model.variables, strict=True
+    ):
+        np.testing.assert_array_equal(array, variable.numpy())
+
+
+def test_a_backup_is_read_once(model, tmp_path: Path) -> None:
+    # Another worker writes it, slowly: at the next `fit` it still is the old.
+    path = tmp_path / "backup.npz"
+    stopping = keras.callbacks.EarlyStopping("val_loss")
+    old = backup_of(model, path)
+    old.on_train_begin()
+    old.on_epoch_end(0, {"loss": 0.5})
+    old.on_train_end()
+    content = path.read_bytes()
+
+    worker = backup_of(model, path, [stopping])
+    worker.on_train_begin()
+    model.layers[-1].bias.assign([7.0, 7.0])
+    stopping.wait = 3
+    worker.on_epoch_end(1, {"loss": 0.4})
+    worker.on_train_end()
+    path.write_bytes(content)
+    stopping.wait = 0  # As Keras's `on_train_begin` sets it.
+    worker.on_train_begin()
+    worker.close()
+    np.testing.assert_array_equal(model.layers[-1].bias, [7.0, 7.0])
+    assert (worker.epoch, stopping.wait) == (2, 3)
+
+
+def test_a_backup_of_another_model_is_refused(model, tmp_path: Path) -> None:
+    path = tmp_path / "backup.npz"
+    backup = backup_of(model, path)
+    backup.on_train_begin()
+    backup.on_epoch_end(0, {"loss": 0.5})
+    backup.on_train_end()
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    other.compile("adam", "mse")
+    other.optimizer.build(other.trainable_variables)
+    with pytest.raises(InputError, match="a backup of this very model"):
+        backup_of(other, path).on_train_begin()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -111,6 +175,23 @@ def test_a_signal_backs_up_and_ends(model, tmp_path, signum, capsys) -> None:
     assert "the same command again" in capsys.readouterr().err
     assert backup_of(model, backup.path).step == 16
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_in_the_last_steps_waits_for_the_epoch(
+    model, tmp_path, capsys
+) -> None:
+    backup = backup_of(model, tmp_path / "backup.npz")  # 20 steps an epoch.
+    backup.on_train_begin()
+    backup.on_epoch_begin(0)
+    backup.on_train_batch_end(15)
+    signal.raise_signal(signal.SIGTERM)
+    backup.on_train_batch_end(31)  # An execution of 16 steps, of which 4 ran.
+    assert not backup.path.exists()
+    with pytest.raises(runtime.Interrupted):
+        backup.on_epoch_end(0, {"loss": 0.5})
+    assert "after 1 epochs and 0 steps" in capsys.readouterr().err
+    found = backup_of(model, backup.path)
+    assert (found.epoch, found.step) == (1, 0)
 
 
 def test_long_epochs_are_backed_up_on_the_way(
@@ -146,8 +227,6 @@ def test_the_standard_list(tmp_path: Path) -> None:
 
     plain = made()
     assert plain[-1] == "Backup"
-    assert {"StopOnNaN", "BestCheckpoint", "CSVLogger", "TensorBoard"} < {
-        *plain
-    }
+    assert {"StopOnNaN", "BestWeights", "CSVLogger", "TensorBoard"} < {*plain}
     assert "EarlyStopping" in made(patience=2)
     assert "ReduceLROnPlateau" in made(plateau=True)

@@ -50,7 +50,37 @@ def test_a_failed_release_leaves_nothing(tmp_path: Path) -> None:
     ):
         (draft.directory / "half").write_text("")
         raise RuntimeError
-    assert list((tmp_path / "app").iterdir()) == []
+    assert not (tmp_path / "app").exists()
+
+
+def test_a_failed_release_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "app" / "1").mkdir(parents=True)
+    with pytest.raises(RuntimeError), export.release(tmp_path, "app"):
+        raise RuntimeError
+    assert [one.name for one in (tmp_path / "app").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("kilobytes", [12, 36])
+def test_a_disk_that_fills_up_is_one_line(model, tmp_path, kilobytes) -> None:
+    words = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run([*words, str(disk)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        with (
+            pytest.raises(
+                InputError, match="No space left on device"
+            ) as raised,
+            export.release(disk, "app") as draft,
+        ):
+            signatures = {"serving_default": signature(model)}
+            export.save(draft.directory, model, signatures)
+        assert "\n" not in str(raised.value)
+        assert not (disk / "app").exists()
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 WRITER = """

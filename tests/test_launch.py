@@ -96,4 +96,52 @@ def test_a_command_is_needed() -> None:
     with pytest.raises(InputError, match="a command must follow --"):
         launch.Config()
     with pytest.raises(InputError, match="'no such' cannot be started"):
-        launch.start(["no such"], 1)
+        launch.Workers().start(["no such"], 1)
+
+
+def test_a_worker_that_cannot_be_started_ends_the_others(monkeypatch) -> None:
+    popen, made = launch._popen, []
+
+    def second_fails(command, env):
+        if made:
+            raise InputError("no more processes")
+        made.append(popen(command, env))
+        return made[0]
+
+    monkeypatch.setattr(launch, "_popen", second_fails)
+    handlers = {one: signal.getsignal(one) for one in (2, 15)}
+    words = (sys.executable, "-c", "import time; time.sleep(60)")
+    try:
+        with pytest.raises(InputError, match="no more"):
+            launch.main(launch.Config(command=words))
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    assert made[0].poll() == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_workers_start_reaches_all(monkeypatch, signum) -> None:
+    popen, made = launch._popen, []
+
+    def signalled(command, env):
+        made.append(popen(command, env))
+        if len(made) == 2:  # The second is not in the list yet.
+            signal.raise_signal(signum)
+        return made[-1]
+
+    monkeypatch.setattr(launch, "_popen", signalled)
+    handlers = {one: signal.getsignal(one) for one in (2, 15)}
+    words = (
+        sys.executable, "-c",
+        "import signal, time; signal.signal(2, signal.SIG_DFL); time.sleep(60)",
+    )  # fmt: skip
+    try:
+        with pytest.raises(SystemExit) as ended:
+            launch.main(launch.Config(workers=4, command=words))
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+    assert len(made) == 2
+    assert all(one.poll() is not None for one in made)
+    assert ended.value.code in (128 + signum, 1)

@@ -84,6 +84,14 @@ def test_two_workers_train_as_one_would(tmp_path) -> None:
     assert len(logs) == 2  # Of two jobs: the second worker of one writes none.
 
 
+def test_two_workers_end_with_the_same_statistics(tmp_path) -> None:
+    # Of batch normalization, which LeNet does not have.
+    flags = (*DIGITS, "--model=small_cnn", "--epochs=1")
+    first, second = train(tmp_path, 2, flags)
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+
+
 @pytest.mark.large
 @pytest.mark.parametrize(
     "app",

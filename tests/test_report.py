@@ -137,10 +137,43 @@ def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
     assert "<td>valid</td><td>0.9100</td><td></td>" in page
 
 
-def test_figures_that_are_no_numbers_are_not_written(made, tmp_path) -> None:
-    made["metrics"]["test"]["accuracy"] = float("nan")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        report.write(tmp_path / "report", made, [])
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_is_null_and_says_why(
+    made, tmp_path, capsys, figure
+) -> None:
+    def built(**changes):
+        return report.build(
+            made["app"], Options(), Toy(), task_metric="accuracy",
+            metrics={key: {"accuracy": figure} for key in ("valid", "test")},
+            log=training.Log(
+                {**made["history"], "val_loss": [0.5, figure]}, 1.0, 1.0
+            ),
+            variants=[{**one, **changes} for one in made["variants"]],
+            refused=[], serving=made["serving"],
+        )  # fmt: skip
+
+    found = built(metric=figure, drop=figure)
+    assert (
+        f"history.val_loss[1] is null: its value is {figure}." in found["notes"]
+    )
+    assert found["metrics"]["test"]["accuracy"] is None
+    report.write(tmp_path / "report", found, pictures(found))
+    report.print_table(found, tmp_path)
+    text = (tmp_path / "report" / "report.json").read_text("utf-8")
+    refuse = pytest.fail
+    assert json.loads(text, parse_constant=refuse) == found
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert ">nan<" not in page and ">inf<" not in page
+    assert "metrics.test.accuracy is null" in capsys.readouterr().out
+
+
+class Toy:
+    """Describes itself as data do."""
+
+    notes = ()
+
+    def describe(self) -> dict:
+        return {"name": "toy", "train": 3, "valid": 3, "test": 3}
 
 
 def test_the_table_on_the_console(made, capsys) -> None:

@@ -1,6 +1,10 @@
+import contextlib
 import math
+import os
 import random
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import keras
@@ -71,17 +75,22 @@ def fit(model: keras.Model, work_dir: Path, **changes) -> training.Log:
 
 
 class Killer(keras.callbacks.Callback):
-    """Does `act` after step `step` of epoch `epoch`."""
+    """Does `act` in epoch `epoch` before, or after, what ends at `step`."""
 
-    def __init__(self, epoch: int, step: int, act) -> None:
+    def __init__(self, epoch: int, step: int, act, after=False) -> None:
         super().__init__()
         self.when, self.act, self.epoch = (epoch, step), act, 0
+        self.after = after
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
-        if (self.epoch, batch) == self.when:
+        if not self.after and (self.epoch, batch) == self.when:
+            self.act()
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        if self.after and (self.epoch, batch) == self.when:
             self.act()
 
 
@@ -102,6 +111,40 @@ def interrupt() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+def check_resume(
+    tmp_path,
+    monkeypatch,
+    killer,
+    raised,
+    *,
+    steps=1,
+    between=lambda: None,
+) -> None:
+    """Trains undisturbed, and disturbed and again: both must end alike."""
+    undisturbed = make_model(steps)
+    log = fit(undisturbed, tmp_path / "undisturbed")
+
+    standard = callbacks.standard
+    monkeypatch.setattr(
+        callbacks, "standard", lambda *a, **k: [killer, *standard(*a, **k)]
+    )
+    with pytest.raises(raised):
+        fit(make_model(steps), tmp_path / "killed")
+    monkeypatch.setattr(callbacks, "standard", standard)
+    assert not list((tmp_path / "killed").glob("*.partial"))
+    between()
+
+    continued = make_model(steps)
+    rest = fit(continued, tmp_path / "killed")
+    assert list(rest.history) == list(log.history)
+    for name, values in log.history.items():
+        # The sums of a training epoch's metrics are made in two parts.
+        rtol = 0 if name.startswith("val_") else 1e-6
+        np.testing.assert_allclose(rest.history[name], values, rtol=rtol)
+    for one, other in zip(undisturbed.weights, continued.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 @pytest.mark.parametrize(
     ("act", "raised"), [(crash, OSError), (interrupt, SystemExit)]
@@ -109,26 +152,96 @@ def interrupt() -> None:
 def test_a_stopped_run_ends_like_one_that_was_not(
     tmp_path, monkeypatch, act, raised, steps_per_execution
 ) -> None:
-    undisturbed = make_model(steps_per_execution)
-    log = fit(undisturbed, tmp_path / "undisturbed")
+    killer = Killer(2, 3, act)
+    check_resume(
+        tmp_path, monkeypatch, killer, raised, steps=steps_per_execution
+    )
 
-    standard = callbacks.standard
 
-    def with_killer(*args, **kwargs):
-        return [Killer(2, 3, act), *standard(*args, **kwargs)]
+# An epoch has 7 steps: executions of 3 end after steps 2, 5 and "8", of 16
+# after "15", of 7 and of 1 after 6, with the epoch.
+@pytest.mark.parametrize(
+    ("steps_per_execution", "last"), [(3, 6), (16, 0), (7, 0), (1, 6)]
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_a_signal_in_the_last_execution_of_an_epoch(
+    tmp_path, monkeypatch, steps_per_execution, last, after
+) -> None:
+    if after:
+        last += steps_per_execution - 1
+    killer = Killer(1, last, interrupt, after)
+    check_resume(
+        tmp_path, monkeypatch, killer, SystemExit, steps=steps_per_execution
+    )
 
-    monkeypatch.setattr(callbacks, "standard", with_killer)
-    with pytest.raises(raised):
-        fit(make_model(steps_per_execution), tmp_path / "killed")
-    monkeypatch.setattr(callbacks, "standard", standard)
 
-    continued = make_model(steps_per_execution)
-    rest = fit(continued, tmp_path / "killed")
-    assert len(rest.history["loss"]) == 4
-    for name, values in log.history.items():
-        np.testing.assert_allclose(rest.history[name], values, rtol=1e-6)
-    for one, other in zip(undisturbed.weights, continued.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+@pytest.mark.parametrize("steps_per_execution", [3, 16])
+def test_a_crash_after_the_backup_of_a_last_execution(
+    tmp_path, monkeypatch, steps_per_execution
+) -> None:
+    monkeypatch.setattr(callbacks, "BACKUP_SECONDS", 0.0)
+    crashing = Killer(1, 0, crash)
+    crashing.on_test_begin = lambda logs=None: (
+        crash() if crashing.epoch == 1 else None
+    )
+    crashing.when = (-1, -1)
+    check_resume(
+        tmp_path, monkeypatch, crashing, OSError, steps=steps_per_execution
+    )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "damage"), [(1, b""), (2, b"PK nonsense"), (2, b"half")]
+)
+def test_a_damaged_backup_costs_an_epoch_or_all(
+    tmp_path, monkeypatch, capsys, epoch, damage
+) -> None:
+    def crash_and_damage() -> None:
+        (path,) = tmp_path.rglob("killed/backup.npz")
+        content = path.read_bytes()
+        path.write_bytes(damage if damage != b"half" else content[:-400])
+        crash()
+
+    killer = Killer(epoch, 0, crash_and_damage)
+    check_resume(tmp_path, monkeypatch, killer, OSError)
+    start = "from the backup before it" if epoch > 1 else "anew"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert f"backup.npz.damaged, and training starts {start}." in shown
+    names = {one.name for one in (tmp_path / "killed").iterdir()}
+    assert names >= {"backup.npz", "backup.npz.damaged"}
+    assert not any(name.endswith(".partial") for name in names)
+
+
+def test_a_work_directory_deleted_under_the_run_is_one_line(
+    tmp_path, monkeypatch
+) -> None:
+    killer = Killer(1, 0, lambda: shutil.rmtree(tmp_path / "killed"))
+    check_resume(tmp_path, monkeypatch, killer, InputError)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a full disk")
+@pytest.mark.parametrize("room", [0, 8192])
+def test_a_disk_that_fills_up_is_one_line(tmp_path, monkeypatch, room) -> None:
+    disk = tmp_path / "killed"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    filling = disk / "filling"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filling.open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.truncate(filling, filling.stat().st_size - room)
+
+    try:
+        check_resume(
+            tmp_path, monkeypatch, Killer(1, 0, fill), InputError,
+            between=filling.unlink,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path) -> None:

@@ -11,7 +11,6 @@ P2, without labels: AP .457, AUC .870, CP@100 .264. P3, four weeks: AP
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from etils import epy
 
 from apps.fraud_detect import settings
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -296,7 +295,7 @@ def main(config: Config) -> None:
         return
     found = load_data(config, scorer if whole else None)
     result = predict.evaluate(scorer, found, config.costs(), alerts)
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

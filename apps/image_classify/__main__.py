@@ -9,13 +9,12 @@ a report. MNIST: accuracy .9968 (small_cnn), .9909 (lenet5, three seeds).
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -321,7 +320,7 @@ def main(config: Config) -> None:
     classes = classifier.class_names if whole else ()
     splits = load_data(config, classifier.shape, classes)
     result = predict.evaluate(classifier, splits)
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

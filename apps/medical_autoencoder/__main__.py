@@ -11,13 +11,12 @@ report. No medical device. On pneumonia_mnist: test AUROC .949 (three seeds).
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -332,7 +331,7 @@ def main(config: Config) -> None:
         return
     splits = load_data(config, released.shape, whole)
     result = predict.evaluate(released, splits, config)
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from etils import epy
 
 from apps.recommender import interactions, protocols
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import InputError, option
@@ -358,7 +357,7 @@ def main(config: Config) -> None:
     predict.check_dataset(config.dataset, trained)
     known = recommender.item_ids() if whole else ()
     result = predict.evaluate(recommender, load_data(config, known))
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

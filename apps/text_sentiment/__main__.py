@@ -11,13 +11,12 @@ training; 0.9112 in a file 10 times smaller.
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from etils import epy
 
-from common import cluster, runtime
+from common import cluster, runtime, strict_json
 from common import config as options
 from common.compression import variants as names
 from common.config import option
@@ -329,7 +328,7 @@ def main(config: Config) -> None:
         config.replace(pretrain=""), whole, classifier.class_names
     )
     result = predict.evaluate(classifier, texts)
-    runtime.console().print(json.dumps(result, indent=1))
+    runtime.console().print(strict_json.dumps(result))
 
 
 if __name__ == "__main__":

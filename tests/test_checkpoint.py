@@ -1,0 +1,103 @@
+"""What becomes of checkpoints that are damaged, or cannot be written."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+
+
+def write(path: Path, value: int) -> None:
+    checkpoint.write(path, {"a": np.full(100, value), "b": np.array("text")})
+
+
+def value_of(path: Path) -> int:
+    with np.load(path, allow_pickle=False) as arrays:
+        return int(arrays["a"][0])
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(one.name for one in tmp_path.iterdir())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Gives a checkpoint, 2, that has one before it, 1."""
+    path = tmp_path / "backup.npz"
+    write(path, 1)
+    write(path, 2)
+    return path
+
+
+def test_the_one_before_is_kept(path: Path) -> None:
+    assert checkpoint.mend(path) == []
+    assert names(path.parent) == ["backup.npz", "backup.npz.before"]
+    assert value_of(path) == 2
+    assert value_of(checkpoint.beside(path, "before")) == 1
+
+
+def damages(content: bytes) -> list[bytes]:
+    """Returns damaged copies: empty, cut, longer, and one bit wrong."""
+    found = [b"", content[:-1], content[: len(content) // 2], content + b"x"]
+    for place in np.linspace(0, len(content) - 1, 40).astype(int):
+        wrong = bytearray(content)
+        wrong[place] ^= 4
+        found.append(bytes(wrong))
+    return found
+
+
+def test_a_damaged_one_is_set_aside_by_name(path: Path) -> None:
+    content = path.read_bytes()
+    before = checkpoint.beside(path, "before")
+    for damaged in damages(content):
+        path.write_bytes(damaged)
+        (note,) = checkpoint.mend(path)
+        assert note.endswith(
+            "backup.npz is damaged; it was set aside as backup.npz.damaged, "
+            "and training starts from the backup before it."
+        )
+        assert value_of(path) == 1
+        assert checkpoint.beside(path, "damaged").read_bytes() == damaged
+        assert not before.exists()
+        path.rename(before)
+
+
+def test_two_damaged_ones_leave_none(path: Path) -> None:
+    for one in (path, checkpoint.beside(path, "before")):
+        one.write_bytes(b"not one")
+    notes = checkpoint.mend(path)
+    assert [one.endswith("training starts anew.") for one in notes] == [
+        True
+    ] * 2
+    assert names(path.parent) == [
+        "backup.npz.before.damaged", "backup.npz.damaged",
+    ]  # fmt: skip
+    assert checkpoint.mend(path) == []
+
+
+def test_what_a_kill_leaves_is_mended(path: Path) -> None:
+    # Between the two renames, with the new one written whole or in part.
+    path.rename(checkpoint.beside(path, "before"))
+    checkpoint.beside(path, "partial").write_bytes(b"half")
+    assert checkpoint.mend(path) == []
+    assert names(path.parent) == ["backup.npz"] and value_of(path) == 2
+
+
+def test_a_full_disk_leaves_the_last_one(path: Path, monkeypatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(path, 3)
+    assert names(path.parent) == ["backup.npz", "backup.npz.before"]
+    assert value_of(path) == 2
+
+
+def test_remove_leaves_what_was_set_aside(path: Path) -> None:
+    checkpoint.beside(path, "damaged").write_bytes(b"to look at")
+    checkpoint.remove(path)
+    assert names(path.parent) == ["backup.npz.damaged"]
