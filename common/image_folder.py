@@ -268,7 +268,9 @@ def _check_files(
     if not bad:
         return good, ()
     # The report goes where files' names, which may be a person's, must not.
-    runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+    runtime.console(stderr=True).print(
+        f"left out: {bad[0]} ({len(bad)} such files)"
+    )
     return good, (f"left out {len(bad)} undecodable images",)
 
 

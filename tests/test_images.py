@@ -131,7 +131,8 @@ def test_a_corrupt_image_is_named_or_skipped(folder, capsys) -> None:
     splits = images.load(str(folder), skip_bad=True)
     assert sum(splits.describe()[k] for k in ("train", "valid", "test")) == 26
     assert splits.notes == ("left out 1 undecodable images",)
-    assert "bad.png (1 such" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "bad.png: it is not a PNG" in printed and "(1 such" in printed
 
 
 def test_a_folder_of_corrupt_images_alone_is_refused(tmp_path) -> None:

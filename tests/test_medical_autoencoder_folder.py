@@ -183,7 +183,7 @@ def test_an_unreadable_file_is_named_or_skipped(
     found = load(tmp_path, on_bad_input="skip")
     # The note goes into the report, where a patient's name must not stand.
     assert found.notes[0] == "left out 1 unreadable files"
-    assert name in capsys.readouterr().out.replace("\n", "")
+    assert name in capsys.readouterr().err.replace("\n", "")
 
 
 def test_text_burned_into_pixels_is_told(tmp_path) -> None:

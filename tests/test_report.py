@@ -63,7 +63,8 @@ def test_a_part_that_was_measured_is_said(made) -> None:
     for most, said in ((0, False), (30, False), (20, True)):
         found = report.build(
             "image_classify", Options(measure_examples=most), splits,
-            task_metric="accuracy", metrics={}, variants=[], refused=[],
+            task_metric="accuracy", metrics={"test": {}},
+            variants=[], refused=[],
             log=training.Log({}, 0.0, 0.0), serving={},
         )  # fmt: skip
         assert any("20 random" in one for one in found["notes"]) == said
@@ -89,7 +90,8 @@ def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
     )
     made = report.build(
         "app", options, data.Splits("scans", (), split, split, split),
-        task_metric="loss", metrics={}, log=training.Log({}, 1.0, 1.0),
+        task_metric="loss", metrics={"test": {}},
+        log=training.Log({}, 1.0, 1.0),
         variants=[], refused=[], serving={},
     )  # fmt: skip
     assert made["config"]["dataset"] == "scans/new"
@@ -104,7 +106,8 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     found = report.read(tmp_path)
     assert found == json.loads(json.dumps(made))
     assert list(found) == [
-        "app", "dataset", "notes", "config", "versions", "seed", "task_metric",
+        "app", "dataset", "notes", "config", "paths", "versions", "seed",
+        "task_metric",
         "metrics", "baselines", "variants", "refused_variants", "serving",
         "training", "history",
     ]  # fmt: skip

@@ -242,7 +242,9 @@ def _notes(rows: list[Row], bad: list[str]) -> list[str]:
     notes = []
     if bad:
         # The report goes where files' names, often a patient's, must not.
-        runtime.console().print(f"left out: {bad[0]} ({len(bad)} such files)")
+        runtime.console(stderr=True).print(
+            f"left out: {bad[0]} ({len(bad)} such files)"
+        )
         notes.append(f"left out {len(bad)} unreadable files")
     text = sum(row.scan.has_text for row in rows)
     if text:
