@@ -11,14 +11,8 @@ All need the same data at the same paths.
 import dataclasses
 from typing import Any
 
-from etils import epy
-
-from common import config as options
-from common import runtime
-from common.config import Checked, InputError, option
-
-with epy.lazy_imports():
-    import tensorflow as tf
+from common import console, flags, runtime
+from common.options import Checked, InputError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +45,8 @@ def serve(config: Config) -> Any:
     Raises:
         InputError: If the port is in use, or no dispatcher answers.
     """
+    import tensorflow as tf  # After `runtime.start`.
+
     service = tf.data.experimental.service
     try:
         if not config.dispatcher:
@@ -78,14 +74,14 @@ def main(config: Config) -> None:
     runtime.start(seed=0)
     with runtime.native_stderr_hidden():
         server = serve(config)
-    console = runtime.console()
+    terminal = console.get()
     if config.dispatcher:
-        console.print(f"worker of {config.dispatcher}, ready")
+        terminal.print(f"worker of {config.dispatcher}, ready")
     else:
-        console.print(f"dispatcher  {server.target}")
+        terminal.print(f"dispatcher  {server.target}")
     runtime.wait_for_signal()
-    console.print("stopped")
+    terminal.print("stopped")
 
 
 if __name__ == "__main__":
-    options.launch(main, Config)
+    flags.launch(main, Config)

@@ -20,8 +20,8 @@ import threading
 import time
 from types import FrameType
 
-from common import config as options
-from common.config import Checked, InputError, option
+from common import flags
+from common.options import Checked, InputError, option
 
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.1
@@ -179,4 +179,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options.launch(main, Config, rest="command")
+    flags.launch(main, Config, rest="command")

@@ -15,22 +15,16 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from etils import epy
+import rich.box
+import rich.table
 
-from common import config as options
-from common.config import InputError, option
-from common.serving import config, rollout
-
-with epy.lazy_imports():
-    import rich.box
-    import rich.table
-
-    from common import runtime
-    from common.serving import pruning, verification
+from common import console, flags, runtime
+from common.options import Checked, InputError, option
+from common.release import models_config, pruning, rollout
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Checked):
+class Config(Checked):
     """Options of the release tool."""
 
     command: str = option(
@@ -53,7 +47,7 @@ class Config(options.Checked):
     )
     keep: int = option(3, "prune: newest versions that stay.", minimum=1)
     settle_seconds: float = option(
-        config.SETTLE_SECONDS,
+        models_config.SETTLE_SECONDS,
         "promote, rollback: how long servers get to see a version before a "
         "label moves to it; more than their poll interval.",
         minimum=0.0,
@@ -63,11 +57,11 @@ class Config(options.Checked):
 def main(settings: Config) -> None:
     """Does what the command says."""
     export_dir = Path(settings.export_dir)
-    if not config.apps(export_dir):
+    if not models_config.apps(export_dir):
         raise InputError(
             f"--export_dir must hold a release; {settings.export_dir} has none."
         )
-    config.complete(export_dir)
+    models_config.complete(export_dir)
     commands = {
         "list": show,
         "promote": promote,
@@ -84,8 +78,8 @@ def show(settings: Config, export_dir: Path) -> None:
         "app", "version", "labels", "state", box=rich.box.SIMPLE_HEAD
     )
     for app in chosen(settings, export_dir):
-        now = config.state(export_dir, app)
-        for version in config.versions(export_dir / app):
+        now = models_config.state(export_dir, app)
+        for version in models_config.versions(export_dir / app):
             if now is None:
                 table.add_row(app, str(version), "", "as your own policy says")
                 continue
@@ -95,13 +89,13 @@ def show(settings: Config, export_dir: Path) -> None:
             if version == now.newest:
                 what = "loaded, answers by default"
             table.add_row(app, str(version), ", ".join(names), what)
-    runtime.console().print(table)
+    console.get().print(table)
 
 
 def promote(settings: Config, export_dir: Path) -> None:
     """Moves a label to a version, which servers load first."""
     app = the_app(settings, export_dir)
-    on_disk = config.versions(export_dir / app)
+    on_disk = models_config.versions(export_dir / app)
     version = settings.version or on_disk[-1]
     if version not in on_disk:
         raise InputError(
@@ -117,7 +111,7 @@ def promote(settings: Config, export_dir: Path) -> None:
 def roll_back(settings: Config, export_dir: Path) -> None:
     """Takes the newest version in service out of it."""
     app = the_app(settings, export_dir)
-    on_disk = config.versions(export_dir / app)
+    on_disk = models_config.versions(export_dir / app)
     version = rollout.target(state(export_dir, app), on_disk)
     move(
         settings, export_dir, app, version,
@@ -135,21 +129,23 @@ def move(
     """Loads a version if need be, lets servers see that, moves the labels."""
     before = state(export_dir, app)
     if version not in before.loaded:
-        config.update(
+        models_config.update(
             export_dir, app, lambda now: rollout.load(now or before, version)
         )
-    config.settle(export_dir, settings.settle_seconds)
-    after = config.update(export_dir, app, lambda now: change(now or before))
+    models_config.settle(export_dir, settings.settle_seconds)
+    after = models_config.update(
+        export_dir, app, lambda now: change(now or before)
+    )
     if after is None:
         raise not_ours(export_dir, app)
     gone = sorted(set(before.loaded) - set(after.loaded))
-    console = runtime.console()
-    console.print(
+    terminal = console.get()
+    terminal.print(
         f"{app}: stable is {after.stable}, canary is {after.canary}, "
         f"{after.newest} answers by default"
     )
     if gone:
-        console.print(
+        terminal.print(
             f"{app}: {', '.join(map(str, gone))} is drained and unloaded"
         )
 
@@ -157,25 +153,29 @@ def move(
 def prune(settings: Config, export_dir: Path) -> None:
     """Deletes old versions that no server loads."""
     for app in chosen(settings, export_dir):
-        with config.locked(export_dir):
-            now = config.state(export_dir, app)
+        with models_config.locked(export_dir):
+            now = models_config.state(export_dir, app)
             gone = now and pruning.prune(export_dir / app, now, settings.keep)
         names = ", ".join(map(str, gone or ())) or "nothing"
         if now is None:
             names += ": its version policy is your own"
-        runtime.console().print(f"{app}: deleted {names}")
+        console.get().print(f"{app}: deleted {names}")
 
 
 def verify(settings: Config, export_dir: Path) -> None:
     """Checks releases against their own reports and recorded answers."""
     runtime.start(seed=0)
+    from common.release import verification  # It imports TensorFlow.
+
     failed = []
     for app in chosen(settings, export_dir):
-        version = settings.version or config.versions(export_dir / app)[-1]
+        version = (
+            settings.version or models_config.versions(export_dir / app)[-1]
+        )
         release = export_dir / app / str(version)
         for one in verification.verify(release):
             mark = "ok  " if one.passed else "FAIL"
-            runtime.console().print(f"{mark}  {release}  {one.what}")
+            console.get().print(f"{mark}  {release}  {one.what}")
             if not one.passed:
                 failed.append(f"{release}: {one.what}")
     if failed:
@@ -186,12 +186,12 @@ def chosen(settings: Config, export_dir: Path) -> list[str]:
     """Returns the app that is named, or all."""
     if settings.app:
         return [the_app(settings, export_dir)]
-    return config.apps(export_dir)
+    return models_config.apps(export_dir)
 
 
 def the_app(settings: Config, export_dir: Path) -> str:
     """Returns the app that is named; there may be only one."""
-    apps = config.apps(export_dir)
+    apps = models_config.apps(export_dir)
     if not settings.app and len(apps) == 1:
         return apps[0]
     if settings.app not in apps:
@@ -204,7 +204,7 @@ def the_app(settings: Config, export_dir: Path) -> str:
 
 def state(export_dir: Path, app: str) -> rollout.Rollout:
     """Returns an app's state."""
-    found = config.state(export_dir, app)
+    found = models_config.state(export_dir, app)
     if found is None:
         raise not_ours(export_dir, app)
     return found
@@ -213,10 +213,11 @@ def state(export_dir: Path, app: str) -> rollout.Rollout:
 def not_ours(export_dir: Path, app: str) -> InputError:
     """Returns the error for an app whose versions the user's policy chooses."""
     return InputError(
-        f"{export_dir / config.MODELS} must list versions of {app}, labelled "
-        "stable and canary; its policy is another one. Remove its entry."
+        f"{export_dir / models_config.MODELS} must list versions of {app}, "
+        "labelled stable and canary; its policy is another one. Remove its "
+        "entry."
     )
 
 
 if __name__ == "__main__":
-    options.launch(main, Config, positional="command")
+    flags.launch(main, Config, positional="command")

@@ -12,19 +12,14 @@ import shlex
 import sys
 from pathlib import Path
 
-from etils import epy
-
-from common import config as options
-from common.config import InputError, option
-from common.serving import config, launch
-
-with epy.lazy_imports():
-    from common import runtime
-    from common.serving import embedded, warmup
+from common import console, flags, runtime
+from common.options import Checked, InputError, option
+from common.release import models_config
+from common.serving import launch
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Checked):
+class Config(Checked):
     """Options of the server."""
 
     export_dir: str = option("saved_models", "where releases are.")
@@ -61,14 +56,14 @@ class Config(options.Checked):
 def main(settings: Config) -> None:
     """Serves until it is told to stop."""
     export_dir = Path(settings.export_dir)
-    if not config.apps(export_dir):
+    if not models_config.apps(export_dir):
         raise InputError(
             f"--export_dir must hold a release; {settings.export_dir} has "
             "none. Train an app first: it writes one."
         )
     engine, reason = launch.choose(settings.engine)
     try:
-        config.complete(export_dir)
+        models_config.complete(export_dir)
     except InputError:
         # The embedded server serves also what no file names.
         if engine != "embedded":
@@ -77,10 +72,10 @@ def main(settings: Config) -> None:
         export_dir, settings.host, settings.rest_port, settings.grpc_port,
         settings.batching, settings.image,
     )  # fmt: skip
-    console = runtime.console()
-    console.print(f"engine: {engine} ({reason})")
+    terminal = console.get()
+    terminal.print(f"engine: {engine} ({reason})")
     if engine == "embedded":
-        console.print(
+        terminal.print(
             "note: the embedded server is for laptops, tests and demos; "
             "production is TF Serving"
         )
@@ -94,7 +89,9 @@ def main(settings: Config) -> None:
 def serve_embedded(settings: Config, export_dir: Path) -> None:
     """Serves in this process."""
     runtime.start(seed=0)
-    console = runtime.console()
+    from common.serving import embedded  # It imports TensorFlow.
+
+    terminal = console.get()
     with embedded.serving(
         export_dir,
         host=settings.host,
@@ -102,13 +99,13 @@ def serve_embedded(settings: Config, export_dir: Path) -> None:
         grpc_port=settings.grpc_port,
         workers=settings.workers,
         most_bytes=settings.max_request_mb << 20,
-        tell=console.print,
+        tell=terminal.print,
     ) as server:
         ports = server.rest_port, server.grpc_port
         describe(export_dir, settings.host, *ports)
         runtime.wait_for_signal()
-        console.print("stopping: answering what was asked")
-    console.print("stopped")
+        terminal.print("stopping: answering what was asked")
+    terminal.print("stopped")
 
 
 def describe(
@@ -116,22 +113,22 @@ def describe(
 ) -> None:
     """Prints where it listens, and a line to try for every app."""
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
-    console = runtime.console()
-    console.print(f"REST  http://{shown}:{rest_port}")
-    console.print(f"gRPC  grpc://{shown}:{grpc_port}")
-    for app in config.apps(export_dir):
+    terminal = console.get()
+    terminal.print(f"REST  http://{shown}:{rest_port}")
+    terminal.print(f"gRPC  grpc://{shown}:{grpc_port}")
+    for app in models_config.apps(export_dir):
         url = f"http://{shown}:{rest_port}/v1/models/{app}"
-        state = config.state(export_dir, app)
+        state = models_config.state(export_dir, app)
         newest = state.newest if state else 0
         body = (
-            export_dir / app / str(newest) / warmup.FOLDER / warmup.EXAMPLE
+            export_dir / app / str(newest) / "assets.extra" / "example.json"
         ).absolute()
         if body.is_file():
             at = shlex.quote(f"@{body}")
-            console.print(f"try   curl -d {at} {url}:predict")
+            terminal.print(f"try   curl -d {at} {url}:predict")
         else:
-            console.print(f"try   curl {url}/metadata")
+            terminal.print(f"try   curl {url}/metadata")
 
 
 if __name__ == "__main__":
-    options.launch(main, Config)
+    flags.launch(main, Config)

@@ -51,8 +51,7 @@ def measure(name: str, max_int8_parameters: float) -> list[str]:
     import keras
     import tf_keras
 
-    from common import keras2
-    from common.keras2 import check
+    from common.keras2 import bridge, check
 
     start = time.monotonic()
     model = getattr(keras.applications, name)(
@@ -61,13 +60,13 @@ def measure(name: str, max_int8_parameters: float) -> list[str]:
         classes=10,
         classifier_activation=None,
     )
-    twin = keras2.to_tf_keras(model, check=False)
+    twin = bridge.to_tf_keras(model, check=False)
     difference = check.compare(model, twin)
     int8 = "not measured (size)"
     if model.count_params() <= max_int8_parameters:
         int8 = _try(to_int8, twin)
     # Wrappers hold the twin's own layers, so each step has its own twin.
-    steps = [_try(step, keras2.to_tf_keras(model, check=False))
+    steps = [_try(step, bridge.to_tf_keras(model, check=False))
              for step in (prune, cluster, quantize)]  # fmt: skip
     count = f"{model.count_params() / 1e6:.1f} M"
     seconds = f"{time.monotonic() - start:.0f}"

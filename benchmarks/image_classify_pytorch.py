@@ -22,8 +22,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from apps.image_classify import __main__ as app
-from common import data, runtime
+from apps.image_classify import train as app
+from common import runtime
+from common.data import pipelines
+from common.data.splits import MemorySplit, Splits
 
 
 class LeNet(nn.Module):
@@ -47,7 +49,7 @@ class LeNet(nn.Module):
         return self.fc3(x)
 
 
-def pytorch_epoch(split: data.MemorySplit) -> Callable[[], None]:
+def pytorch_epoch(split: MemorySplit) -> Callable[[], None]:
     """Returns a function that trains one epoch in PyTorch."""
     torch.manual_seed(0)
     images = torch.from_numpy(split.features.astype(np.float32) / 255)
@@ -72,7 +74,7 @@ def pytorch_epoch(split: data.MemorySplit) -> Callable[[], None]:
     return epoch
 
 
-def keras_epoch(splits: data.Splits) -> Callable[[], None]:
+def keras_epoch(splits: Splits) -> Callable[[], None]:
     """Returns a function that trains one epoch with this project."""
     from apps.image_classify import augment
 
@@ -81,8 +83,8 @@ def keras_epoch(splits: data.Splits) -> Callable[[], None]:
         schedule="constant",
     )  # fmt: skip
     model = app.compile_model(app.build_model(config, splits), config, splits)
-    position, count = data.Position(), iter(range(10**6))
-    batches = data.for_training(
+    position, count = pipelines.Position(), iter(range(10**6))
+    batches = pipelines.for_training(
         splits.train,
         config.batch_size,
         seed=0,

@@ -44,15 +44,15 @@ def measure(root: str, pipeline: str) -> tuple[float, float]:
 
     runtime.start(0)  # Before TensorFlow is imported, or it is not quiet.
     from apps.image_classify import augment
-    from common import data, images
+    from common.data import image_sets, pipelines
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    splits = images.load(root, pipeline=pipeline)
-    batches = data.for_training(
+    splits = image_sets.load(root, pipeline=pipeline)
+    batches = pipelines.for_training(
         splits.train,
         64,
         seed=0,
-        position=data.Position(),
+        position=pipelines.Position(),
         transform=augment.for_training(2, augment.Augmentation(shift=0.1)),
     )
     start = time.perf_counter()

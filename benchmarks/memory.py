@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from common import options
-from common.config import launch
+from common.flags import launch
 
 CLASSES = 10
 FEW = 200

@@ -33,13 +33,13 @@ def generate(num: int) -> tuple[np.ndarray, np.ndarray, int]:
 
 def measure(num: int) -> dict[str, float]:
     """Trains one epoch on `num` generated interactions."""
-    from apps.recommender import __main__ as app
     from apps.recommender import interactions, protocols
+    from apps.recommender import train as app
     from common import runtime
 
     runtime.start(0)  # Before TensorFlow is there, which it keeps quiet.
     from apps.recommender import examples
-    from common import data
+    from common.data import pipelines
 
     user, item, num_users = generate(num)
     start = time.monotonic()
@@ -57,11 +57,11 @@ def measure(num: int) -> dict[str, float]:
         app.build_model(config, protocol), config, protocol
     )
     mode = examples.mode_of(config.model, config.protocol)
-    batches = data.for_training(
+    batches = pipelines.for_training(
         examples.training(protocol.train, mode, config.history),
         config.batch_size,
         seed=0,
-        position=data.Position(),
+        position=pipelines.Position(),
         transform=examples.transform(protocol.train, mode, config.history),
     )
     # Tracing is no part of an epoch.

@@ -26,19 +26,15 @@ import sys
 import time
 from collections.abc import Callable
 
+import keras
 import numpy as np
-from etils import epy
+import tensorflow as tf
 
-from common import cluster
-from common.config import Options
-
-with epy.lazy_imports():
-    import keras
-    import tensorflow as tf
-
-    from apps.image_classify import model as networks
-    from common import distribution
-    from common.replicas import Replica
+from apps.image_classify import model as networks
+from common.data.replicas import Replica
+from common.shared_options import Options
+from common.training import distribution
+from common.workers import cluster
 
 BATCH, SHORT, LONG = 256, 10, 90
 MARK = "measured: "

@@ -24,16 +24,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from etils import epy
+import tensorflow as tf
 
-from common import runtime, served
-from common.config import Options
-from common.serving import config, warmup
-
-with epy.lazy_imports():
-    import tensorflow as tf
-
-    from common.serving import model
+from common import runtime
+from common.release import models_config, saved_model, served, warmup
+from common.shared_options import Options
 
 Ask = Callable[[dict[str, np.ndarray]], object]
 CONCURRENCY = (1, 8)
@@ -86,7 +81,7 @@ def measure(
 
 def first_request(release: Path, warm: bool) -> float:
     """Returns how many ms the first request to a fresh model takes."""
-    fresh = model.Model(release)
+    fresh = saved_model.Model(release)
     if warm:
         fresh.warm_up()
     (row, *_) = requests(release)
@@ -152,8 +147,10 @@ def main() -> None:
     runtime.start(0)
     export_dir = Path(flags.export_dir)
     releases = {
-        app: export_dir / app / str(config.versions(export_dir / app)[-1])
-        for app in config.apps(export_dir)
+        app: export_dir
+        / app
+        / str(models_config.versions(export_dir / app)[-1])
+        for app in models_config.apps(export_dir)
     }
     given = contextlib.nullcontext(flags.server.split(","))
     with given if flags.server else embedded(flags.export_dir) as urls:

@@ -22,9 +22,11 @@ import torch
 from torch import nn
 from torch.nn.utils import rnn
 
-from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import batches
-from common import data, runtime
+from apps.text_sentiment import train as app
+from common import runtime
+from common.data import pipelines
+from common.data.splits import MemorySplit, Splits
 
 BATCH, WINDOW = 64, 50
 
@@ -74,7 +76,7 @@ def shuffled(lengths: np.ndarray, similar: bool) -> Iterator[np.ndarray]:
 
 
 def pytorch_epoch(
-    split: data.MemorySplit, num_words: int, packed: bool
+    split: MemorySplit, num_words: int, packed: bool
 ) -> Callable[[], None]:
     """Returns a function that trains one epoch in PyTorch."""
     torch.manual_seed(0)
@@ -99,14 +101,14 @@ def pytorch_epoch(
 
 
 def keras_epoch(
-    config: app.Config, split: data.MemorySplit, splits: data.Splits
+    config: app.Config, split: MemorySplit, splits: Splits
 ) -> Callable[[], None]:
     """Returns a function that trains one epoch of `split` here."""
-    num_steps = data.num_steps(split, BATCH)
+    num_steps = pipelines.num_steps(split, BATCH)
     model = app.build_model(config, splits)
     model = app.compile_model(model, config, num_steps)
-    position, count = data.Position(), iter(range(10**6))
-    rows = data.for_training(
+    position, count = pipelines.Position(), iter(range(10**6))
+    rows = pipelines.for_training(
         split,
         BATCH,
         seed=0,

@@ -15,15 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import rich.console
 from absl import logging
-from etils import epy
 
-from common.config import InputError
-
-with epy.lazy_imports():
-    import keras
-    import tensorflow as tf
+from common.options import InputError
 
 PACKAGES = (
     "tensorflow",
@@ -39,8 +33,6 @@ PACKAGES = (
 DISK_ERRORS = tuple(
     os.strerror(one) for one in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 )
-
-_silent = False
 
 
 @contextlib.contextmanager
@@ -85,6 +77,8 @@ def start(seed: int) -> None:
     # with it, a dense network 2 times.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with native_stderr_hidden():
+        import tensorflow as tf
+
         tf.config.list_physical_devices()
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -96,34 +90,10 @@ def start(seed: int) -> None:
     set_seed(seed)
 
 
-def console(stderr: bool = False) -> rich.console.Console:
-    """Returns the console that everything is printed on.
-
-    Where there is no terminal to ask, lines are 132 characters: a file of them
-    is to be read, not to be cut at 80.
-    """
-    # No markup: a file's or a class's name may hold brackets.
-    found = rich.console.Console(
-        stderr=stderr,
-        quiet=_silent and not stderr,
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-        emoji=False,
-    )
-    if not found.is_terminal:
-        found.width = 132
-    return found
-
-
-def be_silent() -> None:
-    """Prints nothing on standard output from now on, errors only."""
-    global _silent
-    _silent = True
-
-
 def set_seed(seed: int) -> None:
     """Seeds all generators; see `start`."""
+    import keras
+
     keras.utils.set_random_seed(seed)
 
 
@@ -190,6 +160,8 @@ def writing(option: str, directory: Path) -> Iterator[None]:
     Raises:
         InputError: Instead of what Python, h5py or TensorFlow raises then.
     """
+    import tensorflow as tf
+
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

@@ -77,7 +77,7 @@ def run(
 
     from common import runtime
 
-    app = importlib.import_module(f"apps.{request.module.APP}.__main__")
+    app = importlib.import_module(f"apps.{request.module.APP}.train")
     name_of_data = request.module.DATA
     monkeypatch.chdir(tmp_path)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from apps.fraud_detect import features
 from apps.fraud_detect.transactions import DAY, Transactions
-from common.datasets.simulated_transactions import simulator
+from common.data.datasets.simulated_transactions import simulator
 
 FIRST_DAY = 17_622
 

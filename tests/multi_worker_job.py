@@ -11,18 +11,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from common import cluster, training
-from common import config as options
+from common import flags
+from common.training import fitting
+from common.workers import cluster
 
 
 def main() -> None:
     """Runs the app's own command line, as far as its training."""
     notes, name = Path(sys.argv[1]), sys.argv[2]
     del sys.argv[1:3]
-    app = importlib.import_module(f"apps.{name}.__main__")
-    fit = training.fit
+    app = importlib.import_module(f"apps.{name}.train")
+    fit = fitting.fit
 
-    def fit_and_note(model: Any, *args: Any, **kwargs: Any) -> training.Log:
+    def fit_and_note(model: Any, *args: Any, **kwargs: Any) -> fitting.Log:
         log = fit(model, *args, **kwargs)
         arrays = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
         notes.mkdir(exist_ok=True, parents=True)
@@ -32,9 +33,10 @@ def main() -> None:
     def end() -> NoReturn:
         raise SystemExit(0)
 
-    training.fit = fit_and_note
+    fitting.fit = fit_and_note
     cluster.end_unless_chief = end
-    options.launch(app.main, app.Config)
+    program = importlib.import_module(f"apps.{name}.__main__")
+    flags.launch(program.main, app.Config)
 
 
 if __name__ == "__main__":

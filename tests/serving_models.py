@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from common.serving import config, warmup
+from common.release import models_config, warmup
 
 
 class Toy(tf.Module):
@@ -95,7 +95,7 @@ def release(export_dir: Path, app: str, version: int) -> Path:
 
     warmup.write(partial, app, EXAMPLES, answer)
     path = partial.rename(root / str(version))
-    config.add(export_dir, app, version)
+    models_config.add(export_dir, app, version)
     return path
 
 

@@ -7,8 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from common import callbacks, checkpoint, data, progress, runtime
-from common.config import InputError
+from common import runtime
+from common.data import pipelines
+from common.options import InputError
+from common.training import callbacks, checkpoint
+from common.training.progress import EpochLines
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def backup_of(model, path: Path, others=()) -> callbacks.Backup:
     checkpoint.mend(path)
     best = callbacks.BestWeights("val_loss", "min")
     backup = callbacks.Backup(
-        path, data.Position(), 5, 20, best, (best, *others)
+        path, pipelines.Position(), 5, 20, best, (best, *others)
     )
     backup.set_model(model)
     backup.best.set_model(model)
@@ -208,7 +211,7 @@ def test_long_epochs_are_backed_up_on_the_way(
 
 
 def test_one_calm_line_per_epoch(model, capsys) -> None:
-    lines = progress.EpochLines(12, 3)
+    lines = EpochLines(12, 3)
     lines.set_model(model)
     lines.on_epoch_begin(8)
     lines.on_train_batch_end(2)
@@ -220,7 +223,7 @@ def test_one_calm_line_per_epoch(model, capsys) -> None:
 def test_the_standard_list(tmp_path: Path) -> None:
     def made(**changes) -> list[str]:
         chosen = callbacks.standard(
-            tmp_path / "run", data.Position(), epochs=3, num_steps=4,
+            tmp_path / "run", pipelines.Position(), epochs=3, num_steps=4,
             monitor="val_accuracy", **changes,
         )  # fmt: skip
         return [type(one).__name__ for one in chosen]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import checkpoint
+from common.training import checkpoint
 
 
 def write(path: Path, value: int) -> None:

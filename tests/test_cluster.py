@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from apps.launch import free_ports
-from common import cluster, rendezvous
-from common.config import InputError, Options
+from common.options import InputError
+from common.shared_options import Options
+from common.workers import cluster, rendezvous
 
 WORKERS = ["a:1", "b:2"]
 

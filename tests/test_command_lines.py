@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from absl import app, flags
+from absl import app
+from absl import flags as absl_flags
 
-from common import config
-from common.config import option
+from common import flags
+from common.options import offered, option
+from common.shared_options import Options
 
 APPS = (
     "image_classify.__main__", "text_sentiment.__main__",
@@ -24,7 +26,7 @@ APPS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Toy(config.Options):
+class Toy(Options):
     """An app's options, and a flag."""
 
     shown: bool = option(True, "whether it is.")
@@ -34,26 +36,26 @@ class Toy(config.Options):
 def launch(monkeypatch, capfd) -> Iterator[Callable]:
     """Launches a program in this process; forgets its flags afterwards."""
     app.define_help_flags()  # Once a process.
-    before = set(flags.FLAGS)
-    values = {name: flags.FLAGS[name].value for name in before}
+    before = set(absl_flags.FLAGS)
+    values = {name: absl_flags.FLAGS[name].value for name in before}
 
     def run(main: Callable, options: type, *words: str, **more: str):
         monkeypatch.setattr(sys, "argv", ["app", *words])
         try:
             with pytest.raises(SystemExit) as ended:
-                config.launch(main, options, **more)
+                flags.launch(main, options, **more)
         finally:
-            for name in set(flags.FLAGS) - before:
-                delattr(flags.FLAGS, name)
-            flags.FLAGS.unparse_flags()
+            for name in set(absl_flags.FLAGS) - before:
+                delattr(absl_flags.FLAGS, name)
+            absl_flags.FLAGS.unparse_flags()
         return ended.value.code or 0, capfd.readouterr().err
 
     yield run
     for name, value in values.items():
-        if name in flags.FLAGS and flags.FLAGS[name].value != value:
-            flags.FLAGS[name].value = value
-    flags.FLAGS.set_gnu_getopt(False)
-    flags.FLAGS.mark_as_parsed()
+        if name in absl_flags.FLAGS and absl_flags.FLAGS[name].value != value:
+            absl_flags.FLAGS[name].value = value
+    absl_flags.FLAGS.set_gnu_getopt(False)
+    absl_flags.FLAGS.mark_as_parsed()
 
 
 def words(tmp_path: Path) -> list[str]:
@@ -94,7 +96,7 @@ def test_no_command_line_ends_in_a_traceback(launch, tmp_path) -> None:
 def test_every_whole_number_has_a_greatest_value(launch, name) -> None:
     program = importlib.import_module(f"apps.{name}")
 
-    for field in config.offered(program.Config):
+    for field in offered(program.Config):
         if type(field.default) is int:
             word = f"--{field.name}={2**63}"
             status, errors = launch(lambda options: None, program.Config, word)

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from keras import layers as L  # noqa: N812
 
-from apps.compress import __main__ as app
 from apps.compress import npz, objective, user_data, user_model
-from common.config import InputError
+from apps.compress import train as app
+from common.options import InputError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(240, 6)).astype(np.float32)

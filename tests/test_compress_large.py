@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from keras import layers as L  # noqa: N812
 
-from apps.compress import __main__ as app
-from common import images, litert
+from apps.compress import train as app
+from common.data import image_sets
+from common.mobile import litert
 
 pytestmark = pytest.mark.large
 TFDS = os.environ.get("TFDS_DATA_DIR", "")
@@ -31,7 +32,7 @@ m.save("mnist.keras")
     not (Path(TFDS) / "mnist").is_dir(), reason="no mnist in $TFDS_DATA_DIR"
 )
 def test_mnist_becomes_15_times_smaller(tmp_path: Path) -> None:
-    splits = images.load("mnist", data_dir=TFDS)
+    splits = image_sets.load("mnist", data_dir=TFDS)
     np.savez(tmp_path / "t.npz", x=splits.train.features, y=splits.train.labels)
     subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, check=True)
     result = app.run(
@@ -68,7 +69,7 @@ def transformer(vocabulary: int, length: int) -> keras.Model:
 
 
 def test_a_transformer_is_pruned_and_becomes_int8(tmp_path: Path) -> None:
-    found = images.load("digits")
+    found = image_sets.load("digits")
     parts: list[Any] = [found.train, found.valid, found.test]
     x = np.concatenate([one.features for one in parts]).reshape(-1, 64)
     y = np.concatenate([one.labels for one in parts])

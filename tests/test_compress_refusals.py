@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from keras import layers as L  # noqa: N812
 
-from apps.compress import __main__ as app
 from apps.compress import archive, npz, objective, user_model
-from common.config import InputError
+from apps.compress import train as app
+from common.options import InputError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 6)).astype(np.float32)

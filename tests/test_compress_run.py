@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 from keras import layers as L  # noqa: N812
 
-from apps.compress import __main__ as app
-from common import compression, keras2, litert, tflite
-from common.config import InputError
+from apps.compress import train as app
+from common.compression import variants
+from common.keras2 import bridge
+from common.mobile import conversion, litert
+from common.options import InputError
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(240, 6)).astype(np.float32)
@@ -110,12 +112,12 @@ def test_without_labels_only_post_training_variants(folder: Path) -> None:
 
 
 def test_a_denied_layer_stays_in_float(folder: Path) -> None:
-    twin = keras2.to_tf_keras(
+    twin = bridge.to_tf_keras(
         keras.saving.load_model(folder / "two.keras", compile=False)
     )
-    int8 = compression.parse(["int8"])[1]
+    int8 = variants.parse(["int8"])[1]
     examples = {"numbers": A, "tokens": B.astype(np.int32)}
-    calibrated = tflite.calibrate(twin, int8, examples, ["output"])
+    calibrated = conversion.calibrate(twin, int8, examples, ["output"])
     assert {"hidden", "out", "words"} <= set(calibrated.nodes)
 
     def float_bytes(denylist: list[str]) -> int:
@@ -196,11 +198,11 @@ def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
 
 def test_int8_of_a_loop_is_refused_and_not_tried() -> None:
     inputs = keras.Input((5, 3), name="x")
-    twin = keras2.to_tf_keras(keras.Model(inputs, L.GRU(4)(inputs)))
+    twin = bridge.to_tf_keras(keras.Model(inputs, L.GRU(4)(inputs)))
     names = ["dynamic", "int8", "prune+int8", "prune+cluster+qat"]
-    wanted = compression.parse(names)
+    wanted = variants.parse(names)
     x = np.zeros((1, 5, 3), np.float32)
-    possible, refused = tflite.plan(twin, wanted, {"x": x}, ["y"])
+    possible, refused = conversion.plan(twin, wanted, {"x": x}, ["y"])
     assert [one.name for one in possible] == ["float32", "dynamic"]
     assert [one["name"] for one in refused] == names[1:]
     assert all("WHILE" in one["reason"] for one in refused)
@@ -212,8 +214,8 @@ def test_a_fused_lstm_forgets_between_examples() -> None:
     inputs = keras.Input((5, 3), name="x")
     model = keras.Model(inputs, L.LSTM(4)(inputs))
     x = RNG.normal(size=(6, 5, 3)).astype(np.float32)
-    content = tflite.convert(
-        keras2.to_tf_keras(model), compression.parse([])[0], {"x": x}, ["y"]
+    content = conversion.convert(
+        bridge.to_tf_keras(model), variants.parse([])[0], {"x": x}, ["y"]
     )
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.ops(content)
     outputs = litert.Runner(content)(x=x)["y"]

@@ -4,15 +4,19 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from common import compression, data, keras2
 from common.compression import (
+    chain,
     finetuning,
     quantization,
     variants,
     verification,
     wrappers,
 )
-from common.config import InputError, Options
+from common.compression.finetuning import Finetuning
+from common.data.splits import MemorySplit
+from common.keras2 import bridge
+from common.options import InputError
+from common.shared_options import Options
 
 TINY = Options(batch_size=8, finetune_epochs=1, sparsity=0.5, num_clusters=4)
 
@@ -37,10 +41,10 @@ def model() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def split() -> data.MemorySplit:
+def split() -> MemorySplit:
     rng = np.random.default_rng(0)
     images = rng.random((64, 8, 8, 1), np.float32)
-    return data.MemorySplit(images, rng.integers(0, 3, 64))
+    return MemorySplit(images, rng.integers(0, 3, 64))
 
 
 def kernels(twin: tf_keras.Model) -> list[np.ndarray]:
@@ -51,11 +55,11 @@ def test_every_combination_does_what_it_says(model, split) -> None:
     wanted = variants.parse(
         ["prune+int8", "prune+cluster+int8", "cluster+int8", "qat"]
     )
-    possible, refused = compression.plan(model, wanted)
+    possible, refused = chain.plan(model, wanted)
     assert possible == wanted and not refused
     before = [weight.numpy() for weight in model.weights]
-    how = compression.Finetuning(split, transform, TINY)
-    twins = compression.compress(model, possible, how)
+    how = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, possible, how)
     for kernel in kernels(twins[("prune",)]):
         assert np.mean(kernel == 0) >= 0.5 - 1 / kernel.size
     for kernel in kernels(twins[("prune", "cluster")]):
@@ -81,12 +85,10 @@ def test_separable_convolutions_are_split_and_quantized(split) -> None:
     x = layers.Dense(3)(layers.Flatten()(x))
     model = keras.Model(image, layers.Softmax()(x))
     model.compile("adam", "categorical_crossentropy")
-    possible, refused = compression.plan(
-        model, variants.parse(["prune+qat"]), TINY
-    )
+    possible, refused = chain.plan(model, variants.parse(["prune+qat"]), TINY)
     assert not refused
-    how = compression.Finetuning(split, transform, TINY)
-    twins = compression.compress(model, possible, how)
+    how = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, possible, how)
     wrapped = twins[("prune", "qat")]
     names = [layer.name for layer in wrapped.layers]
     assert len(names) == len(set(names))
@@ -113,8 +115,8 @@ def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
     model = keras.Model(image, layers.Dense(3, "softmax")(x))
     model.compile("adam", "categorical_crossentropy")
     wanted = variants.parse(["prune+qat", "prune+cluster+qat"])
-    how = compression.Finetuning(split, transform, TINY)
-    twins = compression.compress(model, wanted, how)
+    how = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, wanted, how)
     for before in (("prune",), ("prune", "cluster")):
         base, twin = twins[before], twins[(*before, "qat")]
         limits = [w.name for w in twin.weights if "kernel_min" in w.name]
@@ -123,7 +125,7 @@ def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
             np.testing.assert_array_equal(one == 0, other == 0)
         with pytest.raises(RuntimeError, match="filled zeros"):
             verification.verify(
-                twins[("prune",)], keras2.to_tf_keras(empty(model)),
+                twins[("prune",)], bridge.to_tf_keras(empty(model)),
                 ("prune", "qat"), TINY,
             )  # fmt: skip
 
@@ -136,9 +138,9 @@ def empty(model: keras.Model) -> keras.Model:
 
 def test_fine_tuning_is_repeatable(model, split) -> None:
     wanted = variants.parse(["prune+float32"])
-    how = compression.Finetuning(split, transform, TINY)
+    how = Finetuning(split, transform, TINY)
     one, same = (
-        compression.compress(model, wanted, how)[("prune",)] for _ in range(2)
+        chain.compress(model, wanted, how)[("prune",)] for _ in range(2)
     )
     for a, b in zip(kernels(one), kernels(same), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -146,11 +148,9 @@ def test_fine_tuning_is_repeatable(model, split) -> None:
 
 def test_only_the_layers_named_are_pruned(model, split) -> None:
     name = model.layers[-2].name
-    how = compression.Finetuning(
-        split, transform, TINY.replace(prune_layers=(name,))
-    )
+    how = Finetuning(split, transform, TINY.replace(prune_layers=(name,)))
     wanted = variants.parse(["prune+float32"])
-    twin = compression.compress(model, wanted, how)[("prune",)]
+    twin = chain.compress(model, wanted, how)[("prune",)]
     convolution, dense = kernels(twin)
     assert np.mean(dense == 0) >= 0.49 and np.mean(convolution == 0) < 0.1
 
@@ -158,17 +158,17 @@ def test_only_the_layers_named_are_pruned(model, split) -> None:
 def test_an_unknown_layer_is_refused(model) -> None:
     options = TINY.replace(prune_layers=("nothing",))
     with pytest.raises(InputError, match="nothing is none of"):
-        wrappers.prune(keras2.to_tf_keras(model), 10, options)
+        wrappers.prune(bridge.to_tf_keras(model), 10, options)
 
 
 def test_fine_tuning_that_diverges_is_said_in_one_line(model, split) -> None:
     def lost(targets, outputs):
         return tf.reduce_sum(outputs) * np.nan
 
-    how = compression.Finetuning(split, transform, TINY, lost)
+    how = Finetuning(split, transform, TINY, lost)
     wanted = variants.parse(["prune+float32"])
     with pytest.raises(InputError, match=r"prune.*--finetune_learning_rate"):
-        compression.compress(model, wanted, how)
+        chain.compress(model, wanted, how)
 
 
 def test_a_layer_without_a_kernel_is_refused(model) -> None:
@@ -178,7 +178,7 @@ def test_a_layer_without_a_kernel_is_refused(model) -> None:
     )  # fmt: skip
     options = TINY.replace(prune_layers=(name,))
     with pytest.raises(InputError, match=r"with a kernel; .* \(Flatten\) has"):
-        wrappers.prune(keras2.to_tf_keras(model), 10, options)
+        wrappers.prune(bridge.to_tf_keras(model), 10, options)
 
 
 def test_a_large_number_in_a_layers_name_is_no_count() -> None:
@@ -191,8 +191,8 @@ def test_a_large_number_in_a_layers_name_is_no_count() -> None:
 
 
 def test_verification_finds_what_is_missing(model) -> None:
-    twin = keras2.to_tf_keras(model)
-    wrapped = wrappers.prune(keras2.to_tf_keras(model), 10, TINY)
+    twin = bridge.to_tf_keras(model)
+    wrapped = wrappers.prune(bridge.to_tf_keras(model), 10, TINY)
     dense = wrappers.strip(wrapped, "prune")
     with pytest.raises(RuntimeError, match="only 0 of"):
         verification.verify(dense, twin, ("prune",), TINY)
@@ -202,7 +202,7 @@ def test_verification_finds_what_is_missing(model) -> None:
 
 def sparse_twin(model: keras.Model) -> tf_keras.Model:
     """Returns a twin with every tenth weight of each kernel left."""
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     for kernel in (w for w in twin.trainable_weights if w.shape.rank > 1):
         kept = np.arange(kernel.numpy().size).reshape(kernel.shape) % 10 == 0
         kernel.assign(kernel.numpy() * kept)
@@ -220,7 +220,7 @@ def test_few_weights_get_few_clusters(model) -> None:
 
 
 def test_filled_zeros_are_found(model) -> None:
-    sparse, dense = sparse_twin(model), keras2.to_tf_keras(model)
+    sparse, dense = sparse_twin(model), bridge.to_tf_keras(model)
     options = TINY.replace(num_clusters=1000)
     with pytest.raises(RuntimeError, match="filled zeros"):
         verification.verify(dense, sparse, ("prune", "cluster"), options)
@@ -238,15 +238,15 @@ def test_depthwise_kernels_are_left_as_tf_mot_leaves_them(split) -> None:
     )
     model.compile("adam", "categorical_crossentropy")
     wanted = variants.parse(["prune+cluster+int8"])
-    how = compression.Finetuning(split, transform, TINY)
-    twin = compression.compress(model, wanted, how)[("prune", "cluster")]
+    how = Finetuning(split, transform, TINY)
+    twin = chain.compress(model, wanted, how)[("prune", "cluster")]
     convolution, depthwise, dense = kernels(twin)
     assert np.mean(depthwise == 0) == 0
     assert np.mean(convolution == 0) >= 0.45 and np.mean(dense == 0) >= 0.45
 
 
 def test_distillation_mixes_the_teacher_into_the_targets(model, split) -> None:
-    teacher = keras2.to_tf_keras(model)
+    teacher = bridge.to_tf_keras(model)
     images = split.features[:4]
     hard = np.eye(3, dtype=np.float32)[split.labels[:4]]
     batches = tf.data.Dataset.from_tensors((images, hard))
@@ -259,14 +259,14 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
     inputs = keras.Input((6,), name="x")
     x = keras.layers.LayerNormalization(name="norm")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
-    twin = quantization.quantize(keras2.to_tf_keras(model), ())
+    twin = quantization.quantize(bridge.to_tf_keras(model), ())
     names = [layer.name for layer in twin.layers]
     assert "norm" in names and "quant_out" in names
     tokens = keras.Input((6,), dtype="int32", name="tokens")
     words = keras.layers.Embedding(4, 2)(tokens)
     model = keras.Model(tokens, keras.layers.Flatten()(words))
     with pytest.raises(RuntimeError, match="tokens is int32"):
-        quantization.quantize(keras2.to_tf_keras(model), ())
+        quantization.quantize(bridge.to_tf_keras(model), ())
 
 
 def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
@@ -279,7 +279,7 @@ def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
     )
     model.compile("adam", "categorical_crossentropy")
     rng = np.random.default_rng(0)
-    rows = data.MemorySplit(
+    rows = MemorySplit(
         rng.random((32, 5, 8), np.float32), rng.integers(0, 3, 32)
     )
 
@@ -287,8 +287,8 @@ def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
         return x, tf.one_hot(labels, 3)
 
     wanted = variants.parse(["prune+cluster+float32"])
-    how = compression.Finetuning(rows, one_hot, TINY)
-    twin = compression.compress(model, wanted, how)[("prune", "cluster")]
+    how = Finetuning(rows, one_hot, TINY)
+    twin = chain.compress(model, wanted, how)[("prune", "cluster")]
     found = [one for one in kernels(twin) if one.shape[-1] == 32]
     assert len(found) == 4
     for kernel in found:

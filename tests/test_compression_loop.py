@@ -9,9 +9,10 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from common import data, keras2
 from common.compression import loop, wrappers
-from common.config import Options
+from common.data import pipelines
+from common.keras2 import bridge
+from common.shared_options import Options
 
 OPTIONS = Options(sparsity=0.5, num_clusters=4)
 STEPS, EPOCHS = 5, 4
@@ -36,7 +37,7 @@ def batches() -> tf.data.Dataset:
 
 def wrapped(model: keras.Model, technique: str) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(0)
-    twin = keras2.to_tf_keras(model, check=False)
+    twin = bridge.to_tf_keras(model, check=False)
     found = wrappers.wrap(twin, (technique,), STEPS * EPOCHS, OPTIONS)
     found.compile(tf_keras.optimizers.Adam(0.01), "categorical_crossentropy")
     return found
@@ -45,7 +46,7 @@ def wrapped(model: keras.Model, technique: str) -> tf_keras.Model:
 @pytest.mark.parametrize("technique", ["prune", "cluster", "qat"])
 def test_weights_are_those_that_fit_gives(model, batches, technique) -> None:
     ours, theirs = wrapped(model, technique), wrapped(model, technique)
-    lost = loop.train(ours, batches, data.Position(), EPOCHS, STEPS)
+    lost = loop.train(ours, batches, pipelines.Position(), EPOCHS, STEPS)
     update = tfmot.sparsity.keras.UpdatePruningStep()
     history = theirs.fit(batches, epochs=EPOCHS, verbose=0, callbacks=[update])
     assert lost == pytest.approx(history.history["loss"][-1], abs=1e-6)
@@ -67,7 +68,7 @@ def test_the_step_is_traced_once(model, batches, monkeypatch) -> None:
         return step(batch)
 
     monkeypatch.setattr(twin, "train_step", counted)
-    loop.train(twin, batches, data.Position(), EPOCHS, STEPS)
+    loop.train(twin, batches, pipelines.Position(), EPOCHS, STEPS)
     assert len(traces) == 1
 
 

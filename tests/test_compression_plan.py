@@ -3,9 +3,8 @@
 import keras
 import pytest
 
-from common import compression
-from common.compression import variants
-from common.config import InputError
+from common.compression import chain, variants
+from common.options import InputError
 
 
 def test_names_stand_for_steps_and_a_format() -> None:
@@ -38,7 +37,7 @@ def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
         [keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)]
     )
     wanted = variants.parse(["dynamic", "prune+int8", "prune+qat"])
-    possible, refused = compression.plan(model, wanted)
+    possible, refused = chain.plan(model, wanted)
     assert [one.name for one in possible] == [
         "float32", "dynamic", "prune+int8",
     ]  # fmt: skip
@@ -51,7 +50,7 @@ def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
 def test_clustering_nothing_is_refused_and_the_rest_is_made() -> None:
     small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     wanted = variants.parse(["int8", "prune+cluster+int8"])
-    possible, refused = compression.plan(small, wanted)
+    possible, refused = chain.plan(small, wanted)
     assert [one.name for one in possible] == ["float32", "int8"]
     assert "can cluster none of" in refused[0]["reason"]
     assert refused[0]["reason"].endswith("Nearest: prune+int8.")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common import config, options
+from common import options
+from common.options import InputError
+from common.shared_options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 APPS = (
@@ -38,26 +40,26 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
     ],
 )
 def test_a_broken_rule_is_said(changes: dict, message: str) -> None:
-    with pytest.raises(config.InputError, match=message.replace(".", r"\.")):
-        config.Options(**changes)
+    with pytest.raises(InputError, match=message.replace(".", r"\.")):
+        Options(**changes)
 
 
 def test_the_digest_names_what_training_depends_on() -> None:
-    base = config.Options()
-    assert base.digest() == config.Options().digest()
+    base = Options()
+    assert base.digest() == Options().digest()
     assert base.digest() == base.replace(variants=("int8",)).digest()
     assert base.digest() == base.replace(export_dir="elsewhere").digest()
     assert base.digest() != base.replace(seed=1).digest()
 
 
 def test_the_run_directory_is_safe_for_any_data_set_name() -> None:
-    path = config.Options(dataset="../a b/c:d").run_dir("app")
+    path = Options(dataset="../a b/c:d").run_dir("app")
     assert path.parent == Path("runs/app")
     assert ":" not in path.name and " " not in path.name
 
 
 def test_every_option_has_help_and_a_checked_type() -> None:
-    for field in options.offered(config.Options):
+    for field in options.offered(Options):
         assert field.metadata["help"]
 
 
@@ -67,7 +69,7 @@ def test_help_is_complete_and_fast() -> None:
         start = time.perf_counter()
         done = command("--help")
         seconds.append(time.perf_counter() - start)
-    from apps.image_classify.__main__ import Config
+    from apps.image_classify.config import Config
 
     assert done.returncode == 0
     for field in options.offered(Config):
@@ -117,8 +119,8 @@ def test_an_option_at_its_default_is_given_too(tmp_path) -> None:
 
 
 def test_what_was_given_is_no_option() -> None:
-    plain = config.Options()
-    given = config.Options(given=frozenset({"epochs"}))
+    plain = Options()
+    given = Options(given=frozenset({"epochs"}))
     assert given == plain and given.digest() == plain.digest()
     assert "given" not in given.as_dict()
     assert "given" not in given.training_values()

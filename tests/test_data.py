@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import data, splits, tfds_source
-from common.config import InputError
+from common.data import pipelines, splits, tfds_sets
+from common.data.replicas import Replica
+from common.data.splits import MemorySplit, StreamSplit
+from common.options import InputError
 
 
 def plain(features, labels):
@@ -18,7 +20,7 @@ def noisy(features, labels, seed):
 
 
 def memory_split(num=23):
-    return data.MemorySplit(
+    return MemorySplit(
         np.arange(num, dtype=np.float32)[:, None], np.arange(num)
     )
 
@@ -31,14 +33,14 @@ def stream_split(num=23):
     def parse(row):
         return tf.cast(row, tf.float32)[None], row
 
-    return data.StreamSplit(num, (1,), records, parse)
+    return StreamSplit(num, (1,), records, parse)
 
 
 SPLITS = pytest.mark.parametrize("split", [memory_split(), stream_split()])
 
 
 def epoch(split, position, seed=0, batch=4):
-    batches = data.for_training(
+    batches = pipelines.for_training(
         split, batch, seed=seed, position=position, transform=noisy
     )
     return list(batches.as_numpy_iterator())
@@ -50,7 +52,7 @@ def labels_of(batches):
 
 @SPLITS
 def test_an_epoch_has_every_example_once_in_a_new_order(split) -> None:
-    position = data.Position()
+    position = pipelines.Position()
     first = labels_of(epoch(split, position))
     position.set(1)
     second = labels_of(epoch(split, position))
@@ -62,7 +64,7 @@ def test_an_epoch_has_every_example_once_in_a_new_order(split) -> None:
 @SPLITS
 def test_the_order_is_a_function_of_seed_and_epoch(split) -> None:
     one, same, other = (
-        epoch(split, data.Position(3), seed) for seed in (0, 0, 1)
+        epoch(split, pipelines.Position(3), seed) for seed in (0, 0, 1)
     )
     for (x, y), (u, v) in zip(one, same, strict=True):
         np.testing.assert_array_equal(x, u)
@@ -72,8 +74,8 @@ def test_the_order_is_a_function_of_seed_and_epoch(split) -> None:
 
 @SPLITS
 def test_an_epoch_continues_in_the_middle(split) -> None:
-    whole = epoch(split, data.Position(2, 0))
-    rest = epoch(split, data.Position(2, 4))
+    whole = epoch(split, pipelines.Position(2, 0))
+    rest = epoch(split, pipelines.Position(2, 4))
     assert len(rest) == 2
     for (x, y), (u, v) in zip(whole[4:], rest, strict=True):
         np.testing.assert_array_equal(x, u)
@@ -82,20 +84,20 @@ def test_an_epoch_continues_in_the_middle(split) -> None:
 
 @SPLITS
 def test_one_data_set_gives_the_epoch_that_the_position_says(split) -> None:
-    position = data.Position()
-    batches = data.for_training(
+    position = pipelines.Position()
+    batches = pipelines.for_training(
         split, 4, seed=0, position=position, transform=noisy
     )
     first = labels_of(batches.as_numpy_iterator())
     position.set(5)
     sixth = labels_of(batches.as_numpy_iterator())
     assert list(first) != list(sixth)
-    assert list(sixth) == list(labels_of(epoch(split, data.Position(5))))
+    assert list(sixth) == list(labels_of(epoch(split, pipelines.Position(5))))
 
 
 @SPLITS
 def test_evaluation_drops_nothing_and_keeps_the_order(split) -> None:
-    batches = data.for_evaluation(split, 10, transform=plain)
+    batches = pipelines.for_evaluation(split, 10, transform=plain)
     rows = list(batches.as_numpy_iterator())
     assert [len(labels) for _, labels in rows] == [10, 10, 3]
     assert list(labels_of(rows)) == list(range(23))
@@ -115,9 +117,9 @@ def test_pick_and_sample(split) -> None:
 @pytest.mark.parametrize(
     ("pipeline", "kind"),
     [
-        ("auto", data.MemorySplit),
-        ("in_memory", data.MemorySplit),
-        ("streaming", data.StreamSplit),
+        ("auto", MemorySplit),
+        ("in_memory", MemorySplit),
+        ("streaming", StreamSplit),
     ],
 )
 def test_the_pipeline_is_chosen(pipeline: str, kind: type) -> None:
@@ -126,7 +128,7 @@ def test_the_pipeline_is_chosen(pipeline: str, kind: type) -> None:
 
 def test_large_sets_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "MAX_MEMORY_BYTES", 22)
-    assert isinstance(splits.load(stream_split(), "auto"), data.StreamSplit)
+    assert isinstance(splits.load(stream_split(), "auto"), StreamSplit)
 
 
 class FakeBuilder:
@@ -149,16 +151,16 @@ class FakeBuilder:
     ],
 )
 def test_missing_splits_are_carved_from_train(have, want) -> None:
-    names = tfds_source.split_names(FakeBuilder(*have))
+    names = tfds_sets.split_names(FakeBuilder(*have))
     assert (names["train"], names["valid"], names["test"]) == want
 
 
 def test_batches_of_like_length_are_random_and_resume_exactly() -> None:
     lengths = np.random.default_rng(0).integers(1, 100, 1003)
-    split = data.MemorySplit(
+    split = MemorySplit(
         np.arange(1003, dtype=np.float32)[:, None], np.arange(1003), lengths
     )
-    position = data.Position()
+    position = pipelines.Position()
     first = epoch(split, position)
     assert sorted(labels_of(first)) == list(range(1003))
     spans = [np.ptp(lengths[labels]) for _, labels in first[:-1]]
@@ -181,13 +183,13 @@ def test_batches_of_like_length_are_random_and_resume_exactly() -> None:
 def test_replicas_share_the_batches_that_one_would_have(
     make, num, count
 ) -> None:
-    split, position = make(num), data.Position(epoch=1)
+    split, position = make(num), pipelines.Position(epoch=1)
     alone = epoch(split, position)
     shares = [
         list(
-            data.for_training(
+            pipelines.for_training(
                 split, 4, seed=0, position=position, transform=noisy,
-                replica=data.Replica(index, count),
+                replica=Replica(index, count),
             ).as_numpy_iterator()
         )
         for index in range(count)
@@ -203,12 +205,12 @@ def test_replicas_share_the_batches_that_one_would_have(
 
 
 def test_replicas_have_random_numbers_of_their_own() -> None:
-    same = data.MemorySplit(np.zeros((8, 1), np.float32), np.zeros(8))
+    same = MemorySplit(np.zeros((8, 1), np.float32), np.zeros(8))
     first, second = (
         next(
-            data.for_training(
-                same, 8, seed=0, position=data.Position(), transform=noisy,
-                replica=data.Replica(index, 2),
+            pipelines.for_training(
+                same, 8, seed=0, position=pipelines.Position(), transform=noisy,
+                replica=Replica(index, 2),
             ).as_numpy_iterator()
         )[0]
         for index in range(2)
@@ -224,9 +226,9 @@ def test_replicas_evaluate_every_example_once_in_as_many_batches(
 ) -> None:
     shares = [
         list(
-            data.for_evaluation(
+            pipelines.for_evaluation(
                 make(num), 8, transform=plain,
-                replica=data.Replica(index, count),
+                replica=Replica(index, count),
             ).as_numpy_iterator()
         )
         for index in range(count)
@@ -238,17 +240,17 @@ def test_replicas_evaluate_every_example_once_in_as_many_batches(
 
 def test_what_replicas_cannot_share_is_refused() -> None:
     with pytest.raises(InputError, match="a multiple of 3"):
-        data.for_training(
-            memory_split(), 4, seed=0, position=data.Position(),
-            transform=noisy, replica=data.Replica(0, 3),
+        pipelines.for_training(
+            memory_split(), 4, seed=0, position=pipelines.Position(),
+            transform=noisy, replica=Replica(0, 3),
         )  # fmt: skip
     with pytest.raises(InputError, match="each of 4 devices; it has 3"):
-        data.for_evaluation(
-            memory_split(3), 8, transform=plain, replica=data.Replica(0, 4)
+        pipelines.for_evaluation(
+            memory_split(3), 8, transform=plain, replica=Replica(0, 4)
         )
 
 
-def endless_split(at: bool) -> data.StreamSplit:
+def endless_split(at: bool) -> StreamSplit:
     """A billion images of 224 x 224: no array holds them."""
     num = 10**9
 
@@ -256,7 +258,7 @@ def endless_split(at: bool) -> data.StreamSplit:
         image = tf.fill((224, 224, 3), tf.cast(index % 256, tf.uint8))
         return image, index
 
-    return data.StreamSplit(
+    return StreamSplit(
         num,
         (224, 224, 3),
         lambda key: tf.data.Dataset.range(num),
@@ -286,16 +288,14 @@ def test_records_are_reached_in_any_order_where_the_stream_can() -> None:
 @pytest.mark.parametrize("at", [False, True])
 def test_a_part_of_a_stream_is_a_stream(at: bool) -> None:
     part = endless_split(at).choose(np.array([3, 5, 9]))
-    assert isinstance(part, data.StreamSplit) and part.num_examples == 3
-    batches = data.for_evaluation(part, 2, transform=plain)
+    assert isinstance(part, StreamSplit) and part.num_examples == 3
+    batches = pipelines.for_evaluation(part, 2, transform=plain)
     labels = [list(label) for _, label in batches.as_numpy_iterator()]
     assert labels == [[3, 5], [9]]
 
 
 def test_batches_are_bounded_by_bytes() -> None:
-    split = data.MemorySplit(
-        np.zeros((9, 1024, 1024, 3), np.uint8), np.arange(9)
-    )
+    split = MemorySplit(np.zeros((9, 1024, 1024, 3), np.uint8), np.arange(9))
     for one in (
         split,
         dataclasses.replace(
@@ -303,7 +303,7 @@ def test_batches_are_bounded_by_bytes() -> None:
             feature_shape=(1024, 1024, 3),
         ),
     ):
-        batches = data.for_evaluation(one, 500, transform=plain)
+        batches = pipelines.for_evaluation(one, 500, transform=plain)
         sizes = [len(label) for _, label in batches.as_numpy_iterator()]
         # 12 MiB each as float32.
         assert sizes == [2, 2, 2, 2, 1]

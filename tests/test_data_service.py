@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 
 from apps import data_service as program
-from common import data, data_service, splits
-from common.config import InputError
-from common.replicas import Replica
+from common.data import pipelines, splits
+from common.data.replicas import Replica
+from common.data.splits import MemorySplit
+from common.options import InputError
+from common.training import data_service
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def noisy(features, labels, seed):
 
 def memory_split(num=23):
     features = np.arange(num, dtype=np.float32)[:, None]
-    return data.MemorySplit(features, np.arange(num))
+    return MemorySplit(features, np.arange(num))
 
 
 def files_split(num=23):
@@ -48,7 +50,7 @@ def files_split(num=23):
 
 def batches(make, split, step, replica, **more):
     found = make(
-        split, 4, seed=0, position=data.Position(1, step), transform=noisy,
+        split, 4, seed=0, position=pipelines.Position(1, step), transform=noisy,
         replica=replica, **more,
     )  # fmt: skip
     rows = [
@@ -63,7 +65,7 @@ def batches(make, split, step, replica, **more):
 @pytest.mark.parametrize("split", [memory_split(), files_split()])
 def test_the_service_gives_the_same_batches(address, split, replica) -> None:
     for step in (0, 2):
-        expected = batches(data.for_training, split, step, replica)
+        expected = batches(pipelines.for_training, split, step, replica)
         found = batches(
             data_service.for_training, split, step, replica, address=address
         )

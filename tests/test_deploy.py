@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common import cluster
 from common.serving import launch
+from common.workers import cluster
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
 
-from common import distribution
+from common.training import distribution
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 from test_images import GIF, bmp, write
 
-from common import encoded, images
-from common.config import InputError
+from common.data import encoded, image_sets, images
+from common.options import InputError
 
 
 def png_claiming(height: int, width: int) -> bytes:
@@ -153,8 +153,8 @@ def test_only_regular_files_are_opened(kind, tmp_path) -> None:
     with pytest.raises(encoded.UnreadableError, match="not a regular file"):
         encoded.read(tmp_path / "a" / "a.png")
     with pytest.raises(InputError, match=r"a\.png: it is not a regular file"):
-        images.load(str(tmp_path))
-    splits = images.load(str(tmp_path), skip_bad=True)
+        image_sets.load(str(tmp_path))
+    splits = image_sets.load(str(tmp_path), skip_bad=True)
     assert "left out 1" in splits.notes[0]
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common import config, evaluation
+from common.options import as_trained
+from common.release import evaluation
+from common.shared_options import Options
 
 
 @pytest.mark.parametrize(
@@ -30,13 +32,13 @@ def test_a_file_that_is_named_is_judged_whole(
     for name in ("new.csv", "old.csv"):
         (tmp_path / name).touch()
     trained = {"dataset": "old.csv"}
-    options = config.Options(mode="evaluate", dataset=dataset)
+    options = Options(mode="evaluate", dataset=dataset)
     assert evaluation.is_whole(options, trained) == whole
     absolute = options.replace(dataset=str(Path(dataset).absolute()))
     if dataset:
         assert evaluation.is_whole(absolute, trained) == whole
     # What the release remembers is not named on the command line.
-    remembered = config.as_trained(config.Options(mode="evaluate"), trained)
+    remembered = as_trained(Options(mode="evaluate"), trained)
     assert remembered.dataset == "old.csv"
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import drafts, export
-from common.config import InputError
-from common.serving import config, rollout, warmup
+from common.options import InputError
+from common.release import drafts, export, models_config, rollout, warmup
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path: Path) -> None:
@@ -142,13 +141,13 @@ def test_a_dead_draft_is_not_kept_for_the_number_of_a_process(tmp_path) -> None:
 def test_the_newest_of_ten_exports_at_once_is_known(
     tmp_path: Path, monkeypatch
 ) -> None:
-    add, random = config.add, np.random.default_rng(0)
+    add, random = models_config.add, np.random.default_rng(0)
 
     def add_late(*release) -> rollout.Rollout | None:
         time.sleep(random.uniform(0, 0.01))
         return add(*release)
 
-    monkeypatch.setattr(config, "add", add_late)
+    monkeypatch.setattr(models_config, "add", add_late)
 
     def publish() -> None:
         with export.release(tmp_path, "app") as draft:
@@ -162,7 +161,7 @@ def test_the_newest_of_ten_exports_at_once_is_known(
             thread.join()
         newest = 10 * count
         assert export.versions(tmp_path / "app")[-1] == newest
-        state = config.state(tmp_path, "app")
+        state = models_config.state(tmp_path, "app")
         assert state == rollout.Rollout((1, newest), 1, 1)
     assert not list(tmp_path.glob("app/*/.draft"))
     assert not list(tmp_path.glob("app/.partial-*"))
@@ -175,16 +174,18 @@ def test_a_kill_before_the_listing_is_mended(tmp_path, monkeypatch) -> None:
         return draft.path
 
     publish()
-    monkeypatch.setattr(config, "add", lambda *args: rollout.first(2))
+    monkeypatch.setattr(models_config, "add", lambda *args: rollout.first(2))
     assert publish().name == "2"  # As if killed: nobody has listed it.
     monkeypatch.undo()
-    assert config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
-    config.complete(tmp_path)
-    assert config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
+    assert models_config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
+    models_config.complete(tmp_path)
+    assert models_config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
     # What was rolled back stays so.
-    config.update(tmp_path, "app", lambda state: rollout.roll_back(state, 1))
-    config.complete(tmp_path)
-    assert config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
+    models_config.update(
+        tmp_path, "app", lambda state: rollout.roll_back(state, 1)
+    )
+    models_config.complete(tmp_path)
+    assert models_config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
     assert not list(tmp_path.glob("app/*/.draft"))
 
 
@@ -196,7 +197,7 @@ def test_a_policy_of_the_user_is_left_alone(tmp_path, capsys) -> None:
     )
     with export.release(tmp_path, "app") as draft:
         (draft.directory / "saved_model.pb").write_text("")
-    (entry,) = config.read(tmp_path).model_config_list.config
+    (entry,) = models_config.read(tmp_path).model_config_list.config
     assert entry.model_version_policy.HasField("all")
     assert not entry.version_labels
     assert "policy of your own for app" in " ".join(
@@ -275,10 +276,10 @@ def test_an_export_is_made_known_to_servers(model, tmp_path: Path) -> None:
             export.save(
                 draft.directory, model, {"serving_default": signature(model)}
             )
-            state = config.state(tmp_path, "app")
+            state = models_config.state(tmp_path, "app")
             # Not before it is in its place.
             assert state is None or max(state.loaded) < version
-    assert config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
+    assert models_config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
 
 
 def test_warm_up_requests_read_back_with_their_answers(model, tmp_path) -> None:

@@ -15,12 +15,16 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from apps.fraud_detect import __main__ as app
+from apps.fraud_detect import __main__ as program
 from apps.fraud_detect import predict, ranking, results
+from apps.fraud_detect import train as app
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import DAY
-from common import litert, report, runtime, served
-from common.config import InputError
+from common import runtime
+from common.mobile import litert
+from common.options import InputError
+from common.release import served
+from common.report import report
 
 TINY = {
     "epochs": 6,
@@ -69,12 +73,12 @@ def released(config: app.Config) -> tuple[dict, Path]:
 
 def test_the_model_learns(released) -> None:
     result, _ = released
-    test = result["metrics"]["test"]
+    test = result[metrics]["test"]
     assert test["auc_roc"] > 0.6
     assert test["average_precision"] > 0.1
     assert 0 < test["card_precision@20"] < 1
     assert result["history"]["loss"][1] < result["history"]["loss"][0]
-    valid = result["metrics"]["valid"]
+    valid = result[metrics]["valid"]
     assert valid["alerts_per_day"] == pytest.approx(10.0, abs=0.2)
     expected = 100 * (1 - test["recall"]) * _frauds(released) / 7
     expected += 5 * test["alerts_per_day"]
@@ -150,7 +154,7 @@ def test_every_file_keeps_the_alert_budget(released, config) -> None:
         assert row["at_threshold"] == {"threshold": limit, **found}
     whole = result["variants"][0]["at_threshold"]
     for name in ("recall", "precision", "cost_per_day"):
-        expected = result["metrics"]["test"][name]
+        expected = result[metrics]["test"][name]
         assert whole[name] == pytest.approx(expected, rel=0.05)
 
 
@@ -178,7 +182,7 @@ print(json.dumps(found))
     expected = model.predict(raw, verbose=0)[:, 0]
     score = np.array(found["score"], float)
     np.testing.assert_allclose(score, expected, atol=1e-5)
-    limit = result["metrics"]["test"]["threshold"]
+    limit = result[metrics]["test"]["threshold"]
     assert [one == "True" for one in found["is_fraud"]] == [
         one >= limit for one in score
     ]
@@ -190,7 +194,7 @@ print(json.dumps(found))
 def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
     result, release = released
     capsys.readouterr()
-    app.main(app.Config(mode="evaluate", release=str(release)))
+    program.main(app.Config(mode="evaluate", release=str(release)))
     found = json.loads(capsys.readouterr().out)
     for name in ("average_precision", "auc_roc", "recall", "cost_per_day"):
         assert found[name] == pytest.approx(result["metrics"]["test"][name])
@@ -199,7 +203,7 @@ def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
 def evaluate(capsys, release: Path, **changes) -> dict:
     """Returns what `--mode=evaluate` prints."""
     capsys.readouterr()
-    app.main(app.Config(mode="evaluate", release=str(release), **changes))
+    program.main(app.Config(mode="evaluate", release=str(release), **changes))
     return json.loads(capsys.readouterr().out)
 
 
@@ -218,7 +222,7 @@ def test_evaluate_judges_all_rows_of_a_file(
     assert found["split"] == "all" and "not_computed" not in found
     # The very scores of prediction.
     output = home / "later.json"
-    app.main(
+    program.main(
         app.Config(
             mode="predict", release=str(release), output=str(output),
             inputs=str(home / "later.csv"),
@@ -278,7 +282,7 @@ def test_predict_continues_the_history(
     new = new_payments(table)
     fraud_reference.write_csv(home / "new.csv", new)
     output = home / "found.json"
-    app.main(
+    program.main(
         app.Config(
             mode="predict",
             release=str(release),

@@ -9,7 +9,7 @@ import pytest
 from apps.fraud_detect import data, protocols, ranking, sequences
 from apps.fraud_detect.settings import DataOptions
 from apps.fraud_detect.transactions import DAY, read, seconds
-from common.config import InputError
+from common.options import InputError
 
 HEADER = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
 COLUMNS = DataOptions().columns()

@@ -9,7 +9,7 @@ import pytest
 from apps.fraud_detect import features
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import DAY
-from common.config import InputError
+from common.options import InputError
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import fraud_reference
 import numpy as np
 import pytest
 
-from apps.fraud_detect import __main__ as app
 from apps.fraud_detect import baselines, data, features, protocols
+from apps.fraud_detect import train as app
 from apps.fraud_detect.history import History
 from apps.fraud_detect.settings import DataOptions
 from apps.fraud_detect.transactions import read

@@ -6,10 +6,12 @@ import pytest
 
 from apps.fraud_detect import encoding, explain, features, networks
 from apps.fraud_detect import model as detectors
-from common import keras2, litert, tflite
+from apps.fraud_detect.settings import Sizes
 from common.compression import variants
+from common.keras2 import bridge
+from common.mobile import conversion, litert
 
-SIZES = networks.Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
+SIZES = Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +73,9 @@ def test_detectors_give_scores_that_survive_conversion(kind, raw) -> None:
     model = detector.whole()
     expected = model.predict(shaped[:50], verbose=0)
     assert expected.shape == (50, 1) and np.all(expected >= 0)
-    twin = keras2.to_tf_keras(detector.network)
-    whole = keras2.around(model, detector.network, twin)
-    content = tflite.convert(
+    twin = bridge.to_tf_keras(detector.network)
+    whole = bridge.around(model, detector.network, twin)
+    content = conversion.convert(
         whole, variants.parse(["float32"])[0], {"features": shaped}, ["score"]
     )
     found = litert.Runner(content)(features=shaped[:50])["score"]
@@ -198,4 +200,4 @@ def test_a_model_with_other_weights_is_no_shell(raw) -> None:
     inner.build((None, 4))
     model = keras.Model(inputs, keras.layers.Dense(1)(inner(inputs)))
     with pytest.raises(ValueError, match="weights in inner only"):
-        keras2.around(model, inner, keras2.to_tf_keras(inner))
+        bridge.around(model, inner, bridge.to_tf_keras(inner))

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_classify import __main__ as app
+from apps.image_classify import __main__ as program
 from apps.image_classify import predict
-from common import litert, report, served
-from common.config import InputError
-from common.serving import embedded, verification, warmup
+from apps.image_classify import train as app
+from common.mobile import litert
+from common.options import InputError
+from common.release import served, verification, warmup
+from common.report import report
+from common.serving import embedded
 
 TINY = {
     "dataset": "digits",
@@ -171,7 +174,7 @@ def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
         port = server.rest_port if kind == "http" else server.grpc_port
         for name, url in (("local", ""), (kind, f"{kind}://127.0.0.1:{port}")):
             output = home / f"{name}.json"
-            app.main(
+            program.main(
                 app.Config(
                     mode="predict", inputs=str(home / "images"), server=url,
                     output=str(output), export_dir=str(release.parents[1]),
@@ -179,7 +182,7 @@ def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
             )  # fmt: skip
             found[name] = json.loads(output.read_text())
         with pytest.raises(InputError, match="--variant is a file"):
-            app.main(
+            program.main(
                 app.Config(mode="predict", variant="int8", server=url)
             )  # fmt: skip
     assert found["local"] == found[kind] and len(found[kind]) == 5

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_classify import __main__ as app
 from apps.image_classify import augment
 from apps.image_classify import model as networks
-from common import data
-from common.config import InputError
+from apps.image_classify import train as app
+from common.data.splits import MemorySplit, Splits
+from common.options import InputError
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
@@ -139,8 +139,8 @@ def test_weights_that_cannot_be_downloaded_are_one_line(monkeypatch) -> None:
 
 
 def test_weights_but_no_biases_decay() -> None:
-    split = data.MemorySplit(np.zeros((4, 28, 28, 1)), np.zeros(4, np.int64))
-    splits = data.Splits("none", ("a", "b"), split, split, split)
+    split = MemorySplit(np.zeros((4, 28, 28, 1)), np.zeros(4, np.int64))
+    splits = Splits("none", ("a", "b"), split, split, split)
     config = app.Config(dataset="digits", model="lenet5")
     decaying, plain = (
         app.compile_model(app.build_model(one, splits), one, splits).optimizer

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import data, images
-from common.config import InputError
+from common.data import image_sets, images, pipelines
+from common.options import InputError
 
 ENCODERS = {
     ".png": tf.io.encode_png,
@@ -53,13 +53,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("pipeline", ["in_memory", "streaming"])
 def test_a_folder_of_mixed_images_becomes_splits(folder, pipeline) -> None:
-    splits = images.load(str(folder), usual_size=16, pipeline=pipeline)
+    splits = image_sets.load(str(folder), usual_size=16, pipeline=pipeline)
     assert splits.class_names == ("cat", "dog")
     sizes = splits.describe()
     assert sizes["train"] + sizes["valid"] + sizes["test"] == 26
     assert sizes["train"] >= 16 and min(sizes["valid"], sizes["test"]) >= 2
     assert splits.train.feature_shape == (16, 16, 3)
-    batches = data.for_evaluation(
+    batches = pipelines.for_evaluation(
         splits.train, 5, transform=lambda x, y: (x, y)
     )
     assert sum(len(y) for _, y in batches) == sizes["train"]
@@ -67,7 +67,7 @@ def test_a_folder_of_mixed_images_becomes_splits(folder, pipeline) -> None:
 
 def test_both_pipelines_read_the_same_pixels(folder) -> None:
     one, other = (
-        images.load(str(folder), image_size=8, pipeline=name).test
+        image_sets.load(str(folder), image_size=8, pipeline=name).test
         for name in ("in_memory", "streaming")
     )
     streamed = other.pick(np.arange(other.num_examples))
@@ -77,7 +77,7 @@ def test_both_pipelines_read_the_same_pixels(folder) -> None:
 
 def test_the_seed_fixes_the_split(folder) -> None:
     one, same, other = (
-        images.load(str(folder), image_size=8, seed=seed).test.features
+        image_sets.load(str(folder), image_size=8, seed=seed).test.features
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, same)
@@ -90,26 +90,26 @@ def test_added_files_move_no_other(folder) -> None:
     def rows(split) -> set[bytes]:
         return {image.tobytes() for image in split.features}
 
-    before = images.load(str(folder), image_size=8)
+    before = image_sets.load(str(folder), image_size=8)
     for index in range(30):
         image = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
         write(folder / "cat" / f"new{index}.png", image)
-    after = images.load(str(folder), image_size=8)
+    after = image_sets.load(str(folder), image_size=8)
     assert after.train.num_examples > before.train.num_examples
     assert not rows(before.train) & rows(after.test)
 
 
 def test_a_model_says_what_shape_it_needs(folder) -> None:
-    splits = images.load(str(folder), image_size=8, shape=(6, 10, 1))
+    splits = image_sets.load(str(folder), image_size=8, shape=(6, 10, 1))
     assert splits.test.feature_shape == (6, 10, 1)
 
 
 def test_a_set_of_texts_is_refused_before_its_download(tmp_path) -> None:
     with pytest.raises(InputError, match="an image and a class label"):
-        images.load("imdb_reviews", data_dir=str(tmp_path))
+        image_sets.load("imdb_reviews", data_dir=str(tmp_path))
     assert not any(tmp_path.iterdir())
     with pytest.raises(InputError, match="must be a TFDS name"):
-        images.load("mnist:9.9.9", data_dir=str(tmp_path))
+        image_sets.load("mnist:9.9.9", data_dir=str(tmp_path))
 
 
 def test_split_folders_are_kept(folder, tmp_path) -> None:
@@ -118,7 +118,7 @@ def test_split_folders_are_kept(folder, tmp_path) -> None:
         for name in ("a", "b"):
             write(root / split / name / "0.png", np.zeros((8, 8, 1), np.uint8))
             write(root / split / name / "1.png", np.ones((8, 8, 1), np.uint8))
-    splits = images.load(str(root))
+    splits = image_sets.load(str(root))
     assert splits.train.feature_shape == (8, 8, 1)
     assert splits.describe()["valid"] == splits.describe()["train"] == 4
 
@@ -127,8 +127,8 @@ def test_a_corrupt_image_is_named_or_skipped(folder, capsys) -> None:
     bad = folder / "cat" / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(InputError, match=r"bad\.png: it"):
-        images.load(str(folder))
-    splits = images.load(str(folder), skip_bad=True)
+        image_sets.load(str(folder))
+    splits = image_sets.load(str(folder), skip_bad=True)
     assert sum(splits.describe()[k] for k in ("train", "valid", "test")) == 26
     assert splits.notes == ("left out 1 undecodable images",)
     printed = " ".join(capsys.readouterr().err.split())
@@ -140,20 +140,20 @@ def test_a_folder_of_corrupt_images_alone_is_refused(tmp_path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "bad.png").write_bytes(b"broken")
     with pytest.raises(InputError, match="at least 3 images of every class"):
-        images.load(str(tmp_path), skip_bad=True)
+        image_sets.load(str(tmp_path), skip_bad=True)
 
 
 def test_folders_that_cannot_be_used_are_refused(folder, tmp_path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="empty has none"):
-        images.load(str(folder))
+        image_sets.load(str(folder))
     (tmp_path / "one" / "only").mkdir(parents=True)
     with pytest.raises(InputError, match="at least two class folders"):
-        images.load(str(tmp_path / "one"))
+        image_sets.load(str(tmp_path / "one"))
     with pytest.raises(InputError, match="must be a folder"):
-        images.load("./missing/")
+        image_sets.load("./missing/")
     with pytest.raises(InputError, match="TFDS name"):
-        images.load("no_such_set")
+        image_sets.load("no_such_set")
 
 
 def test_decode_gives_the_channels_asked_for() -> None:
@@ -172,13 +172,13 @@ def test_fit_resizes_only_what_differs() -> None:
 
 def test_digits_come_with_the_project(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    splits = images.load("digits")
+    splits = image_sets.load("digits")
     assert splits.describe() == {
         "name": "digits/1.0.0", "train": 1293, "valid": 144, "test": 360,
     }  # fmt: skip
     assert splits.train.feature_shape == (8, 8, 1)
     assert splits.train.features.max() == 255
-    streamed = images.load("digits", pipeline="streaming")
+    streamed = image_sets.load("digits", pipeline="streaming")
     few = np.arange(10)
     np.testing.assert_array_equal(
         splits.test.pick(few).features, streamed.test.pick(few).features
@@ -189,7 +189,7 @@ def test_class_names_must_be_printable(tmp_path: Path) -> None:
     for name in (b"good", b"\xff\xfe"):
         (tmp_path / os.fsdecode(name)).mkdir()
     with pytest.raises(InputError, match="printable UTF-8"):
-        images.load(str(tmp_path))
+        image_sets.load(str(tmp_path))
 
 
 PETS = ("bird", "cat", "dog")
@@ -198,7 +198,7 @@ PETS = ("bird", "cat", "dog")
 @pytest.mark.parametrize("pipeline", ["in_memory", "streaming"])
 def test_a_release_judges_all_of_a_folder(folder, pipeline) -> None:
     """Nothing is set aside to train on; a class may have no image."""
-    found = images.load(
+    found = image_sets.load(
         str(folder), shape=(8, 8, 3), pipeline=pipeline, classes=PETS
     )
     assert (found.judged, found.class_names) == ("all", PETS)
@@ -211,7 +211,7 @@ def test_a_release_judges_all_of_a_folder(folder, pipeline) -> None:
 def test_a_folder_of_one_class_is_judged(tmp_path) -> None:
     write(tmp_path / "dog" / "1.png", np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "cat").mkdir()  # No image in it.
-    found = images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    found = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
     assert found.test.labels.tolist() == [2]
 
 
@@ -220,12 +220,14 @@ def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
         number = len(list(tmp_path.rglob("*.png")))
         path = tmp_path / split / "dog" / f"{number}.png"
         write(path, np.zeros((4, 4, 3), np.uint8))
-    found = images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    found = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
     assert (found.judged, found.test.num_examples) == ("test", 2)
     # A class may be called as a split is.
     classes = ("test", "train")
     with pytest.raises(InputError, match="has 'dog'"):
-        images.load(str(tmp_path / "test"), shape=(4, 4, 3), classes=classes)
+        image_sets.load(
+            str(tmp_path / "test"), shape=(4, 4, 3), classes=classes
+        )
 
 
 @pytest.mark.parametrize(
@@ -240,4 +242,4 @@ def test_what_a_release_cannot_judge_is_refused(tmp_path, names, words) -> None:
     for name in names:
         (tmp_path / name).mkdir()
     with pytest.raises(InputError, match=words):
-        images.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+        image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)

@@ -11,8 +11,8 @@ from keras import layers as L  # noqa: N812
 from keras import ops
 from keras2_stacks import STACKS, stack
 
-from common import keras2
-from common.keras2 import check
+from common.keras2 import bridge, check
+from common.keras2.weights import weights_back
 
 ACTIVATIONS = [
     "celu",
@@ -66,7 +66,7 @@ def randomize(model: keras.Model) -> None:
 def check_twin(model: keras.Model, tolerance: float = 1e-6) -> Any:
     """Converts, clones and copies back; all three must agree."""
     randomize(model)
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     assert check.compare(model, twin, seed=1) <= tolerance
     clone = tf_keras.models.clone_model(twin)
     clone.set_weights(twin.get_weights())
@@ -78,7 +78,7 @@ def check_twin(model: keras.Model, tolerance: float = 1e-6) -> Any:
     for layer in model.layers:
         if isinstance(layer, L.Normalization):
             return twin  # Its statistics are constants in the twin.
-    keras2.weights_back(clone, model)
+    weights_back(clone, model)
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
     return twin

@@ -6,7 +6,8 @@ import pytest
 import tf_keras
 from keras import ops
 
-from common import keras2
+from common.keras2 import bridge
+from common.keras2.attach import attach
 
 X = np.random.default_rng(0).random((5, 6), np.float32)
 
@@ -32,8 +33,8 @@ def expected(twin: tf_keras.Model, inner: np.ndarray) -> list[np.ndarray]:
 
 
 def test_the_head_takes_inputs_outputs_and_layers(model, head) -> None:
-    twin = keras2.to_tf_keras(model)
-    found = keras2.attach(twin, head, ["inner"]).predict(X, verbose=0)
+    twin = bridge.to_tf_keras(model)
+    found = attach(twin, head, ["inner"]).predict(X, verbose=0)
     inner = np.asarray(model.get_layer("inner")(X))
     for one, other in zip(found, expected(twin, inner), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -42,9 +43,9 @@ def test_the_head_takes_inputs_outputs_and_layers(model, head) -> None:
 def test_layers_of_two_graphs_are_found_in_this_one(model, head) -> None:
     # As TF-MOT's stripping leaves them: the same layers, called again.
     twin = tf_keras.models.clone_model(
-        keras2.to_tf_keras(model), clone_function=lambda layer: layer
+        bridge.to_tf_keras(model), clone_function=lambda layer: layer
     )
-    whole = keras2.attach(twin, head, ["inner"])
+    whole = attach(twin, head, ["inner"])
     inner = np.asarray(model.get_layer("inner")(X))
     for one, other in zip(
         whole.predict(X, verbose=0), expected(twin, inner), strict=True

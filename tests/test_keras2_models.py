@@ -12,8 +12,9 @@ import tf_keras
 from keras import layers as L  # noqa: N812
 from keras import ops
 
-from common import keras2
-from common.keras2 import check
+from common.keras2 import bridge, check
+from common.keras2.registry import UnsupportedLayerError, converter
+from common.keras2.weights import weights_back
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,7 +41,7 @@ def two_in_two_out() -> keras.Model:
 
 def test_structure_and_sharing() -> None:
     model = two_in_two_out()
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     assert check.compare(model, twin) <= 1e-6
     assert twin.name == "both"
     assert set(twin.input_names) == {"a", "b"}
@@ -56,7 +57,7 @@ def test_twin_is_saved_and_loaded(tmp_path: Any) -> None:
     inputs = keras.Input((6, 4))
     x = L.Dense(4, activation="hard_silu")(inputs[:, 1:])
     model = keras.Model(inputs, ops.logsumexp(x * 2.0, axis=(1, 2)))
-    keras2.to_tf_keras(model).save(tmp_path / "twin.keras")
+    bridge.to_tf_keras(model).save(tmp_path / "twin.keras")
     loaded = tf_keras.models.load_model(tmp_path / "twin.keras")
     assert check.compare(model, loaded) <= 1e-6
 
@@ -72,23 +73,23 @@ def test_masks_reach_and_end_where_they_do_in_keras_3() -> None:
     ended = L.LSTM(3)(x + 1.0)
     outputs = [pooled, L.Flatten()(convolved), ended, L.GRU(2)(recurrent)]
     model = keras.Model(tokens, outputs)
-    assert check.compare(model, keras2.to_tf_keras(model)) <= 1e-6
+    assert check.compare(model, bridge.to_tf_keras(model)) <= 1e-6
 
 
 def test_trainable_flags() -> None:
     model = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)])
     model.layers[0].trainable = False
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     assert [x.trainable for x in twin.layers[1:]] == [False, True]
     model.trainable = False
-    assert not keras2.to_tf_keras(model).trainable_weights
+    assert not bridge.to_tf_keras(model).trainable_weights
 
 
 def test_adapted_normalization_survives_cloning() -> None:
     layer = L.Normalization()
     layer.adapt(np.random.default_rng(0).normal(3, 2, (50, 4)))
     model = keras.Sequential([keras.Input((4,)), layer, L.Dense(2)])
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     clone = tf_keras.models.clone_model(twin)
     clone.set_weights(twin.get_weights())
     assert check.compare(model, clone) <= 1e-6
@@ -102,14 +103,14 @@ def test_open_dimensions_and_small_images() -> None:
             L.GlobalMaxPooling2D(),
         ]
     )
-    keras2.to_tf_keras(model)
+    bridge.to_tf_keras(model)
 
 
 def test_mixed_precision_becomes_float32() -> None:
     inputs = keras.Input((4,))
     x = L.Dense(4, dtype="mixed_float16")(inputs)
     x = ops.relu(x + L.Dense(4, dtype="mixed_float16")(x))
-    twin = keras2.to_tf_keras(keras.Model(inputs, L.Dense(2)(x)))
+    twin = bridge.to_tf_keras(keras.Model(inputs, L.Dense(2)(x)))
     assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
 
 
@@ -138,10 +139,10 @@ def test_refusals_name_every_offender_in_one_line() -> None:
     z = L.Dense(2, activation=lambda x: x, name="custom")(Branch(name="b")(x))
     w = ops.map(lambda v: v * 2, z)
     model = keras.Model([inputs, text], [z, y, w], name="wild")
-    found = keras2.unsupported_layers(model)
+    found = bridge.unsupported_layers(model)
     assert len(found) == 7
-    with pytest.raises(keras2.UnsupportedLayerError) as error:
-        keras2.to_tf_keras(model)
+    with pytest.raises(UnsupportedLayerError) as error:
+        bridge.to_tf_keras(model)
     message = str(error.value)
     assert "\n" not in message
     names = ["text", "swoosh", "anything", "hash", "custom", "b", "map"]
@@ -157,8 +158,8 @@ def test_refusals_name_every_offender_in_one_line() -> None:
     ],
 )
 def test_models_without_a_graph_are_refused(model: Any, words: str) -> None:
-    with pytest.raises(keras2.UnsupportedLayerError, match=words):
-        keras2.to_tf_keras(model)
+    with pytest.raises(UnsupportedLayerError, match=words):
+        bridge.to_tf_keras(model)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +173,14 @@ def test_models_without_a_graph_are_refused(model: Any, words: str) -> None:
 )
 def test_arguments_without_an_equal_are_refused(layer: Any) -> None:
     model = keras.Sequential([keras.Input((8, 8, 8)), layer])
-    assert len(keras2.unsupported_layers(model)) == 1
+    assert len(bridge.unsupported_layers(model)) == 1
 
 
 def test_lora_is_refused() -> None:
     model = keras.Sequential([keras.Input((8,)), L.Dense(4)])
     model.layers[0].enable_lora(2)
-    with pytest.raises(keras2.UnsupportedLayerError, match="LoRA"):
-        keras2.to_tf_keras(model)
+    with pytest.raises(UnsupportedLayerError, match="LoRA"):
+        bridge.to_tf_keras(model)
 
 
 @tf_keras.saving.register_keras_serializable("test")
@@ -198,13 +199,13 @@ def test_converter(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from common.keras2 import registry
 
     monkeypatch.setattr(registry, "_USERS", {})
-    keras2.converter(target)(lambda layer: TwinSwoosh(name=layer.name))
-    keras2.converter(Branch)(lambda layer: lambda inputs: inputs)
+    converter(target)(lambda layer: TwinSwoosh(name=layer.name))
+    converter(Branch)(lambda layer: lambda inputs: inputs)
     model = keras.Sequential([keras.Input((4,)), Swoosh(), L.Dense(2)])
     model.layers[0].beta.assign([1.0, 2.0, 3.0, 4.0])
     inputs = keras.Input((4,))
     model = keras.Model(inputs, Branch()(model(inputs)))
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     assert check.compare(model, twin) <= 1e-6
 
 
@@ -216,13 +217,13 @@ def test_weights_back_refuses_another_models_twin() -> None:
     model = build(3)
     before = model.get_weights()
     with pytest.raises(ValueError, match="same shapes"):
-        keras2.weights_back(keras2.to_tf_keras(build(2)), model)
+        weights_back(bridge.to_tf_keras(build(2)), model)
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
 
 
 def test_a_wrong_twin_is_noticed() -> None:
     model = keras.Sequential([keras.Input((4,)), L.Dense(3)])
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     twin.set_weights([w + 1 for w in twin.get_weights()])
     with pytest.raises(ValueError, match="must equal"):
         check.compare(model, twin)

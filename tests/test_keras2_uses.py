@@ -13,8 +13,8 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers as L  # noqa: N812
 from keras import ops
 
-from common import keras2
-from common.keras2 import check
+from common.keras2 import bridge, check
+from common.keras2.weights import weights_back
 
 sparsity, clustering = tfmot.sparsity.keras, tfmot.clustering.keras
 
@@ -100,14 +100,14 @@ def test_pruning_round_trip(build: Any) -> None:
     model = build()
     inputs = check.random_inputs(model)
     pruned = sparsity.prune_low_magnitude(
-        keras2.to_tf_keras(model),
+        bridge.to_tf_keras(model),
         pruning_schedule=sparsity.ConstantSparsity(0.5, 0, frequency=1),
     )
     with pytest.raises(ValueError, match="Strip"):
-        keras2.weights_back(pruned, model)
+        weights_back(pruned, model)
     step(pruned, inputs, sparsity.UpdatePruningStep())
     stripped = sparsity.strip_pruning(pruned)
-    keras2.weights_back(stripped, model)
+    weights_back(stripped, model)
     assert check.compare(model, stripped) <= 1e-6
     assert min(np.mean(w == 0) for w in kernels(model)) >= 0.49
 
@@ -116,13 +116,13 @@ def test_pruning_round_trip(build: Any) -> None:
 def test_clustering_round_trip(build: Any) -> None:
     model = build()
     clustered = clustering.cluster_weights(
-        keras2.to_tf_keras(model),
+        bridge.to_tf_keras(model),
         number_of_clusters=4,
         cluster_centroids_init=clustering.CentroidInitialization.LINEAR,
     )
     step(clustered, check.random_inputs(model))
     stripped = clustering.strip_clustering(clustered)
-    keras2.weights_back(stripped, model)
+    weights_back(stripped, model)
     assert check.compare(model, stripped) <= 1e-6
     assert max(len(np.unique(w)) for w in kernels(model)) <= 4
 
@@ -133,7 +133,7 @@ def test_quantization_aware_training() -> None:
     x = ops.mean(ops.concatenate([x, x], axis=-1), axis=(1, 2))
     model = keras.Model(inputs, L.Dense(3)(x))
     quantized = tfmot.quantization.keras.quantize_model(
-        keras2.to_tf_keras(model)
+        bridge.to_tf_keras(model)
     )
     outputs = quantized(check.random_inputs(model))
     assert outputs.shape == (2, 3)
@@ -202,7 +202,7 @@ def test_recurrent_models_run_in_tflite(name: str) -> None:
     model = build()
     inputs = np.random.default_rng(0).integers(0, 50, (8, 12), "int32")
     inputs[:, 9:] = 0
-    outputs, found = run_tflite(to_tflite(keras2.to_tf_keras(model)), inputs)
+    outputs, found = run_tflite(to_tflite(bridge.to_tf_keras(model)), inputs)
     np.testing.assert_allclose(
         outputs, model.predict(inputs, verbose=0), atol=1e-5
     )
@@ -212,7 +212,7 @@ def test_recurrent_models_run_in_tflite(name: str) -> None:
 def test_transformer_becomes_int8() -> None:
     model = transformer()
     inputs = np.random.default_rng(0).integers(0, 50, (32, 12), "int32")
-    file = to_tflite(keras2.to_tf_keras(model), inputs)
+    file = to_tflite(bridge.to_tf_keras(model), inputs)
     outputs, _ = run_tflite(file, inputs)
     expected = model.predict(inputs, verbose=0)
     assert np.abs(outputs - expected).max() <= 0.1 * np.ptp(expected)
@@ -231,7 +231,7 @@ def application(name: str, size: int) -> keras.Model:
 @pytest.mark.parametrize("name", sorted(set(FAMILIES) - SLOW))
 def test_applications(name: str) -> None:
     model = application(name, FAMILIES[name])
-    twin = keras2.to_tf_keras(model, check=False)
+    twin = bridge.to_tf_keras(model, check=False)
     assert check.compare(model, twin) <= 1e-5
     kinds = {type(layer) for layer in twin.layers}
     assert not [kind for kind in kinds if "Lambda" in kind.__name__]
@@ -267,7 +267,7 @@ def test_every_application(name: str) -> None:
     inputs = np.random.default_rng(1).normal(size=(8, 80, 80, 3))
     if name.startswith(("EfficientNet", "MobileNet")):
         adapt(model, inputs)
-    twin = keras2.to_tf_keras(model, check=False)
+    twin = bridge.to_tf_keras(model, check=False)
     outputs = model(inputs, training=False).numpy()
     difference = outputs - twin(inputs, training=False).numpy()
     assert outputs.shape == (8, 1000) and np.ptp(outputs) > 0

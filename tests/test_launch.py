@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps import launch
-from common.config import InputError
+from common.options import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 

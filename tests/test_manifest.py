@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import export, manifest, report, served
-from common.config import InputError, Options
-from common.serving import verification
+from common.options import InputError
+from common.release import export, manifest, served, verification
+from common.report import report
 from common.serving.models import Models
+from common.shared_options import Options
 
 FILES = (
     "saved_model.pb",

@@ -14,10 +14,13 @@ import tensorflow as tf
 from PIL import Image
 from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 
-from apps.medical_autoencoder import __main__ as app
+from apps.medical_autoencoder import __main__ as program
 from apps.medical_autoencoder import pictures, predict, results
-from common import litert, report, served
-from common.config import InputError, as_trained
+from apps.medical_autoencoder import train as app
+from common.mobile import litert
+from common.options import InputError, as_trained
+from common.release import served
+from common.report import report
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -212,7 +215,7 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
     config = app.Config(
         mode="evaluate", release=str(released[1]), dataset=str(kind.parent)
     )
-    app.main(config)
+    program.main(config)
     found = json.loads(capsys.readouterr().out)
     assert (found["dataset"], found["examples"]) == ("new", 6)
     assert found["split"] == "all"
@@ -226,8 +229,8 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
     # Any other name alone might mean normal images.
     kind.rename(kind.with_name("healthy"))
     with pytest.raises(InputError, match="--normal_label must name one of"):
-        app.main(config)
-    app.main(config.replace(normal_label="healthy"))
+        program.main(config)
+    program.main(config.replace(normal_label="healthy"))
     assert json.loads(capsys.readouterr().out)["sensitivity"] is None
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import data, noise
-from common import splits
-from common.config import InputError
+from apps.medical_autoencoder import train as app
+from common.data import splits
+from common.options import InputError
 
 IMAGES = np.random.default_rng(0).random((6, 24, 28, 1), np.float32)
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from test_medical_autoencoder_dicom import RAMP, write
 
-from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import folder, patients
-from common.config import InputError
+from apps.medical_autoencoder import train as app
+from common.options import InputError
 
 
 def png(path: Path, size: int = 16, value: int = 100) -> None:

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from test_medical_autoencoder_dicom import IDENTITY, SECRETS, write
 
-from apps.medical_autoencoder import __main__ as app
 from apps.medical_autoencoder import predict
-from common import runtime, served, training
+from apps.medical_autoencoder import train as app
+from common import runtime
+from common.release import served
+from common.training import fitting
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,7 @@ def test_patience_reaches_training(tmp_path, monkeypatch) -> None:
         raise InterruptedError
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(fitting, "fit", fit)
     with pytest.raises(InterruptedError):
         app.run(app.Config(dataset="phantoms", patience=3, variants=()))
     assert found["patience"] == 3 and found["mode"] == "min"

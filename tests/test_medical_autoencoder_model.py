@@ -15,8 +15,9 @@ from apps.medical_autoencoder import (
     scores,
     similarity,
 )
-from common import keras2
-from common.config import InputError
+from common.keras2 import bridge
+from common.keras2.attach import attach
+from common.options import InputError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((6, 24, 28, 1), np.float32)
@@ -143,9 +144,7 @@ def test_a_head_is_the_same_behind_the_twin(network, name) -> None:
     detector = fit(name, 0.9, rebuilt, rebuilt)
     maps, found = detector(rebuilt)
     assert maps.shape == IMAGES.shape and found.shape == (6,)
-    twin = keras2.attach(
-        keras2.to_tf_keras(network), detector.head, [model.LATENT]
-    )
+    twin = attach(bridge.to_tf_keras(network), detector.head, [model.LATENT])
     other = twin.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(other[0], rebuilt.reconstruction, atol=1e-5)
     np.testing.assert_allclose(other[1], maps, atol=1e-4)

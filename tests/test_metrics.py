@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from common import metrics
+from common.report import metrics
 
 
 @pytest.fixture

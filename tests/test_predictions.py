@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common import predictions
-from common.config import InputError
+from common.options import InputError
+from common.release import predictions
 
 ROWS = [{"file": "a, b", "score": 0.25}, {"file": "[c]", "score": 1.0}]
 

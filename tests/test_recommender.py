@@ -10,10 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from apps.recommender import __main__ as app
+from apps.recommender import __main__ as program
 from apps.recommender import mobile, predict, quality
-from common import litert, report, served
-from common.config import InputError, as_trained
+from apps.recommender import train as app
+from common.mobile import litert
+from common.options import InputError, as_trained
+from common.release import served
+from common.report import report
 
 TINY = {
     "dataset": "tastes",
@@ -184,7 +187,7 @@ def test_evaluate_judges_all_users_of_a_table_that_is_named(
     config = app.Config(
         mode="evaluate", release=str(release), dataset=str(table)
     )
-    app.main(config)
+    program.main(config)
     found = json.loads(capsys.readouterr().out)
     assert found["dataset"] == f"{table}, random_75_25"
     assert (found["split"], found["users"]) == ("all", 31)
@@ -195,7 +198,7 @@ def test_evaluate_judges_all_users_of_a_table_that_is_named(
     assert "popularity@20" in found["not_computed"]
     assert any("does not know" in note for note in found["notes"])
     with pytest.raises(InputError, match="must be a file"):
-        app.main(config.replace(dataset="none.csv"))
+        program.main(config.replace(dataset="none.csv"))
 
 
 def test_predict_for_users_files_and_histories(

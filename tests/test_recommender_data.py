@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from apps.recommender import __main__ as app
 from apps.recommender import data, examples, interactions, protocols
-from common.config import InputError
+from apps.recommender import train as app
+from common.options import InputError
 
 COLUMNS = {"user": "user_id", "item": "item_id"}
 

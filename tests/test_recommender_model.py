@@ -5,20 +5,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.recommender import __main__ as app
 from apps.recommender import (
     baselines,
-    fitting,
     linear,
     mobile,
+    protocol_fit,
     protocols,
     quality,
 )
 from apps.recommender import model as networks
+from apps.recommender import train as app
 from apps.recommender.interactions import Catalogue, Interactions, ragged
-from common import keras2, litert, tflite
 from common.compression import variants
-from common.config import InputError
+from common.keras2 import bridge
+from common.mobile import conversion, litert
+from common.options import InputError
 
 NUM_USERS, NUM_ITEMS, LENGTH = 12, 30, 8
 
@@ -86,7 +87,7 @@ def test_folding_keeps_the_scores(name) -> None:
 @pytest.mark.parametrize("name", networks.MODELS)
 def test_twins_give_the_same(name) -> None:
     folded = app.fold(build(model=name), None, with_user=False)
-    keras2.to_tf_keras(folded)  # Compares.
+    bridge.to_tf_keras(folded)  # Compares.
 
 
 def test_the_wide_part_is_the_item_item_matrix() -> None:
@@ -196,10 +197,10 @@ def test_item_features_move_the_vectors() -> None:
 def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
     found = protocol()
     folded = app.fold(build(), None, with_user=False)
-    twin = keras2.to_tf_keras(folded, check=False)
+    twin = bridge.to_tf_keras(folded, check=False)
     histories = found.test.history.padded(np.arange(NUM_USERS), 12)
     (variant,) = (one for one in variants.parse((name,)) if one.name == name)
-    content = tflite.convert(
+    content = conversion.convert(
         twin, variant, {"history": histories}, ["indices", "scores"],
         mobile.INT8, wrap=lambda twin: mobile.answer(twin, LENGTH),
     )  # fmt: skip
@@ -255,7 +256,7 @@ def test_the_item_item_matrix_is_made_once_a_fit(
     monkeypatch.setattr(
         linear, "item_item", lambda *args: made.append(1) or make(*args)
     )
-    monkeypatch.setattr(fitting, "fit", fit)
+    monkeypatch.setattr(protocol_fit, "fit", fit)
     options = config(
         dataset="tastes", wide=1.0, variants=("float32",),
         export_dir=str(tmp_path / "out"), work_dir=str(tmp_path / "work"),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from apps import releases
-from common.config import InputError
-from common.serving import config
-from common.serving.rollout import Rollout
+from common.options import InputError
+from common.release import models_config
+from common.release.rollout import Rollout
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +20,7 @@ def export_dir(tmp_path: Path) -> Path:
         path = tmp_path / "toy" / str(version)
         path.mkdir(parents=True)
         (path / "saved_model.pb").write_bytes(b"")
-        config.add(tmp_path, "toy", version)
+        models_config.add(tmp_path, "toy", version)
     return tmp_path
 
 
@@ -29,7 +29,7 @@ def run(export_dir: Path, command: str, **options) -> Rollout:
     releases.main(
         releases.Config(command=command, export_dir=str(export_dir), **options)
     )
-    return config.state(export_dir, "toy")
+    return models_config.state(export_dir, "toy")
 
 
 def test_list_says_what_is_served(export_dir: Path, capsys) -> None:
@@ -53,9 +53,11 @@ def test_a_version_that_is_not_loaded_is_loaded_first(
 ) -> None:
     seen = []
     monkeypatch.setattr(
-        config,
+        models_config,
         "settle",
-        lambda path, seconds: seen.append((config.state(path, "toy"), seconds)),
+        lambda path, seconds: seen.append(
+            (models_config.state(path, "toy"), seconds)
+        ),
     )
     state = run(export_dir, "promote", version=2, settle_seconds=3.0)
     assert seen == [(Rollout((1, 2, 3), 1, 1), 3.0)]
@@ -70,7 +72,7 @@ def test_a_version_on_trial_is_rolled_back_first(export_dir: Path) -> None:
 
 def test_prune_keeps_what_is_loaded(export_dir: Path, capsys) -> None:
     run(export_dir, "prune", keep=1)
-    assert config.versions(export_dir / "toy") == [1, 3]
+    assert models_config.versions(export_dir / "toy") == [1, 3]
     run(export_dir, "prune", keep=1)
     assert "toy: deleted nothing" in capsys.readouterr().out
 
@@ -93,7 +95,7 @@ def test_a_policy_of_the_user_is_shown_and_left_alone(
         with pytest.raises(InputError, match="its policy is another one"):
             run(export_dir, command)
     assert path.read_text() == text
-    assert config.versions(export_dir / "toy") == [1, 2, 3]
+    assert models_config.versions(export_dir / "toy") == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

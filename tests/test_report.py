@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import data, plots, report, report_page, training
-from common.config import Options
+from common.data.splits import MemorySplit, Splits
+from common.report import page, plots, report
+from common.shared_options import Options
+from common.training import fitting
 
 
 def variant(name: str, **changes) -> dict:
@@ -20,8 +22,8 @@ def variant(name: str, **changes) -> dict:
 
 @pytest.fixture
 def made() -> report.Report:
-    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
-    splits = data.Splits(
+    split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    splits = Splits(
         "<toy> & co", ("a", "<b>"), split, split, split, notes=("one repair",)
     )
     history = {
@@ -38,7 +40,7 @@ def made() -> report.Report:
                 "per_class": {"class": ["a", "<b>"], "recall": [1.0, 0.8]},
             },
         },
-        log=training.Log(history, 12.5, 480.0),
+        log=fitting.Log(history, 12.5, 480.0),
         variants=[
             variant("float32"),
             variant("int8", gzip_bytes=300, drop=0.001, chosen=True),
@@ -58,14 +60,14 @@ def made() -> report.Report:
 
 
 def test_a_part_that_was_measured_is_said(made) -> None:
-    split = data.MemorySplit(np.zeros((30, 1)), np.zeros(30, np.int64))
-    splits = data.Splits("toy", ("a", "b"), split, split, split)
+    split = MemorySplit(np.zeros((30, 1)), np.zeros(30, np.int64))
+    splits = Splits("toy", ("a", "b"), split, split, split)
     for most, said in ((0, False), (30, False), (20, True)):
         found = report.build(
             "image_classify", Options(measure_examples=most), splits,
             task_metric="accuracy", metrics={"test": {}},
             variants=[], refused=[],
-            log=training.Log({}, 0.0, 0.0), serving={},
+            log=fitting.Log({}, 0.0, 0.0), serving={},
         )  # fmt: skip
         assert any("20 random" in one for one in found["notes"]) == said
 
@@ -80,7 +82,7 @@ def pictures(made: report.Report) -> list[plots.Plot]:
 
 def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
     options = Options(
         dataset=str(tmp_path / "scans" / "new"),
         data_dir="/home/jane.doe/tensorflow_datasets/",
@@ -89,9 +91,9 @@ def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
         server="",
     )
     made = report.build(
-        "app", options, data.Splits("scans", (), split, split, split),
+        "app", options, Splits("scans", (), split, split, split),
         task_metric="loss", metrics={"test": {}},
-        log=training.Log({}, 1.0, 1.0),
+        log=fitting.Log({}, 1.0, 1.0),
         variants=[], refused=[], serving={},
     )  # fmt: skip
     assert made["config"]["dataset"] == "scans/new"
@@ -136,8 +138,8 @@ def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
 
 def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
     made["metrics"]["test"]["auroc"] = 0.8  # Valid has only one class, say.
-    page = report_page.render(made, [])
-    assert "<td>valid</td><td>0.9100</td><td></td>" in page
+    html = page.render(made, [])
+    assert "<td>valid</td><td>0.9100</td><td></td>" in html
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
@@ -148,7 +150,7 @@ def test_a_figure_that_is_no_number_is_null_and_says_why(
         return report.build(
             made["app"], Options(), Toy(), task_metric="accuracy",
             metrics={key: {"accuracy": figure} for key in ("valid", "test")},
-            log=training.Log(
+            log=fitting.Log(
                 {**made["history"], "val_loss": [0.5, figure]}, 1.0, 1.0
             ),
             variants=[{**one, **changes} for one in made["variants"]],
@@ -185,7 +187,7 @@ def test_the_table_on_the_console(made, capsys) -> None:
     assert "image_classify on <toy> & co (3 train, 3 valid, 3 test)" in lines
     assert "refused qat: an LSTM <layer>" in lines
     assert "chosen   int8 -> saved_models/image_classify/3/mobile" in lines
-    row = report_page.rows(made)[2]
+    row = page.rows(made)[2]
     assert row[:4] == ["int8", "0.9000", "0.9100", "0.0010"]
     assert row[6] == "3.0"
 
@@ -204,8 +206,8 @@ def test_curves_of_many_epochs() -> None:
 
 
 def test_cells_of_sentences_wrap() -> None:
-    page = report_page._table(["a", "b"], [["short", "word " * 20]])
-    assert page.count('class="long"') == 1
+    html = page._table(["a", "b"], [["short", "word " * 20]])
+    assert html.count('class="long"') == 1
 
 
 def test_a_release_below_a_baseline_says_so() -> None:
@@ -241,26 +243,26 @@ def test_a_chosen_file_that_drops_more_on_test_says_so() -> None:
 def test_what_falls_short_is_told_first_everywhere(
     made, tmp_path, capsys
 ) -> None:
-    split = data.MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
-    splits = data.Splits("toy", ("a", "b"), split, split, split, ("a repair",))
+    split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
+    splits = Splits("toy", ("a", "b"), split, split, split, ("a repair",))
     keys = ("task_metric", "metrics", "variants", "serving")
     found = report.build(
         "image_classify", Options(), splits,
-        log=training.Log(made["history"], 1.0, 1.0), refused=[],
+        log=fitting.Log(made["history"], 1.0, 1.0), refused=[],
         baselines=[{"name": "guessing", "metrics": {"accuracy": 0.95}}],
         **{key: made[key] for key in keys},
     )  # fmt: skip
     first, second = found["notes"]
     assert "guessing 0.9500" in first and second == "a repair"
-    page = report_page.render(found, [])
-    assert page.index("guessing 0.9500") < page.index('class="cards"')
+    html = page.render(found, [])
+    assert html.index("guessing 0.9500") < html.index('class="cards"')
     report.print_table(found, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert f"note: {first}" in said
 
 
 def test_the_most_frequent_class_is_a_baseline() -> None:
-    from common import metrics
+    from common.report import metrics
 
     row = metrics.most_frequent(np.array([1, 1, 0]), np.array([1, 0, 0, 0]))
     assert row == {

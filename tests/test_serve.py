@@ -13,7 +13,7 @@ import pytest
 import serving_models
 from serving_models import X, predict
 
-from common.config import InputError
+from common.options import InputError
 from common.serving import embedded
 
 ROOT = Path(__file__).resolve().parents[1]

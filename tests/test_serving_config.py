@@ -15,10 +15,9 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from common import drafts
-from common.config import InputError
-from common.serving import config, pruning, rollout
-from common.serving.rollout import Rollout
+from common.options import InputError
+from common.release import drafts, models_config, pruning, rollout
+from common.release.rollout import Rollout
 
 
 def touch(export_dir: Path, app: str, *versions: int) -> None:
@@ -31,7 +30,7 @@ def touch(export_dir: Path, app: str, *versions: int) -> None:
 
 def add(export_dir: Path, app: str, version: int) -> Rollout:
     touch(export_dir, app, version)
-    return config.add(export_dir, app, version)
+    return models_config.add(export_dir, app, version)
 
 
 def test_an_export_loads_a_version_and_moves_no_label() -> None:
@@ -99,7 +98,7 @@ def test_models_config_lists_all_apps_and_keeps_labels(tmp_path: Path) -> None:
     assert list(one.model_version_policy.specific.versions) == [1, 2]
     assert dict(one.version_labels) == {"stable": 1, "canary": 1}
     assert list(two.model_version_policy.specific.versions) == [4]
-    assert list(tmp_path.glob(".*")) == [tmp_path / config.LOCK]
+    assert list(tmp_path.glob(".*")) == [tmp_path / models_config.LOCK]
 
 
 def test_what_else_stands_in_models_config_is_kept(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_what_else_stands_in_models_config_is_kept(tmp_path: Path) -> None:
     )
     path.write_text(text)
     add(tmp_path, "one", 2)
-    (entry,) = config.read(tmp_path).model_config_list.config
+    (entry,) = models_config.read(tmp_path).model_config_list.config
     assert entry.HasField("logging_config") and entry.version_labels["mine"]
 
 
@@ -119,56 +118,58 @@ def test_versions_deleted_by_hand_leave_models_config(tmp_path: Path) -> None:
     for version in (1, 2, 3):
         add(tmp_path, "one", version)
     add(tmp_path, "gone", 1)
-    config.update(tmp_path, "one", lambda s: rollout.promote(s, 3))
+    models_config.update(tmp_path, "one", lambda s: rollout.promote(s, 3))
     (tmp_path / "one" / "3" / "saved_model.pb").unlink()
     (tmp_path / "gone" / "1" / "saved_model.pb").unlink()
     add(tmp_path, "two", 1)
-    assert config.state(tmp_path, "one") == Rollout((1,), 1, 1)
-    assert config.state(tmp_path, "gone") is None
+    assert models_config.state(tmp_path, "one") == Rollout((1,), 1, 1)
+    assert models_config.state(tmp_path, "gone") is None
 
 
 def test_a_broken_models_config_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("model_config_list {{{")
     with pytest.raises(InputError, match="must be a ModelServerConfig"):
-        config.read(tmp_path)
+        models_config.read(tmp_path)
 
 
 def test_exports_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for number in range(8):
         touch(tmp_path, f"app{number}", 1)
     threads = [
-        threading.Thread(target=config.add, args=(tmp_path, f"app{number}", 1))
+        threading.Thread(
+            target=models_config.add, args=(tmp_path, f"app{number}", 1)
+        )
         for number in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(config.read(tmp_path).model_config_list.config) == 8
+    assert len(models_config.read(tmp_path).model_config_list.config) == 8
 
 
 def test_a_slower_export_does_not_replace_a_newer_version(tmp_path) -> None:
     add(tmp_path, "app", 1)
     touch(tmp_path, "app", 2, 3)
-    config.add(tmp_path, "app", 3)
-    config.add(tmp_path, "app", 2)
-    assert config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
+    models_config.add(tmp_path, "app", 3)
+    models_config.add(tmp_path, "app", 2)
+    assert models_config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
 
 
 def test_who_lists_last_knows_of_all(tmp_path: Path) -> None:
     for version in (1, 2, 3):
         touch(tmp_path, "app", version)
         (tmp_path / "app" / str(version) / drafts.LEASE).touch()
-    config.add(tmp_path, "app", 2)
-    assert config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
-    assert config.unlisted(tmp_path / "app") == []
+    models_config.add(tmp_path, "app", 2)
+    assert models_config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
+    assert models_config.unlisted(tmp_path / "app") == []
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".models.config-123").write_text("half")
     (tmp_path / ".batching.config-4").write_text("half")
     add(tmp_path, "app", 1)
-    assert list(tmp_path.glob(".*")) == [tmp_path / config.LOCK]
+    assert list(tmp_path.glob(".*")) == [tmp_path / models_config.LOCK]
 
 
 @pytest.mark.parametrize(
@@ -190,15 +191,15 @@ def test_a_policy_of_the_user_is_left_alone(tmp_path: Path, policy) -> None:
     path = tmp_path / "models.config"
     path.write_text(text)
     touch(tmp_path, "app", 1, 2, 3)
-    assert config.add(tmp_path, "app", 3) is None
-    config.complete(tmp_path)
+    assert models_config.add(tmp_path, "app", 3) is None
+    models_config.complete(tmp_path)
     assert path.read_text() == text
     add(tmp_path, "other", 1)
-    mine, other = config.read(tmp_path).model_config_list.config
+    mine, other = models_config.read(tmp_path).model_config_list.config
     assert (mine.name, other.name) == ("app", "other")
     shutil.rmtree(tmp_path / "app")  # It may lie elsewhere as well.
     add(tmp_path, "other", 2)
-    assert config.read(tmp_path).model_config_list.config[0] == mine
+    assert models_config.read(tmp_path).model_config_list.config[0] == mine
 
 
 def test_what_is_complete_is_not_written(tmp_path: Path, monkeypatch) -> None:
@@ -208,25 +209,25 @@ def test_what_is_complete_is_not_written(tmp_path: Path, monkeypatch) -> None:
     def refuse(export_dir: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(config, "locked", refuse)
-    config.complete(tmp_path)
+    monkeypatch.setattr(models_config, "locked", refuse)
+    models_config.complete(tmp_path)
     touch(tmp_path, "other", 1)
     with pytest.raises(InputError, match="can be written"):
-        config.complete(tmp_path)
+        models_config.complete(tmp_path)
     with pytest.raises(InputError, match="where files can be locked"):
-        config.check(tmp_path)
+        models_config.check(tmp_path)
 
 
 def test_who_may_write_may_lock(tmp_path: Path) -> None:
     tmp_path.chmod(0o775)
     add(tmp_path, "app", 1)
-    assert (tmp_path / config.LOCK).stat().st_mode & 0o777 == 0o664
+    assert (tmp_path / models_config.LOCK).stat().st_mode & 0o777 == 0o664
 
 
 def test_releases_that_were_copied_become_known(tmp_path: Path) -> None:
     touch(tmp_path, "copied", 3, 5)
-    config.complete(tmp_path)
-    assert config.state(tmp_path, "copied") == Rollout((5,), 5, 5)
+    models_config.complete(tmp_path)
+    assert models_config.state(tmp_path, "copied") == Rollout((5,), 5, 5)
 
 
 def test_tuned_batching_is_kept(tmp_path: Path) -> None:
@@ -239,10 +240,10 @@ def test_tuned_batching_is_kept(tmp_path: Path) -> None:
 def test_labels_wait_until_servers_have_read_the_file(tmp_path: Path) -> None:
     add(tmp_path, "one", 1)
     start = time.monotonic()
-    config.settle(tmp_path, 0.3)
+    models_config.settle(tmp_path, 0.3)
     assert 0.2 < time.monotonic() - start < 1.0
     os.utime(tmp_path / "models.config", (1, 1))
-    config.settle(tmp_path, 60)
+    models_config.settle(tmp_path, 60)
     assert time.monotonic() - start < 1.0
 
 
@@ -302,16 +303,16 @@ def test_batching_and_monitoring_are_the_published_messages(tmp_path) -> None:
     )
     text_format.Parse((tmp_path / "monitoring.config").read_text(), monitoring)
     assert monitoring.prometheus_config.enable
-    assert monitoring.prometheus_config.path == config.METRICS_PATH
+    assert monitoring.prometheus_config.path == models_config.METRICS_PATH
 
 
 def test_pruning_spares_what_is_loaded_and_the_newest(tmp_path: Path) -> None:
     for version in range(1, 7):
         add(tmp_path, "one", version)
-    state = config.state(tmp_path, "one")
+    state = models_config.state(tmp_path, "one")
     assert state.loaded == (1, 6)
     assert pruning.prune(tmp_path / "one", state, keep=2) == [2, 3, 4]
-    assert config.versions(tmp_path / "one") == [1, 5, 6]
+    assert models_config.versions(tmp_path / "one") == [1, 5, 6]
     assert sorted(p.name for p in (tmp_path / "one").iterdir()) == [
         "1", "5", "6",
     ]  # fmt: skip

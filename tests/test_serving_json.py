@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from common.serving import json_tensors
-from common.serving.json_values import JsonError, array
+from common.release import json_tensors
+from common.release.json_values import JsonError, array
 
 DTYPES = {"x": np.dtype(np.float32), "name": np.dtype(object)}
 ONE = {"x": np.dtype(np.float32)}

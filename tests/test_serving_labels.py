@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps import releases
-from common.serving import config, rollout
+from common.release import models_config, rollout
 
 
 class TfServing:
@@ -24,7 +24,7 @@ class TfServing:
 
     def poll(self) -> None:
         """Reads models.config, as every two seconds."""
-        (entry,) = config.read(self.export_dir).model_config_list.config
+        (entry,) = models_config.read(self.export_dir).model_config_list.config
         for label, version in entry.version_labels.items():
             # --allow_version_labels_for_unavailable_models
             is_new = self.labels.get(label, version) == version
@@ -47,7 +47,7 @@ def export(export_dir: Path, version: int) -> None:
     path = export_dir / "toy" / str(version)
     path.mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"")
-    config.add(export_dir, "toy", version)
+    models_config.add(export_dir, "toy", version)
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -64,7 +64,7 @@ def test_no_label_is_ever_lost_or_stuck(tmp_path, monkeypatch, slow) -> None:
         if not slow:
             server.load()
 
-    monkeypatch.setattr(config, "settle", settle)
+    monkeypatch.setattr(models_config, "settle", settle)
 
     def run(command: str, **options) -> None:
         releases.main(releases.Config(command, str(tmp_path), "toy", **options))
@@ -96,7 +96,7 @@ def test_no_label_is_ever_lost_or_stuck(tmp_path, monkeypatch, slow) -> None:
         server.poll()
         server.load()
         server.check()
-        state = config.state(tmp_path, "toy")
+        state = models_config.state(tmp_path, "toy")
         assert server.available == set(state.loaded)
         assert server.labels == {"stable": state.stable, "canary": state.canary}
     assert slow == bool(server.refused)
@@ -111,7 +111,7 @@ def test_a_label_moved_with_its_version_would_be_stuck(tmp_path) -> None:
     path = tmp_path / "toy" / "2"
     path.mkdir()
     (path / "saved_model.pb").write_bytes(b"")
-    config.update(
+    models_config.update(
         tmp_path, "toy", lambda now: rollout.promote(rollout.load(now, 2), 2)
     )
     for _ in range(10):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import report, served
-from common.config import Options
-from common.serving import config, embedded, warmup
+from common.release import models_config, served, warmup
+from common.report import report
+from common.serving import embedded
+from common.shared_options import Options
 
 pytestmark = pytest.mark.large
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +38,7 @@ def export_dir(tmp_path_factory) -> Path:
 
 
 def test_every_app_answers_as_it_did_when_it_was_made(export_dir) -> None:
-    apps = config.apps(export_dir)
+    apps = models_config.apps(export_dir)
     assert len(apps) == len(DEMOS)
     with embedded.serving(export_dir, tell=lambda line: None) as server:
         for app in apps:
@@ -71,7 +72,7 @@ def test_saved_model_cli_lists_the_signatures(export_dir: Path) -> None:
     program = Path(sys.executable).with_name("saved_model_cli")
     if not program.is_file():
         pytest.skip("saved_model_cli is not installed")
-    app = config.apps(export_dir)[0]
+    app = models_config.apps(export_dir)[0]
     done = subprocess.run(
         [program, "show", "--dir", export_dir / app / "1", "--all"],
         capture_output=True, text=True, check=True,

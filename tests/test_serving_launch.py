@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from common.config import InputError
-from common.serving import config, launch
+from common.options import InputError
+from common.release import models_config
+from common.serving import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = """#!{python}
@@ -52,7 +53,7 @@ def export_dir(tmp_path: Path) -> Path:
     path = tmp_path / "saved models"  # A space: nothing goes through a shell.
     (path / "toy" / "1").mkdir(parents=True)
     (path / "toy" / "1" / "saved_model.pb").write_bytes(b"")
-    config.complete(path)
+    models_config.complete(path)
     return path
 
 
@@ -172,7 +173,7 @@ def test_the_copy_follows_models_config(export_dir: Path, tmp_path) -> None:
         assert "versions: 1" in copy.read_text()
         (export_dir / "toy" / "2").mkdir()
         (export_dir / "toy" / "2" / "saved_model.pb").write_bytes(b"")
-        config.add(export_dir, "toy", 2)
+        models_config.add(export_dir, "toy", 2)
         start = time.monotonic()
         while "versions: 2" not in copy.read_text():
             assert time.monotonic() - start < 5

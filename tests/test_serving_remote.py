@@ -12,9 +12,10 @@ import serving_models
 import tensorflow as tf
 from serving_models import HOST
 
-from common import export, served
-from common.config import InputError, Options
+from common.options import InputError
+from common.release import export, served
 from common.serving import embedded
+from common.shared_options import Options
 
 
 @pytest.mark.parametrize("suffix", ["", "/versions/1", "/labels/stable"])

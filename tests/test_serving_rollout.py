@@ -11,10 +11,11 @@ import pytest
 import serving_models
 from serving_models import HOST, X, ask, predict
 
-from common import served
-from common.config import InputError, Options
-from common.serving import config, embedded, rollout
+from common.options import InputError
+from common.release import models_config, rollout, served
+from common.serving import embedded
 from common.serving.models import Models
+from common.shared_options import Options
 
 CLIENTS = 8
 SECONDS = 10.0
@@ -80,14 +81,20 @@ def test_no_request_fails_while_versions_come_and_go(tmp_path) -> None:
         serving_models.release(tmp_path, "toy", 2)
         all_at(by_newest, 2)
         all_at(by_label, 1)
-        config.update(tmp_path, "toy", lambda now: rollout.promote(now, 2))
+        models_config.update(
+            tmp_path, "toy", lambda now: rollout.promote(now, 2)
+        )
         all_at(clients, 2)
         serving_models.release(tmp_path, "toy", 3)
-        config.update(tmp_path, "toy", lambda now: rollout.promote(now, 3))
+        models_config.update(
+            tmp_path, "toy", lambda now: rollout.promote(now, 3)
+        )
         all_at(clients, 3)
         wait_until(lambda: state(1) == "END")
         assert state(2) == "AVAILABLE"
-        config.update(tmp_path, "toy", lambda now: rollout.roll_back(now, 2))
+        models_config.update(
+            tmp_path, "toy", lambda now: rollout.roll_back(now, 2)
+        )
         all_at(clients, 2)
         wait_until(lambda: state(3) == "END")
         assert predict(server, X, "toy/versions/3")[0] == 404
@@ -105,8 +112,10 @@ def test_a_version_is_dropped_only_when_nobody_uses_it(tmp_path) -> None:
     models = Models(tmp_path, told.append)
     models.refresh()
     serving_models.release(tmp_path, "toy", 2)
-    config.update(tmp_path, "toy", lambda now: rollout.promote(now, 2))
-    config.update(tmp_path, "toy", lambda now: rollout.Rollout((2,), 2, 2))
+    models_config.update(tmp_path, "toy", lambda now: rollout.promote(now, 2))
+    models_config.update(
+        tmp_path, "toy", lambda now: rollout.Rollout((2,), 2, 2)
+    )
     renewing = threading.Thread(target=models.refresh)
     with models.use("toy") as model:
         assert model.version == 1
@@ -126,7 +135,7 @@ def test_a_bad_release_harms_nobody(tmp_path) -> None:
     models = Models(tmp_path, told.append)
     (tmp_path / "toy" / "2").mkdir()
     (tmp_path / "toy" / "2" / "saved_model.pb").write_bytes(b"no model")
-    config.add(tmp_path, "toy", 2)
+    models_config.add(tmp_path, "toy", 2)
     models.refresh()
     models.refresh()
     assert models.newest() == {"toy": 1}
@@ -142,7 +151,7 @@ def test_a_broken_version_rests_longer_after_each_attempt(
         broken = tmp_path / "toy" / str(version)
         broken.mkdir(parents=True)
         (broken / "saved_model.pb").write_bytes(b"no model")
-        config.add(tmp_path, "toy", version)
+        models_config.add(tmp_path, "toy", version)
     attempts, told = [], []
     now = 0.0
 
@@ -186,7 +195,7 @@ def test_a_broken_models_config_changes_nothing(tmp_path) -> None:
     assert models.newest() == {"toy": 1}
     assert sum("Serving as before" in line for line in told) == 1
     with pytest.raises(InputError):
-        config.read(tmp_path)
+        models_config.read(tmp_path)
 
 
 def test_without_models_config_the_newest_version_serves(tmp_path) -> None:

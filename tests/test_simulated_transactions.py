@@ -3,7 +3,7 @@
 import numpy as np
 
 from apps.fraud_detect import data
-from common.datasets.simulated_transactions import simulator
+from common.data.datasets.simulated_transactions import simulator
 
 SMALL = simulator.World(customers=100, terminals=80, days=50, radius=20.0)
 

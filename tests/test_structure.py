@@ -1,6 +1,7 @@
 """The rules of the architecture, read from the source without importing it."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,16 +17,40 @@ SOURCES = sorted(
 )
 SHIPPED = [path for path in SOURCES if path.parts[0] in ("apps", "common")]
 TF_MOT_USERS = ("common/compression", "common/keras2")
+# What `common` is built of, from the ground up. A part imports from its own
+# floor and from those below it.
+FLOORS = (
+    ("options", "shared_options"),
+    ("console", "flags", "runtime"),
+    ("workers",),
+    ("data", "keras2"),
+    ("training", "compression"),
+    ("mobile", "report"),
+    ("release",),
+    ("serving",),
+)
+MODULES = {
+    ".".join(path.with_suffix("").parts).removesuffix(".__init__"): path
+    for path in SHIPPED
+}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yields every module that a file imports, wherever in it."""
+    """Yields every module or name that a file imports, wherever in it."""
     for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{one.name}" for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = [*path.parent.parts] if node.level else []
+            package = ".".join([*parts, *filter(None, [node.module])])
+            yield package
+            yield from (f"{package}.{one.name}" for one in node.names)
+
+
+def floor(module: str) -> int:
+    """Returns the floor of a module of `common`."""
+    part = module.split(".")[1]
+    return next(i for i, parts in enumerate(FLOORS) if part in parts)
 
 
 def app_of(name: str) -> str | None:
@@ -44,8 +69,37 @@ def test_apps_import_common_and_never_one_another(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=str)
-def test_only_config_touches_flags(path: Path) -> None:
-    if path != Path("common/config.py"):
+def test_common_imports_downwards(path: Path) -> None:
+    own = ".".join(path.with_suffix("").parts)
+    if not own.startswith("common.") or own == "common.__init__":
+        return
+    for name in imports(path):
+        if name.startswith("common.") and name in MODULES:
+            assert floor(name) <= floor(own), name
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        name: {
+            other
+            for other in imports(path)
+            # A package is named by whoever imports a module in it.
+            if other in MODULES and MODULES[other].name != "__init__.py"
+        }
+        for name, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_packages_hold_no_names_of_their_modules(path: Path) -> None:
+    if path.name == "__init__.py":
+        assert list(imports(path)) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_only_flags_touches_absl_flags(path: Path) -> None:
+    if path != Path("common/flags.py"):
         assert "absl.flags" not in set(imports(path))
 
 
@@ -57,7 +111,7 @@ def test_only_the_bridge_and_compression_know_keras_2(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_files_are_short_and_named_for_what_they_own(path: Path) -> None:
+def test_files_have_one_subject_and_are_named_for_it(path: Path) -> None:
     length = len((ROOT / path).read_text("utf-8").splitlines())
     assert length <= 400, "find this file's second subject; do not cut lines"
     assert path.stem not in ("utils", "util", "helpers", "helper", "misc")
@@ -74,19 +128,29 @@ def test_no_assert_no_eval_no_pickle_no_shell(path: Path) -> None:
     assert not {"pickle", "dill", "joblib"} & set(imports(path))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in SHIPPED if path.name == "__main__.py"],
-    ids=str,
-)
-def test_the_silhouette_of_an_app(path: Path) -> None:
-    tree = ast.parse((ROOT / path).read_text("utf-8"))
-    names = [getattr(node, "name", "") for node in tree.body]
-    shape = [
-        "Config", "load_data", "build_model", "compile_model", "evaluate",
-        "signatures", "run", "main",
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_imports_are_plain(path: Path) -> None:
+    assert "etils" not in {name.split(".")[0] for name in imports(path)}
+
+
+APPS = [path.parent for path in SHIPPED if path.name == "train.py"]
+
+
+@pytest.mark.parametrize("folder", APPS, ids=str)
+def test_the_silhouette_of_an_app(folder: Path) -> None:
+    def names(file: str, wanted: list[str]) -> list[str]:
+        tree = ast.parse((ROOT / folder / file).read_text("utf-8"))
+        found = [getattr(node, "name", "") for node in tree.body]
+        return [name for name in found if name in wanted]
+
+    story = [
+        "load_data", "build_model", "compile_model", "evaluate", "signatures",
+        "run",
     ]  # fmt: skip
-    assert [name for name in names if name in shape] == shape
+    assert names("config.py", ["Config"]) == ["Config"]
+    assert names("__main__.py", ["main"]) == ["main"]
+    assert names("train.py", story) == story
+    tree = ast.parse((ROOT / folder / "train.py").read_text("utf-8"))
     (run,) = (n for n in tree.body if getattr(n, "name", "") == "run")
     assert run.end_lineno - run.lineno < 60
     nested = [n for n in ast.walk(run) if isinstance(n, ast.FunctionDef)]
@@ -115,4 +179,18 @@ assert os.listdir() == [], os.listdir()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True
     )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+
+
+@pytest.mark.parametrize("folder", APPS, ids=str)
+def test_help_needs_nothing_heavy(folder: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import importlib
+importlib.import_module({".".join(folder.parts) + ".__main__"!r})
+heavy = {{"tensorflow", "keras", "sklearn", "pyarrow", "scipy"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-3000:]

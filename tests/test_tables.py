@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from common import tables
-from common.config import InputError
+from common.data import tables
+from common.options import InputError
 
 COLUMNS = ["id", "text"]
 

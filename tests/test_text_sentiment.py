@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.text_sentiment import __main__ as app
+from apps.text_sentiment import __main__ as program
 from apps.text_sentiment import predict, vocabulary
-from common import litert, report, served
-from common.config import InputError
+from apps.text_sentiment import train as app
+from common.mobile import litert
+from common.options import InputError
+from common.release import served
+from common.report import report
 
 TINY = {
     "pretrain": "unsupervised",
@@ -168,7 +171,7 @@ def test_evaluate_gives_the_reports_figures(
 ) -> None:
     result, release = released
     monkeypatch.chdir(home)
-    app.main(app.Config(mode="evaluate", release=str(release)))
+    program.main(app.Config(mode="evaluate", release=str(release)))
     found = json.loads(capsys.readouterr().out)
     assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
     assert found["examples"] == 500

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from apps.recommender import predict as users
-from apps.text_sentiment import __main__ as app
+from apps.text_sentiment import __main__ as program
 from apps.text_sentiment import corpus, data, predict
-from common import runtime, served
-from common.config import InputError
+from apps.text_sentiment import train as app
+from common import runtime
+from common.options import InputError
+from common.release import served
 
 CLASSES = ("bad & worse", "fine", "très bien")
 WORDS = (("awful", "poor"), ("plain", "usual"), ("superb", "lovely"))
@@ -67,13 +69,15 @@ def test_three_classes_of_a_csv_end_to_end(
     assert labels == ("très bien", "bad & worse")
     assert len((release / "mobile/vocab.txt").read_text().splitlines()) == 13
     capsys.readouterr()
-    app.main(config.replace(mode="evaluate", dataset="", release=str(release)))
+    program.main(
+        config.replace(mode="evaluate", dataset="", release=str(release))
+    )
     assert '"examples": 30' in capsys.readouterr().out
     # A file that is named is judged whole; it may be of one class only.
     fresh = tmp_path / "fresh.csv"
     fresh.write_text("review,stars\nLovely,très bien\nPoor,très bien\n")
     for changes in ({"dataset": str(fresh)}, {"test_file": str(fresh)}):
-        app.main(
+        program.main(
             app.Config(mode="evaluate", release=str(release), **changes)
         )  # The columns are the release's.
         found = json.loads(capsys.readouterr().out)
@@ -83,7 +87,7 @@ def test_three_classes_of_a_csv_end_to_end(
         assert "one class" in found["not_computed"]["roc_auc"]
     fresh.write_text("review,stars\nLovely,fine\nPoor,six\n")
     with pytest.raises(InputError, match=r"classes.*row 2 of .* has 'six'"):
-        app.main(
+        program.main(
             app.Config(
                 mode="evaluate", release=str(release), dataset=str(fresh)
             )
@@ -95,7 +99,7 @@ def test_three_classes_of_a_csv_end_to_end(
         )
     # The release's test file goes with its own data only.
     with pytest.raises(InputError, match="the release's classes"):
-        app.main(
+        program.main(
             app.Config(
                 mode="evaluate", release=str(release),
                 dataset="generated_reviews",

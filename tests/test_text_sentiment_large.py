@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.text_sentiment import __main__ as app
 from apps.text_sentiment import baselines, graph, vocabulary
-from common import litert, runtime
+from apps.text_sentiment import train as app
+from common import runtime
+from common.mobile import litert
 
 pytestmark = pytest.mark.large
 

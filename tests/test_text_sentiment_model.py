@@ -18,8 +18,10 @@ from apps.text_sentiment import (
     vectors,
 )
 from apps.text_sentiment import model as networks
-from common import compression, keras2, litert, tflite
-from common.splits import MemorySplit
+from common.compression import variants
+from common.data.splits import MemorySplit
+from common.keras2 import bridge
+from common.mobile import conversion, litert
 
 SIZES = {"embedding_dim": 8, "units": 6}
 RNG = np.random.default_rng(0)
@@ -189,15 +191,15 @@ def test_texts_for_calibration_have_no_padding() -> None:
 
 def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
     model = networks.build(50, 2, **SIZES)
-    twin = keras2.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
     layer = twin.get_layer("logits")
     kernel, bias = layer.get_weights()
-    (int8,) = (one for one in compression.parse(["int8"]) if "8" in one.name)
+    (int8,) = (one for one in variants.parse(["int8"]) if "8" in one.name)
     rows = ids()
     texts = {"token_ids": calibration.repeated(rows)}
     arguments = (texts, calibration.OUTPUTS, calibration.INT8)
     layer.set_weights([kernel, bias + np.array([0.0, 0.5], np.float32)])
-    wrong = tflite.convert(twin, int8, *arguments)
+    wrong = conversion.convert(twin, int8, *arguments)
     layer.set_weights([kernel, bias])
     content = calibration.corrected(wrong, twin, int8, rows)
     np.testing.assert_array_equal(layer.get_weights()[1], bias)

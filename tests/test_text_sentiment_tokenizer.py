@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from apps.text_sentiment import graph, vocabulary
 from apps.text_sentiment.tokenizer import Tokenizer
-from common.config import InputError
+from common.options import InputError
 
 PIECES = [
     *"abcXYZ'!?<>/&;# \t\n\0-\"_9",

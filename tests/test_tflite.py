@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from common import keras2, litert, tflite
-from common.compression import parse
-from common.config import Options
+from common.compression.variants import parse
+from common.keras2 import bridge
+from common.mobile import conversion, litert, measurement
+from common.mobile.measurement import Measurement
+from common.shared_options import Options
 
 CALIBRATION = {
     "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
@@ -23,13 +25,13 @@ def twin() -> tf_keras.Model:
     x = keras.layers.Conv2D(8, 3, activation="relu")(image)
     x = keras.layers.Flatten()(x)
     output = keras.layers.Dense(4, "softmax", name="p")(x)
-    return keras2.to_tf_keras(keras.Model(image, output))
+    return bridge.to_tf_keras(keras.Model(image, output))
 
 
 @pytest.fixture(scope="module")
 def files(twin) -> dict[str, bytes]:
     return {
-        one.name: tflite.convert(twin, one, CALIBRATION, ["probabilities"])
+        one.name: conversion.convert(twin, one, CALIBRATION, ["probabilities"])
         for one in parse(["float16", "dynamic", "int8"])
     }
 
@@ -70,7 +72,7 @@ def test_batches_give_what_examples_alone_give(files, name, monkeypatch):
 
 def test_a_file_that_mixes_a_batch_is_run_one_by_one() -> None:
     x = keras.Input((6,), name="x")
-    model = keras2.to_tf_keras(keras.Model(x, keras.layers.Dense(3)(x)))
+    model = bridge.to_tf_keras(keras.Model(x, keras.layers.Dense(3)(x)))
 
     def centred(twin):
         def serve(x):
@@ -80,7 +82,7 @@ def test_a_file_that_mixes_a_batch_is_run_one_by_one() -> None:
         return serve
 
     rows = np.random.default_rng(0).random((9, 6), np.float32)
-    content = tflite.convert(
+    content = conversion.convert(
         model, parse([])[0], {"x": rows[:1]}, ["y"], wrap=centred
     )
     found = litert.Runner(content)(x=rows)["y"]
@@ -99,7 +101,7 @@ def test_formats_differ_in_size_and_types(files) -> None:
 
 
 def test_a_file_can_compute_more_than_the_twin(twin) -> None:
-    content = tflite.convert(
+    content = conversion.convert(
         twin, parse(["float32"])[0], CALIBRATION, ["doubled", "first"],
         wrap=lambda twin: lambda image: {
             "doubled": 2.0 * twin(image), "first": image[:, 0, 0, 0],
@@ -124,7 +126,7 @@ def test_contents_are_read_from_the_file(twin, files) -> None:
     )
     for name in ("float32", "float16", "dynamic", "int8"):
         (one,) = [v for v in parse([name]) if v.name == name]
-        content = tflite.convert(sparse, one, CALIBRATION, ["p"])
+        content = conversion.convert(sparse, one, CALIBRATION, ["p"])
         assert litert.inspect(content).sparsity == pytest.approx(0.75, abs=0.02)
 
 
@@ -141,13 +143,13 @@ def test_integers_are_rounded_and_clipped() -> None:
 
 def test_a_random_part_of_a_split_can_be_measured() -> None:
     options = Options(measure_examples=100, seed=3)
-    rows = tflite.rows(5000, options)
+    rows = conversion.rows(5000, options)
     assert len(set(rows)) == 100 and list(rows) == sorted(rows)
     assert rows.max() > 4000 and rows.min() < 1000
-    assert list(rows) == list(tflite.rows(5000, options))
-    assert list(rows) != list(tflite.rows(5000, options.replace(seed=4)))
+    assert list(rows) == list(conversion.rows(5000, options))
+    assert list(rows) != list(conversion.rows(5000, options.replace(seed=4)))
     for few, most in ((100, 100), (50, 100), (50, 0)):
-        part = tflite.rows(few, options.replace(measure_examples=most))
+        part = conversion.rows(few, options.replace(measure_examples=most))
         assert len(np.arange(few)[part]) == few
 
 
@@ -159,7 +161,7 @@ def row(name, valid, gzip_bytes, metric=0.9):
 
 
 def test_the_smallest_within_the_drop_is_chosen_on_validation() -> None:
-    rows = tflite.choose(
+    rows = measurement.choose(
         [
             row("float32", 0.95, 100),
             row("int8", 0.945, 30),
@@ -177,17 +179,17 @@ def test_files_are_measured_and_the_chosen_one_copied(
     twin, files, tmp_path: Path
 ) -> None:
     directory = tmp_path / "mobile"
-    paths = tflite.write(
+    paths = conversion.write(
         directory, {(): twin}, parse(["int8"]), CALIBRATION, ["probabilities"]
     )
     labels = np.array([0, 1, 2, 3, 0, 1, 2])
-    how = tflite.Measurement(
+    how = Measurement(
         valid=lambda: [(IMAGES[:3], labels[:3])],
         test=lambda: [(IMAGES[:4], labels[:4]), (IMAGES[4:], labels[4:])],
         reference=twin(IMAGES).numpy(),
         metric=lambda found, truth: float(np.mean(found.argmax(1) == truth)),
     )
-    rows = tflite.measure_all(paths, how, max_drop=1.0)
+    rows = measurement.measure_all(paths, how, max_drop=1.0)
     assert [one["file"] for one in rows] == [
         "mobile/float32.tflite", "mobile/int8.tflite",
     ]  # fmt: skip

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import litert, measurement, report_page, thresholds
+from common.mobile import litert, measurement, thresholds
+from common.report import page
 
 
 class Scaled:
@@ -79,7 +80,7 @@ def test_without_a_decision_there_is_no_threshold(directory: Path) -> None:
 
 def test_the_report_shows_what_each_threshold_gives(directory: Path) -> None:
     rows = measured(directory)
-    assert report_page.decisions({"variants": rows}) == [
+    assert page.decisions({"variants": rows}) == [
         ["variant", "threshold", "alerts"],
         ["float32", "3.0000", "2.0000"],
         ["int8", "6.0000", "2.0000"],

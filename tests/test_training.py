@@ -13,20 +13,21 @@ import pytest
 import tensorflow as tf
 
 from apps import data_service as program
-from common import callbacks, data, runtime, training
-from common.config import InputError, Options
+from common import runtime
+from common.data.splits import MemorySplit, Splits
+from common.options import InputError
+from common.shared_options import Options
+from common.training import callbacks, fitting
 
 OPTIONS = Options(epochs=4, batch_size=8, seed=3)
 
 
-def make_splits() -> data.Splits:
+def make_splits() -> Splits:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = (x.sum(axis=1) > 0).astype(np.int64)
-    parts = [
-        data.MemorySplit(x[i : i + 50], y[i : i + 50]) for i in (0, 50, 100)
-    ]
-    return data.Splits("toy", ("no", "yes"), *parts)
+    parts = [MemorySplit(x[i : i + 50], y[i : i + 50]) for i in (0, 50, 100)]
+    return Splits("toy", ("no", "yes"), *parts)
 
 
 def make_model(steps_per_execution: int = 1) -> keras.Model:
@@ -40,9 +41,7 @@ def make_model(steps_per_execution: int = 1) -> keras.Model:
         ]
     )
     model.compile(
-        keras.optimizers.Adam(
-            training.learning_rate(OPTIONS, "cosine", 0.1, 7)
-        ),
+        keras.optimizers.Adam(fitting.learning_rate(OPTIONS, "cosine", 0.1, 7)),
         "categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
@@ -54,7 +53,7 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     weights = []
     for _ in range(2):
         random.random()  # As a library may do on its first run.
-        with training.scope(OPTIONS):
+        with fitting.scope(OPTIONS):
             model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
         weights.append(model.get_weights()[0])
     np.testing.assert_array_equal(*weights)
@@ -66,8 +65,8 @@ def one_hot(features, labels, seed=None):
     return features, tf.one_hot(labels, 2)
 
 
-def fit(model: keras.Model, work_dir: Path, **changes) -> training.Log:
-    return training.fit(
+def fit(model: keras.Model, work_dir: Path, **changes) -> fitting.Log:
+    return fitting.fit(
         model, make_splits(), OPTIONS,
         work_dir=work_dir, transform=one_hot, evaluation_transform=one_hot,
         monitor="val_accuracy", **changes,
@@ -253,7 +252,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
     np.testing.assert_array_equal(
         first.weights[0].numpy(), second.weights[0].numpy()
     )
-    training.finish(tmp_path)
+    fitting.finish(tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "log.csv", "tensorboard",
     ]  # fmt: skip
@@ -287,13 +286,13 @@ def test_patience_stops_early_and_for_good(tmp_path) -> None:
 
 
 def test_schedules() -> None:
-    rate = training.learning_rate(OPTIONS, "cosine", 0.25, 10)
+    rate = fitting.learning_rate(OPTIONS, "cosine", 0.25, 10)
     values = [float(rate(step)) for step in (0, 5, 10, 25, 40)]
     peak = OPTIONS.learning_rate
     assert values == pytest.approx(
         [0, peak / 2, peak, peak * (1 + math.cos(math.pi / 2)) / 2, 0]
     )
-    assert training.learning_rate(OPTIONS, "constant", 0.25, 10) == peak
+    assert fitting.learning_rate(OPTIONS, "constant", 0.25, 10) == peak
 
 
 def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
@@ -311,7 +310,7 @@ def test_a_data_service_trains_what_training_alone_would(tmp_path) -> None:
     options = program.Config(port=0, dispatcher=target)
     workers = [program.serve(options) for _ in range(2)]
     counted = Counter()
-    log = training.fit(
+    log = fitting.fit(
         make_model(), make_splits(),
         OPTIONS.replace(data_service=dispatcher.target),
         work_dir=tmp_path, transform=one_hot, evaluation_transform=one_hot,

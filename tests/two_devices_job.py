@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import data, runtime, training
-from common.config import Options
+from common import runtime
+from common.data.splits import MemorySplit, Splits
+from common.shared_options import Options
+from common.training import fitting
 
 ROWS = {"train": (0, 99), "valid": (99, 120), "test": (120, 147)}
 
@@ -37,13 +39,13 @@ def build(layer) -> keras.Model:
     return model
 
 
-def toy() -> data.Splits:
+def toy() -> Splits:
     """Returns rows whose class is the sign of their sum."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(147, 6)).astype(np.float32)
     y = (x.sum(axis=1) > 0).astype(np.int64)
-    parts = {k: data.MemorySplit(x[a:b], y[a:b]) for k, (a, b) in ROWS.items()}
-    return data.Splits("toy", ("no", "yes"), **parts)
+    parts = {k: MemorySplit(x[a:b], y[a:b]) for k, (a, b) in ROWS.items()}
+    return Splits("toy", ("no", "yes"), **parts)
 
 
 def train(
@@ -53,7 +55,7 @@ def train(
     runtime.set_seed(0)
     with strategy.scope():
         model = build(layer)
-    log = training.fit(
+    log = fitting.fit(
         model, toy(), Options(epochs=3, batch_size=8), work_dir=work_dir,
         transform=plain, evaluation_transform=plain, monitor="val_loss",
         mode="min",

@@ -1,1 +1,1 @@
-"""Compression of a user's own Keras 3 model: see `__main__`."""
+"""Compression of a user's own Keras 3 model: see `train`."""

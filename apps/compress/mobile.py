@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from apps.compress import results, selective, user_data, user_model
-from common import data, litert, measurement, progress, tflite
-from common.compression import Variant
+from common.compression.variants import Variant
+from common.console import track
+from common.data.splits import Splits
+from common.mobile import conversion, litert, measurement
+
+from . import results, selective, user_data, user_model
 
 
 @dataclasses.dataclass
@@ -32,7 +35,7 @@ def write(
     twins: Mapping[Any, Any],
     variants: Sequence[Variant],
     examples: dict[str, np.ndarray],
-    splits: data.Splits,
+    splits: Splits,
     feed: user_data.Feed,
     options: Any,
     reference: np.ndarray,
@@ -49,17 +52,19 @@ def write(
         options: Gives `max_drop`, `denylist`, `selective` and the seed.
         reference: What the Keras model gives for the test split.
     """
-    int8 = tflite.Int8(
+    int8 = conversion.Int8(
         "uint8" if feed.pixels else "float32", False, options.denylist
     )
     outputs = [results.OUTPUT]
-    paths = tflite.write(directory, twins, variants, examples, outputs, int8)
+    paths = conversion.write(
+        directory, twins, variants, examples, outputs, int8
+    )
     if splits.class_names:
         labels = "\n".join(splits.class_names) + "\n"
         (directory / "labels.txt").write_text(labels, encoding="utf-8")
     how = _measurement(splits, feed, reference, options)
     found, kept = Mobile(), []
-    for path, one in progress.track(
+    for path, one in track(
         list(zip(paths, variants, strict=True)), "measuring", len(paths)
     ):
         row = _measure(path, one, how, int8, found)
@@ -83,7 +88,7 @@ def write(
 
 
 def _measurement(
-    splits: data.Splits,
+    splits: Splits,
     feed: user_data.Feed,
     reference: np.ndarray,
     options: Any,
@@ -108,7 +113,7 @@ def _measure(
     path: Path,
     variant: Variant,
     how: measurement.Measurement,
-    int8: tflite.Int8,
+    int8: conversion.Int8,
     found: Mobile,
 ) -> dict[str, Any]:
     """Measures a file; removes and notes one that LiteRT cannot run."""
@@ -153,7 +158,7 @@ def _select(
     """Returns the file with the costliest layers in float, and what it took."""
     sign = 1 if how.higher_is_better else -1
     return selective.search(
-        tflite.calibrate(twin, variant, examples, [results.OUTPUT]),
+        conversion.calibrate(twin, variant, examples, [results.OUTPUT]),
         list(user_model.layer_names(twin)),
         how,
         goal=float32["valid_metric"] - sign * options.max_drop,

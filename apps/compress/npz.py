@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from apps.compress import archive, user_model
-from common import data
-from common.config import InputError, quote
+from common.data.splits import MemorySplit, Splits
+from common.options import InputError, quote
+
+from . import archive, user_model
 
 SUFFIXES = {"train": "", "valid": "_valid", "test": "_test"}
 # The parts of unsplit data that validation and test get, each.
@@ -23,9 +24,7 @@ MAGIC = np.lib.format.MAGIC_PREFIX
 WRITE = "Write it with numpy.savez(path, x=x, y=y)."
 
 
-def load(
-    path: str, model: keras.Model, seed: int, labelled: bool
-) -> data.Splits:
+def load(path: str, model: keras.Model, seed: int, labelled: bool) -> Splits:
     """Loads `x` and `y`, or arrays named as the model's inputs.
 
     With `x_valid`, `y_valid`, `x_test`, `y_test` for the splits; those that
@@ -58,7 +57,7 @@ def load(
         order = order[size:]
     if missing:
         found["train"] = whole.pick(np.sort(order))
-    return data.Splits(Path(path).name, (), **found)
+    return Splits(Path(path).name, (), **found)
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:
@@ -130,7 +129,7 @@ def _take(
     names: tuple[str, ...],
     suffix: str,
     labelled: bool,
-) -> data.MemorySplit | None:
+) -> MemorySplit | None:
     """Returns one split of a file's arrays, None if it is not there."""
     keys = {name: f"{name}{suffix}" for name in names}
     if len(names) == 1 and keys[names[0]] not in arrays:
@@ -156,7 +155,7 @@ def _take(
         )
     labels = arrays[label] if labelled else np.zeros(min(lengths), np.float32)
     only = features[names[0]] if len(names) == 1 else features
-    return data.MemorySplit(only, labels)
+    return MemorySplit(only, labels)
 
 
 def _expected(names: tuple[str, ...], labelled: bool) -> str:

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.compress.user_model import UserModel
-from common.config import InputError
+from common.options import InputError
+
+from .user_model import UserModel
 
 # Losses whose targets may be mixed with another model's outputs.
 MIXED = {

@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from apps.compress import npz, user_data, user_model
-from common import (
-    compression,
-    data,
-    metrics,
-    plots,
-    runtime,
-    tflite,
-)
-from common.compression import Variant
-from common.config import InputError
+from common import console
+from common.compression import chain
+from common.compression.finetuning import Finetuning
+from common.compression.variants import Variant
+from common.data import pipelines
+from common.data.splits import Splits, for_calibration
 from common.keras2.registry import twin_name
-from common.splits import for_calibration
+from common.mobile import conversion
+from common.options import InputError
+from common.report import metrics, plots
+
+from . import npz, user_data, user_model
 
 CALIBRATION_EXAMPLES = 500
 # Enough to come back from 90 % sparsity, also where an epoch is short.
@@ -59,8 +58,8 @@ def plan(
             possible.append(one)
             continue
         refused.append({"name": one.name, "reason": reason})
-    possible, more = compression.plan(model, possible, config)
-    possible, loops = tflite.plan(twin, possible, calibration, [OUTPUT])
+    possible, more = chain.plan(model, possible, config)
+    possible, loops = conversion.plan(twin, possible, calibration, [OUTPUT])
     if denylist:
         _check_operators(twin, possible, calibration, denylist)
     return possible, refused + more + loops
@@ -77,7 +76,7 @@ def _check_operators(
     if not int8:
         return
     few = {name: array[:2] for name, array in calibration.items()}
-    nodes = tflite.calibrate(twin, int8[0], few, [OUTPUT]).nodes
+    nodes = conversion.calibrate(twin, int8[0], few, [OUTPUT]).nodes
     for name in denylist:
         if name not in nodes:
             raise InputError(
@@ -88,29 +87,27 @@ def _check_operators(
 
 
 def tell(
-    model: Any, scores: Mapping[str, Mapping[str, float]], splits: data.Splits
+    model: Any, scores: Mapping[str, Mapping[str, float]], splits: Splits
 ) -> None:
     """Prints what the model is, and how good before anything is done."""
-    console = runtime.console()
-    console.print(
+    terminal = console.get()
+    terminal.print(
         f"{model.name}: {model.count_params():,} weights, "
         f"{len(model.layers)} layers, on {splits.name}"
     )
     for note in splits.notes:
-        console.print(f"note: {note}")
+        terminal.print(f"note: {note}")
     for split, values in scores.items():
         text = "  ".join(f"{name} {one:.4f}" for name, one in values.items())
-        console.print(f"{split:>6}  {text}")
+        terminal.print(f"{split:>6}  {text}")
 
 
-def resolve(
-    config: Any, model: Any, splits: data.Splits, objective: Any
-) -> Any:
+def resolve(config: Any, model: Any, splits: Splits, objective: Any) -> Any:
     """Returns the options with what follows from model and data filled in."""
     _check_names("--denylist", config.denylist, user_model.layer_names(model))
     outer = (layer.name for layer in model.layers)
     _check_names("--prune_layers", config.prune_layers, outer)
-    num_steps = data.num_steps(splits.train, config.batch_size)
+    num_steps = pipelines.num_steps(splits.train, config.batch_size)
     epochs = min(max(-(-FINETUNE_STEPS // num_steps), 3), 30)
     return config.replace(
         denylist=tuple(twin_name(name) for name in config.denylist),
@@ -134,12 +131,10 @@ def _check_names(
             )
 
 
-def finetuning(
-    splits: data.Splits, feed: user_data.Feed, config: Any
-) -> compression.Finetuning:
+def finetuning(splits: Splits, feed: user_data.Feed, config: Any) -> Finetuning:
     """Returns how twins are fine-tuned, with the user's loss and data."""
     objective = feed.objective
-    return compression.Finetuning(
+    return Finetuning(
         splits.train,
         feed.training,
         config,
@@ -176,8 +171,8 @@ def trivial(
 
 
 def noted(
-    splits: data.Splits, selected: Sequence[Mapping[str, Any]], config: Any
-) -> data.Splits:
+    splits: Splits, selected: Sequence[Mapping[str, Any]], config: Any
+) -> Splits:
     """Returns the splits with notes of what was left in float."""
     notes = list(splits.notes)
     if config.denylist:
@@ -195,7 +190,7 @@ def noted(
 
 
 def calibration(
-    config: Any, model: Any, feed: user_data.Feed, splits: data.Splits
+    config: Any, model: Any, feed: user_data.Feed, splits: Splits
 ) -> dict[str, np.ndarray]:
     """Returns inputs by name for the ranges of int8."""
     split = splits.train
@@ -220,7 +215,7 @@ def calibration(
 
 def draw(
     result: dict[str, Any],
-    splits: data.Splits,
+    splits: Splits,
     objective: Any,
     outputs: np.ndarray,
     targets: np.ndarray,

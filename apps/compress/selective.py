@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from common import litert, measurement, mixed, progress, runtime
+from common import console
+from common.console import track
+from common.mobile import litert, measurement, partly_float
 
 # Validation examples on which layers are compared, before any is chosen.
 SAMPLE = 128
@@ -15,7 +17,7 @@ STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def search(
-    calibrated: mixed.Calibrated,
+    calibrated: partly_float.Calibrated,
     layers: Sequence[str],
     how: measurement.Measurement,
     goal: float,
@@ -56,7 +58,7 @@ def search(
         if reached:
             break
     told = "within" if reached else "not within"
-    runtime.console().print(
+    console.get().print(
         f"{name}: {len(kept)} of {len(every) + len(always)} layers in float, "
         f"{told} --max_drop on validation: {', '.join(kept)}"
     )
@@ -70,7 +72,7 @@ def search(
 
 
 def _groups(
-    calibrated: mixed.Calibrated, layers: Sequence[str]
+    calibrated: partly_float.Calibrated, layers: Sequence[str]
 ) -> dict[str, list[str]]:
     """Returns the layers that share an operator, by the first of them."""
     groups: dict[str, list[str]] = {}
@@ -93,7 +95,7 @@ def _sample(how: measurement.Measurement) -> dict[str, np.ndarray]:
 
 
 def _costs(
-    calibrated: mixed.Calibrated,
+    calibrated: partly_float.Calibrated,
     groups: dict[str, list[str]],
     inputs: dict[str, np.ndarray],
 ) -> dict[str, float]:
@@ -104,9 +106,7 @@ def _costs(
     every = [layer for group in groups.values() for layer in group]
     expected = _outputs(calibrated.quantize(every), inputs)
     costs = {}
-    for first, group in progress.track(
-        groups.items(), "comparing layers", len(groups)
-    ):
+    for first, group in track(groups.items(), "comparing layers", len(groups)):
         others = [one for one in every if one not in group]
         try:
             found = _outputs(calibrated.quantize(others), inputs)

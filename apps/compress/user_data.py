@@ -9,14 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.compress import user_model
-from common import data, images
-from common.config import InputError
+from common.data import image_sets, pipelines
+from common.data.splits import MemorySplit, Split, Splits
+from common.options import InputError
+
+from . import user_model
 
 FEW = 8
 
 
-def load_images(dataset: str, model: keras.Model, config: Any) -> data.Splits:
+def load_images(dataset: str, model: keras.Model, config: Any) -> Splits:
     """Loads images by TFDS name or from a folder, in the model's size."""
     shape = tuple(model.inputs[0].shape[1:])
     if len(model.inputs) != 1 or len(shape) not in (2, 3):
@@ -26,7 +28,7 @@ def load_images(dataset: str, model: keras.Model, config: Any) -> data.Splits:
             "file of what it takes."
         )
     square = shape[0] if shape[0] == shape[1] else None
-    return images.load(
+    return image_sets.load(
         dataset,
         data_dir=config.data_dir,
         image_size=square or 0,
@@ -66,9 +68,9 @@ class Feed:
         """Returns the one input, or several by name."""
         return next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
 
-    def batches(self, split: data.Split, size: int = 500) -> Any:
+    def batches(self, split: Split, size: int = 500) -> Any:
         """Returns batches of inputs by name and targets, as arrays."""
-        return data.for_evaluation(
+        return pipelines.for_evaluation(
             split, size, transform=self.named
         ).as_numpy_iterator()
 
@@ -89,8 +91,8 @@ class Feed:
 
 
 def fit(
-    model: keras.Model, splits: data.Splits, objective: Any, config: Any
-) -> tuple[Feed, data.Splits]:
+    model: keras.Model, splits: Splits, objective: Any, config: Any
+) -> tuple[Feed, Splits]:
     """Checks that the data fit the model.
 
     Args:
@@ -124,7 +126,7 @@ def fit(
         )
     if config.dataset:
         for split in (splits.train, splits.valid, splits.test):
-            if isinstance(split, data.MemorySplit):
+            if isinstance(split, MemorySplit):
                 objective.check(split.labels, splits.name)
     real = [name for name in specs if "float" in specs[name][1]]
     pixels = bool(real) and features[real[0]].dtype == np.uint8
@@ -144,8 +146,8 @@ def fit(
 
 
 def labelled_by(
-    measured: Mapping[str, tuple[np.ndarray, np.ndarray]], splits: data.Splits
-) -> data.Splits:
+    measured: Mapping[str, tuple[np.ndarray, np.ndarray]], splits: Splits
+) -> Splits:
     """Returns the splits with the float model's outputs as their labels."""
     return dataclasses.replace(
         splits,
@@ -172,9 +174,9 @@ def parse_scale(text: str) -> float:
     return found
 
 
-def _features(split: data.Split) -> Any:
+def _features(split: Split) -> Any:
     """Returns the features of a split in memory, or of a few of another."""
-    if isinstance(split, data.MemorySplit):
+    if isinstance(split, MemorySplit):
         return split.features
     return split.sample(FEW, seed=0).features
 

@@ -16,10 +16,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from apps.compress import archive
-from common import keras2
-from common.config import InputError, quote
+from common.keras2 import bridge
 from common.keras2.registry import twin_name
+from common.options import InputError, quote
+
+from . import archive
 
 TEXTS = ("config.json", "metadata.json")
 # A network of a thousand layers has half a megabyte.
@@ -68,7 +69,7 @@ def load(path: str) -> UserModel:
         raise InputError(
             f"--model={path} could not be loaded: {archive.first_line(error)}"
         ) from None
-    keras2_problems = keras2.unsupported_layers(model)
+    keras2_problems = bridge.unsupported_layers(model)
     if keras2_problems:
         raise InputError(
             f"--model={path} cannot be compressed: {'; '.join(keras2_problems)}"
@@ -199,7 +200,7 @@ def _check_classes(path: str, config: Any) -> None:
             raise InputError(
                 f"--model={path} has {owner!r} of {module}.{name}, which is "
                 "not Keras's own. Rebuild it with Keras's layers, or use "
-                "common.keras2.converter from Python."
+                "common.keras2.registry.converter from Python."
             )
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from sklearn import decomposition, ensemble, linear_model, pipeline
 from sklearn import preprocessing as scaling
 
-from apps.fraud_detect import encoding, ranking
-from apps.fraud_detect.data import Data, Fold
-from common import progress
+from common.console import track
+
+from . import encoding, ranking
+from .data import Data, Fold
 
 Score = Callable[[np.ndarray], np.ndarray]
 
@@ -82,7 +83,7 @@ def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
     makers = (*SUPERVISED, *UNSUPERVISED)
     labelled = all(one.splits.train.labels.any() for one in data.folds)
     rows = []
-    for make in progress.track(makers, "baselines", len(makers)):
+    for make in track(makers, "baselines", len(makers)):
         if make in SUPERVISED and not labelled:
             continue
         names = data.names if make in DERIVED else ()

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.fraud_detect import features, protocols
-from apps.fraud_detect.history import History
-from apps.fraud_detect.sequences import STEPS_WITHIN, previous
-from apps.fraud_detect.transactions import (
+from common.data import tables, tfds_sets
+from common.data.splits import MemorySplit, Splits
+from common.options import InputError
+
+from . import features, protocols
+from .history import History
+from .sequences import STEPS_WITHIN, previous
+from .settings import Columns, Plan
+from .transactions import (
     DAY,
     Checks,
-    Columns,
     Transactions,
     numbers,
     read,
 )
-from common import tables, tfds_source
-from common.config import InputError
-from common.splits import MemorySplit, Splits
 
 CLASSES = ("honest", "fraud")
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
@@ -79,31 +80,9 @@ class Data:
     history: History | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How data become folds.
-
-    Attributes:
-        columns: The names in the user's table.
-        protocol: `time` or one of `protocols.PROTOCOLS`.
-        names: The features of transactions, `features.NAMES` or more.
-        delay: Days until labels are known.
-        train_days: Days that train, with `time`; 0 for all.
-        test_days: Days that test, and that validate, with `time`.
-        steps: Transactions in a sequence; 0 for none.
-        skip_bad: Leave bad rows out.
-        data_dir: See `tfds_source.builder`.
-    """
-
-    columns: Columns
-    protocol: str
-    names: tuple[str, ...]
-    delay: int
-    train_days: int
-    test_days: int
-    steps: int
-    skip_bad: bool
-    data_dir: str
+def names_of(plan: Plan) -> tuple[str, ...]:
+    """Returns the features of transactions that a plan takes."""
+    return features.EXTENDED if plan.extended else features.NAMES
 
 
 def load(dataset: str, plan: Plan) -> Data:
@@ -113,7 +92,7 @@ def load(dataset: str, plan: Plan) -> Data:
         InputError: If the data are not as they must be; see `transactions`.
     """
     if not tables.is_table(dataset):
-        if "/" in dataset or dataset not in tfds_source.EMBEDDED[1:]:
+        if "/" in dataset or dataset not in tfds_sets.EMBEDDED[1:]:
             raise InputError(
                 f"--dataset must be a file that ends in "
                 f"{', '.join(tables.SUFFIXES)}, or simulated_transactions; "
@@ -147,7 +126,7 @@ def whole(
     if history is None:
         _, rows, judged, notes = read_features(Path(path), names, plan)
     else:
-        names = plan.names
+        names = names_of(plan)
         rows, judged, notes = _read_later(path, plan, history)
     splits = FraudSplits.whole(Path(path).name, CLASSES, rows, notes)
     none = judged.pick(np.arange(0))
@@ -168,7 +147,7 @@ def _read_later(
             "back no further than the table."
         )
     start = len(table) - num
-    raw = features_from(table, start, plan.delay, plan.names, plan.steps)
+    raw = features_from(table, start, plan.delay, names_of(plan), plan.steps)
     judged = _judged(table, np.arange(start, len(table)))
     rows = MemorySplit(raw, judged.fraud.astype(np.int64))
     return rows, judged, tuple(notes)
@@ -222,7 +201,7 @@ def is_feature_table(known: list[str], columns: Columns) -> bool:
 
 def simulated(name: str) -> Transactions:
     """Returns an embedded set of simulated transactions."""
-    stored = tfds_source.builder(name).as_dataset(split="train")
+    stored = tfds_sets.builder(name).as_dataset(split="train")
     days = list(stored.as_numpy_iterator())
     days.sort(key=lambda one: one["time"][0])
     column = {
@@ -246,7 +225,7 @@ def of_transactions(
     table: Transactions, notes: tuple[str, ...], name: str, plan: Plan
 ) -> Data:
     """Computes the features of transactions and splits them."""
-    found = features.compute(table, plan.delay, names=plan.names)
+    found = features.compute(table, plan.delay, names=names_of(plan))
     if plan.protocol == "time":
         rows = [
             protocols.time_fold(
@@ -290,8 +269,8 @@ def of_transactions(
         for one in rows
     ]
     more = STEPS_WITHIN if plan.steps else 0
-    history = History(table, plan.delay, plan.names, more)
-    return Data(plan.names, tuple(folds), history)
+    history = History(table, plan.delay, names_of(plan), more)
+    return Data(names_of(plan), tuple(folds), history)
 
 
 def of_features(path: Path, plan: Plan) -> Data:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from apps.fraud_detect import model as detectors
-from apps.fraud_detect import networks
+from . import model as detectors
+from . import networks
 
 STEPS = 16  # Of the path from the typical transaction to the one explained.
 SHOWN = 3

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apps.fraud_detect.transactions import DAY, Transactions
-from apps.fraud_detect.windows import Windows
+from .transactions import DAY, Transactions
+from .windows import Windows
 
 WINDOWS = (1, 7, 30)  # Days.
 NIGHT_ENDS = 6  # The last hour that counts as night, from 0.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.fraud_detect import features
-from apps.fraud_detect.transactions import DAY, Transactions
-from common.config import InputError
+from common.options import InputError
+
+from . import features
+from .transactions import DAY, Transactions
 
 ROOM = 4096  # New rows until what is too old is let go.
 COLUMNS = ("time", "customer", "terminal", "amount", "fraud")

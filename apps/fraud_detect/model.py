@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from apps.fraud_detect import encoding, networks
+from . import encoding, networks
+from .settings import Sizes
 
 LEAST_SPREAD = 0.05  # Of errors, in deviations of the quantity.
 ROWS_AT_A_TIME = 8192  # Where nothing is trained.
@@ -71,7 +72,7 @@ def build(
     names: Sequence[str],
     raw: np.ndarray,
     fraud: np.ndarray,
-    sizes: networks.Sizes,
+    sizes: Sizes,
     before: Detector | None = None,
 ) -> Detector:
     """Builds an untrained detector; its encoding is fitted to `raw`.

@@ -4,7 +4,6 @@ They hold every weight, and are made of layers that TF-MOT prunes, clusters and
 quantizes.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,32 +11,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from apps.fraud_detect import encoding
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """How large the networks are.
-
-    Attributes:
-        bins: See `encoding.piecewise_linear`.
-        units: The widths of the hidden layers.
-        autoencoder_units: Those of an autoencoder, up to its code.
-        code: The width of the code.
-        members: Networks whose outputs are averaged.
-        dropout: The part of hidden units dropped in training.
-        errors: Which errors of an autoencoder are suspicious: `above`, values
-            greater than it expects, as for amounts and shares of fraud; `both`
-            where high values mean no more than low ones.
-    """
-
-    bins: int
-    units: Sequence[int]
-    autoencoder_units: Sequence[int]
-    code: int
-    members: int
-    dropout: float
-    errors: str
+from . import encoding
+from .settings import Sizes
 
 
 def classifier(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:

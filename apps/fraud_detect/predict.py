@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from apps.fraud_detect import ranking, results
-from apps.fraud_detect.data import Data, features_from
-from apps.fraud_detect.history import History
-from apps.fraud_detect.transactions import Checks, Columns, numbers, read
-from common import evaluation, predictions, runtime, served, tables
-from common.config import InputError
+from common import console
+from common.data import tables
+from common.options import InputError
+from common.release import evaluation, predictions, served
+
+from . import ranking, results
+from .data import Data, features_from
+from .history import History
+from .settings import Columns, Costs
+from .transactions import Checks, numbers, read
 
 BATCH = 4096
 INPUTS = "--inputs"
@@ -75,7 +79,7 @@ def _names(asked: served.Served) -> tuple[str, ...]:
 def evaluate(
     scorer: Scorer,
     found: Data,
-    costs: results.Costs,
+    costs: Costs,
     alerts: float | None = None,
 ) -> dict[str, Any]:
     """Returns the metrics of the last fold's test split.
@@ -116,9 +120,7 @@ def evaluate(
     )
 
 
-def unknown(
-    fraud: np.ndarray, any_alert: bool, costs: results.Costs
-) -> dict[str, str]:
+def unknown(fraud: np.ndarray, any_alert: bool, costs: Costs) -> dict[str, str]:
     """Returns which metrics cannot be computed, and why.
 
     Args:
@@ -163,10 +165,10 @@ def predict_file(
         rows = predictions.write(Path(output), rows, raw_output)
     worst, flagged = _worst(rows)
     predictions.print_table(worst)
-    console = runtime.console()
+    terminal = console.get()
     for note in notes:
-        console.print(f"note: {note}")
-    console.print(f"{flagged} of {len(raw)} flagged; shown: {len(worst)}")
+        terminal.print(f"note: {note}")
+    terminal.print(f"{flagged} of {len(raw)} flagged; shown: {len(worst)}")
 
 
 def _rows(

@@ -10,8 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from apps.fraud_detect.transactions import DAY, Transactions, seconds
-from common.config import InputError
+from common.options import InputError
+
+from .transactions import DAY, Transactions, seconds
 
 WEEK = 7
 

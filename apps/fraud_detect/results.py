@@ -9,33 +9,24 @@ import keras
 import numpy as np
 from sklearn import metrics as curves
 
-from apps.fraud_detect import ranking
-from apps.fraud_detect.data import Data, Fold, Judged
-from apps.fraud_detect.explain import Explainer
-from apps.fraud_detect.model import Detector, settle
-from common import data, keras2, plots, report_page, tflite, training
-from common.config import Options
-from common.measurement import Pair
+from common.data import pipelines
+from common.data.splits import Split
+from common.keras2 import bridge
+from common.mobile import conversion, measurement
+from common.mobile.measurement import Measurement, Pair
+from common.report import plots
+from common.report.page import Table
+from common.shared_options import Options
+from common.training import fitting
+
+from . import ranking
+from .data import Data, Fold, Judged
+from .explain import Explainer
+from .model import Detector, settle
+from .settings import Costs
 
 CALIBRATION_ROWS = 500
 SHOWN_ALERTS = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Costs:
-    """What the threshold is judged by.
-
-    Attributes:
-        alerts: Transactions to flag a day.
-        top: Cards that can be looked at a day.
-        miss: Cost of a fraud that is missed.
-        alert: Cost of looking at an alert.
-    """
-
-    alerts: float
-    top: int
-    miss: float
-    alert: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Outcome:
     fold: Fold
     detector: Detector
     model: keras.Model
-    log: training.Log
+    log: fitting.Log
     valid: np.ndarray
     test: np.ndarray
     threshold: float
@@ -141,7 +132,7 @@ def write_mobile(
     detector, splits = outcome.detector, outcome.fold.splits
     raw, network = splits.train.features, detector.network
     whole = {
-        techniques: keras2.around(
+        techniques: bridge.around(
             settle(detector, raw, twin).whole(), network, twin
         )
         for techniques, twin in twins.items()
@@ -149,19 +140,19 @@ def write_mobile(
     few = splits.train.sample(CALIBRATION_ROWS, options.seed)
     layers = {one.name for model in whole.values() for one in model.layers}
     floats = tuple(sorted(layers - {network.name}))
-    paths = tflite.write(
+    paths = conversion.write(
         directory, whole, variants, {"features": few.features}, ["score"],
-        tflite.Int8("float32", whole=False, denylist=floats),
+        conversion.Int8("float32", whole=False, denylist=floats),
     )  # fmt: skip
     text = "\n".join(names) + "\n"
     (directory / "features.txt").write_text(text, encoding="utf-8")
     fold = outcome.fold
     rows = {
-        name: tflite.rows(getattr(splits, name).num_examples, options)
+        name: conversion.rows(getattr(splits, name).num_examples, options)
         for name in ("valid", "test")
     }
     valid, test = (getattr(splits, k).choose(v) for k, v in rows.items())
-    how = tflite.Measurement(
+    how = Measurement(
         valid=lambda: dated(valid, fold.valid.day[rows["valid"]]),
         test=lambda: dated(test, fold.test.day[rows["test"]]),
         reference=outcome.test[rows["test"], None],
@@ -170,18 +161,18 @@ def write_mobile(
         ),
         decide=lambda _, valid, test: decide(valid, test, costs),
     )
-    return tflite.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, how, options.max_drop)
 
 
-def batches(split: data.Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns the batches of a split: raw features, labels."""
-    return data.for_evaluation(
-        split, training.EVALUATION_BATCH, transform=lambda x, y: (x, y)
+    return pipelines.for_evaluation(
+        split, fitting.EVALUATION_BATCH, transform=lambda x, y: (x, y)
     ).as_numpy_iterator()
 
 
 def dated(
-    split: data.Split, day: np.ndarray
+    split: Split, day: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields batches of raw features, and of labels and days `(num, 2)`."""
     start = 0
@@ -271,7 +262,7 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
     )
 
 
-def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
+def by_week(outcomes: Sequence[Outcome], costs: Costs) -> Table:
     """Tabulates the test weeks; each fold has its own model."""
     weeks: list[tuple[list[Any], dict[str, float]]] = []
     for one in outcomes:
@@ -293,12 +284,10 @@ def by_week(outcomes: Sequence[Outcome], costs: Costs) -> report_page.Table:
     names = list(dict.fromkeys(key for _, found in weeks for key in found))
     rows = [[*lead, *map(found.get, names)] for lead, found in weeks]
     header = ["week of", "transactions", "frauds", *names]
-    return report_page.Table(
-        "By week", "Test figures of each week.", header, rows
-    )
+    return Table("By week", "Test figures of each week.", header, rows)
 
 
-def alert_table(outcome: Outcome, explainer: Explainer) -> report_page.Table:
+def alert_table(outcome: Outcome, explainer: Explainer) -> Table:
     """Tabulates the most suspicious test transactions and why."""
     judged = outcome.fold.test
     order = np.argsort(-outcome.test, kind="stable")[:SHOWN_ALERTS]
@@ -310,7 +299,7 @@ def alert_table(outcome: Outcome, explainer: Explainer) -> report_page.Table:
          ", ".join(one.decode() for one in why if one)]
         for row, why in zip(order, reasons, strict=True)
     ]  # fmt: skip
-    return report_page.Table(
+    return Table(
         "The strongest alerts",
         "Test transactions with the highest scores, what they were, and the "
         "quantities that raised the score most, the strongest first.",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from apps.fraud_detect.transactions import DAY, Transactions
+from .transactions import DAY, Transactions
 
 STEPS_WITHIN = 30  # Days: older transactions are no part of a sequence.
 

@@ -2,25 +2,104 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
-from etils import epy
-
-from common import config as options
-from common.config import InputError, option
-from common.options import quote
-
-with epy.lazy_imports():
-    from apps.fraud_detect import (
-        data,
-        features,
-        networks,
-        results,
-        transactions,
-    )
+from common.options import InputError, option, quote
+from common.shared_options import Options
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions(options.Options):
+class Columns:
+    """How a user's table calls what is needed; "" where it has no such column.
+
+    Attributes:
+        time: Dates with times, or seconds since 1970-01-01.
+        customer: Any ids.
+        terminal: Any ids.
+        amount: Numbers, none negative.
+        label: 1 for fraud, 0 for none.
+        id: Unique; without it rows are numbered.
+    """
+
+    time: str
+    customer: str
+    terminal: str
+    amount: str
+    label: str
+    id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How data become folds.
+
+    Attributes:
+        columns: The names in the user's table.
+        protocol: `time` or one of `protocols.PROTOCOLS`.
+        extended: Take `features.EXTENDED`, not `features.NAMES`.
+        delay: Days until labels are known.
+        train_days: Days that train, with `time`; 0 for all.
+        test_days: Days that test, and that validate, with `time`.
+        steps: Transactions in a sequence; 0 for none.
+        skip_bad: Leave bad rows out.
+        data_dir: See `tfds_source.builder`.
+    """
+
+    columns: Columns
+    protocol: str
+    extended: bool
+    delay: int
+    train_days: int
+    test_days: int
+    steps: int
+    skip_bad: bool
+    data_dir: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """What the threshold is judged by.
+
+    Attributes:
+        alerts: Transactions to flag a day.
+        top: Cards that can be looked at a day.
+        miss: Cost of a fraud that is missed.
+        alert: Cost of looking at an alert.
+    """
+
+    alerts: float
+    top: int
+    miss: float
+    alert: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How large the networks are.
+
+    Attributes:
+        bins: See `encoding.piecewise_linear`.
+        units: The widths of the hidden layers.
+        autoencoder_units: Those of an autoencoder, up to its code.
+        code: The width of the code.
+        members: Networks whose outputs are averaged.
+        dropout: The part of hidden units dropped in training.
+        errors: Which errors of an autoencoder are suspicious: `above`, values
+            greater than it expects, as for amounts and shares of fraud; `both`
+            where high values mean no more than low ones.
+    """
+
+    bins: int
+    units: Sequence[int]
+    autoencoder_units: Sequence[int]
+    code: int
+    members: int
+    dropout: float
+    errors: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(Options):
     """What is read, what trains and tests, and what alerts cost."""
 
     protocol: str = option(
@@ -79,9 +158,9 @@ class DataOptions(options.Options):
         True, "measure scikit-learn's models too.", training=False
     )
 
-    def columns(self) -> "transactions.Columns":
+    def columns(self) -> Columns:
         """Returns the names in the user's table."""
-        return transactions.Columns(
+        return Columns(
             self.time_column,
             self.customer_column,
             self.terminal_column,
@@ -90,12 +169,12 @@ class DataOptions(options.Options):
             self.id_column,
         )
 
-    def plan(self, steps: int) -> "data.Plan":
+    def plan(self, steps: int) -> Plan:
         """Returns how data become folds, of sequences if there are steps."""
-        return data.Plan(
+        return Plan(
             self.columns(),
             self.protocol,
-            features.EXTENDED if self.extended else features.NAMES,
+            self.extended,
             self.delay,
             self.train_days,
             self.test_days,
@@ -104,9 +183,9 @@ class DataOptions(options.Options):
             self.data_dir,
         )
 
-    def costs(self) -> "results.Costs":
+    def costs(self) -> Costs:
         """Returns what alerts are judged by."""
-        return results.Costs(
+        return Costs(
             self.alerts, self.top_cards, self.miss_cost, self.alert_cost
         )
 
@@ -142,9 +221,9 @@ class NetworkOptions(DataOptions):
         for name in ("units", "autoencoder_units"):
             widths(name, getattr(self, name))
 
-    def sizes(self) -> "networks.Sizes":
+    def sizes(self) -> Sizes:
         """Returns how large the networks are."""
-        return networks.Sizes(
+        return Sizes(
             self.bins, widths("units", self.units),
             widths("autoencoder_units", self.autoencoder_units),
             self.code, self.members, self.dropout, self.errors,

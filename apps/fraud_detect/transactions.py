@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from common import tables
-from common.config import InputError
-from common.options import quote
+from common.data import tables
+from common.options import InputError, quote
+
+from .settings import Columns
 
 DAY = 86_400  # Seconds.
 LAST_SECOND = 253_402_300_799  # Of the year 9999.
@@ -55,27 +56,6 @@ class Transactions:
         return dataclasses.replace(
             self, **{name: getattr(self, name)[rows] for name in self.ROWS}
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """How a user's table calls what is needed; "" where it has no such column.
-
-    Attributes:
-        time: Dates with times, or seconds since 1970-01-01.
-        customer: Any ids.
-        terminal: Any ids.
-        amount: Numbers, none negative.
-        label: 1 for fraud, 0 for none.
-        id: Unique; without it rows are numbered.
-    """
-
-    time: str
-    customer: str
-    terminal: str
-    amount: str
-    label: str
-    id: str
 
 
 def read(

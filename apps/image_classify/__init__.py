@@ -1,1 +1,1 @@
-"""Image classification: see `__main__` for the story."""
+"""Image classification: see `train` for the story."""

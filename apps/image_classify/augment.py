@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import data, training
+from common.data import pipelines
+from common.data.splits import Split
+from common.training import fitting
 
 MIXUP = 1  # What tells its random numbers from the others of a batch.
 
@@ -38,7 +40,7 @@ class Augmentation:
         return bool(self.flip or self.shift or self.rotation or self.crop)
 
 
-def for_evaluation(num_classes: int) -> data.Transform:
+def for_evaluation(num_classes: int) -> pipelines.Transform:
     """Returns the map from uint8 images and labels to floats and one-hot."""
 
     def transform(images: Any, labels: Any) -> tuple[Any, Any]:
@@ -49,19 +51,19 @@ def for_evaluation(num_classes: int) -> data.Transform:
 
 
 def batches(
-    split: data.Split, num_classes: int
+    split: Split, num_classes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns the batches of a split: float images, one-hot labels."""
-    return data.for_evaluation(
+    return pipelines.for_evaluation(
         split,
-        training.EVALUATION_BATCH,
+        fitting.EVALUATION_BATCH,
         transform=for_evaluation(num_classes),
     ).as_numpy_iterator()
 
 
 def for_training(
     num_classes: int, augmentation: Augmentation
-) -> data.TrainingTransform:
+) -> pipelines.TrainingTransform:
     """Returns `for_evaluation`'s map with augmentation.
 
     Every random number comes from the batch's own seed: an epoch is the same
@@ -83,8 +85,8 @@ def for_training(
 
 
 def warp(
-    images: "tf.Tensor", augmentation: Augmentation, seed: "tf.Tensor"
-) -> "tf.Tensor":
+    images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor
+) -> tf.Tensor:
     """Flips, shifts, turns and crops each image, in one resampling.
 
     Args:
@@ -124,8 +126,8 @@ def warp(
 
 
 def mix(
-    images: "tf.Tensor", labels: "tf.Tensor", alpha: float, seed: "tf.Tensor"
-) -> tuple["tf.Tensor", "tf.Tensor"]:
+    images: tf.Tensor, labels: tf.Tensor, alpha: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes a batch with its reverse; images and one-hot labels alike."""
     gammas = tf.random.stateless_gamma((2,), seed, alpha)
     weight = tf.reduce_max(gammas) / tf.maximum(tf.reduce_sum(gammas), 1e-9)

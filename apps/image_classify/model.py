@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from common.config import InputError
+from common.options import InputError
 
 
 def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:

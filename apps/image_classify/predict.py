@@ -11,20 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import (
-    data,
-    encoded,
-    evaluation,
-    image_folder,
-    images,
-    litert,
-    metrics,
-    predictions,
-    progress,
-    served,
-)
-from common.config import MAX_MEGAPIXELS, InputError, quote
-from common.splits import within
+from common.console import track
+from common.data import encoded, image_folder, images, pipelines
+from common.data.splits import Splits, within
+from common.mobile import litert
+from common.options import InputError, quote
+from common.release import evaluation, predictions, served
+from common.report import metrics
+from common.shared_options import MAX_MEGAPIXELS
 
 BATCH = 64
 
@@ -119,7 +113,7 @@ def _class_names(asked: served.Served) -> tuple[str, ...]:
     return tuple(labels.read_text("utf-8").split("\n")[:-1])
 
 
-def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
+def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
     """Returns the metrics on the test split of `splits`, which may be all."""
     if splits.class_names != classifier.class_names:
         raise InputError(
@@ -132,7 +126,9 @@ def evaluate(classifier: Classifier, splits: data.Splits) -> dict[str, Any]:
             f"--dataset must have images of {classifier.shape}; {splits.name} "
             f"has {splits.test.feature_shape}."
         )
-    test = data.for_evaluation(splits.test, 500, transform=lambda x, y: (x, y))
+    test = pipelines.for_evaluation(
+        splits.test, 500, transform=lambda x, y: (x, y)
+    )
     found, labels = [], []
     for image, label in test.as_numpy_iterator():
         found.append(classifier.pixels(image))
@@ -163,7 +159,7 @@ def _rows(
     """Yields what is said of each file; holds a batch of them at a time."""
     num = 0
     size = within(4 * math.prod(classifier.shape), BATCH)
-    files = progress.track(paths, "predicting", len(paths))
+    files = track(paths, "predicting", len(paths))
     examples = _decodable(classifier, files, options)
     while batch := list(itertools.islice(examples, size)):
         num += len(batch)

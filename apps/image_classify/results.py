@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from apps.image_classify import augment
-from common import data, metrics, plots, tflite
-from common.config import Options
-from common.splits import for_calibration
+from common.data.splits import Split, Splits, for_calibration
+from common.mobile import conversion, measurement
+from common.mobile.measurement import Measurement
+from common.report import metrics, plots
+from common.shared_options import Options
+
+from . import augment
 
 CALIBRATION_IMAGES = 500
 SHOWN = 24
@@ -19,7 +22,7 @@ def write_mobile(
     directory: Path,
     twins: dict,
     variants: list,
-    splits: data.Splits,
+    splits: Splits,
     options: Options,
     reference: np.ndarray,
 ) -> list[dict[str, Any]]:
@@ -31,15 +34,17 @@ def write_mobile(
     # where the images have no extremes.
     ends = np.stack([np.full_like(inputs[0][0], end) for end in (0, 1)])
     calibration = {"image": np.concatenate([*inputs, ends])}
-    paths = tflite.write(
+    paths = conversion.write(
         directory, twins, variants, calibration, ["probabilities"]
     )
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
-    rows = tflite.rows(splits.test.num_examples, options)
+    rows = conversion.rows(splits.test.num_examples, options)
     test = splits.test.choose(rows)
-    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
-    how = tflite.Measurement(
+    valid = splits.valid.choose(
+        conversion.rows(splits.valid.num_examples, options)
+    )
+    how = Measurement(
         valid=lambda: augment.batches(valid, num_classes),
         test=lambda: augment.batches(test, num_classes),
         reference=reference[rows],
@@ -47,7 +52,7 @@ def write_mobile(
             found, np.argmax(truth, axis=1)
         ),
     )
-    return tflite.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, how, options.max_drop)
 
 
 def summarize(
@@ -69,7 +74,7 @@ def summarize(
 
 def draw(
     result: dict[str, Any],
-    splits: data.Splits,
+    splits: Splits,
     test: tuple[np.ndarray, np.ndarray],
 ) -> list[Any]:
     """Returns the plots of the report."""
@@ -84,7 +89,7 @@ def draw(
 
 
 def worst_mistakes(
-    split: data.Split,
+    split: Split,
     probabilities: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],

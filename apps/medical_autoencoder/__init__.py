@@ -1,1 +1,1 @@
-"""Medical-image autoencoder: see `__main__` for the story."""
+"""Medical-image autoencoder: see `train` for the story."""

@@ -7,9 +7,10 @@ import numpy as np
 from skimage import filters, restoration
 from sklearn import decomposition, ensemble, neighbors, svm
 
-from apps.medical_autoencoder import pictures, results, scores
-from apps.medical_autoencoder.scores import Rebuilt
-from common import progress
+from common.console import track
+
+from . import pictures, results, scores
+from .scores import Rebuilt
 
 # Enough for their figures to settle; LOF and kNN are quadratic.
 MAX_TRAIN = 5000
@@ -76,7 +77,7 @@ def detection(train: Rebuilt, test: Rebuilt, seed: int) -> list[dict[str, Any]]:
     sharp = np.ravel(scores.detail(test.targets))
     first = results.detection(-sharp, test.labels)
     rows = [{"name": "minus the detail", "metrics": first}]
-    for name, score in progress.track(detectors(normal, seed), "baselines", 6):
+    for name, score in track(detectors(normal, seed), "baselines", 6):
         found = results.detection(score(images), test.labels)
         rows.append({"name": name, "metrics": found})
     return rows
@@ -129,8 +130,6 @@ def _apply(
     denoise: Callable[[np.ndarray], np.ndarray], images: np.ndarray
 ) -> np.ndarray:
     """Returns filtered images."""
-    found = [
-        denoise(one) for one in progress.track(images, "filtering", len(images))
-    ]
+    found = [denoise(one) for one in track(images, "filtering", len(images))]
     # Some filters drop an axis of one channel.
     return np.stack(found).reshape(images.shape).astype(np.float32)

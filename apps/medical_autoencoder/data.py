@@ -11,9 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from apps.medical_autoencoder import folder, noise, pictures
-from common import data, splits, tfds_source
-from common.config import InputError
+from common.data import pipelines, splits, tfds_sets
+from common.data.splits import MemorySplit
+from common.options import InputError
+
+from . import folder, noise, pictures
 
 USUAL_SIZE = 64
 # How `varied` images differ, at most: size and position as parts of the side,
@@ -58,7 +60,7 @@ def has_both(split: Any) -> bool:
     return len(np.unique(split.labels)) == 2
 
 
-def normal(split: Any) -> data.MemorySplit:
+def normal(split: Any) -> MemorySplit:
     """Returns the normal images of a split."""
     return split.pick(np.flatnonzero(split.labels == 0))
 
@@ -68,7 +70,7 @@ def for_fitting(found: splits.Splits) -> splits.Splits:
     return dataclasses.replace(found, valid=normal(found.valid))
 
 
-def judged(found: splits.Splits, options: Any) -> dict[str, data.MemorySplit]:
+def judged(found: splits.Splits, options: Any) -> dict[str, MemorySplit]:
     """Returns what is evaluated, by name: the splits, and `varied`.
 
     Validation images that come from where training's do hardly tell one
@@ -81,7 +83,7 @@ def judged(found: splits.Splits, options: Any) -> dict[str, data.MemorySplit]:
     if options.model != "denoiser" and has_both(valid):
         versions = [vary(valid.features, [options.seed, index])
                     for index in range(VERSIONS)]  # fmt: skip
-        parts["varied"] = data.MemorySplit(
+        parts["varied"] = MemorySplit(
             np.concatenate([valid.features, *versions]),
             np.tile(valid.labels, 1 + VERSIONS),
         )
@@ -109,7 +111,7 @@ def vary(images: np.ndarray, seed: Any) -> np.ndarray:
     return (exposed ** tf.exp(gamma * light[2])).numpy()
 
 
-def for_training(options: Any) -> data.TrainingTransform:
+def for_training(options: Any) -> pipelines.TrainingTransform:
     """Returns the map from images to (noisy) inputs and clean targets."""
 
     def transform(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
@@ -123,7 +125,7 @@ def for_training(options: Any) -> data.TrainingTransform:
     return transform
 
 
-def for_evaluation(options: Any) -> data.Transform:
+def for_evaluation(options: Any) -> pipelines.Transform:
     """Returns the map from images to inputs and targets.
 
     Only a denoiser is given noise, the same each time: other models are judged
@@ -212,7 +214,7 @@ def _normal_label(wanted: str, names: list[str], dataset: str) -> int:
 
 def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
     """Loads a TFDS set that has an image and a class label."""
-    builder = tfds_source.builder(
+    builder = tfds_sets.builder(
         options.dataset, options.data_dir, _check_features
     )
     features = builder.info.features
@@ -233,9 +235,9 @@ def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
 
     found: dict[str, Any] = {
         key: splits.load(
-            tfds_source.stream(builder, split, parse, shape), "in_memory"
+            tfds_sets.stream(builder, split, parse, shape), "in_memory"
         )
-        for key, split in tfds_source.split_names(builder).items()
+        for key, split in tfds_sets.split_names(builder).items()
     }
     found["train"] = normal(found["train"])
     return splits.Splits(builder.info.full_name, folder.CLASS_NAMES, **found)

@@ -21,9 +21,9 @@ import pydicom
 from PIL import Image
 from pydicom import encaps, filereader, pixels, uid
 
-from common import encoded
-from common.config import MAX_MEGAPIXELS
-from common.encoded import UnreadableError
+from common.data import encoded
+from common.data.encoded import UnreadableError
+from common.shared_options import MAX_MEGAPIXELS
 
 CHUNK_BYTES = 2**20
 GREY = ("MONOCHROME1", "MONOCHROME2")

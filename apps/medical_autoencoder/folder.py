@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from apps.medical_autoencoder import patients, pictures
-from apps.medical_autoencoder.dicom import Scan
-from common import image_folder, progress, runtime, splits
-from common.config import InputError
+from common import console
+from common.console import track
+from common.data import image_folder, splits
+from common.options import InputError
+
+from . import patients, pictures
+from .dicom import Scan
 
 CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
@@ -196,9 +199,7 @@ def _read(
     """
     rows: list[Row] = []
     bad, size = [], 0
-    for path, label, split in progress.track(
-        listed, "reading images", len(listed)
-    ):
+    for path, label, split in track(listed, "reading images", len(listed)):
         try:
             scan = pictures.read(
                 path,
@@ -242,7 +243,7 @@ def _notes(rows: list[Row], bad: list[str]) -> list[str]:
     notes = []
     if bad:
         # The report goes where files' names, often a patient's, must not.
-        runtime.console(stderr=True).print(
+        console.get(stderr=True).print(
             f"left out: {bad[0]} ({len(bad)} such files)"
         )
         notes.append(f"left out {len(bad)} unreadable files")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from common.config import InputError
+from common.options import InputError
 
 LATENT = "latent"
 SMALLEST = 16  # A side; SSIM's window and two halvings need it.

@@ -6,9 +6,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from apps.medical_autoencoder.scores import THRESHOLD, Detector, Rebuilt
-from common import plots
-from common.report_page import Table
+from common.report import plots
+from common.report.page import Table
+
+from .scores import THRESHOLD, Detector, Rebuilt
 
 SHOWN = 6
 NOTICE = Table(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from common import tables
-from common.config import InputError
+from common.data import tables
+from common.options import InputError
 
 KEYS = ("train", "valid", "test")
 # Parts of the patients without an abnormal image that go to valid and to test.

@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageSequence
 
-from apps.medical_autoencoder import dicom
-from apps.medical_autoencoder.dicom import Scan
-from common import encoded
-from common.config import MAX_MEGAPIXELS
-from common.encoded import UnreadableError
+from common.data import encoded
+from common.data.encoded import UnreadableError
+from common.shared_options import MAX_MEGAPIXELS
+
+from . import dicom
+from .dicom import Scan
 
 ENCODED = (".png", ".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")

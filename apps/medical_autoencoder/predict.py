@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.medical_autoencoder import data, folder, panels, pictures, results
-from apps.medical_autoencoder.scores import THRESHOLD, Rebuilt
-from common import (
-    evaluation,
-    litert,
-    predictions,
-    progress,
-    runtime,
-    served,
-    thresholds,
-    training,
-)
-from common.config import InputError
+from common import console
+from common.console import track
+from common.mobile import litert, thresholds
+from common.options import InputError
+from common.release import evaluation, predictions, served
+from common.training import fitting
+
+from . import data, folder, panels, pictures, results
+from .scores import THRESHOLD, Rebuilt
 
 
 class Released:
@@ -83,8 +79,8 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
     outputs: dict[str, list] = {}
     images = found.test.features
     # In the batches of training, which the noise of a denoiser hangs on.
-    for start in range(0, len(images), training.EVALUATION_BATCH):
-        part = images[start : start + training.EVALUATION_BATCH]
+    for start in range(0, len(images), fitting.EVALUATION_BATCH):
+        part = images[start : start + fitting.EVALUATION_BATCH]
         inputs, targets = transform(part, None)
         rows["inputs"].append(np.asarray(inputs))
         rows["targets"].append(np.asarray(targets))
@@ -112,7 +108,7 @@ def predict_files(released: Released, options: Any) -> None:
     predictions.check_output(options.output)
     rows = _rows(released, options, _folder(options.overlays))
     predictions.show(rows, options.output, options.raw_output)
-    runtime.console().print(
+    console.get().print(
         "Research software, no medical device: not for decisions about "
         "patients."
     )
@@ -159,7 +155,7 @@ def _frames(
     paths = _paths(options.inputs)
     window = folder.window(options.window)
     skipped, num = [], 0
-    for path in progress.track(paths, "predicting", len(paths)):
+    for path in track(paths, "predicting", len(paths)):
         try:
             scan = pictures.read(Path(path), "", window, options.max_megapixels)
         except pictures.UnreadableError as error:
@@ -179,7 +175,7 @@ def _frames(
             f"--inputs has no picture that can be read: {options.inputs}"
         )
     for line in skipped:
-        runtime.console().print(line)
+        console.get().print(line)
 
 
 def _paths(pattern: str) -> list[str]:

@@ -10,19 +10,21 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from apps.medical_autoencoder import model as networks
-from apps.medical_autoencoder import similarity
-from apps.medical_autoencoder.scores import (
+from common.keras2.attach import attach
+from common.mobile import conversion, litert, measurement
+from common.mobile.measurement import Measurement, Pair
+from common.report import metrics
+from common.shared_options import Options
+
+from . import model as networks
+from . import similarity
+from .scores import (
     HEAD,
     THRESHOLD,
     Detector,
     Rebuilt,
     edge,
 )
-from common import keras2, litert, metrics, tflite
-from common import measurement as measuring
-from common.config import Options
-from common.measurement import Pair
 
 CALIBRATION_IMAGES = 500
 DETECTOR = "detector.json"
@@ -189,23 +191,23 @@ def write_mobile(
     denoises = options.model == "denoiser"
     if not denoises:
         twins = {
-            key: keras2.attach(twin, detector.head, [networks.LATENT])
+            key: attach(twin, detector.head, [networks.LATENT])
             for key, twin in twins.items()
         }
     order = np.random.default_rng(options.seed).permutation(
         len(rebuilt["train"].inputs)
     )
-    paths = tflite.write(
+    paths = conversion.write(
         directory,
         twins,
         variants,
         {"image": rebuilt["train"].inputs[order[:CALIBRATION_IMAGES]]},
         OUTPUTS[:1] if denoises else OUTPUTS,
-        tflite.Int8("float32", False, () if denoises else (HEAD,)),
+        conversion.Int8("float32", False, () if denoises else (HEAD,)),
     )
     write_detector(directory / DETECTOR, detector, options)
     metric = task_metric(options, rebuilt)
-    how = measurement(rebuilt, detector(rebuilt["test"])[1], metric, options)
+    how = by_metric(rebuilt, detector(rebuilt["test"])[1], metric, options)
     if not denoises:
         how = dataclasses.replace(
             how,
@@ -214,7 +216,7 @@ def write_mobile(
             ),
             decided=SCORE,
         )
-    return tflite.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, how, options.max_drop)
 
 
 def decide(
@@ -237,7 +239,7 @@ def decide(
     if measured != SCORE:
         parts = (rebuilt["valid"], rebuilt["test"])
         pairs = [
-            measuring.run(runner, [(one.inputs, one.labels)], SCORE)[0]
+            measurement.run(runner, [(one.inputs, one.labels)], SCORE)[0]
             for one in parts
         ]
     (known, labels), (scores, truth) = pairs
@@ -257,16 +259,16 @@ def write_detector(path: Path, detector: Detector, options: Any) -> None:
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def measurement(
+def by_metric(
     rebuilt: Mapping[str, Rebuilt],
     scores: np.ndarray,
     metric: str,
     options: Options,
-) -> tflite.Measurement:
+) -> Measurement:
     """Returns how files are measured: by score, or by reconstruction."""
     by_score = metric == "auroc"
     rows = {
-        name: tflite.rows(len(rebuilt[name].inputs), options)
+        name: conversion.rows(len(rebuilt[name].inputs), options)
         for name in ("valid", "test")
     }
 
@@ -276,7 +278,7 @@ def measurement(
         yield one.inputs[chosen], truth[chosen]
 
     reference = scores if by_score else rebuilt["test"].reconstruction
-    return tflite.Measurement(
+    return Measurement(
         valid=lambda: batches("valid"),
         test=lambda: batches("test"),
         reference=reference[rows["test"]],

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 from sklearn.metrics import roc_auc_score
 
-from apps.medical_autoencoder import similarity
+from . import similarity
 
 STANDARDIZED = ("ssim_z", "ssim_relative")
 MAPS = ("mse", "ssim", "ssim_scales", *STANDARDIZED)  # Scored by their mean.

@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import ops
 
-from common.config import InputError
+from common.options import InputError
 
 WINDOW = 7  # Wang et al. take 7 where the window is a box.
 # (K1 L)^2 and (K2 L)^2 of Wang et al., with L = 1.

@@ -1,1 +1,1 @@
-"""Recommendation: see `__main__` for the story."""
+"""Recommendation: see `train` for the story."""

@@ -12,10 +12,10 @@ import numpy as np
 import scipy.sparse
 import threadpoolctl
 
-from apps.recommender import linear
-from apps.recommender.interactions import PADDING
-from apps.recommender.protocols import Protocol, Task
-from apps.recommender.quality import LENGTH
+from . import linear
+from .interactions import PADDING
+from .protocols import Protocol, Task
+from .quality import LENGTH
 
 # Above this, an item-item matrix is not made: 20,000 items are 1.6 GB.
 MAX_ITEMS = 20_000

@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from etils import epy
+import tensorflow as tf
 
-from apps.recommender.interactions import Raw
-from common import tables, tfds_source
-from common.config import InputError
+from common.data import tables, tfds_sets
+from common.options import InputError
 
-with epy.lazy_imports():
-    import tensorflow as tf
+from .interactions import Raw
 
 FEATURE_SEPARATOR = "|"
 BATCH = 10_000
@@ -138,7 +136,7 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
     Returns:
         The set's name with its version, and the rows.
     """
-    found = tfds_source.builder(name, data_dir, _check)
+    found = tfds_sets.builder(name, data_dir, _check)
     keys = ("user_id", "movie_id", "timestamp", "user_rating")
     more = ("movie_title", "movie_genres")
     labels = found.info.features["movie_genres"].feature

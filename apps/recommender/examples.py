@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.recommender.interactions import PADDING, Ragged
-from apps.recommender.protocols import Task
-from common import data
+from common.data import pipelines
+from common.data.splits import MemorySplit
+
+from .interactions import PADDING, Ragged
+from .protocols import Task
 
 # What is predicted: the next item at every place of a window, the item after
 # the window, or all items of the user from a part of them.
@@ -25,7 +27,7 @@ def mode_of(model: str, protocol: str) -> str:
     return "next" if protocol == "leave_last_out" else "set"
 
 
-def training(lists: Ragged, mode: str, length: int) -> data.MemorySplit:
+def training(lists: Ragged, mode: str, length: int) -> MemorySplit:
     """Returns the windows of the users' lists.
 
     Args:
@@ -53,7 +55,7 @@ def training(lists: Ragged, mode: str, length: int) -> data.MemorySplit:
         first = np.repeat(np.cumsum(num) - num, num)
         end = ends[rows] - (np.arange(len(rows)) - first) * length
     features = {"user": rows, "start": starts[rows], "end": end}
-    return data.MemorySplit(
+    return MemorySplit(
         {name: one.astype(np.int64) for name, one in features.items()},
         lists.values[end - 1],
     )
@@ -61,7 +63,7 @@ def training(lists: Ragged, mode: str, length: int) -> data.MemorySplit:
 
 def transform(
     lists: Ragged, mode: str, length: int, user_dropout: float = 0.0
-) -> data.TrainingTransform:
+) -> pipelines.TrainingTransform:
     """Returns what makes inputs and targets of a batch of windows.
 
     Args:
@@ -105,7 +107,7 @@ def _window(values: Any, start: Any, end: Any, length: int) -> Any:
     return tf.ensure_shape(window, (None, length))
 
 
-def evaluation(task: Task, mode: str, length: int) -> data.MemorySplit:
+def evaluation(task: Task, mode: str, length: int) -> MemorySplit:
     """Returns the users of a task, for the validation loss of training.
 
     Returns:
@@ -119,4 +121,4 @@ def evaluation(task: Task, mode: str, length: int) -> data.MemorySplit:
         labels = np.zeros_like(history)
         labels[:, -1] = first
     users = (task.users + 1).astype(np.int32)
-    return data.MemorySplit({"user": users, "history": history}, labels)
+    return MemorySplit({"user": users, "history": history}, labels)

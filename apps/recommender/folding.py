@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from apps.recommender import model as networks
-from apps.recommender.interactions import PADDING
-from apps.recommender.items import NeuralItems
+from . import model as networks
+from .interactions import PADDING
+from .items import NeuralItems
 
 
 def fold(

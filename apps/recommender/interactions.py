@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from common.config import InputError
+from common.options import InputError
 
 PADDING = 0  # The item index that stands for no item.
 # Words of titles that are features: in so many titles, and so many words.

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse import linalg
 
-from apps.recommender.interactions import Ragged
+from .interactions import Ragged
 
 # Chosen on validation of MovieLens 100K: 0 is EASE as it was published, .5 is
 # the cosine.

@@ -11,13 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.recommender import examples
-from apps.recommender.interactions import Catalogue
-from apps.recommender.model import rows_of
-from apps.recommender.protocols import Protocol, Task
-from apps.recommender.quality import LENGTH, ndcg_of_padded
-from common import compression, litert, tflite
-from common.config import Options
+from common.compression.finetuning import Finetuning
+from common.mobile import conversion, litert, measurement
+from common.mobile.measurement import Measurement
+from common.shared_options import Options
+
+from . import examples
+from .interactions import Catalogue
+from .model import rows_of
+from .protocols import Protocol, Task
+from .quality import LENGTH, ndcg_of_padded
 
 CALIBRATION = 200
 BATCH = 100
@@ -25,7 +28,7 @@ FINETUNING = 20_000
 # Lookups of a long history are held for every example of a batch.
 MAX_LOOKUPS = 2**25
 # Some operators, such as the root of a count, have no int8 kernel.
-INT8 = tflite.Int8("float32", whole=False)
+INT8 = conversion.Int8("float32", whole=False)
 
 
 def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
@@ -55,7 +58,7 @@ def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
 
 def finetuning(
     protocol: Protocol, mode: str, model: keras.Model, options: Options
-) -> compression.Finetuning:
+) -> Finetuning:
     """Returns how twins, from history to scores, are fitted further."""
     length = model.input["history"].shape[1]
     size = model.output_shape[-1]
@@ -77,7 +80,7 @@ def finetuning(
     split = examples.training(protocol.train, one, length)
     width = max(one.output_dim for one in model.layers if _looks_up(one))
     most = max(1, MAX_LOOKUPS // (length * width))
-    return compression.Finetuning(
+    return Finetuning(
         split.sample(FINETUNING, options.seed),
         transform,
         options.replace(batch_size=min(options.batch_size, most)),
@@ -114,7 +117,7 @@ def write(
     calibration = {
         "history": protocol.valid.history.padded(few[:CALIBRATION], width)
     }
-    paths = tflite.write(
+    paths = conversion.write(
         directory, twins, variants, calibration, ["indices", "scores"], INT8,
         wrap=lambda twin: answer(twin, length),
     )  # fmt: skip
@@ -123,18 +126,18 @@ def write(
     )
     valid, test = (
         dataclasses.replace(
-            task, users=task.users[tflite.rows(len(task.users), options)]
+            task, users=task.users[conversion.rows(len(task.users), options)]
         )
         for task in (protocol.valid, protocol.test)
     )
-    how = tflite.Measurement(
+    how = Measurement(
         valid=lambda: batches(valid, width),
         test=lambda: batches(test, width),
         reference=np.zeros(1),  # Errors are of scores: see `_with_errors`.
         metric=ndcg_of_padded,
         output="indices",
     )
-    rows = tflite.measure_all(paths, how, options.max_drop)
+    rows = measurement.measure_all(paths, how, options.max_drop)
     return _with_errors(paths, rows, next(iter(batches(protocol.test, width))))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from apps.recommender.interactions import PADDING, Catalogue
-from apps.recommender.items import Items, NeuralItems
+from .interactions import PADDING, Catalogue
+from .items import Items, NeuralItems
 
 MODELS = ("two_tower", "sequential", "mf", "neumf")
 # Up to here a history becomes a row of zeros and ones in training, whose

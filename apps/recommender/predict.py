@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from apps.recommender import quality
-from apps.recommender.protocols import Protocol
-from common import evaluation, predictions, served, tables
-from common.config import InputError, Options, quote
-from common.splits import ALL
+from common.data import tables
+from common.data.splits import ALL
+from common.options import InputError, quote
+from common.release import evaluation, predictions, served
+from common.shared_options import Options
+
+from . import quality
+from .protocols import Protocol
 
 BATCH = 64
 HISTORY = "history:"

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from apps.recommender.interactions import Interactions, Ragged, ragged
-from common.config import InputError
-from common.splits import ALL, TEST
+from common.data.splits import ALL, TEST
+from common.options import InputError
 
-PROTOCOLS = ("leave_last_out", "random_75_25")
+from .interactions import Interactions, Ragged, ragged
+
 TEST_SHARE = 0.25
 VALID_SHARE = 0.1  # Of what test leaves.
 # One for fitting, one for choosing, one for reporting.
@@ -42,7 +42,7 @@ class Protocol:
     """Interactions, split.
 
     Attributes:
-        name: One of `PROTOCOLS`.
+        name: One of `config.PROTOCOLS`.
         data: All interactions.
         train: What models are fitted to.
         valid: For every choice; histories are of `train`.

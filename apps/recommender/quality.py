@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from apps.recommender.interactions import PADDING, Ragged
-from apps.recommender.protocols import Task
-from common import metrics
+from common.report import metrics
+
+from .interactions import PADDING, Ragged
+from .protocols import Task
 
 CUTOFFS = (10, 20)
 LENGTH = max(CUTOFFS)

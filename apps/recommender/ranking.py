@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.recommender.interactions import PADDING
-from apps.recommender.protocols import Task
-from apps.recommender.quality import LENGTH
+from .interactions import PADDING
+from .protocols import Task
+from .quality import LENGTH
 
 # A million items and 64 users: 16 parts of 16 MB.
 ITEMS_AT_A_TIME = 65_536

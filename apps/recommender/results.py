@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from matplotlib import ticker
 
-from apps.recommender import baselines, quality
-from apps.recommender.protocols import Protocol
-from common import plots
-from common.report_page import Table
+from common.report import plots
+from common.report.page import Table
+
+from . import baselines, quality
+from .protocols import Protocol
 
 SHOWN_USERS = 4
 SHOWN_ITEMS = 6

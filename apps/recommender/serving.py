@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from apps.recommender.interactions import PADDING
-from apps.recommender.protocols import Protocol
-from apps.recommender.ranking import Ranker
-from common import export
+from common.release import export
+
+from .interactions import PADDING
+from .protocols import Protocol
+from .ranking import Ranker
 
 EXAMPLES = 4
 

@@ -1,1 +1,1 @@
-"""Text sentiment: see `__main__` for the story."""
+"""Text sentiment: see `train` for the story."""

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import sparse
 from sklearn import feature_extraction, linear_model, svm
 
-from apps.text_sentiment.data import TextSplits
-from common import progress
+from common.console import track
+
+from .data import TextSplits
 
 text = feature_extraction.text
 
@@ -26,7 +27,7 @@ def measure(splits: TextSplits) -> list[dict[str, Any]]:
         "NB-weighted 1-2-grams, logistic regression": naive_bayes,
     }
     words, parts, rows = splits.words, splits.corpus.splits, []
-    for name in progress.track(list(known), "fitting baselines", len(known)):
+    for name in track(list(known), "fitting baselines", len(known)):
         start = time.monotonic()
         found = known[name](
             words["train"], parts["train"].labels, words["test"]

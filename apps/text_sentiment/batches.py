@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.text_sentiment.vocabulary import PADDING, UNKNOWN
-from common import data
+from common.data import pipelines
+from common.data.splits import MemorySplit
+
+from .vocabulary import PADDING, UNKNOWN
 
 BUCKETS = 8  # Lengths that batches are cut to: eighths of the longest.
 BATCH = 250  # Texts at a time, where there is no gradient to keep.
@@ -15,7 +17,7 @@ BATCH = 250  # Texts at a time, where there is no gradient to keep.
 
 def for_training(
     num_classes: int, word_dropout: float
-) -> data.TrainingTransform:
+) -> pipelines.TrainingTransform:
     """Returns the transform of training batches; targets are probabilities.
 
     Labels are classes, or, where a teacher gave them, probabilities already.
@@ -40,7 +42,7 @@ def for_training(
     return transform
 
 
-def for_evaluation(num_classes: int) -> data.Transform:
+def for_evaluation(num_classes: int) -> pipelines.Transform:
     """Returns the transform of validation batches: targets are one-hot."""
     return lambda ids, labels: (ids, tf.one_hot(labels, num_classes))
 
@@ -54,7 +56,7 @@ def _cut(ids: Any) -> Any:
 
 
 def by_length(
-    split: data.MemorySplit,
+    split: MemorySplit,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields positions in a split and their ids, short texts first, cut."""
     lengths = np.count_nonzero(split.features != PADDING, axis=1)
@@ -65,7 +67,7 @@ def by_length(
 
 
 def whole(
-    split: data.MemorySplit,
+    split: MemorySplit,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields padded ids and labels, as the TFLite files take them."""
     for start in range(0, split.num_examples, BATCH):

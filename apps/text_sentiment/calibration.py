@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from apps.text_sentiment.vocabulary import PADDING
-from common import litert, tflite
-from common.compression import Variant
+from common.compression.variants import Variant
+from common.mobile import conversion, litert
+
+from .vocabulary import PADDING
 
 # Ids are integers as they are. Probabilities stay real numbers, and so does
 # the softmax: in steps of 1/256, texts near 0.5 would all get the same class.
-INT8 = tflite.Int8("float32", whole=False, denylist=("probabilities",))
+INT8 = conversion.Int8("float32", whole=False, denylist=("probabilities",))
 OUTPUTS = ("probabilities",)
 
 
@@ -53,7 +54,7 @@ def corrected(
     layer.set_weights([kernel, bias - error])
     try:
         texts = {"token_ids": repeated(ids)}
-        return tflite.convert(twin, variant, texts, OUTPUTS, INT8)
+        return conversion.convert(twin, variant, texts, OUTPUTS, INT8)
     finally:
         layer.set_weights([kernel, bias])
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from common import tables, tfds_source
-from common.config import InputError
-from common.options import quote
-from common.splits import ALL, TEST
+from common.data import tables, tfds_sets
+from common.data.splits import ALL, TEST
+from common.options import InputError, quote
 
 VALID_SHARE = TEST_SHARE = 0.1  # Of a user's file that has no other.
 READ = 1000  # Rows at a time.
@@ -111,8 +110,8 @@ def _load_tfds(source: Source) -> Corpus:
     def check(found: Any) -> None:
         keys.extend(_keys(found, source))
 
-    builder = tfds_source.builder(source.dataset, source.data_dir, check)
-    names = tfds_source.split_names(builder)
+    builder = tfds_sets.builder(source.dataset, source.data_dir, check)
+    names = tfds_sets.split_names(builder)
     unlabelled: list[str] = []
     if source.pretrain in builder.info.splits:
         unlabelled = _read_tfds(builder, source.pretrain, keys).texts

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from apps.text_sentiment import vocabulary
-from apps.text_sentiment.corpus import Corpus
-from apps.text_sentiment.tokenizer import Tokenizer
-from common import progress
-from common.splits import MemorySplit, Splits
+from common.console import track
+from common.data.splits import MemorySplit, Splits
+
+from . import vocabulary
+from .corpus import Corpus
+from .tokenizer import Tokenizer
 
 Words = list[list[str]]
 
@@ -83,7 +84,7 @@ def _words(tokenizer: Tokenizer, texts: Sequence[str]) -> Words:
     # One object for each distinct word, not for each of millions.
     return [
         list(map(sys.intern, tokenizer.words(text)))
-        for text in progress.track(texts, "reading words", len(texts))
+        for text in track(texts, "reading words", len(texts))
     ]
 
 

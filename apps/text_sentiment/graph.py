@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from apps.text_sentiment.tokenizer import Tokenizer
+from .tokenizer import Tokenizer
 
 
 class GraphTokenizer(tf.Module):

@@ -17,11 +17,12 @@ import numpy as np
 from scipy import sparse
 from sklearn import linear_model
 
-from apps.text_sentiment import model as networks
-from apps.text_sentiment.data import TextSplits
-from apps.text_sentiment.vocabulary import PADDING
-from common import metrics
-from common.splits import MemorySplit
+from common.data.splits import MemorySplit
+from common.report import metrics
+
+from . import model as networks
+from .data import TextSplits
+from .vocabulary import PADDING
 
 INVERSE_PENALTY = 0.3  # Chosen on 2,500 validation reviews of IMDB.
 STEPS = np.arange(0, 21) / 20

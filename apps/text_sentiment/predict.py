@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from apps.text_sentiment import results, vocabulary
-from apps.text_sentiment.corpus import Corpus
-from common import evaluation, litert, predictions, served, tables
-from common.config import InputError, Options
-from common.options import quote
+from common.data import tables
+from common.mobile import litert
+from common.options import InputError, quote
+from common.release import evaluation, predictions, served
+from common.shared_options import Options
+
+from . import results, vocabulary
+from .corpus import Corpus
 
 BATCH = 64
 SORTED = 64 * BATCH

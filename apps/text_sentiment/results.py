@@ -8,16 +8,20 @@ import keras
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from apps.text_sentiment import (
+from common.mobile import conversion, measurement
+from common.mobile.measurement import Measurement
+from common.report import metrics, plots
+from common.report.page import Table
+from common.shared_options import Options
+
+from . import (
     baselines,
     batches,
     calibration,
     linear,
     vocabulary,
 )
-from apps.text_sentiment.data import TextSplits
-from common import metrics, plots, report, tflite
-from common.config import Options
+from .data import TextSplits
 
 CALIBRATION_TEXTS = 200
 SHOWN, SHOWN_WORDS, SHOWN_CHARACTERS = 12, 6, 400
@@ -33,7 +37,7 @@ def write_mobile(
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files; adds the tokenizer's two files."""
     few = splits.train.sample(CALIBRATION_TEXTS, options.seed)
-    paths = tflite.write(
+    paths = conversion.write(
         directory,
         twins,
         variants,
@@ -50,16 +54,18 @@ def write_mobile(
     labels = "\n".join(splits.class_names) + "\n"
     (directory / "labels.txt").write_text(labels, encoding="utf-8")
     vocabulary.write(directory, splits.tokenizer)
-    rows = tflite.rows(splits.test.num_examples, options)
+    rows = conversion.rows(splits.test.num_examples, options)
     test = splits.test.choose(rows)
-    valid = splits.valid.choose(tflite.rows(splits.valid.num_examples, options))
-    how = tflite.Measurement(
+    valid = splits.valid.choose(
+        conversion.rows(splits.valid.num_examples, options)
+    )
+    how = Measurement(
         valid=lambda: batches.whole(valid),
         test=lambda: batches.whole(test),
         reference=reference[rows],
         metric=metrics.accuracy,
     )
-    return tflite.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, how, options.max_drop)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -126,7 +132,7 @@ def show(
     model: keras.Model,
     splits: TextSplits,
     probabilities: np.ndarray,
-) -> list[plots.Plot | report.Table]:
+) -> list[plots.Plot | Table]:
     """Returns the plots and tables of the report."""
     matrix = metrics.confusion_matrix(probabilities, splits.test.labels)
     return [
@@ -141,7 +147,7 @@ def show(
 
 def worst_mistakes(
     model: keras.Model, splits: TextSplits, probabilities: np.ndarray
-) -> report.Table:
+) -> Table:
     """Shows the test texts that were classified wrongly most confidently."""
     predicted = np.argmax(probabilities, axis=1)
     confidence = np.max(probabilities, axis=1)
@@ -159,7 +165,7 @@ def worst_mistakes(
                 shorten(splits.corpus.splits["test"].texts[index]),
             ]
         )
-    return report.Table(
+    return Table(
         "Worst mistakes",
         f"The {len(rows)} test texts that were classified wrongly with the "
         "most confidence, and the words that moved each prediction most: how "

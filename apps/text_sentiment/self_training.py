@@ -12,10 +12,11 @@ import dataclasses
 
 import numpy as np
 
-from apps.text_sentiment import linear
-from apps.text_sentiment.data import TextSplits
-from apps.text_sentiment.vocabulary import PADDING
-from common.splits import MemorySplit
+from common.data.splits import MemorySplit
+
+from . import linear
+from .data import TextSplits
+from .vocabulary import PADDING
 
 
 def teach(splits: TextSplits, tables: linear.Tables | None) -> TextSplits:

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from apps.text_sentiment.data import TextSplits
-from apps.text_sentiment.vocabulary import SPECIAL
+from .data import TextSplits
+from .vocabulary import SPECIAL
 
 WINDOW = 5  # Words; the count of a pair is 1 / distance.
 SMOOTHING = 0.75  # Power of the frequency of contexts.

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apps.text_sentiment.tokenizer import Tokenizer
-from common.config import InputError
+from common.options import InputError
+
+from .tokenizer import Tokenizer
 
 PADDING, UNKNOWN = 0, 1  # The first lines of vocab.txt.
 SPECIAL = ("<padding>", "<unknown>")  # The rules leave no word like these.

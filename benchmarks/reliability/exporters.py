@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability import process, tally
-from common import export
-from common.serving import config
+from common.release import export, models_config
 
 ROUNDS, EXPORTERS = 60, 10
 
@@ -53,7 +52,7 @@ def judge(result: tally.Tally, case: int, root: Path) -> None:
     found = export.versions(root / "app")
     if found != list(range(1, 2 * EXPORTERS + 1)):
         result.fail("missing", case, "versions", str(found))
-    state = config.state(root, "app")
+    state = models_config.state(root, "app")
     loaded = state.loaded if state else ()
     # The policy: what is labelled, and the newest.
     expected = {1, found[-1]} if found else set()

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from benchmarks.reliability import process, tally
 from benchmarks.reliability.exporters import is_hidden
-from common import export
-from common.config import InputError
-from common.serving import config
+from common.options import InputError
+from common.release import export, models_config
 
 KILLS = 500
 # A whole export follows so many killed ones, and must find all in order.
@@ -95,7 +94,7 @@ def judge(
         elif not zipfile.is_zipfile(release / "model.keras"):
             result.fail("half release", case, str(release), "model.keras")
     try:
-        config.read(root)
+        models_config.read(root)
     except InputError as error:
         result.fail("broken config", case, "models.config", str(error))
 
@@ -108,7 +107,7 @@ def finish(result: tally.Tally, case: int, root: Path) -> None:
         result.fail("failed", case, "the next export", str(error))
         return
     newest = export.versions(root / "app")[-1]
-    state = config.state(root, "app")
+    state = models_config.state(root, "app")
     if state is None or newest not in state.loaded:
         result.fail("unlisted", case, f"version {newest}", str(state))
     hidden = sorted(path for path in process.tree(root) if is_hidden(path))

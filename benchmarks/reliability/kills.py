@@ -22,8 +22,7 @@ import numpy as np
 
 from benchmarks.reliability import process, settings, tally
 from benchmarks.reliability.exporters import is_hidden
-from common import export
-from common.serving import config
+from common.release import export, models_config
 
 KILLS = 100
 # Seconds after which a run that nothing stops has failed.
@@ -197,7 +196,7 @@ def judge(
     if figures != expected[1]:
         result.fail("figures differ", case, subject, str(figures["metrics"]))
     releases = disturbed.folder / "saved_models"
-    state = config.state(releases, disturbed.app)
+    state = models_config.state(releases, disturbed.app)
     newest = export.versions(releases / disturbed.app)[-1]
     if state is None or newest not in state.loaded:
         result.fail("unlisted", case, subject, f"version {newest}: {state}")

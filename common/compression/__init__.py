@@ -7,14 +7,3 @@ Gupta, To prune or not to prune, 2017 (schedule); Han et al., Deep compression,
 2016 (clustering); Jacob et al., Quantization and training of neural networks
 for efficient integer-arithmetic-only inference, 2018.
 """
-
-from etils import epy
-
-from common.compression.variants import Variant, parse
-
-# TensorFlow is imported on first use: names are checked without it.
-with epy.lazy_api_imports(globals()):
-    from common.compression.finetuning import Finetuning
-    from common.compression.steps import compress, plan
-
-__all__ = ["Finetuning", "Variant", "compress", "parse", "plan"]

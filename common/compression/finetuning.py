@@ -8,9 +8,11 @@ import keras
 import tensorflow as tf
 import tf_keras
 
-from common import data
-from common.compression import loop
-from common.config import Options
+from common.data import pipelines
+from common.data.splits import Split
+from common.shared_options import Options
+
+from . import loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Finetuning:
             logits. Only used if `options.distill` is not 0.
     """
 
-    split: data.Split
-    transform: data.TrainingTransform
+    split: Split
+    transform: pipelines.TrainingTransform
     options: Options
     loss: Callable[[Any, Any], Any] | None = None
     soften: Callable[[Any], Any] = lambda outputs: outputs
@@ -54,10 +56,12 @@ class Finetuner:
             finetuning: The data and the options.
         """
         options = finetuning.options
-        self._options, self._position = options, data.Position()
-        self._num_steps = data.num_steps(finetuning.split, options.batch_size)
+        self._options, self._position = options, pipelines.Position()
+        self._num_steps = pipelines.num_steps(
+            finetuning.split, options.batch_size
+        )
         self._loss = finetuning.loss or keras.losses.get(model.loss)
-        self._batches = data.for_training(
+        self._batches = pipelines.for_training(
             finetuning.split,
             options.batch_size,
             seed=options.seed + 1,

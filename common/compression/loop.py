@@ -17,7 +17,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
     collect_prunable_layers,
 )
 
-from common import data
+from common.data import pipelines
 
 # Steps run without a return to Python; a signal is heeded after that many.
 MAX_STEPS = 16
@@ -26,7 +26,7 @@ MAX_STEPS = 16
 def train(
     wrapped: tf_keras.Model,
     batches: tf.data.Dataset,
-    position: data.Position,
+    position: pipelines.Position,
     epochs: int,
     num_steps: int,
 ) -> float:

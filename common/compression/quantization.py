@@ -12,8 +12,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
     Default8BitQuantizeLayoutTransform,
 )
 
-from common.compression.clustering import has_kernel
-from common.compression.variants import Techniques
+from .clustering import has_kernel
+from .variants import Techniques
 
 FOLDING = (
     tf_keras.layers.Conv2D,

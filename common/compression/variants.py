@@ -5,7 +5,7 @@ import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 
-from common.config import InputError
+from common.options import InputError
 
 TECHNIQUES = ("prune", "cluster", "qat")
 FORMATS = ("float32", "float16", "dynamic", "int8")

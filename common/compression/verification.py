@@ -8,10 +8,11 @@ from tensorflow_model_optimization.python.core.sparsity.keras import (
     prune_registry,
 )
 
-from common.compression import clustering
-from common.compression.variants import Techniques
-from common.config import Options
 from common.keras2 import pruning
+from common.shared_options import Options
+
+from . import clustering
+from .variants import Techniques
 
 
 def verify(

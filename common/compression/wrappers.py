@@ -7,10 +7,12 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from common.compression.clustering import cluster, has_kernel
-from common.compression.quantization import quantize
-from common.compression.variants import Techniques
-from common.config import InputError, Options
+from common.options import InputError
+from common.shared_options import Options
+
+from .clustering import cluster, has_kernel
+from .quantization import quantize
+from .variants import Techniques
 
 
 def wrap(
@@ -85,7 +87,7 @@ def thin(twin: tf_keras.Model, sparsity: float) -> None:
                 weight.assign(np.where(values > least, weight.numpy(), 0))
 
 
-def strip(wrapped: tf_keras.Model, technique: str) -> "tf_keras.Model":
+def strip(wrapped: tf_keras.Model, technique: str) -> tf_keras.Model:
     """Removes TF-MOT's wrappers; those of QAT stay, they are the result."""
     strips: dict[str, Callable] = {
         "prune": tfmot.sparsity.keras.strip_pruning,

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from etils import epy
+import tensorflow as tf
+import tf_keras
 
-from common.keras2 import bridge
-
-with epy.lazy_imports():
-    import tensorflow as tf
-    import tf_keras
+from . import bridge
 
 
 def attach(twin: Any, head: Any, layers: Sequence[str] = ()) -> Any:

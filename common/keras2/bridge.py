@@ -2,17 +2,21 @@
 
 from typing import Any
 
-from etils import epy
+import keras
+import tf_keras
 
-from common.keras2 import check as checks
-from common.keras2 import graph, layers, operations, pruning, registry, weights
-from common.keras2.registry import UnsupportedLayerError
-
-with epy.lazy_imports():
-    import keras
-    import tf_keras
-
-    from common.keras2 import stock_ops, twin_layers
+from . import check as checks
+from . import (
+    graph,
+    layers,
+    operations,
+    pruning,
+    registry,
+    stock_ops,
+    twin_layers,
+    weights,
+)
+from .registry import UnsupportedLayerError
 
 
 def to_tf_keras(model: Any, *, check: bool = True) -> Any:
@@ -49,6 +53,12 @@ def to_tf_keras(model: Any, *, check: bool = True) -> Any:
     if check:
         checks.compare(model, twin)
     return twin
+
+
+@registry.stock_converter("Model")
+def _nested(model: Any) -> Any:
+    """Makes the twin of a model inside a wrapper such as TimeDistributed."""
+    return to_tf_keras(model, check=False)
 
 
 def around(model: Any, nested: Any, twin: Any) -> Any:

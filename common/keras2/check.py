@@ -2,13 +2,10 @@
 
 from typing import Any
 
-from etils import epy
+import keras
+import numpy as np
 
-from common.keras2 import graph
-
-with epy.lazy_imports():
-    import keras
-    import numpy as np
+from . import graph
 
 _TOLERANCE = 1e-4
 _TOLERANCE_HALF = 3e-2  # The model computes in 16 bits, the twin may not.

@@ -3,14 +3,9 @@
 import inspect
 from typing import Any
 
-from etils import epy
+import tf_keras
 
-from common.keras2 import registry
-
-with epy.lazy_imports():
-    import tf_keras
-
-    from common.keras2 import twin_layers
+from . import registry, twin_layers
 
 # Arguments of Keras 3 constructors that change nothing at inference.
 _IGNORED = frozenset(

@@ -3,14 +3,11 @@
 import inspect
 from typing import Any
 
-from etils import epy
+import keras
+from keras.src.models import functional as keras_functional
 
-from common.keras2 import registry
-from common.keras2.registry import UnsupportedLayerError
-
-with epy.lazy_imports():
-    import keras
-    from keras.src.models import functional as keras_functional
+from . import registry
+from .registry import UnsupportedLayerError
 
 
 def as_functional(model: Any) -> Any:

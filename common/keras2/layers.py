@@ -2,16 +2,11 @@
 
 from typing import Any
 
-from etils import epy
+import keras
+import tf_keras
 
-from common.keras2 import configs, registry
-from common.keras2.registry import UnsupportedLayerError, stock_converter
-
-with epy.lazy_imports():
-    import keras
-    import tf_keras
-
-    from common.keras2 import bridge, twin_layers
+from . import configs, registry, twin_layers
+from .registry import UnsupportedLayerError, stock_converter
 
 _AUGMENTATION = (
     "AugMix",
@@ -56,14 +51,14 @@ def convert(layer: Any) -> Any:
     if found is not None:
         return found(layer)
     if isinstance(layer, keras.Model):
-        return bridge.to_tf_keras(layer, check=False)
+        return registry.stock("Model")(layer)
     if registry.is_stock(layer) and hasattr(
         tf_keras.layers, type(layer).__name__
     ):
         return configs.rebuild(layer)
     raise UnsupportedLayerError(
         "is not known to the bridge; register a converter for its class with "
-        "@common.keras2.converter"
+        "@common.keras2.registry.converter"
     )
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.keras2 import twin_layers
+from . import twin_layers
 
 _PACKAGE = "keras.src.ops."
 

@@ -2,15 +2,10 @@
 
 from typing import Any
 
-from etils import epy
+import keras
 
-from common.keras2 import registry
-from common.keras2.registry import UnsupportedLayerError
-
-with epy.lazy_imports():
-    import keras
-
-    from common.keras2 import op_layer, stock_ops
+from . import op_layer, registry, stock_ops
+from .registry import UnsupportedLayerError
 
 
 def check_input(layer: Any) -> None:

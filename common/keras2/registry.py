@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from common.config import InputError
+from common.options import InputError
 
 # A converter takes the Keras 3 layer and returns what stands for it in the
 # twin: a tf_keras layer, or a function of the tensors the layer is called on.
@@ -62,6 +62,11 @@ def stock_converter(*names: str) -> Callable[[Converter], Converter]:
         return function
 
     return register
+
+
+def stock(name: str) -> Converter:
+    """Returns the converter of a class of Keras itself, by its name."""
+    return _STOCK[name]
 
 
 def find(layer: Any) -> Converter | None:

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from etils import epy
+import tf_keras
 
-from common.keras2 import registry
-
-with epy.lazy_imports():
-    import tf_keras
+from . import registry
 
 _MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tf_keras
 
-from common.keras2 import registry
+from . import registry
 
 PACKAGE = "Keras2Twin"
 register = tf_keras.saving.register_keras_serializable(PACKAGE)

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from etils import epy
+import keras
 
-from common.keras2.registry import is_stock, twin_name
-
-with epy.lazy_imports():
-    import keras
+from .registry import is_stock, twin_name
 
 _PARTS = (
     "layer",

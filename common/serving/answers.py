@@ -9,8 +9,9 @@ from tensorflow_serving.apis import (
     model_pb2,
 )
 
-from common.serving.models import Models
-from common.serving.status import ServingError
+from common.release.status import ServingError
+
+from .models import Models
 
 SIGNATURES = "signature_def"
 

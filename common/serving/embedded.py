@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common.config import InputError
-from common.serving import grpc_service, rest
-from common.serving.models import Models
+from common.options import InputError
+
+from . import grpc_service, rest
+from .models import Models
 
 STOP_SECONDS = 10.0
 # gRPC requests under way, most of which wait for a worker.

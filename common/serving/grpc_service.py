@@ -15,10 +15,12 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from common.serving import answers, tensor_protos
-from common.serving.model import DEFAULT
-from common.serving.models import Models
-from common.serving.status import ServingError
+from common.release import tensor_protos
+from common.release.saved_model import DEFAULT
+from common.release.status import ServingError
+
+from . import answers
+from .models import Models
 
 
 class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from common.config import InputError
-from common.serving import config
+from common.options import InputError
+from common.release import models_config
 
 ENGINES = ("tf_serving", "docker", "embedded")
 BINARY = "tensorflow_model_server"
@@ -105,7 +105,7 @@ def tf_serving_command(settings: Settings, models_config: Path) -> list[str]:
 
 def docker_command(settings: Settings) -> list[str]:
     """Returns the arguments that start TF Serving in Docker."""
-    root, host = Path(config.ROOT), settings.host
+    root, host = Path(models_config.ROOT), settings.host
     return [
         shutil.which("docker") or "docker", "run", "--rm", "--init",
         f"--name={CONTAINER}-{os.getpid()}",
@@ -115,7 +115,7 @@ def docker_command(settings: Settings) -> list[str]:
         f"target={root},readonly",
         "--entrypoint=/usr/bin/" + BINARY, settings.image,
         "--port=8500", "--rest_api_port=8501",
-        *_flags(settings, root / config.MODELS, root),
+        *_flags(settings, root / models_config.MODELS, root),
     ]  # fmt: skip
 
 
@@ -126,13 +126,13 @@ def _flags(settings: Settings, models: Path, root: Path) -> list[str]:
         f"--model_config_file_poll_wait_seconds={POLL_SECONDS}",
         # Labels stand in the file before any version is loaded.
         "--allow_version_labels_for_unavailable_models=true",
-        f"--monitoring_config_file={root / config.MONITORING}",
+        f"--monitoring_config_file={root / models_config.MONITORING}",
         "--enable_model_warmup=true",
     ]
     if settings.batching:
         found += [
             "--enable_batching=true",
-            f"--batching_parameters_file={root / config.BATCHING}",
+            f"--batching_parameters_file={root / models_config.BATCHING}",
         ]
     return found
 
@@ -140,7 +140,7 @@ def _flags(settings: Settings, models: Path, root: Path) -> list[str]:
 def run_tf_serving(settings: Settings) -> int:
     """Runs an installed TF Serving; returns its exit status."""
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / config.MODELS
+        local = Path(folder) / models_config.MODELS
         with _followed(settings.export_dir, local):
             return _run(tf_serving_command(settings, local))
 
@@ -152,7 +152,7 @@ def run_docker(settings: Settings) -> int:
 
 def translate(text: str, export_dir: Path) -> str:
     """Returns models.config with this machine's paths for a container's."""
-    root = f'base_path: "{config.ROOT}/'
+    root = f'base_path: "{models_config.ROOT}/'
     return text.replace(root, f'base_path: "{export_dir.absolute()}/')
 
 
@@ -162,13 +162,13 @@ def _followed(export_dir: Path, copy: Path) -> Iterator[None]:
     stop = threading.Event()
 
     def write() -> None:
-        text = (export_dir / config.MODELS).read_text("utf-8")
-        config.replace(copy, translate(text, export_dir))
+        text = (export_dir / models_config.MODELS).read_text("utf-8")
+        models_config.replace(copy, translate(text, export_dir))
 
     def follow() -> None:
-        seen = (export_dir / config.MODELS).stat().st_mtime_ns
+        seen = (export_dir / models_config.MODELS).stat().st_mtime_ns
         while not stop.wait(POLL_SECONDS / 4):
-            now = (export_dir / config.MODELS).stat().st_mtime_ns
+            now = (export_dir / models_config.MODELS).stat().st_mtime_ns
             if now != seen:
                 write()
                 seen = now

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from absl import logging
 
-from common import manifest
-from common.config import InputError
-from common.serving import config
-from common.serving.model import Model
-from common.serving.status import ServingError
+from common.options import InputError
+from common.release import manifest, models_config
+from common.release.saved_model import Model
+from common.release.status import ServingError
 
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
@@ -155,10 +154,10 @@ class Models:
         Apps that it does not name are served too, their newest version.
         """
         found = {}
-        entries = config.read(self._export_dir).model_config_list.config
+        entries = models_config.read(self._export_dir).model_config_list.config
         known = {entry.name: entry for entry in entries}
-        for app in sorted({*known, *config.apps(self._export_dir)}):
-            on_disk = config.versions(self._export_dir / app)
+        for app in sorted({*known, *models_config.apps(self._export_dir)}):
+            on_disk = models_config.versions(self._export_dir / app)
             labels = dict(known[app].version_labels) if app in known else {}
             policy = known[app].model_version_policy if app in known else None
             if policy and policy.HasField("specific"):

@@ -11,11 +11,13 @@ from typing import Any
 from absl import logging
 from google.protobuf import json_format
 
-from common.serving import answers, json_tensors
-from common.serving.json_values import JsonError
-from common.serving.model import DEFAULT
-from common.serving.models import Models
-from common.serving.status import ServingError
+from common.release import json_tensors
+from common.release.json_values import JsonError
+from common.release.saved_model import DEFAULT
+from common.release.status import ServingError
+
+from . import answers
+from .models import Models
 
 WHERE = r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?"
 ASK = re.compile(WHERE + r":(predict|classify|regress)")

@@ -1,0 +1,141 @@
+"""The story of compressing a model of your own, from data to a release."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.compression import chain
+from common.compression import variants as names
+from common.data.splits import Split, Splits
+from common.keras2 import bridge
+from common.options import InputError
+from common.release import export
+from common.report import report
+from common.training import fitting
+
+from . import mobile, npz, results, user_data, user_model
+from . import objective as objectives
+from .config import APP, Config
+
+
+def load_data(config: Config, model: keras.Model) -> Splits:
+    """Loads labelled splits, or those of the calibration inputs."""
+    path = config.dataset or config.calibration
+    if path.endswith(".npz") or not config.dataset:
+        return npz.load(path, model, config.seed, labelled=bool(config.dataset))
+    return user_data.load_images(path, model, config)
+
+
+def build_model(config: Config) -> user_model.UserModel:
+    """Loads the user's model; runs no code that it may bring."""
+    return user_model.load(config.model)
+
+
+def compile_model(user: user_model.UserModel, config: Config) -> Any:
+    """Returns what the model is judged by: loss and metrics, or agreement."""
+    if not config.dataset:
+        return objectives.Agreement(user)
+    return objectives.build(
+        user, config.loss, config.metric, config.metric_direction
+    )
+
+
+def evaluate(
+    model: keras.Model, split: Split, feed: user_data.Feed
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the outputs and the targets of a whole split."""
+    run = tf.function(
+        lambda batch: model(batch, training=False), reduce_retracing=True
+    )
+    found, targets = [], []
+    try:
+        for inputs, truth in feed.batches(split):
+            found.append(run(feed.unpack(inputs)).numpy())
+            targets.append(truth)
+    except tf.errors.InvalidArgumentError as error:
+        raise InputError(
+            "the data must be what the model takes; it fails with "
+            f"{' '.join(str(error.message).split())[:200]}"
+        ) from None
+    outputs = np.concatenate(found)
+    if not np.all(np.isfinite(outputs)):
+        raise InputError(
+            "the model must give finite numbers; for some of the data it does "
+            "not. Look at its weights, the data, --scale and --offset."
+        )
+    return outputs, np.concatenate(targets)
+
+
+def signatures(
+    model: keras.Model, feed: user_data.Feed, splits: Splits
+) -> dict[str, export.Signature]:
+    """Returns the model's own inputs and output as `serving_default`."""
+    names = list(feed.specs)
+    example, _ = next(feed.batches(splits.valid.sample(8, seed=0)))
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        inputs = dict(zip(names, tensors, strict=True))
+        return {results.OUTPUT: model(feed.unpack(inputs), training=False)}
+
+    specs = (
+        tf.TensorSpec((None, *shape), dtype, name)
+        for name, (shape, dtype) in feed.specs.items()
+    )
+    return {
+        "serving_default": export.Signature(
+            serve, tuple(specs), tuple(example[name] for name in names)
+        )
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
+    user = build_model(config)
+    model, objective = user.model, compile_model(user, config)
+    splits = load_data(config, model)
+    config = results.resolve(config, model, splits, objective)
+    feed, splits = user_data.fit(model, splits, objective, config)
+    measured = {
+        name: evaluate(model, getattr(splits, name), feed)
+        for name in ("valid", "test")
+    }
+    if not config.dataset:
+        splits = user_data.labelled_by(measured, splits)
+        measured = {name: (one, one) for name, (one, _) in measured.items()}
+    scores = {name: objective.measure(*one) for name, one in measured.items()}
+    results.tell(model, scores, splits)
+    examples = results.calibration(config, model, feed, splits)
+    variants, refused = results.plan(
+        model, bridge.to_tf_keras(model), names.parse(config.variants),
+        examples, config,
+    )  # fmt: skip
+    twins = chain.compress(
+        model, variants, results.finetuning(splits, feed, config)
+    )
+    with export.release(config.export_dir, APP) as draft:
+        serving = export.save(
+            draft.directory, model, signatures(model, feed, splits)
+        )
+        files = mobile.write(
+            draft.directory / "mobile", twins, variants, examples, splits,
+            feed, config, reference=measured["test"][0],
+        )  # fmt: skip
+        result = report.build(
+            APP, config, results.noted(splits, files.selected, config),
+            task_metric=objective.name, metrics=scores,
+            log=fitting.Log({}, 0.0, 0.0),
+            variants=files.rows, refused=refused + files.refused,
+            serving=serving, higher_is_better=objective.higher_is_better,
+            baselines=results.trivial(
+                objective, model.output_shape, measured["valid"][1],
+                measured["test"][1],
+            ),
+        )  # fmt: skip
+        result["selective"] = files.selected
+        pictures = results.draw(result, splits, objective, *measured["test"])
+        report.write(draft.directory / "report", result, pictures)
+    report.print_table(result, draft.path)
+    return result

@@ -1,0 +1,211 @@
+"""The story of fraud detection, from data to a release."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.compression import chain
+from common.compression import variants as names
+from common.compression.finetuning import Finetuning
+from common.data import pipelines
+from common.data.splits import Split
+from common.release import export
+from common.report import report
+from common.training import fitting
+from common.workers import cluster
+
+from . import baselines, explain, predict, ranking, results
+from . import data as tables
+from . import model as detectors
+from .config import APP, Config
+
+
+def load_data(
+    config: Config, scorer: predict.Scorer | None = None
+) -> tables.Data:
+    """Loads the folds, and the history that serving continues with.
+
+    Args:
+        config: The options.
+        scorer: A release that all rows of the table judge.
+    """
+    steps = config.steps if config.model == "sequence" else 0
+    plan = config.plan(steps)
+    if scorer:
+        return tables.whole(
+            config.dataset, plan, scorer.names, scorer.history()
+        )
+    found = tables.load(config.dataset, plan)
+    tables.check_labels(found, in_train=config.model != "autoencoder")
+    return found
+
+
+def build_model(
+    config: Config,
+    features: tuple[str, ...],
+    splits: tables.FraudSplits,
+    kind: str,
+    before: detectors.Detector | None = None,
+) -> detectors.Detector:
+    """Builds a detector; `before` is what a hybrid is built on."""
+    train = splits.train
+    return detectors.build(
+        kind, features, train.features, train.labels, config.sizes(), before
+    )
+
+
+def compile_model(
+    network: keras.Model,
+    config: Config,
+    splits: tables.FraudSplits,
+    kind: str,
+) -> keras.Model:
+    """Compiles a network with AdamW and the loss of its kind."""
+    steps = pipelines.num_steps(splits.train, config.batch_size)
+    # Absolute: rare frauds hardly move it, so they stay hard to reconstruct.
+    loss: Any = "mean_absolute_error"
+    metric: Any = keras.metrics.RootMeanSquaredError(name="rmse")
+    if kind != "autoencoder":
+        loss = detectors.loss(config.imbalance, splits.train.labels)
+        metric = keras.metrics.AUC(curve="PR", name="pr_auc")
+    network.compile(
+        keras.optimizers.AdamW(
+            fitting.learning_rate(config, "cosine", 0.05, steps),
+            weight_decay=config.weight_decay,
+        ),
+        loss,
+        metrics=[metric],
+        steps_per_execution=16,
+        jit_compile=False,
+    )
+    return network
+
+
+def fit(
+    config: Config,
+    features: tuple[str, ...],
+    splits: tables.FraudSplits,
+    kind: str,
+    before: detectors.Detector | None = None,
+) -> tuple[detectors.Detector, fitting.Log, Path]:
+    """Trains a detector; returns it, the log, and its checkpoints' place."""
+    with fitting.scope(config):
+        detector = build_model(config, features, splits, kind, before)
+        compile_model(detector.network, config, splits, kind)
+    encode = detectors.transform(detector, kind, config.corruption)
+    unsupervised = kind == "autoencoder"
+    work_dir = config.run_dir(APP, f"{splits.digest()}-{kind}")
+    log = fitting.fit(
+        detector.network, splits, config,
+        work_dir=work_dir,
+        transform=encode,
+        evaluation_transform=encode,
+        monitor="val_loss" if unsupervised else "val_pr_auc",
+        mode="min" if unsupervised else "max",
+        patience=config.patience,
+    )  # fmt: skip
+    return detectors.settle(detector, splits.train.features), log, work_dir
+
+
+def train(
+    config: Config, features: tuple[str, ...], fold: tables.Fold
+) -> results.Outcome:
+    """Trains a model on one fold, scores it and chooses its threshold."""
+    splits, before, work_dirs = fold.splits, None, []
+    if config.model == "hybrid":
+        before, _, place = fit(config, features, splits, "autoencoder")
+        work_dirs.append(place)
+    detector, log, place = fit(config, features, splits, config.model, before)
+    work_dirs.append(place)
+    detector.network.trainable = True  # For what compression fine-tunes.
+    model = detector.whole()
+    valid, test = (evaluate(model, one) for one in (splits.valid, splits.test))
+    threshold = ranking.threshold(valid, fold.valid.day, config.alerts)
+    return results.Outcome(
+        fold, detector, model, log, valid, test, threshold, work_dirs
+    )
+
+
+def evaluate(model: keras.Model, split: Split) -> np.ndarray:
+    """Returns the scores `(num,)` of a split."""
+    run = tf.function(
+        lambda batch: model(batch, training=False), reduce_retracing=True
+    )
+    found = [run(rows).numpy()[:, 0] for rows, _ in results.batches(split)]
+    return np.concatenate(found)
+
+
+def signatures(
+    outcome: results.Outcome,
+    explainer: explain.Explainer,
+    features: tuple[str, ...],
+) -> dict[str, export.Signature]:
+    """Returns what a client may send: the raw features, each by its name."""
+
+    def serve(*columns: Any) -> dict[str, Any]:
+        raw = tf.stack(columns, axis=-1)
+        score = outcome.model(raw, training=False)[:, 0]
+        return {
+            "score": score,
+            "is_fraud": score >= outcome.threshold,
+            "reasons": explainer.reasons(explainer.parts(raw)),
+        }
+
+    few = outcome.fold.splits.valid.sample(8, seed=0).features
+    return {
+        "serving_default": export.Signature(
+            serve,
+            tuple(
+                tf.TensorSpec((None, *few.shape[1:-1]), tf.float32, name)
+                for name in features
+            ),
+            tuple(few[..., index] for index in range(len(features))),
+        )
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Trains, compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
+    found = load_data(config)
+    splits = found.folds[-1].splits
+    variants, refused = chain.plan(
+        build_model(config, found.names, splits, config.model).network,
+        names.parse(config.variants),
+        config,
+    )
+    outcomes = [train(config, found.names, one) for one in found.folds]
+    cluster.end_unless_chief()
+    last, costs = outcomes[-1], config.costs()
+    encode = detectors.transform(last.detector, config.model, config.corruption)
+    finetuning = Finetuning(splits.train, encode, config)
+    twins = chain.compress(last.detector.network, variants, finetuning)
+    explainer = explain.Explainer(last.detector)
+    with export.release(config.export_dir, APP) as draft:
+        serving = export.save(
+            draft.directory,
+            last.model,
+            signatures(last, explainer, found.names),
+            tracked=explainer.tracked,
+        )
+        rows = results.write_mobile(
+            draft.directory / "mobile", last, twins, variants, found.names,
+            costs, config,
+        )  # fmt: skip
+        results.write_history(draft.directory, found)
+        result = report.build(
+            APP, config, splits,
+            task_metric="average_precision",
+            metrics=results.summarize(outcomes, costs),
+            log=last.log, variants=rows, refused=refused, serving=serving,
+            baselines=baselines.measure(found, config.seed, config.top_cards)
+            if config.baselines else (),
+        )  # fmt: skip
+        shown = results.draw(result, outcomes, costs, explainer)
+        report.write(draft.directory / "report", result, shown)
+    fitting.finish(*(path for one in outcomes for path in one.work_dirs))
+    report.print_table(result, draft.path)
+    return result

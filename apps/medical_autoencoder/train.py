@@ -1,0 +1,189 @@
+"""The story of the medical-image autoencoder, from data to a release."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.compression import chain
+from common.compression import variants as names
+from common.compression.finetuning import Finetuning
+from common.data import pipelines
+from common.data.splits import MemorySplit, Splits
+from common.release import export
+from common.report import report
+from common.training import fitting
+from common.workers import cluster
+
+from . import (
+    baselines,
+    panels,
+    pictures,
+    results,
+    scores,
+    similarity,
+)
+from . import data as sources
+from . import model as networks
+from .config import APP, Config
+
+
+def load_data(
+    config: Config, shape: tuple[int, ...] | None = None, whole: bool = False
+) -> Splits:
+    """Loads float32 images in [0, 1].
+
+    Args:
+        config: The options.
+        shape: What a release's model needs.
+        whole: Have all of a folder judge that release.
+    """
+    return sources.load(config, shape, whole)
+
+
+def build_model(config: Config, splits: Splits) -> keras.Model:
+    """Builds the network for the images of `splits`."""
+    shape = splits.train.feature_shape
+    return networks.build(config.model, shape, config.latent, config.filters)
+
+
+def compile_model(
+    model: keras.Model, config: Config, splits: Splits
+) -> keras.Model:
+    """Returns the model to fit, which shares `model`'s layers, compiled."""
+    # A copy that shares all: `model.keras` then loads without this app's loss.
+    fitted = keras.Model(model.input, model.output, name=model.name)
+    if config.model == "variational":
+        fitted = networks.variational(model, config.beta, config.seed)
+    steps = pipelines.num_steps(splits.train, config.batch_size)
+    rate = fitting.learning_rate(config, "cosine", 0.05, steps)
+    fitted.compile(
+        keras.optimizers.Adam(rate),
+        similarity.loss(config.loss),
+        metrics=[similarity.ssim, similarity.psnr],
+        steps_per_execution=min(16, steps),
+        jit_compile=False,
+    )
+    return fitted
+
+
+def evaluate(
+    model: keras.Model, split: MemorySplit, config: Config
+) -> scores.Rebuilt:
+    """Returns what `model` makes of a split."""
+    whole = networks.with_latent(model)
+    run = tf.function(whole, reduce_retracing=True)
+    rows = []
+    for inputs, targets in pipelines.for_evaluation(
+        split,
+        fitting.EVALUATION_BATCH,
+        transform=sources.for_evaluation(config),
+    ).as_numpy_iterator():
+        found = [one.numpy() for one in tf.nest.flatten(run(inputs))]
+        rows.append((inputs, targets, *found))
+    inputs, targets, reconstruction, *latent = (
+        np.concatenate(column) for column in zip(*rows, strict=True)
+    )
+    bottleneck = latent[0] if latent else None
+    return scores.Rebuilt(
+        inputs, targets, reconstruction, bottleneck, split.labels
+    )
+
+
+def signatures(
+    model: keras.Model,
+    splits: Splits,
+    detector: scores.Detector,
+    config: Config,
+) -> dict[str, export.Signature]:
+    """Returns what a client may send: encoded images, or pixels."""
+    shape = splits.train.feature_shape
+    whole = networks.with_latent(model)
+    denoises = model.name == "denoiser"
+    most = config.max_megapixels
+
+    def pixels(image: Any) -> dict[str, Any]:
+        found = tf.nest.flatten(whole(image, training=False))
+        if denoises:
+            return {"reconstruction": found[0]}
+        heatmap, score = detector.head([image, *found])
+        return {
+            "anomaly_score": score,
+            "is_anomalous": score >= scores.THRESHOLD,
+            "reconstruction": found[0],
+            "heatmap": heatmap,
+        }
+
+    def image_bytes(contents: Any) -> dict[str, Any]:
+        return pixels(pictures.decode_batch(contents, shape, most))
+
+    few = splits.valid.sample(8, seed=0).features
+    encoded = np.array([pictures.encode(one) for one in few])
+    return {
+        "serving_default": export.Signature(
+            image_bytes,
+            (tf.TensorSpec((None,), tf.string, "image_bytes"),),
+            (encoded,),
+        ),
+        "pixels": export.Signature(
+            pixels,
+            (tf.TensorSpec((None, *shape), tf.float32, "image"),),
+            (few,),
+        ),
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Trains, compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
+    splits = load_data(config)
+    work_dir = config.run_dir(APP, splits.digest())
+    with fitting.scope(config):
+        model = build_model(config, splits)
+        fitted = compile_model(model, config, splits)
+    variants, refused = chain.plan(model, names.parse(config.variants), config)
+    transform = sources.for_training(config)
+    log = fitting.fit(
+        fitted, sources.for_fitting(splits), config,
+        work_dir=work_dir,
+        transform=transform,
+        evaluation_transform=sources.for_evaluation(config),
+        monitor="val_loss",
+        mode="min",
+        patience=config.patience,
+    )  # fmt: skip
+    cluster.end_unless_chief()
+    loss = similarity.loss(config.loss)
+    twins = chain.compress(
+        model,
+        variants,
+        Finetuning(splits.train, transform, config, loss),
+    )
+    rebuilt = {
+        name: evaluate(model, part, config)
+        for name, part in sources.judged(splits, config).items()
+    }
+    detector = scores.fit(config.score, config.specificity, rebuilt)
+    with export.release(config.export_dir, APP) as draft:
+        serving = export.save(
+            draft.directory, model, signatures(model, splits, detector, config),
+            tracked=[detector.head],
+        )  # fmt: skip
+        rows = results.write_mobile(
+            draft.directory / "mobile", twins, variants, detector, rebuilt,
+            config,
+        )  # fmt: skip
+        result = report.build(
+            APP, config, splits,
+            task_metric=results.task_metric(config, rebuilt),
+            metrics=results.summarize_all(rebuilt, detector, config),
+            log=log, variants=rows, refused=refused, serving=serving,
+            baselines=baselines.measure(rebuilt, config),
+        )  # fmt: skip
+        result["score"] = detector.describe()
+        shown = panels.draw(result, detector, rebuilt["test"])
+        report.write(draft.directory / "report", result, shown)
+    fitting.finish(work_dir)
+    report.print_table(result, draft.path)
+    return result

@@ -1,0 +1,97 @@
+"""The options of text sentiment."""
+
+import dataclasses
+
+from common.compression import variants as names
+from common.options import option
+from common.shared_options import Options
+
+APP = "text_sentiment"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Options):
+    """Options of this app."""
+
+    dataset: str = option(
+        "",
+        "a TFDS name, or a .csv, .tsv, .jsonl, .json or .parquet file; else "
+        "generated_reviews.",
+        data=True,
+    )
+    text_column: str = option("text", "the column of the texts.", data=True)
+    label_column: str = option("label", "the column of the classes.", data=True)
+    test_file: str = option(
+        "",
+        "test on this file; by default on a tenth of --dataset's.",
+        data=True,
+    )
+    pretrain: str = option(
+        "",
+        "unlabelled texts, a split of the TFDS set or a file: they add to the "
+        "vocabulary, to --vectors and to --self_training.",
+    )
+    self_training: bool = option(
+        False, "train on those texts, too, labelled by the linear path."
+    )
+    vectors: bool = option(
+        True, "start the embedding with vectors learnt from co-occurrences."
+    )
+    vocabulary_size: int = option(
+        30_000, "the most token ids.", minimum=8, maximum=10_000_000
+    )
+    max_tokens: int = option(
+        400,
+        "tokens of a text; a longer one keeps a first quarter and its end.",
+        minimum=4,
+        maximum=4096,
+    )
+    embedding_dim: int = option(
+        64, "numbers in a word's vector.", minimum=1, maximum=4096
+    )
+    units: int = option(32, "the size of each LSTM.", minimum=1, maximum=4096)
+    num_layers: int = option(1, "LSTMs upon one another.", minimum=1, maximum=8)
+    bidirectional: bool = option(
+        False, "a second LSTM of each layer reads backwards."
+    )
+    pooling: str = option(
+        "mean_max",
+        "what is kept of the LSTM's outputs over time.",
+        choices=("mean_max", "mean", "max", "last"),
+    )
+    word_dropout: float = option(
+        0.2, "part of the words made unknown in training.", minimum=0.0,
+        maximum=0.9,
+    )  # fmt: skip
+    dropout: float = option(
+        0.3, "part of the vectors' channels and of the features dropped.",
+        minimum=0.0, maximum=0.9,
+    )  # fmt: skip
+    num_pairs: int = option(
+        524_287,
+        "hash buckets, best a prime, of the pairs of words that a linear path "
+        "beside the LSTM knows; 0: no such path.",
+        minimum=0,
+        maximum=2**26,
+    )
+    variants: tuple[str, ...] = option(
+        ("float32", "dynamic", "int8", "prune+int8"),
+        "TFLite files to make, e.g. float32,dynamic,prune+int8.",
+        training=False,
+    )
+    patience: int = option(
+        0, "epochs without improvement before an early stop; 0: none.",
+        minimum=0,
+    )  # fmt: skip
+    variant: str = option(
+        "",
+        "evaluate, predict: use this TFLite file, not the SavedModel.",
+        training=False,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the options, and the variants' names before any work."""
+        super().__post_init__()
+        names.parse(self.variants)
+        if not self.dataset and self.mode == "train":
+            object.__setattr__(self, "dataset", "generated_reviews")

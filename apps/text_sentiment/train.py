@@ -1,0 +1,190 @@
+"""The story of text sentiment, from data to a release."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.compression import chain
+from common.compression import variants as names
+from common.compression.finetuning import Finetuning
+from common.data import pipelines, tables
+from common.data.splits import MemorySplit
+from common.release import export
+from common.report import report
+from common.training import fitting
+from common.workers import cluster
+
+from . import (
+    batches,
+    corpus,
+    graph,
+    linear,
+    results,
+    self_training,
+    vectors,
+)
+from . import data as text_data
+from . import model as networks
+from .config import APP, Config
+
+
+def load_data(config: Config) -> text_data.TextSplits:
+    """Loads the texts and makes padded token ids of them."""
+    return text_data.tokenize(
+        load_texts(config), config.vocabulary_size, config.max_tokens
+    )
+
+
+def load_texts(
+    config: Config, whole: str = "", classes: tuple[str, ...] = ()
+) -> corpus.Corpus:
+    """Loads the texts and their labels.
+
+    Args:
+        config: The options.
+        whole: The option whose file, all of it, judges a release, if any.
+        classes: That release's.
+    """
+    fields = dataclasses.fields(corpus.Source)
+    source = corpus.Source(
+        **{one.name: getattr(config, one.name) for one in fields}
+    )
+    if whole and tables.is_table(getattr(config, whole)):
+        return corpus.whole(source, classes, whole)
+    return corpus.load(source)
+
+
+def build_model(config: Config, splits: text_data.TextSplits) -> keras.Model:
+    """Builds the network for the vocabulary and classes of `splits`."""
+    return networks.build(
+        len(splits.tokenizer.vocabulary),
+        len(splits.class_names),
+        embedding_dim=config.embedding_dim,
+        units=config.units,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        num_pairs=config.num_pairs,
+    )
+
+
+def compile_model(
+    model: keras.Model, config: Config, num_steps: int
+) -> keras.Model:
+    """Compiles `model` with Adam, cross-entropy and a cosine schedule."""
+    model.compile(
+        keras.optimizers.Adam(
+            fitting.learning_rate(config, "cosine", 0.1, num_steps)
+        ),
+        keras.losses.CategoricalCrossentropy(),
+        metrics=["accuracy"],
+        # Measured on IMDB and one core: 107 ms per step, with XLA 268, and
+        # each new length would cost another 5 s of compilation.
+        jit_compile=False,
+    )
+    return model
+
+
+def evaluate(model: keras.Model, split: MemorySplit) -> np.ndarray:
+    """Returns probabilities `(num, classes)`, in the order of the split."""
+    run = tf.function(
+        lambda ids: model(ids, training=False), reduce_retracing=True
+    )
+    found = np.empty((split.num_examples, model.output_shape[1]), np.float32)
+    for places, ids in batches.by_length(split):
+        found[places] = run(ids).numpy()
+    return found
+
+
+def signatures(
+    model: keras.Model,
+    splits: text_data.TextSplits,
+    tokenizer: graph.GraphTokenizer,
+) -> dict[str, export.Signature]:
+    """Returns what a client may send: texts, or token ids."""
+    class_names = tf.constant(splits.class_names)
+
+    def token_ids(ids: Any) -> dict[str, Any]:
+        probabilities = model(ids, training=False)
+        label = tf.gather(class_names, tf.argmax(probabilities, axis=1))
+        return {"label": label, "probabilities": probabilities}
+
+    def text(strings: Any) -> dict[str, Any]:
+        return token_ids(tokenizer(strings))
+
+    few = ["", *splits.corpus.splits["valid"].texts[:7]]
+    padded = np.array([splits.tokenizer.padded(one) for one in few], np.int32)
+    return {
+        "serving_default": export.Signature(
+            text,
+            (tf.TensorSpec((None,), tf.string, "text"),),
+            (np.array([one.encode() for one in few]),),
+        ),
+        "token_ids": export.Signature(
+            token_ids,
+            (tf.TensorSpec((None, None), tf.int32, "token_ids"),),
+            (padded,),
+        ),
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Trains, compresses, measures and releases; returns the report."""
+    export.check(config.export_dir)
+    splits = load_data(config)
+    work_dir = config.run_dir(APP, splits.digest())
+    tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
+    teacher = tables if config.self_training else None
+    taught = self_training.teach(splits, teacher)
+    num_steps = pipelines.num_steps(taught.train, config.batch_size)
+    with fitting.scope(config):
+        model = compile_model(build_model(config, splits), config, num_steps)
+    variants, refused = chain.plan(model, names.parse(config.variants), config)
+    if config.vectors:
+        found = vectors.of(splits, config.embedding_dim, config.seed)
+        networks.start(model, found)
+    num_classes = len(splits.class_names)
+    transform = batches.for_training(num_classes, config.word_dropout)
+    log = fitting.fit(
+        model, taught, config,
+        work_dir=work_dir,
+        transform=transform,
+        evaluation_transform=batches.for_evaluation(num_classes),
+        monitor="val_accuracy",
+        patience=config.patience,
+    )  # fmt: skip
+    cluster.end_unless_chief()
+    joined = linear.join(model, tables, splits, evaluate) if tables else None
+    twins = chain.compress(
+        model, variants, Finetuning(taught.train, transform, config)
+    )
+    measured = {
+        name: evaluate(model, getattr(splits, name))
+        for name in ("valid", "test")
+    }
+    with export.release(config.export_dir, APP) as draft:
+        tokenizer = graph.GraphTokenizer(splits.tokenizer)
+        serving = export.save(
+            draft.directory, model, signatures(model, splits, tokenizer),
+            tracked=[tokenizer],
+        )  # fmt: skip
+        rows = results.write_mobile(
+            draft.directory / "mobile", twins, variants, splits, config,
+            reference=measured["test"],
+        )  # fmt: skip
+        result = report.build(
+            APP, config, splits,
+            task_metric="accuracy",
+            metrics=results.summarize(measured, splits),
+            baselines=results.compare(splits, joined),
+            log=log, variants=rows, refused=refused, serving=serving,
+        )  # fmt: skip
+        shown = results.show(result, model, splits, measured["test"])
+        report.write(draft.directory / "report", result, shown)
+    fitting.finish(work_dir)
+    report.print_table(result, draft.path)
+    return result

@@ -1,0 +1,1 @@
+"""Data: splits, the pipelines that read them, and where they come from."""

@@ -1,0 +1,347 @@
+"""Folders of class folders, with or without split folders above them."""
+
+import concurrent.futures
+import hashlib
+import itertools
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from common import console
+from common.console import track
+from common.options import InputError
+from common.shared_options import MAX_MEGAPIXELS
+
+from . import encoded, images, splits, tfds_sets
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "valid": tfds_sets.VALID_NAMES,
+    "test": ("test", "testing"),
+}
+# Parts of each class that go to valid and to test if a folder has no splits.
+HELD_OUT = 0.1
+FILES_AT_A_TIME = 1024
+
+
+def load(
+    root: Path,
+    image_size: int,
+    usual_size: int,
+    pipeline: str,
+    seed: int,
+    skip_bad: bool,
+    shape: tuple[int, ...] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> splits.Splits:
+    """Loads a folder of class folders; see `images.load`."""
+    folders = _split_folders(root)
+    class_names = _class_names(folders.get("train", root))
+    listed = {
+        key: _list(folder, class_names) for key, folder in folders.items()
+    }
+    shapes, notes = _check_files(
+        [path for rows in listed.values() for path, _ in rows],
+        skip_bad,
+        max_megapixels,
+    )
+    listed = {
+        key: [row for row in rows if row[0] in shapes]
+        for key, rows in listed.items()
+    }
+    listed = _complete(listed, class_names, seed, root)
+    for key, rows in listed.items():
+        if not rows:
+            raise InputError(
+                f"--dataset must have images in every split; {root} has no "
+                f"readable one in {key}."
+            )
+    found = set(shapes.values())
+    height, width, _ = next(iter(found))
+    if image_size or len({one[:2] for one in found}) > 1:
+        height = width = image_size or usual_size
+    channels = 1 if all(one[2] == 1 for one in found) else 3
+    if shape:
+        height, width, channels = shape
+    streams: dict[str, Any] = {
+        key: splits.load(
+            _file_stream(rows, (height, width, channels), max_megapixels),
+            pipeline,
+        )
+        for key, rows in listed.items()
+    }
+    return splits.Splits(
+        name=root.resolve().name,
+        class_names=class_names,
+        notes=notes,
+        **streams,
+    )
+
+
+def whole(
+    root: Path,
+    classes: tuple[str, ...],
+    shape: tuple[int, ...],
+    pipeline: str,
+    skip_bad: bool,
+    max_megapixels: float,
+) -> splits.Splits:
+    """Loads a folder to judge a release by; nothing of it is to train on.
+
+    Args:
+        root: Holds folders of some of the classes, or split folders that do.
+        classes: The release's.
+        shape: Height, width and channels that its model needs.
+        pipeline: One of `splits.PIPELINES`.
+        skip_bad: See `images.load`.
+        max_megapixels: See `images.load`.
+    """
+    folders, judged = judged_folders(root, classes)
+    rows = [row for one in folders for row in _list_known(one, classes)]
+    shapes, notes = _check_files(
+        [path for path, _ in rows], skip_bad, max_megapixels
+    )
+    rows = [row for row in rows if row[0] in shapes]
+    if not rows:
+        raise InputError(
+            f"--dataset must have images; {root} has no readable one "
+            f"({', '.join(SUFFIXES)})."
+        )
+    height, width, channels = shape
+    stream = _file_stream(rows, (height, width, channels), max_megapixels)
+    name = root.resolve().name
+    examples = splits.load(stream, pipeline)
+    return splits.Splits.whole(name, classes, examples, notes, judged)
+
+
+def judged_folders(
+    root: Path, classes: tuple[str, ...] = ()
+) -> tuple[list[Path], str]:
+    """Returns what is judged of a folder, and `splits.TEST` or `splits.ALL`.
+
+    Where the folder says itself what is for testing, it is that; else all.
+
+    Args:
+        root: The folder.
+        classes: Names that mean a class, should they also be a split's.
+    """
+    named = {
+        key: root / name
+        for key, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (root / name).is_dir() and name not in classes
+    }
+    if "test" in named:
+        return [named["test"]], splits.TEST
+    return list(named.values()) or [root], splits.ALL
+
+
+def _list_known(
+    folder: Path, classes: tuple[str, ...]
+) -> list[tuple[str, int]]:
+    """Returns `(path, label)` of every image file of the known classes."""
+    names = {
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    }
+    unknown = sorted(names - set(classes))
+    if unknown or not names:
+        raise InputError(
+            f"--dataset must have folders of the release's classes, "
+            f"{', '.join(classes)}; {folder} has "
+            f"{repr(unknown[0]) if unknown else 'no folder'}."
+        )
+    return [
+        (path, label)
+        for label, name in enumerate(classes)
+        if name in names
+        for path in _files(folder / name)
+    ]
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Returns the folders of the splits, or the root as `all`."""
+    found = {
+        key: root / name
+        for key, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (root / name).is_dir()
+    }
+    return found if "train" in found else {"all": root}
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the class folders, sorted."""
+    names = tuple(
+        sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.is_dir() and not path.name.startswith(".")
+        )
+    )
+    if len(names) < 2:
+        raise InputError(
+            f"--dataset must hold at least two class folders; {folder} holds "
+            f"{len(names)}."
+        )
+    for name in names:
+        if not name.isprintable():  # Nor is a name that is not UTF-8.
+            raise InputError(
+                f"--dataset must have class folders with printable UTF-8 names;"
+                f" {str(folder)!r} has {name!r}."
+            )
+    return names
+
+
+def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Returns `(path, label)` of every image file, sorted by path."""
+    unknown = set(_class_names(folder)) - set(class_names)
+    if unknown:
+        raise InputError(
+            f"--dataset must have the same classes in every split; {folder} "
+            f"also has {', '.join(sorted(unknown))}."
+        )
+    rows = []
+    for label, name in enumerate(class_names):
+        paths = _files(folder / name)
+        if not paths:
+            raise InputError(
+                f"--dataset must have images in every class folder; "
+                f"{folder / name} has none ({', '.join(SUFFIXES)})."
+            )
+        rows += [(path, label) for path in paths]
+    return rows
+
+
+def _files(folder: Path) -> list[str]:
+    """Returns the image files below a folder, sorted."""
+    return sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and not path.is_dir()
+    )
+
+
+def _check_files(
+    paths: list[str], skip_bad: bool, max_megapixels: float
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Decodes every file once; returns the shapes of the good ones, notes."""
+
+    def shape(path: str) -> tuple[int, ...] | str:
+        try:
+            content = encoded.read(Path(path), max_megapixels)
+            image = tf.io.decode_image(content, expand_animations=False)
+        except encoded.UnreadableError as error:
+            return str(error)
+        except (tf.errors.InvalidArgumentError, OSError):
+            return "it cannot be decoded"
+        return tuple(image.shape) if 0 not in image.shape else "it is empty"
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        # In parts: `map` makes a future of a kilobyte for each file at once.
+        parts = (
+            one
+            for start in range(0, len(paths), FILES_AT_A_TIME)
+            for one in pool.map(shape, paths[start : start + FILES_AT_A_TIME])
+        )
+        shapes = list(track(parts, "checking images", len(paths)))
+    bad = [
+        f"{path}: {reason}"
+        for path, reason in zip(paths, shapes, strict=True)
+        if isinstance(reason, str)
+    ]
+    if bad and not skip_bad:
+        raise InputError(
+            f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
+            f"{len(paths)} files). Repair or remove it, or pass "
+            "--on_bad_input=skip."
+        )
+    good = {
+        path: one
+        for path, one in zip(paths, shapes, strict=True)
+        if not isinstance(one, str)
+    }
+    if not bad:
+        return good, ()
+    # The report goes where files' names, which may be a person's, must not.
+    console.get(stderr=True).print(
+        f"left out: {bad[0]} ({len(bad)} such files)"
+    )
+    return good, (f"left out {len(bad)} undecodable images",)
+
+
+def _complete(
+    listed: dict[str, list[tuple[str, int]]],
+    class_names: tuple[str, ...],
+    seed: int,
+    root: Path,
+) -> dict[str, list[tuple[str, int]]]:
+    """Carves the missing splits out of train, class by class.
+
+    A file's own name and the seed decide where it goes, so that files added
+    later do not move the others from train to test.
+    """
+    rows = listed.pop("all" if "all" in listed else "train")
+    missing = [key for key in ("valid", "test") if key not in listed]
+    splits: dict[str, list] = {key: [] for key in ("train", *missing)}
+    by_label = itertools.groupby(rows, key=lambda row: row[1])
+    counts = dict.fromkeys(range(len(class_names)), 0)
+    for label, group in by_label:
+        mine = list(group)
+        counts[label] = len(mine)
+        mine.sort(key=lambda row: _place(row[0], root, seed))
+        for index, key in enumerate(missing, start=1):
+            part = sum(
+                _place(path, root, seed) < index * HELD_OUT for path, _ in mine
+            )
+            splits[key] += mine[: max(1, part)]
+            mine = mine[max(1, part) :]
+        splits["train"] += mine
+    least = min(counts, key=lambda label: counts[label])
+    if counts[least] <= len(missing):
+        raise InputError(
+            f"--dataset must have at least {len(missing) + 1} images of every "
+            f"class; {class_names[least]} has {counts[least]}."
+        )
+    return {**listed, **splits}
+
+
+def _place(path: str, root: Path, seed: int) -> float:
+    """Returns a number in [0, 1) that the path in the set and seed fix."""
+    name = f"{seed}:{Path(path).relative_to(root).as_posix()}"
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:6]) / 2**48
+
+
+def _file_stream(
+    rows: list[tuple[str, int]],
+    shape: tuple[int, int, int],
+    max_megapixels: float,
+) -> splits.StreamSplit:
+    """Returns a split that reads and decodes files."""
+    height, width, channels = shape
+    with tf.device("CPU"):
+        paths = tf.constant([path for path, _ in rows])
+        labels = tf.constant([label for _, label in rows], tf.int64)
+
+    def records(key: Any) -> tf.data.Dataset:
+        order = tf.range(len(rows), dtype=tf.int64)
+        if key is not None:
+            # A full shuffle of 8 bytes per file; no buffer of images is better.
+            order = tf.random.experimental.stateless_shuffle(order, seed=key)
+        return tf.data.Dataset.from_tensor_slices(order).map(at)
+
+    def at(index: Any) -> tuple[Any, Any]:
+        return tf.gather(paths, index), tf.gather(labels, index)
+
+    def parse(path: Any, label: Any) -> tuple[Any, Any]:
+        content = tf.io.read_file(path)
+        image = images.decode(content, channels, max_megapixels)
+        return images.fit(image, (height, width)), label
+
+    return splits.StreamSplit(len(rows), shape, records, parse, at)

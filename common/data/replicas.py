@@ -1,0 +1,86 @@
+"""Several copies of a model: which examples each of them gets.
+
+Each gets every count-th example of a batch, so that together they are given
+the very batches, in the same order, that one model would be given.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from common.options import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Replica:
+    """A copy of the model: which one, of how many."""
+
+    index: int = 0
+    count: int = 1
+
+
+ALONE = Replica()
+
+
+def check(batch_size: int, replica: Replica) -> None:
+    """Raises `InputError` if a batch cannot be shared equally."""
+    if batch_size % replica.count:
+        raise InputError(
+            f"--batch_size must be a multiple of {replica.count}, the number "
+            f"of devices that share a batch; received {batch_size}."
+        )
+
+
+def share(
+    records: tf.data.Dataset,
+    num_examples: int,
+    batch_size: int,
+    replica: Replica,
+) -> tf.data.Dataset:
+    """Returns a replica's part of an epoch: `(place in the epoch, record)`.
+
+    A last batch that does not divide is filled up with records that come
+    again, at places from `num_examples` on: all replicas must take part in
+    every step.
+    """
+    last = num_examples % batch_size
+    again = records.take(-last % replica.count)
+    numbered = records.concatenate(again).enumerate()
+    return numbered.shard(replica.count, replica.index)
+
+
+def weights(
+    places: tf.Tensor, whole: tf.Tensor, num_examples: int, replica: Replica
+) -> tf.Tensor:
+    """Returns what makes the mean of replicas' means that of all examples.
+
+    Args:
+        places: The places in the epoch of a replica's part of a batch, int64.
+        whole: How many examples the batch has, int64.
+        num_examples: How many the epoch has.
+        replica: Whose part it is.
+
+    Returns:
+        `(part,)` float32: 1, but for a last batch that was filled up.
+    """
+    filled = tf.size(places, tf.int64) * replica.count
+    weight = tf.cast(filled, tf.float32) / tf.cast(whole, tf.float32)
+    return tf.where(places < num_examples, weight, 0.0)
+
+
+def even_size(num_examples: int, batch_size: int, count: int) -> int:
+    """Returns a batch size that gives `count` replicas equally many batches.
+
+    Their numbers of examples may differ by one, and a batch of none has no
+    mean.
+    """
+    least, rest = divmod(num_examples, count)
+    if not least:
+        raise InputError(
+            f"a split must have an example for each of {count} devices; it has "
+            f"{num_examples}."
+        )
+    size = -(-batch_size // count)
+    while rest and least % size == 0:
+        size += 1
+    return size

@@ -1,0 +1,317 @@
+"""Splits of a data set: in memory, or streamed from disk."""
+
+import dataclasses
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from common.options import InputError
+
+# In-memory sets above this many bytes are streamed, if `pipeline` is "auto".
+MAX_MEMORY_BYTES = 2 * 2**30
+PIPELINES = ("auto", "in_memory", "streaming")
+# What a release is judged by: the part for testing, or all there is.
+TEST, ALL = "test", "all"
+# What a batch of examples may take, as float32, where no gradient is kept: what
+# a model makes of it on the way is many times as large.
+BATCH_BYTES = 32 * 2**20
+
+# What the examples may take, as float32, that the ranges of int8 come from.
+CALIBRATION_BYTES = 512 * 2**20
+
+# Which examples of a split: sorted indices, or all of them.
+Rows = np.ndarray | slice
+
+
+def for_calibration(split: "Split", most: int, seed: int) -> "MemorySplit":
+    """Returns `most` random examples; fewer where they are large."""
+    num = within(split.example_bytes, most, CALIBRATION_BYTES)
+    return split.sample(num, seed)
+
+
+def within(example_bytes: int, most: int, max_bytes: int = BATCH_BYTES) -> int:
+    """Returns how many examples to hold at a time: from 1 to `most`.
+
+    Args:
+        example_bytes: What one takes.
+        most: The most.
+        max_bytes: What all of them may take.
+    """
+    return max(1, min(most, max_bytes // max(1, example_bytes)))
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySplit:
+    """Examples as arrays.
+
+    Attributes:
+        features: `(num_examples, ...)` array, or a dict of such by name for
+            models of several inputs.
+        labels: `(num_examples,)` int64 array of classes; for other tasks
+            `(num_examples, ...)` targets.
+        lengths: `(num_examples,)` integers, for sequences that are padded to
+            one length: training batches are then made of similar ones.
+    """
+
+    features: Any
+    labels: np.ndarray
+    lengths: np.ndarray | None = None
+
+    def digest(self) -> int:
+        """Returns a number that changes when the examples do."""
+        parts = self.features
+        arrays = parts.values() if isinstance(parts, dict) else [parts]
+        found = zlib.crc32(self.labels.tobytes())
+        for one in arrays:
+            found = zlib.crc32(one.tobytes(), found)
+        return found
+
+    @property
+    def num_examples(self) -> int:
+        """The number of examples."""
+        return len(self.labels)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one example's features."""
+        return self.features.shape[1:]
+
+    @property
+    def example_bytes(self) -> int:
+        """What one example's features take as float32."""
+        parts = self.features
+        arrays = parts.values() if isinstance(parts, dict) else [parts]
+        return sum(4 * math.prod(array.shape[1:]) for array in arrays)
+
+    def sample(self, num: int, seed: int) -> "MemorySplit":
+        """Returns `num` random examples, or all if there are fewer."""
+        order = np.random.default_rng(seed).permutation(self.num_examples)
+        return self.pick(order[:num])
+
+    def choose(self, rows: Rows) -> "MemorySplit":
+        """Returns the examples of `rows`, as a split of the same kind."""
+        return self.pick(rows)
+
+    def pick(self, indices: Rows) -> "MemorySplit":
+        """Returns the examples at `indices`."""
+        features = (
+            {name: array[indices] for name, array in self.features.items()}
+            if isinstance(self.features, dict)
+            else self.features[indices]
+        )
+        lengths = None if self.lengths is None else self.lengths[indices]
+        return MemorySplit(features, self.labels[indices], lengths)
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamSplit:
+    """Examples read from disk each epoch, in bounded memory.
+
+    Attributes:
+        num_examples: The number of examples.
+        feature_shape: The shape of one example's features.
+        records: Gives the data set of raw records: in file order if its
+            argument is None, else in the order that this key, `(2,)` int64,
+            fixes.
+        parse: Makes `(features, label)` from one raw record.
+        at: Gives the raw record at an index, scalar int64, where records can
+            be read in any order.
+    """
+
+    num_examples: int
+    feature_shape: tuple[int, ...]
+    records: Callable[[Any], tf.data.Dataset]
+    parse: Callable[..., tuple[Any, Any]]
+    at: Callable[[Any], Any] | None = None
+
+    def digest(self) -> int:
+        """Returns a number that changes when the number of examples does.
+
+        What is in them is not read for it: that would cost an epoch.
+        """
+        return zlib.crc32(
+            repr((self.num_examples, self.feature_shape)).encode()
+        )
+
+    @property
+    def example_bytes(self) -> int:
+        """What one example's features take as float32."""
+        return 4 * math.prod(self.feature_shape)
+
+    def sample(self, num: int, seed: int) -> MemorySplit:
+        """Returns `num` random examples, or all if there are fewer."""
+        num = min(num, self.num_examples)
+        if self.at:
+            generator = np.random.default_rng(seed)
+            return self.pick(
+                generator.choice(self.num_examples, num, replace=False)
+            )
+        records = self.records(tf.constant([seed, 1], tf.int64)).take(num)
+        return _to_memory(records, self, num)
+
+    def choose(self, rows: Rows) -> "StreamSplit":
+        """Returns the examples of `rows`, as a stream.
+
+        Where records cannot be read in any order, they are read from the first
+        to the last that is in `rows`.
+        """
+        if isinstance(rows, slice):
+            rows = np.arange(self.num_examples)[rows]
+        wanted, at = np.sort(rows), self.at
+        last = int(wanted[-1]) if len(wanted) else -1
+
+        def records(key: Any) -> tf.data.Dataset:
+            if at:
+                return tf.data.Dataset.from_tensor_slices(wanted).map(at)
+            places = tf.constant(wanted, tf.int64)
+            return (
+                self.records(None)
+                .take(last + 1)
+                .enumerate()
+                .filter(lambda index, *_: tf.reduce_any(index == places))
+                .map(lambda index, record: record)
+            )
+
+        return StreamSplit(len(wanted), self.feature_shape, records, self.parse)
+
+    def pick(self, indices: np.ndarray) -> MemorySplit:
+        """Returns the examples at `indices`; see `choose`."""
+        rows, places = np.unique(indices, return_inverse=True)
+        part = self.choose(rows)
+        return _to_memory(part.records(None), part, len(rows)).pick(places)
+
+
+Split = MemorySplit | StreamSplit
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The three splits of a data set.
+
+    Attributes:
+        name: What the report calls the data set, e.g. `mnist/3.0.1`.
+        class_names: The classes; a label is an index into it.
+        train: For fitting weights.
+        valid: For every choice: epochs, thresholds, settings.
+        test: For reporting, once.
+        notes: Repairs made while loading, for the user to read.
+        judged: What `test` is of the data: `test`, or `all`; see `whole`.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    valid: Split
+    test: Split
+    notes: tuple[str, ...] = ()
+    judged: str = TEST
+
+    @classmethod
+    def whole(
+        cls,
+        name: str,
+        class_names: tuple[str, ...],
+        examples: Split,
+        notes: tuple[str, ...] = (),
+        judged: str = ALL,
+    ) -> Self:
+        """Returns splits that judge a release by all examples, and train none.
+
+        Args:
+            name: See `Splits`.
+            class_names: Those of the release; some may have no example.
+            examples: All there are.
+            notes: See `Splits`.
+            judged: `TEST` where the data say themselves what is for testing.
+        """
+        shape = (0, *examples.feature_shape)
+        none: Any = MemorySplit(np.empty(shape, "f4"), np.empty(0, np.int64))
+        test: Any = examples
+        return cls(name, class_names, none, none, test, notes, judged)
+
+    def digest(self) -> str:
+        """Returns 8 hex digits that name the classes and the examples."""
+        parts = [one.digest() for one in (self.train, self.valid, self.test)]
+        return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the name and the sizes, as `report.json` has them."""
+        return {
+            "name": self.name,
+            "train": self.train.num_examples,
+            "valid": self.valid.num_examples,
+            "test": self.test.num_examples,
+        }
+
+
+def load(split: StreamSplit, pipeline: str, itemsize: int = 1) -> Split:
+    """Returns `split` in memory if it is small enough, else as it is.
+
+    Args:
+        split: A stream.
+        pipeline: One of `PIPELINES`.
+        itemsize: Bytes per element of the features.
+    """
+    size = split.num_examples * int(np.prod(split.feature_shape)) * itemsize
+    if pipeline == "streaming" or (
+        pipeline == "auto" and size > MAX_MEMORY_BYTES
+    ):
+        return split
+    return _to_memory(split.records(None), split, split.num_examples)
+
+
+def _to_memory(
+    records: tf.data.Dataset, split: StreamSplit, num: int
+) -> MemorySplit:
+    """Reads records of a split into arrays that are allocated once.
+
+    Args:
+        records: At most `num` of them.
+        split: Says how they are parsed.
+        num: How many to make room for.
+    """
+    features, labels, start = None, np.empty(num, np.int64), 0
+    size = within(split.example_bytes, 1024)
+    dataset = records.map(split.parse, tf.data.AUTOTUNE).batch(size)
+    for batch, label in dataset.prefetch(1).as_numpy_iterator():
+        if features is None:
+            features = np.empty((num, *batch.shape[1:]), batch.dtype)
+        features[start : start + len(label)] = batch
+        labels[start : start + len(label)] = label
+        start += len(label)
+    if features is None:
+        raise InputError("--dataset must have examples; a split has none.")
+    return MemorySplit(features[:start], labels[:start])
+
+
+def shuffle(
+    dataset: tf.data.Dataset, buffer_size: int, key: tf.Tensor
+) -> tf.data.Dataset:
+    """Returns `dataset` shuffled by a key that is a tensor.
+
+    `tf.data.Dataset.shuffle` refuses a symbolic seed; the op below it does not.
+
+    Args:
+        dataset: The elements.
+        buffer_size: How many wait at a time.
+        key: The seed, `(2,)` int64.
+    """
+    spec = dataset.element_spec
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=buffer_size,
+        seed=key[0],
+        seed2=2 * key[1] + 1,  # Odd: two zeros would mean a random seed.
+        output_types=tf.nest.flatten(
+            tf.nest.map_structure(lambda one: one.dtype, spec)
+        ),
+        output_shapes=tf.nest.flatten(
+            tf.nest.map_structure(lambda one: one.shape, spec)
+        ),
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, spec)

@@ -1,0 +1,261 @@
+"""Tables of a user's own: CSV, TSV, JSON and Parquet, read with Arrow.
+
+What is handed in is untrusted: a file that is not what its name says, a column
+that is missing, text that is not UTF-8 end in one line, never in a traceback.
+"""
+
+import json as standard_json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+from pyarrow import csv, json, parquet
+
+from common.options import InputError, quote
+
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES, ".parquet")
+# What `looks_like_path` takes for a file's name besides tables.
+FILE_SUFFIXES = (".txt", ".text", ".md", ".log", ".html", ".xml", ".pdf",
+                 ".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods",
+                 ".gz", ".bz2", ".xz", ".zip", ".zst")  # fmt: skip
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+NAMES_SHOWN = 500  # Characters.
+
+T = TypeVar("T")
+
+
+def is_table(dataset: str) -> bool:
+    """Tells whether `--dataset` names a table, by its ending."""
+    return dataset.lower().endswith(SUFFIXES)
+
+
+def is_file(text: str) -> bool:
+    """Tells whether a text is the path of a file; it may be any text."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # Too long for a path; no text at all.
+        return False
+
+
+def looks_like_path(text: str) -> bool:
+    """Tells whether a text is rather meant as a path.
+
+    It is if it has no white space, and either a separator or the ending of a
+    usual file.
+    """
+    if text != "".join(text.split()):
+        return False
+    return "/" in text or text.lower().endswith((*SUFFIXES, *FILE_SUFFIXES))
+
+
+def lines(content: bytes) -> list[str]:
+    r"""Returns the lines of UTF-8, which end with "\n" or "\r\n".
+
+    Nothing else parts them: `str.splitlines` would also do so at U+0085, at
+    U+2028 and at form feeds, which texts hold. A byte-order mark is no text.
+
+    Raises:
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def names(path: str | Path, option: str = "--dataset") -> list[str]:
+    """Returns the names of a table's columns; reads no more than it must.
+
+    Args:
+        path: See `read`. Of JSON lines, which have no header, the first
+            megabyte tells.
+        option: What named the file, for errors.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    return _open(Path(path), option, lambda file: list(_schema(file).names))
+
+
+def read(
+    path: str | Path,
+    columns: Sequence[str],
+    text: Sequence[str] = (),
+    option: str = "--dataset",
+) -> pa.Table:
+    """Reads columns of a table file.
+
+    Args:
+        path: A file that ends in one of `SUFFIXES`; CSV and TSV have a header,
+            JSON is an object a line or an array of objects.
+        columns: The columns to read; all must be there.
+        text: Those of them whose cells are text even where all look like
+            numbers, such as ids. Parquet and JSON keep their own types.
+        option: What named the file, for errors.
+
+    Returns:
+        A table of at least one row, with `columns` in this order. Empty cells
+        are null, but for those of `text`, which are "". Text is UTF-8.
+
+    Raises:
+        InputError: If the file cannot be read, is empty, or lacks a column.
+    """
+    path = Path(path)
+    known, table = _open(path, option, lambda file: _read(file, text))
+    for name in columns:
+        if known.count(name) != 1:
+            shown = ", ".join(known)
+            if len(shown) > NAMES_SHOWN:
+                shown = quote(shown, NAMES_SHOWN)
+            raise InputError(
+                f"{option} must have one column called {name}; {path} has "
+                f"{shown}."
+            )
+    if not table.num_rows:
+        raise InputError(f"{option} must have rows; {path} has none.")
+    checked = {
+        name: _plain(path, name, table[name], option) for name in columns
+    }
+    return pa.table(checked)
+
+
+def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
+    """Returns what `reader` makes of a file.
+
+    Raises:
+        InputError: If it cannot be read; the message is one line.
+    """
+    if not path.is_file():
+        raise InputError(f"{option} must be a file; {path} is none.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"{option} must end in {', '.join(SUFFIXES)}; received {path}."
+        )
+    try:
+        _refuse_utf_16(path, option)
+        return reader(path)
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{option} must be UTF-8, the names of its columns too; {path} has "
+            f"{quote(error.object)}. Save it as UTF-8."
+        ) from None
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "empty" in first.lower():
+            raise InputError(
+                f"{option} must have rows; {path} has none."
+            ) from None
+        raise InputError(
+            f"{option}={path} cannot be read: {first[:300]}"
+        ) from None
+
+
+def _refuse_utf_16(path: Path, option: str) -> None:
+    """Refuses what spreadsheets call Unicode text."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in UTF_16:
+        raise InputError(
+            f"{option} must be UTF-8; {path} is UTF-16. Save it as UTF-8."
+        )
+
+
+def _plain(
+    path: Path, name: str, column: pa.ChunkedArray, option: str
+) -> pa.ChunkedArray:
+    """Returns a column of plain cells: no categories, no bytes, no lists.
+
+    Raises:
+        InputError: If cells are nested, or text is not UTF-8, of which Arrow
+            takes no notice.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_nested(kind):
+        raise InputError(
+            f"{option} must have plain cells; {name} in {path} holds "
+            f"{quote(str(kind))}."
+        )
+    is_bytes = (
+        pa.types.is_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+    try:
+        if is_bytes:
+            large = pa.types.is_large_binary(kind)
+            column = column.cast(pa.large_string() if large else pa.string())
+        column.validate(full=True)
+        return column
+    except pa.ArrowInvalid:
+        row = _first_not_utf_8(column)
+        raise InputError(
+            f"{option} must be UTF-8; row {row} of {name} in {path} is not."
+        ) from None
+
+
+def _first_not_utf_8(column: pa.ChunkedArray) -> int:
+    """Returns the number of the first row whose text is not UTF-8."""
+    for index, cell in enumerate(column):
+        content = cell.as_buffer()
+        try:
+            if content is not None:  # The cell is not empty.
+                content.to_pybytes().decode("utf-8")
+        except UnicodeDecodeError:
+            return index + 1
+    return len(column)
+
+
+def _read(path: Path, text: Sequence[str]) -> tuple[list[str], pa.Table]:
+    """Reads a file by its ending; returns its columns' names, and it."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        table = parquet.read_table(path)
+    elif suffix in JSON_SUFFIXES:
+        table = json.read_json(_json_lines(path))
+    else:
+        table = csv.read_csv(
+            path,
+            parse_options=_cells(suffix),
+            convert_options=csv.ConvertOptions(
+                column_types={name: pa.string() for name in text}
+            ),
+        )
+    return table.column_names, table
+
+
+def _schema(path: Path) -> pa.Schema:
+    """Returns a file's columns from its first block, or its footer."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return parquet.read_schema(path)
+    if suffix in JSON_SUFFIXES:
+        return json.open_json(_json_lines(path)).schema
+    with csv.open_csv(path, parse_options=_cells(suffix)) as file:
+        return file.schema
+
+
+def _cells(suffix: str) -> csv.ParseOptions:
+    """Returns how cells are parted; quoted ones may hold line ends."""
+    return csv.ParseOptions(
+        delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
+    )
+
+
+def _json_lines(path: Path) -> Path | pa.BufferReader:
+    """Returns JSON lines; an array of objects is rewritten as such.
+
+    Raises:
+        ValueError: If an array is not JSON, or not of objects.
+    """
+    with path.open("rb") as file:
+        if file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
+            return path
+    rows = standard_json.loads(path.read_text("utf-8-sig"))
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("an array must hold an object a row.")
+    text = "\n".join(map(standard_json.dumps, rows))
+    return pa.BufferReader(text.encode())

@@ -1,0 +1,199 @@
+"""TFDS data sets as splits: by name, prepared on first use, never re-split."""
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from common.options import InputError
+from common.workers import cluster
+
+from . import splits
+
+# The data sets that come with this project, and where they are prepared.
+EMBEDDED = (
+    "digits",
+    "generated_reviews",
+    "phantoms",
+    "simulated_transactions",
+    "tastes",
+)
+EMBEDDED_DIR = Path("runs/datasets")
+
+VALID_NAMES = ("validation", "valid", "val", "dev")
+VALID_PERCENT = 10
+INTERLEAVED_FILES = 16
+# Encoded records that wait for their turn; fewer where they are large.
+SHUFFLE_BUFFER = 10_000
+SHUFFLE_BYTES = 512 * 2**20
+
+
+def builder(
+    name: str,
+    data_dir: str = "",
+    check: Callable[[Any], None] = lambda found: None,
+) -> tfds.core.DatasetBuilder:
+    """Returns the prepared builder of the TFDS data set `name`.
+
+    Of several workers the first one prepares it; the others then find it, or
+    prepare their own where they share no directory.
+
+    Args:
+        name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or one
+            of `EMBEDDED`, which need no download.
+        data_dir: The TFDS data directory; by default TFDS's own.
+        check: Raises if the set is not of the right kind; called before
+            anything is downloaded.
+
+    Raises:
+        InputError: If there is no such data set or it cannot be prepared.
+    """
+    if cluster.is_chief():
+        found = _prepare(name, data_dir, check)
+        cluster.agree("--dataset", name)
+        return found
+    with cluster.all_present():
+        cluster.agree("--dataset", name)
+    return _prepare(name, data_dir, check)
+
+
+def _prepare(
+    name: str, data_dir: str, check: Callable[[Any], None]
+) -> tfds.core.DatasetBuilder:
+    """Prepares a set, unless that has been done; see `builder`."""
+    tfds.disable_progress_bar()
+    # Each of its retries would be a warning; the error says it once.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if name in EMBEDDED:
+        module = importlib.import_module(
+            f"common.data.datasets.{name}.{name}_dataset_builder"
+        )
+        found = module.Builder(data_dir=EMBEDDED_DIR)
+    else:
+        # TFDS reads the variable at import only; an empty value means unset.
+        place = data_dir or os.environ.get("TFDS_DATA_DIR") or None
+        try:
+            found = tfds.builder(name, data_dir=place)
+        except (
+            tfds.core.DatasetNotFoundError,
+            ValueError,
+            AssertionError,  # A version that does not exist.
+        ) as error:
+            raise InputError(
+                f"--dataset must be a TFDS name, one of {', '.join(EMBEDDED)},"
+                f" or a path; received {name!r}. {_first_line(error)}"
+            ) from None
+    check(found)
+    try:
+        # TFDS speaks of a download even where an embedded set needs none.
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with quiet if name in EMBEDDED else contextlib.nullcontext():
+            found.download_and_prepare()
+    except Exception as error:  # The network, the disk, a checksum, ...
+        raise InputError(
+            f"--dataset={name} could not be prepared: {_first_line(error)} "
+            f"Point --data_dir at a prepared copy."
+        ) from None
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    """Returns the first line of an error's text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def split_names(found: tfds.core.DatasetBuilder) -> dict[str, str]:
+    """Returns TFDS's split expressions for train, valid and test.
+
+    A missing validation split is the last 10 % of train; a missing test split
+    is the validation split if there is one, else the last 10 % of train. TFDS
+    stores train in a shuffled, fixed order, so the same name always gives the
+    same three sets.
+    """
+    have = set(found.info.splits)
+    if "train" not in have:
+        raise InputError(
+            f"--dataset must have a split called train; {found.name} has "
+            f"{', '.join(sorted(have))}."
+        )
+    valid = next((name for name in VALID_NAMES if name in have), None)
+    test = "test" if "test" in have else None
+    if not test and valid:
+        test, valid = valid, None
+    cut = 100
+    names = {}
+    for key, name in (("test", test), ("valid", valid)):
+        if name is None:
+            name = f"train[{cut - VALID_PERCENT}%:{cut}%]"
+            cut -= VALID_PERCENT
+        names[key] = name
+    names["train"] = "train" if cut == 100 else f"train[:{cut}%]"
+    return names
+
+
+def stream(
+    found: tfds.core.DatasetBuilder,
+    split: str,
+    parse: Callable[[dict[str, Any]], tuple[Any, Any]],
+    feature_shape: tuple[int, ...],
+) -> splits.StreamSplit:
+    """Returns a split that streams the data set's TFRecord files.
+
+    Shuffled reading takes the files in random order, 16 at a time, and passes
+    their records through a buffer of `SHUFFLE_BUFFER`, or of `SHUFFLE_BYTES`.
+
+    Args:
+        found: A prepared builder.
+        split: A TFDS split expression, e.g. `train[:90%]`.
+        parse: Makes `(features, label)` of one decoded TFDS example.
+        feature_shape: The shape of the features that `parse` gives.
+    """
+    info = found.info.splits[split]
+    files = [
+        (str(one.filename), one.skip, one.take)
+        for one in info.file_instructions
+    ]
+    if not all("tfrecord" in Path(path).name for path, _, _ in files):
+        raise InputError(
+            f"--dataset={found.name} must be stored as TFRecord; prepare it "
+            "with file_format=tfrecord."
+        )
+    whole = found.info.splits.total_num_examples
+    record_bytes = int(found.info.dataset_size) // max(1, whole)
+    waiting = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
+    names = [path for path, _, _ in files]
+    parts_read = np.array([part for _, *part in files], np.int64)
+
+    def records(key: Any) -> tf.data.Dataset:
+        parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
+        if key is not None:
+            parts = splits.shuffle(parts, len(names), key)
+        # One file after another in evaluation: the order that is documented.
+        cycle = 1 if key is None else min(INTERLEAVED_FILES, len(names))
+        rows = parts.interleave(
+            lambda name, part: (
+                tf.data.TFRecordDataset(name).skip(part[0]).take(part[1])
+            ),
+            cycle_length=cycle,
+            num_parallel_calls=tf.data.AUTOTUNE if cycle > 1 else None,
+        )
+        if key is None:
+            return rows
+        return splits.shuffle(rows, waiting, key)
+
+    return splits.StreamSplit(
+        num_examples=info.num_examples,
+        feature_shape=feature_shape,
+        records=records,
+        parse=lambda record: parse(
+            found.info.features.deserialize_example(record)
+        ),
+    )

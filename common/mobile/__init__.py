@@ -1,0 +1,1 @@
+"""Files for phones: conversion, running and measuring them."""

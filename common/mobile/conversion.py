@@ -1,0 +1,262 @@
+"""TFLite (LiteRT) files: conversion, running, and measuring what ships.
+
+Files are converted from a tf_keras twin, from a concrete function with batch
+size 1, and hold built-in operators only: one that needs TensorFlow's own
+("Flex") is a failed export, for no Python or stock phone runtime runs it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from common import runtime
+from common.compression.variants import Variant
+from common.console import track
+from common.options import InputError
+
+from . import litert, partly_float
+from .measurement import (
+    Measurement,
+    choose,
+    measure,
+    measure_all,
+    rows,
+)
+
+__all__ = [
+    "Int8",
+    "Measurement",
+    "calibrate",
+    "choose",
+    "convert",
+    "measure",
+    "measure_all",
+    "plan",
+    "rows",
+    "write",
+]
+
+
+# From a twin to a function of named inputs that gives named outputs.
+Wrap = Callable[[Any], Callable[..., dict[str, Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8:
+    """How files of the format int8 are made.
+
+    Attributes:
+        io: The type of inputs and outputs that are real numbers: uint8, for
+            pixels the bytes of the image; int8; or float32, which leaves the
+            rounding to the file.
+        whole: Whether an operator that has no int8 kernel is an error; if not,
+            it is computed in float.
+        denylist: Layers that stay in float; then `io` is float32.
+    """
+
+    io: str = "uint8"
+    whole: bool = True
+    denylist: tuple[str, ...] = ()
+
+
+def convert(
+    twin: Any,
+    variant: Variant,
+    calibration: litert.Arrays,
+    outputs: Sequence[str],
+    int8: Int8 = Int8(),
+    wrap: Wrap | None = None,
+) -> bytes:
+    """Converts a twin to the bytes of a TFLite file.
+
+    The signature `serving_default` has the twin's input names and `outputs`.
+
+    Args:
+        twin: A functional tf_keras model.
+        variant: Gives the format; after QAT the ranges come from training.
+        calibration: Inputs by name, `(num, ...)`, for the ranges of `int8`,
+            and for sizes that the twin leaves open.
+        outputs: A name for each output of the twin.
+        int8: For that format.
+        wrap: Gives what the file computes in place of the twin alone; its
+            inputs are those of `calibration`, its result has `outputs`.
+
+    Raises:
+        InputError: If the model needs operators that TFLite does not have.
+    """
+    converter = _converter(twin, outputs, calibration, wrap)
+    if variant.format != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant.format == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant.format == "int8":
+        _to_int8(converter, variant, calibration, int8)
+    try:
+        if converter.representative_dataset and int8.denylist:
+            return partly_float.Calibrated(converter, twin).quantize(
+                int8.denylist
+            )
+        with runtime.native_stderr_hidden():
+            return converter.convert()
+    except Exception as error:
+        # The converter's own class is private; its first line says which ops.
+        if "custom op" in str(error) or "Flex" in str(error):
+            raise InputError(
+                f"--variants: {variant.name} needs operators that TFLite does "
+                f"not have: {str(error).strip().splitlines()[0]}"
+            ) from None
+        raise
+
+
+def calibrate(
+    twin: Any,
+    variant: Variant,
+    calibration: litert.Arrays,
+    outputs: Sequence[str],
+) -> partly_float.Calibrated:
+    """Returns a twin with ranges, to be quantized with any layers in float."""
+    converter = _converter(twin, outputs, calibration)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    _to_int8(converter, variant, calibration, Int8("float32", whole=False))
+    return partly_float.Calibrated(converter, twin)
+
+
+def _converter(
+    twin: Any,
+    outputs: Sequence[str],
+    examples: litert.Arrays,
+    wrap: Wrap | None = None,
+) -> Any:
+    """Returns a converter with TFLite's defaults."""
+    if wrap is None:
+        function = _concrete(twin, outputs, examples)
+    else:
+        function = _wrapped(wrap(twin), examples)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], twin)
+
+
+def _to_int8(
+    converter: Any, variant: Variant, calibration: litert.Arrays, int8: Int8
+) -> None:
+    """Sets a converter up for full-integer quantization."""
+    if int8.io != "float32" and not int8.denylist:
+        converter.inference_input_type = tf.as_dtype(int8.io)
+        converter.inference_output_type = tf.as_dtype(int8.io)
+    if "qat" in variant.techniques:
+        return
+    converter.representative_dataset = lambda: litert.examples(calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if not int8.whole:
+        converter.target_spec.supported_ops += [tf.lite.OpsSet.TFLITE_BUILTINS]
+
+
+def _concrete(
+    twin: Any, outputs: Sequence[str], examples: litert.Arrays
+) -> Any:
+    """Returns the twin as a function of named inputs, batch size 1."""
+    specs = {}
+    for one in twin.inputs:
+        name = one.name.split(":")[0]
+        shape = (1, *np.shape(examples[name])[1:])
+        specs[name] = tf.TensorSpec(shape, one.dtype, name)
+
+    def serve(**inputs: Any) -> dict[str, Any]:
+        result = twin(
+            next(iter(inputs.values())) if len(inputs) == 1 else inputs,
+            training=False,
+        )
+        return dict(zip(outputs, tf.nest.flatten(result), strict=True))
+
+    return tf.function(serve).get_concrete_function(**specs)
+
+
+def _wrapped(
+    serve: Callable[..., dict[str, Any]], examples: litert.Arrays
+) -> Any:
+    """Returns a function of inputs like `examples`, batch size 1."""
+    specs = {
+        name: tf.TensorSpec(
+            (1, *np.shape(one)[1:]), np.asarray(one).dtype, name
+        )
+        for name, one in examples.items()
+    }
+    return tf.function(serve).get_concrete_function(**specs)
+
+
+def plan(
+    twin: Any,
+    variants: Sequence[Variant],
+    example: litert.Arrays,
+    outputs: Sequence[str],
+) -> tuple[list[Variant], list[dict[str, str]]]:
+    """Separates the variants that the converter can make from the others.
+
+    Converts the plain twin to float32 and looks at its operators.
+
+    Args:
+        twin: The plain twin.
+        variants: What is wanted; float32 is among them.
+        example: See `convert`'s calibration.
+        outputs: See `convert`.
+
+    Returns:
+        The possible variants, and `{"name", "reason"}` of the others.
+
+    Raises:
+        InputError: If the model needs operators that TFLite does not have.
+    """
+    float32 = next(one for one in variants if one.name == "float32")
+    found = litert.ops(convert(twin, float32, example, outputs))
+    if "WHILE" not in found:
+        return list(variants), []
+    possible, refused = [], []
+    for one in variants:
+        if one.format != "int8":
+            possible.append(one)
+            continue
+        # Calibration of a WHILE ends the process: there is no error to catch.
+        kept = [step for step in one.techniques if step != "qat"]
+        nearest = "+".join((*kept, "dynamic"))
+        refused.append(
+            {
+                "name": one.name,
+                "reason": "the file has a WHILE loop (GRU, SimpleRNN, or an "
+                "LSTM with a mask), which TFLite cannot quantize to int8. "
+                f"Nearest: {nearest}. An LSTM without mask_zero has no loop.",
+            }
+        )
+    return possible, refused
+
+
+def write(
+    directory: Path,
+    twins: Mapping[Any, Any],
+    variants: Sequence[Variant],
+    calibration: litert.Arrays,
+    outputs: Sequence[str],
+    int8: Int8 = Int8(),
+    wrap: Wrap | None = None,
+) -> list[Path]:
+    """Converts every variant to `<directory>/<variant>.tflite`.
+
+    Args:
+        directory: The release's `mobile`; made here.
+        twins: From `compression.compress`.
+        variants: What to make.
+        calibration: See `convert`.
+        outputs: See `convert`.
+        int8: See `convert`.
+        wrap: See `convert`.
+    """
+    directory.mkdir()
+    paths = []
+    for one in track(variants, "converting", len(variants)):
+        twin = twins[one.techniques]
+        content = convert(twin, one, calibration, outputs, int8, wrap)
+        paths.append(directory / f"{one.name}.tflite")
+        paths[-1].write_bytes(content)
+    return paths

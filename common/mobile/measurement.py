@@ -1,0 +1,225 @@
+"""Measuring TFLite files on whole splits, and choosing the one to ship.
+
+With `--measure_examples` the splits are cut to a random sample, see `rows`.
+"""
+
+import dataclasses
+import gzip
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.console import track
+from common.data.splits import Rows
+from common.shared_options import Options
+
+from . import litert, thresholds
+
+# Inputs, an array or several by name, and targets.
+Batches = Callable[[], Iterable[tuple[Any, np.ndarray]]]
+Metric = Callable[[np.ndarray, np.ndarray], float]
+# A split's outputs and targets.
+Pair = tuple[np.ndarray, np.ndarray]
+Decide = Callable[[litert.Runner, Pair, Pair], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What files are measured with.
+
+    Attributes:
+        valid: Gives inputs and targets of the validation split, as arrays,
+            anew at each call. The file to ship is chosen on it.
+        test: The same of the test split, for reporting.
+        reference: What the Keras model gives for the test split.
+        metric: From outputs and targets to the task metric.
+        higher_is_better: Whether more of the metric is better; if not, a
+            rise counts as a drop.
+        output: The file's output that the metric takes; may be left out where
+            there is only one.
+        decide: From the file, and its outputs and targets of valid and of
+            test, to `threshold`, fitted on valid, and test's figures at it.
+        decided: The output that a threshold is compared with.
+    """
+
+    valid: Batches
+    test: Batches
+    reference: np.ndarray
+    metric: Metric
+    higher_is_better: bool = True
+    output: str = ""
+    decide: Decide | None = None
+    decided: str = "score"
+
+
+def rows(num_examples: int, options: Options) -> Rows:
+    """Returns which examples of a split to measure on.
+
+    Args:
+        num_examples: How many the split has.
+        options: Gives `measure_examples`, 0 for all, and the seed.
+    """
+    most = options.measure_examples
+    if not 0 < most < num_examples:
+        return slice(None)
+    generator = np.random.default_rng(options.seed)
+    return np.sort(generator.choice(num_examples, most, replace=False))
+
+
+def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
+    """Measures a file on the validation and the test split.
+
+    Args:
+        path: The file.
+        name: The variant's name.
+        how: The data and the metric.
+
+    Returns:
+        A row of `variants` in `report.json`, but for what `choose` adds.
+    """
+    content = path.read_bytes()
+    runner, contents = litert.Runner(content), litert.inspect(content)
+    result = how.output or next(iter(runner.outputs))
+    valid, _ = run(runner, how.valid(), result)
+    test, first = run(runner, how.test(), result)
+    found = test[0]
+    row = {
+        "name": name,
+        "file": f"{path.parent.name}/{path.name}",
+        "metric": how.metric(*test),
+        "valid_metric": how.metric(*valid),
+        "examples": len(found),
+        "bytes": len(content),
+        "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
+        "latency_ms": runner.latency_ms(first),
+        "threads": 1,
+        "ops": list(contents.ops),
+        "inputs": {name: _describe(one) for name, one in runner.inputs.items()},
+        "output": _describe(runner.outputs[result]),
+        "max_abs_error": float(np.max(np.abs(found - how.reference))),
+    }
+    if "prune" in name.split("+"):  # Elsewhere zeros are chance.
+        row["sparsity"] = round(contents.sparsity, 4)
+    if how.decide:
+        row["at_threshold"] = how.decide(runner, valid, test)
+    return row
+
+
+def run(
+    runner: litert.Runner,
+    batches: Iterable[tuple[Any, np.ndarray]],
+    result: str = "",
+) -> tuple[Pair, dict[str, np.ndarray]]:
+    """Returns a split's outputs and targets, and its first inputs.
+
+    Args:
+        runner: The file.
+        batches: Inputs and targets.
+        result: The output's name; by default the first.
+    """
+    result = result or next(iter(runner.outputs))
+    outputs, targets = [], []
+    first: dict[str, np.ndarray] = {}
+    for inputs, truth in batches:
+        if not isinstance(inputs, Mapping):
+            inputs = {next(iter(runner.inputs)): inputs}
+        outputs.append(runner(**inputs)[result])
+        targets.append(truth)
+        first = first or {
+            name: array[: litert.LATENCY_RUNS] for name, array in inputs.items()
+        }
+    return (np.concatenate(outputs), np.concatenate(targets)), first
+
+
+def _describe(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a phone's programmer needs to know of a tensor."""
+    scale, zero_point = detail["quantization"]
+    return {
+        "shape": [int(size) for size in detail["shape"]],
+        "dtype": np.dtype(detail["dtype"]).name,
+        "scale": float(scale),
+        "zero_point": int(zero_point),
+    }
+
+
+def choose(
+    rows: Sequence[dict[str, Any]],
+    max_drop: float,
+    higher_is_better: bool = True,
+) -> list[dict[str, Any]]:
+    """Adds `drop`, on test, and `chosen`, which validation decides.
+
+    Args:
+        rows: From `measure`; the first is float32.
+        max_drop: The most that the validation metric of the chosen file, the
+            smallest such, may fall below float32's.
+        higher_is_better: See `Measurement`.
+    """
+    first, sign = rows[0], 1 if higher_is_better else -1
+    able = [
+        one
+        for one in rows
+        # Metrics of the same outputs may differ in the last bit; where they
+        # are no numbers, float32 is what ships.
+        if one is first
+        or sign * (first["valid_metric"] - one["valid_metric"])
+        <= max_drop + 1e-9
+    ]
+    best = min(able, key=lambda one: one["gzip_bytes"])
+    return [
+        {
+            **one,
+            "drop": sign * (first["metric"] - one["metric"]),
+            "chosen": one is best,
+        }
+        for one in rows
+    ]
+
+
+def measure_all(
+    paths: Sequence[Path], how: Measurement, max_drop: float
+) -> list[dict[str, Any]]:
+    """Measures files, the first being float32, and copies the chosen one.
+
+    Args:
+        paths: From `write`.
+        how: See `measure`.
+        max_drop: See `choose`.
+
+    Returns:
+        The `variants` of `report.json`. `model.tflite` is then the chosen file.
+    """
+    rows = [
+        measure(path, path.stem, how)
+        for path in track(paths, "measuring", len(paths))
+    ]
+    return ship(paths, rows, how, max_drop)
+
+
+def ship(
+    paths: Sequence[Path],
+    rows: Sequence[dict[str, Any]],
+    how: Measurement,
+    max_drop: float,
+) -> list[dict[str, Any]]:
+    """Chooses among measured files and copies the chosen one.
+
+    Args:
+        paths: The files.
+        rows: What `measure` found of each.
+        how: Says which way the metric is better.
+        max_drop: See `choose`.
+
+    Returns:
+        The `variants` of `report.json`. `model.tflite` is then the chosen file.
+    """
+    rows = choose(rows, max_drop, how.higher_is_better)
+    for path, row in zip(paths, rows, strict=True):
+        if row["chosen"]:
+            shutil.copyfile(path, path.with_name(thresholds.SHIPPED))
+    if how.decide:
+        thresholds.write(paths[0].parent, rows, how.decided)
+    return rows

@@ -1,0 +1,79 @@
+"""Int8 files in which some layers stay in float."""
+
+import collections
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+from ai_edge_litert import interpreter as litert
+
+from common import runtime
+
+
+class Calibrated:
+    """A twin with the ranges of its tensors, to be quantized in part.
+
+    Calibration is done once; a file with another set of float layers then
+    takes milliseconds. What stays in float is decided by operator, and an
+    operator belongs to every layer that was fused into it.
+
+    Attributes:
+        nodes: The operators of each layer, named by their output tensors.
+            Layers that left no operator are not in it.
+    """
+
+    def __init__(self, converter: Any, twin: Any) -> None:
+        """Calibrates.
+
+        Args:
+            converter: A TFLite converter with a representative data set.
+            twin: The tf_keras model that it converts.
+        """
+        self._options = tf.lite.experimental.QuantizationDebugOptions()
+        with warnings.catch_warnings(), runtime.native_stderr_hidden():
+            warnings.simplefilter("ignore")  # Its own use of tf.lite's.
+            self._debugger = tf.lite.experimental.QuantizationDebugger(
+                converter=converter,
+                debug_dataset=converter.representative_dataset,
+                debug_options=self._options,
+            )
+            self.nodes = _nodes(self._debugger.calibrated_model, twin)
+
+    def quantize(self, denylist: Iterable[str]) -> bytes:
+        """Returns an int8 file with the layers of `denylist` in float.
+
+        Its inputs and outputs are float.
+        """
+        self._options.denylisted_nodes = sorted(
+            {node for layer in denylist for node in self.nodes.get(layer, ())}
+        )
+        with runtime.native_stderr_hidden():
+            return self._debugger.get_nondebug_quantized_model()
+
+
+def _nodes(content: bytes, twin: Any) -> dict[str, list[str]]:
+    """Returns the tensors that the operators of each layer write."""
+    interpreter = litert.Interpreter(model_content=content)
+    runner = interpreter.get_signature_runner()
+    last = {one["name"] for one in runner.get_output_details().values()}
+    ends = [one.node.layer.name for one in twin.outputs]
+    layers = set(_layer_names(twin))
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    for tensor in interpreter.get_tensor_details():
+        name = tensor["name"]
+        # Fused operators are called "model/relu/Relu;model/dense/MatMul".
+        parts = {part for one in name.split(";") for part in one.split("/")}
+        # An output is renamed, and no longer says which layer it is of.
+        owners = set(ends) if name in last else parts & layers
+        for layer in owners:
+            found[layer].append(name)
+    return dict(found)
+
+
+def _layer_names(twin: Any) -> Iterable[str]:
+    """Yields the names of layers, those of nested models included."""
+    for layer in twin.layers:
+        yield layer.name
+        if hasattr(layer, "layers"):
+            yield from _layer_names(layer)

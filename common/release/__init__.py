@@ -1,0 +1,1 @@
+"""Releases: what a server loads, and the messages that it is sent."""

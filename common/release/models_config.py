@@ -1,0 +1,311 @@
+"""What TF Serving is told: models.config, batching.config, monitoring.config.
+
+Text protos in the export directory, written by every export, each replaced as a
+whole. `models.config` is also where the state of a roll-out is kept: there is
+no other record of it.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from common.options import InputError
+
+from . import drafts, rollout
+from .rollout import Rollout
+
+# Where containers find the releases; TF Serving takes absolute paths only.
+ROOT = "/models"
+MODELS, BATCHING, MONITORING = (
+    "models.config",
+    "batching.config",
+    "monitoring.config",
+)
+LOCK = ".models.config.lock"
+HEADER = (
+    "# Written by every export and by `python -m apps.releases`, which moves\n"
+    "# the labels. Paths are those in a container. An entry that lists no\n"
+    "# specific versions, or lacks the labels stable and canary, is yours and\n"
+    "# left as it is.\n"
+)
+# For `--enable_batching`: requests wait 2 ms at most for one another. One bad
+# input then fails its whole batch; see deploy/README.md.
+BATCHING_TEXT = """max_batch_size { value: 64 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 256 }
+num_batch_threads { value: 4 }
+"""
+METRICS_PATH = "/monitoring/prometheus/metrics"
+MONITORING_TEXT = f"""prometheus_config {{
+  enable: true
+  path: "{METRICS_PATH}"
+}}
+"""
+TUNED = {BATCHING: BATCHING_TEXT, MONITORING: MONITORING_TEXT}
+# Longer than servers take to read models.config again: 2 s in all that this
+# project starts or describes.
+SETTLE_SECONDS = 5.0
+
+
+def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
+    """Returns models.config; an empty one if there is none.
+
+    Raises:
+        InputError: If it is not a `ModelServerConfig`.
+    """
+    found = model_server_config_pb2.ModelServerConfig()
+    path = export_dir / MODELS
+    if path.is_file():
+        try:
+            text_format.Parse(path.read_bytes(), found)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path} must be a ModelServerConfig in text form: "
+                f"{' '.join(str(error).split())}. Mend or remove it; the next "
+                "export writes it anew."
+            ) from None
+    return found
+
+
+def check(export_dir: Path) -> None:
+    """Refuses a directory whose files an export could not change.
+
+    Raises:
+        InputError: If models.config is damaged, or files cannot be locked.
+    """
+    read(export_dir)
+    try:
+        if export_dir.is_dir():
+            with locked(export_dir):
+                pass
+    except OSError as error:
+        raise InputError(
+            "--export_dir must be on storage where files can be locked "
+            f"(flock); received {str(export_dir)!r}: {error.strerror}."
+        ) from None
+
+
+def versions(root: Path) -> list[int]:
+    """Returns the versions in an app's directory that hold a SavedModel."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        int(path.name)
+        for path in root.iterdir()
+        if path.name.isascii()
+        and path.name.isdigit()
+        and (path / "saved_model.pb").is_file()
+    )
+
+
+def unlisted(root: Path) -> list[int]:
+    """Returns the versions whose exports have not made them known yet."""
+    return [
+        version
+        for version in versions(root)
+        if (root / str(version) / drafts.LEASE).is_file()
+    ]
+
+
+def apps(export_dir: Path) -> list[str]:
+    """Returns the names of the directories that hold releases."""
+    if not export_dir.is_dir():
+        return []
+    return sorted(p.name for p in export_dir.iterdir() if versions(p))
+
+
+def state(export_dir: Path, app: str) -> Rollout | None:
+    """Returns what models.config says of an app, if it has been rolled out."""
+    for entry in read(export_dir).model_config_list.config:
+        if entry.name == app:
+            return _state(entry)
+    return None
+
+
+def _state(entry: model_server_config_pb2.ModelConfig) -> Rollout | None:
+    """Returns an entry's state; None where its policy is not ours.
+
+    Ours has specific versions and both labels, each of which names one of them.
+    """
+    loaded = tuple(sorted(entry.model_version_policy.specific.versions))
+    labels = entry.version_labels
+    if not {labels.get("stable"), labels.get("canary")} <= set(loaded):
+        return None
+    return Rollout(loaded, labels["stable"], labels["canary"])
+
+
+def update(
+    export_dir: Path, app: str, change: Callable[[Rollout | None], Rollout]
+) -> Rollout | None:
+    """Changes an app's state in models.config; returns the new one.
+
+    Other apps' entries, and other fields of this one, are kept; versions that
+    were deleted are left out of all.
+
+    Args:
+        export_dir: The directory of releases.
+        app: The app's name.
+        change: From the state before, None if there is none, to the next.
+
+    Returns:
+        The next state; None where the app's policy is a user's own, which is
+        left alone.
+    """
+    with locked(export_dir):
+        config = read(export_dir)
+        entries = {one.name: one for one in config.model_config_list.config}
+        before = _state(entries[app]) if app in entries else None
+        if app in entries and before is None:
+            after = None
+        else:
+            after = change(before)
+            _fill(entries.get(app) or _entry(config, app), after)
+        _repair(config, export_dir)
+        text = HEADER + text_format.MessageToString(config)
+        if config != read(export_dir) or not (export_dir / MODELS).exists():
+            replace(export_dir / MODELS, text)
+        _replace_missing(export_dir)
+    return after
+
+
+def _entry(
+    config: model_server_config_pb2.ModelServerConfig, app: str
+) -> model_server_config_pb2.ModelConfig:
+    """Returns a new entry for an app."""
+    return config.model_config_list.config.add(
+        name=app, base_path=f"{ROOT}/{app}", model_platform="tensorflow"
+    )
+
+
+def add(export_dir: Path, app: str, version: int) -> Rollout | None:
+    """Makes a new release known: loaded, beside what is labelled.
+
+    So it does with those of other exports, which may have been slower or
+    killed: who comes last knows of all that are in their place.
+
+    Returns:
+        The state after it; None where the app's policy is a user's own.
+    """
+    root, listed = export_dir / app, {version}
+
+    def change(before: Rollout | None) -> Rollout:
+        listed.update(unlisted(root))
+        first, *others = sorted(listed)
+        if before:
+            after = rollout.export(before, first)
+        else:
+            after = rollout.first(first)
+        for number in others:
+            after = rollout.export(after, number)
+        return after
+
+    after = update(export_dir, app, change)
+    for number in listed:
+        (root / str(number) / drafts.LEASE).unlink(missing_ok=True)
+    return after
+
+
+def complete(export_dir: Path) -> None:
+    """Makes known what was copied here, or whose export was killed.
+
+    Raises:
+        InputError: If the files cannot be written.
+    """
+    known = {one.name for one in read(export_dir).model_config_list.config}
+    try:
+        for app in apps(export_dir):
+            new = unlisted(export_dir / app)
+            if app not in known:
+                new = new or versions(export_dir / app)
+            if new:
+                add(export_dir, app, new[-1])
+        # Nothing to write must be possible where nothing can be written.
+        if not all((export_dir / name).is_file() for name in TUNED):
+            with locked(export_dir):
+                _replace_missing(export_dir)
+    except OSError as error:
+        raise InputError(
+            f"--export_dir must be a directory that can be written; received "
+            f"{str(export_dir)!r}: {error.strerror}."
+        ) from None
+
+
+def settle(export_dir: Path, seconds: float = SETTLE_SECONDS) -> None:
+    """Waits until servers have read what models.config said last.
+
+    A label may then move to a version that it lists: servers have begun to load
+    it, and take the label when that is done.
+    """
+    age = time.time() - (export_dir / MODELS).stat().st_mtime
+    time.sleep(max(0.0, min(seconds, seconds - age)))
+
+
+def _fill(entry: model_server_config_pb2.ModelConfig, state: Rollout) -> None:
+    """Writes a state into an entry."""
+    entry.model_version_policy.specific.versions[:] = state.loaded
+    entry.version_labels["stable"] = state.stable
+    entry.version_labels["canary"] = state.canary
+
+
+def _repair(
+    config: model_server_config_pb2.ModelServerConfig, export_dir: Path
+) -> None:
+    """Drops apps and versions that are gone; TF Serving would wait for them.
+
+    Entries that are a user's own are left alone.
+    """
+    entries = config.model_config_list.config
+    for entry in list(entries):
+        on_disk = versions(export_dir / entry.name)
+        before = _state(entry)
+        if before is None:
+            continue
+        after = rollout.repair(before, on_disk)
+        if after is None:
+            entries.remove(entry)
+        else:
+            _fill(entry, after)
+
+
+@contextlib.contextmanager
+def locked(export_dir: Path) -> Iterator[None]:
+    """Lets one process at a time change the files, on one host or on several.
+
+    The lock is `flock` on a file that is opened to be written, which NFS passes
+    to its server. `common.drafts` says what is assumed.
+    """
+    handle = os.open(export_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with contextlib.suppress(PermissionError):  # Another user made it.
+            # Whoever may write to the directory may lock it.
+            os.fchmod(handle, export_dir.stat().st_mode & 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for name in (MODELS, BATCHING, MONITORING):
+            for partial in export_dir.glob(f".{name}-*"):
+                partial.unlink(missing_ok=True)  # A killed writer's.
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace_missing(export_dir: Path) -> None:
+    """Writes the files that a user may have tuned only where there is none."""
+    for name, text in TUNED.items():
+        if not (export_dir / name).is_file():
+            replace(export_dir / name, text)
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,154 @@
+"""Predictions: rows on the console, and in a CSV or JSON file if asked for.
+
+Rows are printed and written as they come: only those that are shown are held.
+"""
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import rich.box
+import rich.table
+
+from common import console
+from common.options import InputError
+
+Row = Mapping[str, Any]
+
+SHOWN = 50
+# What makes a spreadsheet take a cell for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def check_output(output: str) -> None:
+    """Refuses an `--output` that cannot be written, before any work is done."""
+    if not output:
+        return
+    path = Path(output)
+    if path.suffix not in (".csv", ".json"):
+        raise InputError(
+            f"--output must end in .csv or .json; received {output!r}."
+        )
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(
+            "--output must be a file in a folder that exists; received "
+            f"{output!r}."
+        )
+
+
+def show(
+    rows: Iterable[Row],
+    output: str = "",
+    raw: bool = False,
+    shorten: Callable[[Row], Row] = lambda row: row,
+) -> None:
+    """Prints the first rows as a table, and writes all to `output`, if given.
+
+    Args:
+        rows: At least one; all have the keys of the first. Floats are printed
+            with four digits.
+        output: A file that `check_output` has let pass.
+        raw: See `write`.
+        shorten: Makes a row fit for the console.
+    """
+    rows = write(Path(output), rows, raw) if output else iter(rows)
+    shown = [shorten(row) for row in itertools.islice(rows, SHOWN)]
+    more = sum(1 for _ in rows)
+    print_table(shown)
+    if more:
+        hint = "" if output else "; --output writes all"
+        console.get().print(
+            f"the first {len(shown)} of {len(shown) + more} rows{hint}."
+        )
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Prints rows as a table; see `show`."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")  # Paths are never cut short.
+    for row in rows:
+        table.add_row(
+            *(
+                f"{value:.4f}" if isinstance(value, float) else str(value)
+                for value in row.values()
+            )
+        )
+    console.get().print(table)
+
+
+def write(path: Path, rows: Iterable[Row], raw: bool = False) -> Iterator[Row]:
+    """Writes rows as CSV or JSON and yields them; whole or not at all.
+
+    The file is there when the last row has been taken.
+
+    Args:
+        path: The file; its ending decides.
+        rows: See `show`.
+        raw: Whether a CSV's text is written as it is, also where a spreadsheet
+            would run it.
+    """
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            if path.suffix == ".json":
+                yield from _as_json(file, rows)
+            else:
+                yield from _as_csv(file, rows, raw)
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:
+    """Writes rows under a header, and yields them."""
+    writer = None
+    for row in rows:
+        if writer is None:
+            # Lines end as RFC 4180 has it; only then does `csv` quote a cell
+            # with a carriage return, which would end a line.
+            writer = csv.DictWriter(file, row, lineterminator="\r\n")
+            writer.writeheader()
+        writer.writerow(row if raw else _defused(row))
+        yield row
+
+
+def _as_json(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:
+    """Writes rows as `json.dumps(rows, indent=1)` would, and yields them."""
+    before = "["
+    for row in rows:
+        text = json.dumps(row, indent=1).replace("\n", "\n ")
+        file.write(f"{before}\n {text}")
+        before = ","
+        yield row
+    file.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _defused(row: Row) -> dict[str, Any]:
+    """Returns a row whose text no spreadsheet runs.
+
+    An apostrophe before it makes a cell text. Numbers stay what they are, also
+    those written as text, such as an id of -5.
+    """
+    return {
+        name: f"'{value}"
+        if isinstance(value, str)
+        and value.startswith(FORMULA)
+        and not _is_number(value)
+        else value
+        for name, value in row.items()
+    }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,193 @@
+"""One version of a model in the embedded server: a SavedModel and its use."""
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from . import warmup
+from .status import ServingError
+
+DEFAULT = "serving_default"
+# What TensorFlow adds to messages for its own developers.
+INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]")
+
+
+class Model:
+    """A loaded version; it counts who uses it, so that it can be drained.
+
+    Attributes:
+        version: The version's number.
+        path: The release.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.version = int(path.name)
+        self.path = path
+        self._loaded = tf.saved_model.load(path)
+        self._users = 0
+        self._idle = threading.Condition()
+
+    def warm_up(self) -> int:
+        """Replays the release's own requests; returns how many there are."""
+        logs = list(warmup.read(self.path))
+        for log in logs:
+            request = log.predict_log.request
+            inputs = {
+                name: tf.make_ndarray(proto)
+                for name, proto in request.inputs.items()
+            }
+            self.predict(request.model_spec.signature_name, inputs)
+        return len(logs)
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator["Model"]:
+        """Keeps the version from being dropped while it answers."""
+        with self._idle:
+            self._users += 1
+        try:
+            yield self
+        finally:
+            with self._idle:
+                self._users -= 1
+                self._idle.notify_all()
+
+    def drain(self, seconds: float) -> bool:
+        """Waits until nobody uses it; tells whether that came to pass."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._users, seconds)
+
+    def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
+        """Returns a signature's inputs; batch axes are None."""
+        function = self._loaded.signatures.get(signature or DEFAULT)
+        if function is None:
+            raise ServingError(
+                "FAILED_PRECONDITION",
+                f'Serving signature key "{signature or DEFAULT}" not found.',
+            )
+        return dict(function.structured_input_signature[1])
+
+    def dtypes(self, signature: str) -> dict[str, np.dtype]:
+        """Returns the inputs' NumPy dtypes, `object` for strings."""
+        specs = self.inputs(signature)
+        return {
+            name: np.dtype(spec.dtype.as_numpy_dtype)
+            for name, spec in specs.items()
+        }
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] = (),
+    ) -> dict[str, np.ndarray]:
+        """Answers a request.
+
+        Args:
+            signature: The signature's name, "" for the default.
+            inputs: Arrays by name, of exactly the signature's dtypes.
+            outputs: The outputs wanted; by default all.
+
+        Raises:
+            ServingError: As TF Serving would answer.
+        """
+        specs = self.inputs(signature)
+        _check_names(specs, inputs)
+        feed = {
+            name: _tensor(name, inputs[name], spec)
+            for name, spec in specs.items()
+        }
+        try:
+            found = self._loaded.signatures[signature or DEFAULT](**feed)
+            arrays = {name: value.numpy() for name, value in found.items()}
+        except tf.errors.OpError as error:
+            raise ServingError(_code(error), _message(error)) from None
+        except (ValueError, TypeError) as error:
+            raise ServingError("INVALID_ARGUMENT", _message(error)) from None
+        return _selected(arrays, outputs)
+
+
+def _check_names(
+    specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, Any]
+) -> None:
+    """Raises if the inputs are not those of the signature."""
+    extra, missing = (
+        sorted(set(inputs) - set(specs)),
+        sorted(set(specs) - set(inputs)),
+    )
+    if extra or missing:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"input size does not match signature: {len(inputs)}!={len(specs)} "
+            f"len({{{','.join(sorted(inputs))}}}) != "
+            f"len({{{','.join(sorted(specs))}}}). Sent extra: "
+            f"{{{','.join(extra)}}}. Missing but required: "
+            f"{{{','.join(missing)}}}.",
+        )
+
+
+def _tensor(name: str, value: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
+    """Returns an input as a tensor, if dtype and shape are right."""
+    sent = np.asarray(value)
+    wanted = np.dtype(spec.dtype.as_numpy_dtype)
+    if sent.dtype != wanted:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expects input {name} to be {spec.dtype.name} but "
+            f"{_dtype_name(sent)} is provided",
+        )
+    if not spec.shape.is_compatible_with(sent.shape):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Expects input {name} to have shape {_shape(spec.shape)} but "
+            f"{list(sent.shape)} is provided",
+        )
+    return tf.constant(sent, spec.dtype)
+
+
+def _dtype_name(value: np.ndarray) -> str:
+    return "string" if value.dtype.kind == "O" else value.dtype.name
+
+
+def _shape(shape: tf.TensorShape) -> list[int]:
+    """Returns a shape as TF Serving's metadata have it: -1 for any."""
+    return [-1 if size is None else size for size in shape]
+
+
+def _selected(
+    arrays: dict[str, np.ndarray], outputs: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Returns the outputs that are wanted."""
+    for name in outputs:
+        if name not in arrays:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"output tensor alias not found in signature: {name} Outputs "
+                f"expected to be in the set {{{','.join(sorted(arrays))}}}.",
+            )
+    return {name: arrays[name] for name in outputs} if outputs else arrays
+
+
+def _code(error: tf.errors.OpError) -> str:
+    """Returns the name of an error's code."""
+    names = {
+        value: name
+        for name, value in vars(tf.errors).items()
+        if name.isupper() and isinstance(value, int)
+    }
+    return names.get(error.error_code, "INTERNAL")
+
+
+def _message(error: Exception) -> str:
+    """Returns the line of an error that is meant for who sent the input."""
+    text = getattr(error, "message", None) or str(error)
+    # Before it stands where in the graph that was, behind it the node.
+    said = text.split("[[{{node")[0]
+    lines = [INTERNALS.sub("", line).strip() for line in said.splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    return lines[-1] if lines[0] == "Graph execution error:" else lines[0]

@@ -1,0 +1,102 @@
+"""Warm-up: real requests in a release, with the answers they had.
+
+TF Serving replays `assets.extra/tf_serving_warmup_requests` before it shows a
+version to clients, so that no client waits for what TensorFlow does at a first
+call; `apps.releases verify` compares the answers.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from . import json_tensors, tensor_protos
+
+FOLDER = "assets.extra"  # What TensorFlow keeps for others beside a SavedModel.
+FILE = "tf_serving_warmup_requests"
+EXAMPLE = "example.json"
+DEFAULT = "serving_default"
+# TF Serving refuses a file with more than 1,000; loading should stay quick.
+MOST_RECORDS = 100
+Arrays = Mapping[str, np.ndarray]
+
+
+def write(
+    directory: Path,
+    app: str,
+    examples: Mapping[str, Arrays],
+    answer: Callable[[str, Arrays], Arrays],
+) -> int:
+    """Writes the requests of all signatures, and reads them back.
+
+    Each signature is asked for its whole example, then for its rows one by one
+    as far as `MOST_RECORDS` goes. A REST body of the first row is left beside
+    them, for `curl -d @example.json`.
+
+    Args:
+        directory: The partial release.
+        app: The model's name.
+        examples: Inputs by name, by signature.
+        answer: From signature and inputs to outputs, of the saved model.
+
+    Returns:
+        The number of records.
+    """
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    share = MOST_RECORDS // len(examples)
+    logs = []
+    for signature, inputs in examples.items():
+        for part in _parts(inputs, share):
+            logs.append(_log(app, signature, part, answer(signature, part)))
+    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+    if list(read(directory)) != logs:
+        raise RuntimeError(f"{FILE} does not read back as it was written.")
+    row = {name: value[:1] for name, value in examples[DEFAULT].items()}
+    (folder / EXAMPLE).write_bytes(json_tensors.request(row, rows=True) + b"\n")
+    return len(logs)
+
+
+def read(release: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """Yields a release's records; none if it has no file."""
+    path = release / FOLDER / FILE
+    if path.is_file():
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            yield prediction_log_pb2.PredictionLog.FromString(record)
+
+
+def example(release: Path) -> dict[str, Any] | None:
+    """Returns the REST body that a release brings, if it does."""
+    path = release / FOLDER / EXAMPLE
+    return json.loads(path.read_bytes()) if path.is_file() else None
+
+
+def _parts(inputs: Arrays, most: int) -> Iterator[Arrays]:
+    """Yields all rows at once, then each alone, `most` parts together."""
+    yield inputs
+    num_rows = len(next(iter(inputs.values())))
+    for row in range(min(num_rows, most - 1)):
+        yield {name: value[row : row + 1] for name, value in inputs.items()}
+
+
+def _log(
+    app: str, signature: str, inputs: Arrays, outputs: Arrays
+) -> prediction_log_pb2.PredictionLog:
+    """Returns a request with its answer."""
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name = app
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tensor_protos.proto(value))
+    for name, value in outputs.items():
+        log.predict_log.response.outputs[name].CopyFrom(
+            tensor_protos.proto(value)
+        )
+    return log

@@ -1,0 +1,184 @@
+"""The options that applications share."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from common.options import Checked, InputError, option
+
+# Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
+# up to 30 bytes for each.
+MAX_MEGAPIXELS = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Checked):
+    """The options that all apps share."""
+
+    mode: str = option(
+        "train",
+        "train a model and write a release, or use a release.",
+        choices=("train", "evaluate", "predict"),
+        training=False,
+    )
+    dataset: str = option(
+        "", "a TFDS name, or a path of your own files.", data=True
+    )
+    data_dir: str = option(
+        "",
+        "TFDS data directory; by default $TFDS_DATA_DIR or TFDS's own.",
+        training=False,
+    )
+    export_dir: str = option(
+        "saved_models", "where releases are written.", training=False
+    )
+    work_dir: str = option(
+        "", "checkpoints and logs; by default runs/<app>.", training=False
+    )
+    epochs: int = option(10, "passes over the training data.", minimum=1)
+    batch_size: int = option(64, "examples per step.", minimum=1)
+    learning_rate: float = option(
+        1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
+    )
+    seed: int = option(
+        0,
+        "fixes splits, order, initial weights, dropout.",
+        minimum=0,
+        maximum=2**31,
+        data=True,
+    )
+    variants: tuple[str, ...] = option(
+        ("float32", "float16", "dynamic", "int8"),
+        "TFLite files to make, e.g. float32,int8,prune+cluster+qat.",
+        training=False,
+    )
+    max_drop: float = option(
+        0.005,
+        "the most that the task metric of the chosen variant may fall.",
+        minimum=0.0,
+        training=False,
+    )
+    measure_examples: int = option(
+        0,
+        "measure the files on so many random examples of each split; 0: all.",
+        minimum=0,
+        training=False,
+    )
+    sparsity: float = option(
+        0.9,
+        "part of each pruned kernel set to zero.",
+        minimum=0.0,
+        maximum=0.99,
+        training=False,
+    )
+    prune_layers: tuple[str, ...] = option(
+        (), "layers to prune; by default all that can be.", training=False
+    )
+    num_clusters: int = option(
+        16, "distinct values per clustered kernel.", minimum=3, training=False
+    )
+    finetune_epochs: int = option(
+        3, "epochs after each compression step.", minimum=1, training=False
+    )
+    finetune_learning_rate: float = option(
+        1e-3,
+        "peak step size after compression.",
+        minimum=1e-8,
+        maximum=10.0,
+        training=False,
+    )
+    distill: float = option(
+        0.5,
+        "weight of the float model's outputs among the targets there.",
+        minimum=0.0,
+        maximum=1.0,
+        training=False,
+    )
+    strategy: str = option(
+        "auto",
+        "how training is spread over devices: this machine's GPUs, or the "
+        "workers of TF_CONFIG.",
+        choices=("auto", "one_device", "mirrored", "multi_worker"),
+    )
+    data_service: str = option(
+        "",
+        "grpc://host:port of a tf.data service that prepares the batches.",
+        training=False,
+    )
+    cluster_timeout: int = option(
+        300,
+        "multi_worker: seconds to wait for the others at the start.",
+        minimum=1,
+        training=False,
+    )
+    release: str = option(
+        "",
+        "evaluate, predict: the release directory; by default the newest.",
+        training=False,
+    )
+    inputs: str = option("", "predict: what to predict.", training=False)
+    output: str = option(
+        "", "predict: write a .csv or .json file.", training=False
+    )
+    raw_output: bool = option(
+        False,
+        "predict: leave text in the .csv as it is, without an apostrophe where "
+        "a spreadsheet would take it for a formula.",
+        training=False,
+    )
+
+    server: str = option(
+        "",
+        "predict: ask a server instead, http://host:8501 or grpc://host:8500; "
+        "/labels/NAME or /versions/N may follow.",
+        training=False,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every option against its own rule, and how they fit."""
+        super().__post_init__()
+        if self.server and self.mode != "predict":
+            raise InputError(
+                f"--server needs --mode=predict; received --mode={self.mode}."
+            )
+
+    def run_dir(self, app: str, data_digest: str = "") -> Path:
+        """Returns the directory of this run's checkpoints and logs.
+
+        The same options and data lead to the same directory, so that a run
+        continues itself and no other.
+        """
+        root = Path(self.work_dir or f"runs/{app}")
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)
+        parts = [name, self.digest(), data_digest]
+        return root / "-".join(part for part in parts if part)
+
+    def digest(self) -> str:
+        """Returns 8 hex digits that name the options training depends on."""
+        text = json.dumps(self.training_values(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def training_values(self) -> dict[str, Any]:
+        """Returns the options that the trained weights depend on, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata.get("training", True)
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageOptions(Options):
+    """Options of the apps that read image files."""
+
+    max_megapixels: float = option(
+        MAX_MEGAPIXELS,
+        "the most pixels, in millions, that an image file may claim; a larger "
+        "one is refused before it is decoded, by a server too.",
+        minimum=0.001,
+        maximum=2**16,
+        training=False,
+    )

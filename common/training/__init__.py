@@ -1,0 +1,1 @@
+"""Training: `fit` with exact resume, on one device or on several."""
