@@ -127,8 +127,9 @@ def test_other_errors_keep_their_traceback(launch) -> None:
 @pytest.mark.parametrize("words", [["--help"], []])
 def test_a_full_device_is_said(words) -> None:
     code = (
-        "from common import config; "
-        "config.launch(lambda options: print('done'), config.Options)"
+        "from common import flags; "
+        "from common.shared_options import Options; "
+        "flags.launch(lambda options: print('done'), Options)"
     )
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

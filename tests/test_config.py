@@ -102,8 +102,8 @@ def echo(app: str, *arguments: str) -> subprocess.CompletedProcess:
     """Runs a program that prints which options an app was given."""
     code = f"""
 from apps.{app}.__main__ import Config
-from common import config
-config.launch(lambda found: print(*sorted(found.given)), Config)
+from common import flags
+flags.launch(lambda found: print(*sorted(found.given)), Config)
 """
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -84,7 +84,7 @@ def test_a_disk_that_fills_up_is_one_line(model, tmp_path, kilobytes) -> None:
 
 WRITER = """
 import pathlib, sys, time
-from common import drafts
+from common.release import drafts
 drafts.make(pathlib.Path(sys.argv[1]))
 print("made", flush=True)
 time.sleep(60)

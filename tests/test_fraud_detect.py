@@ -73,12 +73,12 @@ def released(config: app.Config) -> tuple[dict, Path]:
 
 def test_the_model_learns(released) -> None:
     result, _ = released
-    test = result[metrics]["test"]
+    test = result["metrics"]["test"]
     assert test["auc_roc"] > 0.6
     assert test["average_precision"] > 0.1
     assert 0 < test["card_precision@20"] < 1
     assert result["history"]["loss"][1] < result["history"]["loss"][0]
-    valid = result[metrics]["valid"]
+    valid = result["metrics"]["valid"]
     assert valid["alerts_per_day"] == pytest.approx(10.0, abs=0.2)
     expected = 100 * (1 - test["recall"]) * _frauds(released) / 7
     expected += 5 * test["alerts_per_day"]
@@ -154,7 +154,7 @@ def test_every_file_keeps_the_alert_budget(released, config) -> None:
         assert row["at_threshold"] == {"threshold": limit, **found}
     whole = result["variants"][0]["at_threshold"]
     for name in ("recall", "precision", "cost_per_day"):
-        expected = result[metrics]["test"][name]
+        expected = result["metrics"]["test"][name]
         assert whole[name] == pytest.approx(expected, rel=0.05)
 
 
@@ -182,7 +182,7 @@ print(json.dumps(found))
     expected = model.predict(raw, verbose=0)[:, 0]
     score = np.array(found["score"], float)
     np.testing.assert_allclose(score, expected, atol=1e-5)
-    limit = result[metrics]["test"]["threshold"]
+    limit = result["metrics"]["test"]["threshold"]
     assert [one == "True" for one in found["is_fraud"]] == [
         one >= limit for one in score
     ]
