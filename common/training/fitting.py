@@ -19,7 +19,6 @@ from . import callbacks, checkpoint, data_service, distribution
 
 # Examples at a time where there is no gradient to keep.
 EVALUATION_BATCH = 500
-SCHEDULES = ("constant", "cosine", "plateau")
 
 
 @dataclasses.dataclass(frozen=True)
