@@ -168,6 +168,8 @@ def fit(
                     shuffle=False,
                     verbose=0,
                 )
+    # Where training had ended before, nothing has read the optimizer's state.
+    backup.restore(model)
     backup.best.restore(model)
     examples = len(backup.history["loss"]) * splits.train.num_examples
     return Log(
