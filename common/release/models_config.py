@@ -72,8 +72,8 @@ def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path} must be a ModelServerConfig in text form: "
-                f"{' '.join(str(error).split())[:300]}. Mend or remove it; the next "
-                "export writes it anew."
+                f"{' '.join(str(error).split())[:300]}. Mend or remove "
+                "it; the next export writes it anew."
             ) from None
     return found
 
