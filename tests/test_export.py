@@ -225,6 +225,54 @@ def test_an_export_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_writer_killed_before_it_signed_its_lease_is_dead(tmp_path) -> None:
+    draft = tmp_path / f"{drafts.PARTIAL}x"
+    draft.mkdir()
+    (draft / drafts.LEASE).touch()
+    drafts.remove_stale(tmp_path)
+    assert not draft.exists()
+
+
+def test_a_models_config_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models.config").mkdir()
+    with pytest.raises(InputError, match="must be a file"):
+        export.check(tmp_path)
+    with pytest.raises(OSError, match="directory"):
+        models_config.replace(tmp_path / "models.config", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["models.config"]
+
+
+def test_an_error_in_models_config_is_not_quoted_whole(tmp_path: Path) -> None:
+    text = f"model_config_list {{ {'x' * 70_000}: 1 }}"
+    (tmp_path / "models.config").write_text(text)
+    with pytest.raises(InputError) as raised:
+        models_config.read(tmp_path)
+    assert len(str(raised.value)) < 800
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([np.inf, 1.0], [np.inf, 1.0], 0.0),
+        ([np.inf], [-np.inf], np.inf),
+        ([1.0, 2.0], [1.5, 2.0], 0.5),
+        ([np.nan, 1.0], [0.0, 1.0], np.nan),
+    ],
+)
+def test_equal_infinities_do_not_differ(one, other, expected) -> None:
+    difference = export._difference(one, other)
+    assert difference == expected or np.isnan([difference, expected]).all()
+
+
+def test_a_release_that_answers_nan_is_not_published(model, tmp_path) -> None:
+    signatures = {"serving_default": signature(model)}
+    export.save(tmp_path, model, signatures)
+    model.layers[-1].bias.assign([np.nan, 1.0])
+    with pytest.raises(RuntimeError, match="differs from the model by nan"):
+        export.verify(tmp_path, model, signatures)
+
+
 def test_a_broken_models_config_is_refused_before_training(tmp_path) -> None:
     export.check(tmp_path)
     (tmp_path / "models.config").write_text("{")

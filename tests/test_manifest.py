@@ -1,5 +1,6 @@
 """Every kind of file of a release, damaged in every way: one line each."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,16 @@ FILES = (
     "report/report.html",
     "report/history.png",
 )
+
+
+@pytest.mark.parametrize("name", ["labels.txt", manifest.NAME])
+def test_a_pipe_in_a_release_is_not_waited_for(tmp_path: Path, name) -> None:
+    (tmp_path / "labels.txt").write_text("a")
+    manifest.write(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=name):
+        manifest.check(tmp_path)
 
 
 def flip(path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from benchmarks.reliability import inputs, process, settings, tally
+from benchmarks.reliability.exporters import is_hidden
 
 CASES = 1000
 # Seconds after which a command that is at work is asked to end politely.
@@ -164,7 +165,7 @@ def allows(words: list[str], status: int) -> process.Allows:
 
     def is_allowed(path: str) -> bool:
         parts = Path(path).parts
-        if any(part.startswith(".") for part in parts):
+        if is_hidden(path):
             return False
         # A directory that the command names is where it should write.
         named = any(parts[0] in word for word in words[1:])

@@ -64,5 +64,10 @@ def judge(result: tally.Tally, case: int, root: Path) -> None:
 
 
 def is_hidden(path: str) -> bool:
-    """Tells whether a path is one that an export writes on its way."""
-    return any(part.startswith(".") for part in Path(path).parts)
+    """Tells whether a path is one that an export writes on its way.
+
+    The lock of the export directory stays: who removes a lock file lets two
+    processes lock two files of one name.
+    """
+    hidden = any(part.startswith(".") for part in Path(path).parts)
+    return hidden and Path(path).name != models_config.LOCK

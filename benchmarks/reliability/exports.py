@@ -4,13 +4,12 @@ import random
 import shutil
 import statistics
 import time
-import zipfile
 from pathlib import Path
 
 from benchmarks.reliability import process, tally
 from benchmarks.reliability.exporters import is_hidden
 from common.options import InputError
-from common.release import export, models_config
+from common.release import export, manifest, models_config
 
 KILLS = 500
 # A whole export follows so many killed ones, and must find all in order.
@@ -87,12 +86,10 @@ def judge(
     """Looks for what a server or a user must never see."""
     for version in export.versions(root / "app")[-3:]:
         release = root / "app" / str(version)
-        found = process.tree(release)
-        missing = sorted(expected - found)
-        if missing:
-            result.fail("half release", case, str(release), str(missing))
-        elif not zipfile.is_zipfile(release / "model.keras"):
-            result.fail("half release", case, str(release), "model.keras")
+        wrong = sorted(expected - process.tree(release))
+        wrong += manifest.damages(release)
+        if wrong:
+            result.fail("half release", case, str(release), str(wrong))
     try:
         models_config.read(root)
     except InputError as error:

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 from benchmarks.reliability import damage, process, samples, settings, tally
+from benchmarks.reliability.exporters import is_hidden
+from common.release import models_config
 
 CASES = 1000
 # What a command may leave though it is refused: a training run's checkpoints
 # and logs, and the servers' settings that every look at releases completes.
-KEPT = ("runs", "work", "batching.config", "monitoring.config")
+KEPT = ("runs", "work", "batching.config", "monitoring.config",
+        models_config.LOCK)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +147,7 @@ def allows(status: int) -> process.Allows:
 
     def is_allowed(path: str) -> bool:
         parts = Path(path).parts
-        hidden = any(part.startswith(".") for part in parts)
-        return parts[0] in roots and not hidden
+        return parts[0] in roots and not is_hidden(path)
 
     return is_allowed
 

@@ -61,4 +61,6 @@ def _is_stale(lease: Path) -> bool:
         except OSError:
             return False
         age = time.time() - os.fstat(handle).st_mtime
-        return file.read() == socket.gethostname() or age > OTHER_HOST_SECONDS
+        # Empty, it is of a writer that was killed before it wrote its host.
+        is_ours = file.read() in ("", socket.gethostname())
+        return is_ours or age > OTHER_HOST_SECONDS

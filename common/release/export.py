@@ -244,7 +244,7 @@ def verify(
         loaded: The SavedModel, if it has been read back already.
 
     Raises:
-        RuntimeError: If an output differs by more than 1e-5.
+        RuntimeError: If an output differs by more than 1e-5, or is NaN.
     """
     loaded = loaded or tf.saved_model.load(directory)
     worst, described = 0.0, {}
@@ -254,7 +254,7 @@ def verify(
         feed = dict(zip(keys, map(tf.constant, signature.example), strict=True))
         expected = signature.function(*feed.values())
         for key, value in served(**feed).items():
-            worst = max(worst, _difference(value, expected[key]))
+            worst = np.maximum(worst, _difference(value, expected[key]))
         _, inputs = served.structured_input_signature
         described[name] = {
             "inputs": {key: _spec(spec) for key, spec in inputs.items()},
@@ -265,20 +265,23 @@ def verify(
         }
     copy = keras.saving.load_model(directory / "model.keras", compile=False)
     for one, other in zip(copy.weights, model.weights, strict=True):
-        worst = max(worst, _difference(one, other))
+        worst = np.maximum(worst, _difference(one, other))
     if not worst <= 1e-5:
         raise RuntimeError(f"the release differs from the model by {worst}.")
-    return {"signatures": described, "max_abs_error": worst}
+    return {"signatures": described, "max_abs_error": float(worst)}
 
 
 def _difference(one: Any, other: Any) -> float:
-    """Returns the greatest difference; infinite where texts differ."""
+    """Returns the greatest difference; infinite where texts differ.
+
+    Infinities that are equal do not differ; NaN differs from everything.
+    """
     one, other = np.asarray(one), np.asarray(other)
     if one.dtype.kind in "OSU":
         return 0.0 if np.array_equal(one, other) else np.inf
-    if not one.size:
-        return 0.0
-    return float(np.max(np.abs(one.astype(float) - other.astype(float))))
+    one, other = np.broadcast_arrays(one.astype(float), other.astype(float))
+    unequal = one != other
+    return float(np.max(np.abs(one[unequal] - other[unequal]), initial=0.0))
 
 
 def _spec(spec: Any) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def read(release: Path) -> dict[str, str] | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():
+            raise OSError
         rows = json.loads(path.read_text("utf-8"))["sha256"]
         return {str(name): str(row) for name, row in rows.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -100,6 +102,8 @@ def _damage(path: Path, expected: str) -> str:
     try:
         if path.is_dir():
             return "is a directory"
+        if path.exists() and not path.is_file():
+            return "is no regular file"  # A pipe would be waited for.
         return "" if digest(path) == expected else "was changed"
     except FileNotFoundError:
         return "is missing"

@@ -57,18 +57,23 @@ def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
     """Returns models.config; an empty one if there is none.
 
     Raises:
-        InputError: If it is not a `ModelServerConfig`.
+        InputError: If it is no file, or not a `ModelServerConfig`.
     """
     found = model_server_config_pb2.ModelServerConfig()
     path = export_dir / MODELS
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"{path} must be a file; it is none. Remove it; the next export "
+            "writes it anew."
+        )
     if path.is_file():
         try:
             text_format.Parse(path.read_bytes(), found)
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path} must be a ModelServerConfig in text form: "
-                f"{' '.join(str(error).split())}. Mend or remove it; the next "
-                "export writes it anew."
+                f"{' '.join(str(error).split())[:300]}. Mend or remove "
+                "it; the next export writes it anew."
             ) from None
     return found
 
@@ -304,8 +309,12 @@ def _replace_missing(export_dir: Path) -> None:
 def replace(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     partial = path.with_name(f".{path.name}-{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
