@@ -8,6 +8,7 @@ be called from a test or a notebook with a plain `Config(...)`.
 
 import contextlib
 import errno
+import io
 import os
 import sys
 import typing
@@ -126,7 +127,10 @@ def launch(
 def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags with one-line errors; `--help` succeeds."""
     try:
-        return flags.FLAGS(argv)
+        # All that absl prints here are warnings, such as of a flagfile that
+        # names itself.
+        with contextlib.redirect_stderr(io.StringIO()) as warning:
+            words = flags.FLAGS(argv)
     except UnicodeDecodeError:
         _fail("--flagfile must be UTF-8; one of the files named is not.")
     except RecursionError:  # absl looks for names like a very long one.
@@ -138,6 +142,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except SystemExit:  # absl ends --help with status 1.
         _flush()
         sys.exit(0)
+    if warning.getvalue():
+        _fail(warning.getvalue())
+    return words
 
 
 def _flush() -> None:
@@ -165,7 +172,9 @@ def _stop() -> typing.NoReturn:
 
 def _fail(message: str) -> typing.NoReturn:
     """Ends the program with one line on stderr and status 2."""
-    line = " ".join(message.split())
+    # An argument need not be UTF-8, and standard error may insist on it.
+    printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    line = " ".join(printable.split())
     if len(line) > LONGEST_LINE:
         half = LONGEST_LINE // 2
         line = f"{line[:half]} ... {line[-half:]}"

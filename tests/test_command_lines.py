@@ -124,6 +124,25 @@ def test_other_errors_keep_their_traceback(launch) -> None:
         launch(main, Toy)
 
 
+def test_a_flagfile_that_names_itself_and_a_word_that_is_no_text(
+    tmp_path: Path,
+) -> None:
+    flagfile = tmp_path / "self.flags"
+    flagfile.write_text(f"--flagfile={flagfile}\n--seed=1\n")
+    code = (
+        "from common import flags; "
+        "from common.shared_options import Options; "
+        "flags.launch(lambda options: print('done'), Options)"
+    )
+    for word in (f"--flagfile={flagfile}", b"--seed=\xff"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, word],
+            capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf8"},
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert done.stderr.count(b"\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize("words", [["--help"], []])
 def test_a_full_device_is_said(words) -> None:
     code = (

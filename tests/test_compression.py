@@ -130,6 +130,26 @@ def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
             )  # fmt: skip
 
 
+def test_an_activation_before_batch_normalization_is_no_refusal(split) -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 1))
+    x = layers.BatchNormalization()(
+        layers.Conv2D(4, 3, activation="relu")(image)
+    )
+    x = layers.Dense(8, activation="relu")(layers.Flatten()(x))
+    x = layers.Dense(3)(layers.BatchNormalization()(x))
+    model = keras.Model(image, layers.Softmax()(x))
+    model.compile("adam", "categorical_crossentropy")
+    wanted = variants.parse(["qat", "prune+qat"])
+    possible, refused = chain.plan(model, wanted, TINY)
+    assert possible == wanted and not refused
+    how = Finetuning(split, transform, TINY)
+    twin = chain.compress(model, possible, how)[("qat",)]
+    kinds = {type(one).__name__ for one in twin.layers}
+    assert "BatchNormalization" in kinds  # Left in float.
+    kernels = [one.name for one in twin.weights if "kernel_min" in one.name]
+    assert len(kernels) == 3
+
+
 def empty(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights([np.zeros_like(one) for one in model.get_weights()])

@@ -76,10 +76,14 @@ def test_files_have_fused_operators_and_were_measured(released, splits) -> None:
     result, release = released
     (refused,) = result["refused_variants"]
     assert refused["name"] == "qat" and "real inputs" in refused["reason"]
+    said = (release / "mobile" / "README.md").read_text("utf-8")
+    assert "Reset it before each call" in said
+    assert any("Reset it before each call" in one for one in result["notes"])
     rows = {one["name"]: one for one in result["variants"]}
     assert set(rows) == {"float32", "int8", "prune+int8"}
     for name, row in rows.items():
         assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
+        assert row["stateful"]
         assert "WHILE" not in row["ops"]
         assert row["inputs"]["token_ids"]["shape"] == [1, 40]
         runner = litert.Runner((release / row["file"]).read_bytes())

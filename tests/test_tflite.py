@@ -115,6 +115,7 @@ def test_a_file_can_compute_more_than_the_twin(twin) -> None:
 
 def test_contents_are_read_from_the_file(twin, files) -> None:
     found = litert.inspect(files["float32"])
+    assert not found.stateful
     assert {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(found.ops)
     assert found.sparsity == 0.0
     sparse = tf_keras.models.clone_model(twin)

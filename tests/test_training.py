@@ -49,6 +49,19 @@ def make_model(steps_per_execution: int = 1) -> keras.Model:
     return model
 
 
+def test_a_run_that_was_killed_after_training_has_the_same_optimizer(
+    tmp_path: Path,
+) -> None:
+    states = []
+    for _ in range(2):  # The second finds the first's backup, and trains not.
+        model = make_model()
+        fit(model, tmp_path)
+        states.append([one.numpy() for one in model.optimizer.variables])
+    assert states[0][0] > 0  # Its iterations.
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     weights = []
     for _ in range(2):

@@ -39,7 +39,7 @@ class Config(ImageOptions):
     scale: str = option(
         "auto",
         "what inputs are multiplied by, e.g. 1/255; auto: 1/255 for bytes, "
-        "unless the model has a layer that scales them, else 1.",
+        "unless the model scales them itself, else 1.",
     )
     offset: float = option(0.0, "what is added to inputs after scaling.")
     variants: tuple[str, ...] = option(

@@ -14,6 +14,7 @@ from common.data.splits import MemorySplit, Split, Splits
 from common.options import InputError
 
 from . import user_model
+from .pixels import scales_itself
 
 FEW = 8
 
@@ -132,7 +133,7 @@ def fit(
     pixels = bool(real) and features[real[0]].dtype == np.uint8
     factor, note = parse_scale(config.scale), ""
     if config.scale == "auto" and pixels:
-        own = user_model.scales_pixels(model)
+        own = scales_itself(model, real[0])
         factor = 1.0 if own else 1 / 255
         note = (
             "the model scales bytes itself: they are fed as they are"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from common.keras2 import bridge
 from common.keras2.registry import twin_name
@@ -116,22 +115,6 @@ def layer_names(model: Any) -> Iterator[str]:
             yield layer.name
         if hasattr(layer, "layers"):
             yield from layer_names(layer)
-
-
-def scales_pixels(model: Any) -> bool:
-    """Tells whether a model itself brings pixels from 0..255 to small."""
-    for layer in model.layers:
-        if hasattr(layer, "layers") and scales_pixels(layer):
-            return True
-        if isinstance(layer, keras.layers.Rescaling) and (
-            np.max(np.abs(layer.scale)) < 0.05
-        ):
-            return True
-        if isinstance(layer, keras.layers.Normalization) and (
-            np.max(np.abs(np.asarray(layer.mean))) > 1
-        ):
-            return True
-    return False
 
 
 def _read_config(path: str) -> dict[str, Any]:

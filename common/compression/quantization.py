@@ -86,8 +86,7 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         if isinstance(layer, tf_keras.layers.InputLayer):
             return layer
         if isinstance(layer, tf_keras.layers.BatchNormalization):
-            # Only folded into the layer before it can it be quantized.
-            if not isinstance(layer.inbound_nodes[0].inbound_layers, FOLDING):
+            if not _is_folded(layer):
                 return layer
         elif not (known.supports(layer) or has_kernel(layer)) and (
             layer.weights or not layer.compute_dtype.startswith("float")
@@ -107,6 +106,17 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         return tfmot.quantization.keras.quantize_apply(
             annotated, _scheme(before)
         )
+
+
+def _is_folded(layer: tf_keras.layers.BatchNormalization) -> bool:
+    """Tells whether TF-MOT folds batch normalization into the layer before it.
+
+    Only so can it be quantized; an activation between the two prevents it.
+    """
+    before = layer.inbound_nodes[0].inbound_layers
+    if not isinstance(before, FOLDING):
+        return False
+    return before.activation in (None, tf_keras.activations.linear)
 
 
 def reserve_names(twin: tf_keras.Model) -> None:

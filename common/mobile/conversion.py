@@ -136,7 +136,12 @@ def _converter(
         function = _concrete(twin, outputs, examples)
     else:
         function = _wrapped(wrap(twin), examples)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function], twin)
+    # The converter saves what it is given. A twin would be saved with a graph
+    # for every layer, which takes many times as long and leaves the file as it
+    # is; the function needs its variables only.
+    holder = tf.Module()
+    holder.kept = list(function.variables)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
 
 
 def _to_int8(

@@ -44,22 +44,30 @@ class Contents:
     Attributes:
         ops: The operators' names, each once, sorted.
         sparsity: The part of all kernel weights that are zero.
+        stateful: Whether a call finds what the call before it left, as a fused
+            LSTM does.
     """
 
     ops: tuple[str, ...]
     sparsity: float
+    stateful: bool
 
 
 def inspect(content: bytes) -> Contents:
     """Reads the operators and the weights of a TFLite file."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     zeros, total = 0, 0
-    for tensor in (one for graph in model.subgraphs for one in graph.tensors):
+    tensors = [one for graph in model.subgraphs for one in graph.tensors]
+    for tensor in tensors:
         values = _weights(tensor, model.buffers)
         if values is not None:
             zeros += int(np.sum(values == 0))
             total += values.size
-    return Contents(ops(content), zeros / total if total else 0.0)
+    return Contents(
+        ops(content),
+        zeros / total if total else 0.0,
+        any(tensor.isVariable for tensor in tensors),
+    )
 
 
 def ops(content: bytes) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
         "latency_ms": runner.latency_ms(first),
         "threads": 1,
         "ops": list(contents.ops),
+        "stateful": contents.stateful,
         "inputs": {name: _describe(one) for name, one in runner.inputs.items()},
         "output": _describe(runner.outputs[result]),
         "max_abs_error": float(np.max(np.abs(found - how.reference))),
@@ -222,4 +223,18 @@ def ship(
             shutil.copyfile(path, path.with_name(thresholds.SHIPPED))
     if how.decide:
         thresholds.write(paths[0].parent, rows, how.decided)
+    stateful = [row["name"] for row in rows if row["stateful"]]
+    if stateful:
+        text = f"# Before each call\n\n{state_note(stateful)}\n"
+        (paths[0].parent / "README.md").write_text(text, encoding="utf-8")
     return rows
+
+
+def state_note(names: Sequence[str]) -> str:
+    """Returns what must be done with files that keep a state between calls."""
+    return (
+        f"The files {', '.join(names)} keep a state between calls, that of a "
+        "fused LSTM. Reset it before each call, or every answer but the first "
+        "is wrong: reset_all_variables in Python, resetVariableTensors in "
+        "Java, ResetVariableTensors in C++."
+    )

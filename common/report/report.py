@@ -16,6 +16,7 @@ import rich.console
 import rich.table
 
 from common import console, runtime
+from common.mobile.measurement import state_note
 from common.options import InputError
 from common.shared_options import Options
 from common.training import fitting
@@ -68,6 +69,7 @@ def build(
                 *warnings,
                 *splits.notes,
                 *_measured_on(options, splits.describe()),
+                *_stateful(variants),
             ],
             "config": _portable(options.as_dict()),
             "paths": _digests(options),
@@ -140,6 +142,12 @@ def _measured_on(options: Options, sizes: Mapping[str, Any]) -> list[str]:
         f"the files were measured, and the one to ship was chosen, on at most "
         f"{most:,} random examples of each split (--measure_examples)"
     ]
+
+
+def _stateful(variants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a note on the files that keep a state between calls."""
+    names = [row["name"] for row in variants if row.get("stateful")]
+    return [state_note(names)] if names else []
 
 
 def _digests(options: Options) -> dict[str, str]:

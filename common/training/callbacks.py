@@ -222,13 +222,17 @@ class Backup(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores what was read, once, and the other callbacks' counters."""
         self._saved_at = self._counted_to = time.monotonic()
-        if self._variables_read:
-            _assign(self._variables(), self._variables_read)
-            self._variables_read = []
+        self.restore(self.model)
         for other, counters in zip(self._others, self._counters, strict=False):
             for name, value in counters.items():
                 setattr(other, name, value)
         self._signals.__enter__()
+
+    def restore(self, model: keras.Model) -> None:
+        """Gives a model what was read of it, the optimizer's state included."""
+        if self._variables_read:
+            _assign(_variables(model), self._variables_read)
+            self._variables_read = []
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Ends the program if a signal came after the last backup."""
@@ -296,10 +300,6 @@ class Backup(keras.callbacks.Callback):
             )
             raise runtime.Interrupted(signum)
 
-    def _variables(self) -> list[keras.Variable]:
-        """Returns weights, random states and the optimizer's variables."""
-        return [*self.model.variables, *self.model.optimizer.variables]
-
     def _save(self) -> None:
         """Writes everything that decides what training does next."""
         now = time.monotonic()
@@ -319,7 +319,7 @@ class Backup(keras.callbacks.Callback):
         if not cluster.is_chief():
             return
         parts = {
-            "variable": [one.numpy() for one in self._variables()],
+            "variable": [one.numpy() for one in _variables(self.model)],
             "metric": running,
             "best": self.best.arrays,
         }
@@ -345,6 +345,11 @@ class Backup(keras.callbacks.Callback):
 
         self._variables_read, self._running = part("variable"), part("metric")
         self.best.arrays = part("best")
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns weights, random states and the optimizer's variables."""
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:

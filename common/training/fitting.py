@@ -19,7 +19,6 @@ from . import callbacks, checkpoint, data_service, distribution
 
 # Examples at a time where there is no gradient to keep.
 EVALUATION_BATCH = 500
-SCHEDULES = ("constant", "cosine", "plateau")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +168,8 @@ def fit(
                     shuffle=False,
                     verbose=0,
                 )
+    # Where training had ended before, nothing has read the optimizer's state.
+    backup.restore(model)
     backup.best.restore(model)
     examples = len(backup.history["loss"]) * splits.train.num_examples
     return Log(
