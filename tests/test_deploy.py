@@ -3,9 +3,11 @@
 import dataclasses
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from common.serving import launch
 from common.workers import cluster
@@ -22,9 +24,16 @@ def test_the_flags_and_the_image_are_those_of_apps_serve(name: str) -> None:
     command = launch.docker_command(settings)
     ours = {word for word in command if re.match(r"--\w*port=|--\w+_", word)}
     batching = {word for word in ours if "batching" in word}
-    assert set(re.findall(r"^ +- (--\S+)$", text, re.M)) == ours - batching
-    assert launch.IMAGE in text
-    assert "/models" in text and "\t" not in text
+    manifest = yaml.safe_load(text)
+    if name == "docker-compose.yml":
+        container = manifest["services"]["serving"]
+        words, image = container["command"], "${TF_SERVING_IMAGE:-%s}"
+    else:
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        words, image = container["args"], "%s"
+    assert set(words) == ours - batching
+    assert container["image"] == image % launch.IMAGE
+    assert "/models" in text
     if name == "docker-compose.yml":
         assert set(re.findall(r"# - (--\S+)", text)) == batching
 
@@ -43,12 +52,16 @@ def test_the_readme_names_every_command() -> None:
 
 def arguments(name: str) -> list[list[str]]:
     """Returns the `args` of every container in a manifest."""
+
+    def below(node: object) -> Iterator[list[str]]:
+        if isinstance(node, dict):
+            yield from [node["args"]] if "args" in node else []
+        if isinstance(node, dict | list):
+            for child in node.values() if isinstance(node, dict) else node:
+                yield from below(child)
+
     text = (DEPLOY / "kubernetes" / name).read_text()
-    inline = re.findall(r"^ +args: \[(.*)\]$", text, re.M)
-    lists = re.findall(r"^ +args:\n((?: +(?:- |#).*\n)+)", text, re.M)
-    return [one.split(", ") for one in inline] + [
-        re.findall(r"^ +- (.*)$", one, re.M) for one in lists
-    ]
+    return list(below(list(yaml.safe_load_all(text))))
 
 
 def test_the_training_manifests_start_programs_with_their_options() -> None:

@@ -26,12 +26,13 @@ def test_they_equal_scikit_learn(scored) -> None:
     np.testing.assert_array_equal(
         matrix, reference.confusion_matrix(labels, predicted)
     )
-    precision, recall, _, support = reference.precision_recall_fscore_support(
+    precision, recall, f1, support = reference.precision_recall_fscore_support(
         labels, predicted
     )
-    each = metrics.per_class(matrix)
+    each = metrics.per_class(probabilities, labels)
     np.testing.assert_allclose(each["precision"], precision)
     np.testing.assert_allclose(each["recall"], recall)
+    np.testing.assert_allclose(each["f1"], f1)
     np.testing.assert_array_equal(each["support"], support)
 
 
@@ -53,13 +54,31 @@ def test_figures_without_meaning_are_left_out() -> None:
     assert list(found) == ["accuracy", "top_5_accuracy", "loss"]
 
 
-def test_top_k_of_few_classes_is_everything() -> None:
-    assert metrics.top_k_accuracy(np.eye(3), np.array([1, 2, 0]), 5) == 1.0
-
-
 def test_a_class_that_never_occurs_scores_zero() -> None:
-    each = metrics.per_class(np.array([[3, 0], [0, 0]]))
+    each = metrics.per_class(np.eye(2)[[0, 0, 0]], np.zeros(3, int))
     assert each["precision"] == [1.0, 0.0] and each["recall"] == [1.0, 0.0]
+    assert each["f1"] == [1.0, 0.0] and each["support"] == [3, 0]
+
+
+def test_a_loss_is_finite_and_knows_classes_that_do_not_occur() -> None:
+    sure = np.eye(3, dtype=np.float32)[[0, 1]]
+    assert metrics.log_loss(sure, np.array([0, 1])) < 1e-6
+    wrong = metrics.log_loss(sure, np.array([1, 1]))
+    assert wrong == pytest.approx(-np.log(1e-7) / 2, rel=1e-6)
+    matrix = metrics.confusion_matrix(sure, np.array([1, 1]))
+    assert matrix.tolist() == [[0, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_resamples_without_a_value_are_left_out() -> None:
+    scores, labels = np.arange(30.0), np.arange(30) == 12
+
+    def first(scores: np.ndarray, labels: np.ndarray) -> float:
+        return scores[labels].mean() if labels.any() else float("nan")
+
+    assert metrics.bootstrap_interval(first, scores, labels) == (12, 12)
+    alone = np.array([0.5])
+    assert metrics.bootstrap_interval(np.mean, alone) == (0.5, 0.5)
 
 
 def test_bootstrap_interval_holds_the_mean_of_a_normal_sample() -> None:

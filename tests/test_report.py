@@ -205,9 +205,22 @@ def test_curves_of_many_epochs() -> None:
     assert len(plot.figure.axes) == 2
 
 
-def test_cells_of_sentences_wrap() -> None:
-    html = page._table(["a", "b"], [["short", "word " * 20]])
-    assert html.count('class="long"') == 1
+def test_cells_of_sentences_wrap(made) -> None:
+    html = page.render(made, [])
+    table = page.Table("a", "b", ["c", "d"], [["short", "word " * 20]])
+    assert page.render(made, [table]).count('class="long"') == 1 + html.count(
+        'class="long"'
+    )
+
+
+def test_text_of_a_table_is_escaped_and_its_figures_have_four_digits(
+    made,
+) -> None:
+    table = page.Table("<i>", "&", ["{{ 1 }}"], [[0.123456], ["<script>"], [7]])
+    html = page.render(made, [table])
+    assert "<h2>&lt;i&gt;</h2>" in html and "<th>{{ 1 }}</th>" in html
+    assert "<td>0.1235</td>" in html and "<td>7</td>" in html
+    assert "<td>&lt;script&gt;</td>" in html and "<script" not in html
 
 
 def test_a_release_below_a_baseline_says_so() -> None:

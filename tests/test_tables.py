@@ -158,6 +158,26 @@ def test_a_header_costs_a_header(tmp_path: Path, suffix: str) -> None:
         tables.read(path, COLUMNS)
 
 
+def test_a_column_costs_a_column(tmp_path: Path) -> None:
+    """The other column is damaged: it would be refused if it were read."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"id,text,a.b\n" + b"1,\xff,2\n" * 3)
+    assert tables.read(path, ["id"]).to_pydict() == {"id": [1, 1, 1]}
+    assert tables.read(path, ["a.b"]).column_names == ["a.b"]
+    path = tmp_path / "rows.parquet"
+    cells = {"text": ["word"] * 9, "id": range(9), "a.b": [2] * 9}
+    parquet.write_table(pa.table(cells), path, compression="none")
+    content = path.read_bytes()
+    start = content.index(b"word")
+    path.write_bytes(
+        content[: start - 12] + b"\xff" * 16 + content[start + 4 :]
+    )
+    assert tables.read(path, ["id"]).to_pydict() == {"id": list(range(9))}
+    assert tables.read(path, ["a.b"]).column_names == ["a.b"]
+    with pytest.raises(InputError):
+        tables.read(path, ["text"])
+
+
 def test_lines_end_at_line_ends_only() -> None:
     content = "\ufeffa\x85b\u2028c\fd\r\n\ne\r\n".encode()
     assert tables.lines(content) == ["a\x85b\u2028c\fd", "", "e"]

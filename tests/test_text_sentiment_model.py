@@ -216,9 +216,6 @@ def test_metrics_of_each_class_and_of_all() -> None:
     found = results.measure(probabilities, np.array([0, 0, 1, 1]))
     assert found["accuracy"] == 0.75
     assert found["roc_auc"] == 0.75
-    assert results.f1_per_class(np.array([[2, 0], [1, 1]])) == pytest.approx(
-        [0.8, 2 / 3]
-    )
     assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
 

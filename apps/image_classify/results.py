@@ -66,7 +66,7 @@ def summarize(
     matrix = metrics.confusion_matrix(*measured["test"])
     found["test"]["per_class"] = {
         "class": list(class_names),
-        **metrics.per_class(matrix),
+        **metrics.per_class(*measured["test"]),
     }
     found["test"]["confusion"] = matrix.tolist()
     return found

@@ -74,9 +74,10 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     The F1 and the area under the ROC curve are means over the classes that
     occur. Where all labels are of one class there is no such area.
     """
-    confusion = metrics.confusion_matrix(probabilities, labels)
-    occurs = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
-    per_class = np.array(f1_per_class(confusion))[occurs]
+    predicted = np.argmax(probabilities, axis=1)
+    f1 = sklearn_metrics.f1_score(
+        labels, predicted, average="macro", zero_division=0.0
+    )
     areas = [
         sklearn_metrics.roc_auc_score(labels == one, probabilities[:, one])
         for one in range(probabilities.shape[1])
@@ -84,17 +85,11 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     ]
     return {
         "accuracy": metrics.accuracy(probabilities, labels),
-        "macro_f1": float(np.mean(per_class)),
+        "macro_f1": float(f1),
         **({"roc_auc": float(np.mean(areas))} if areas else {}),
         "loss": metrics.log_loss(probabilities, labels),
         **metrics.calibration(probabilities, labels),
     }
-
-
-def f1_per_class(confusion: np.ndarray) -> list[float]:
-    """Returns each class's F1; 0 where it was never seen nor predicted."""
-    both = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return (2 * np.diag(confusion) / np.maximum(both, 1)).tolist()
 
 
 def summarize(
@@ -105,13 +100,12 @@ def summarize(
         name: dict(measure(one, getattr(splits, name).labels))
         for name, one in measured.items()
     }
-    matrix = metrics.confusion_matrix(measured["test"], splits.test.labels)
+    test = (measured["test"], splits.test.labels)
     found["test"]["per_class"] = {
         "class": list(splits.class_names),
-        "f1": f1_per_class(matrix),
-        **metrics.per_class(matrix),
+        **metrics.per_class(*test),
     }
-    found["test"]["confusion"] = matrix.tolist()
+    found["test"]["confusion"] = metrics.confusion_matrix(*test).tolist()
     return found
 
 

@@ -101,7 +101,7 @@ def read(
         InputError: If the file cannot be read, is empty, or lacks a column.
     """
     path = Path(path)
-    known, table = _open(path, option, lambda file: _read(file, text))
+    known, table = _open(path, option, lambda file: _read(file, columns, text))
     for name in columns:
         if known.count(name) != 1:
             shown = ", ".join(known)
@@ -209,22 +209,33 @@ def _first_not_utf_8(column: pa.ChunkedArray) -> int:
     return len(column)
 
 
-def _read(path: Path, text: Sequence[str]) -> tuple[list[str], pa.Table]:
-    """Reads a file by its ending; returns its columns' names, and it."""
+def _read(
+    path: Path, columns: Sequence[str], text: Sequence[str]
+) -> tuple[list[str], pa.Table]:
+    """Reads columns of a file by its ending.
+
+    Columns that are not asked for are neither decoded nor kept. JSON is read
+    whole: a key may first occur in its last line.
+
+    Returns:
+        The names of all columns, and a table of those of `columns` among them.
+    """
     suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        table = parquet.read_table(path)
-    elif suffix in JSON_SUFFIXES:
+    if suffix in JSON_SUFFIXES:
         table = json.read_json(_json_lines(path))
-    else:
-        table = csv.read_csv(
-            path,
-            parse_options=_cells(suffix),
-            convert_options=csv.ConvertOptions(
-                column_types={name: pa.string() for name in text}
-            ),
-        )
-    return table.column_names, table
+        return table.column_names, table
+    known = _schema(path).names
+    present = [name for name in columns if name in known]
+    if suffix == ".parquet":
+        return known, parquet.read_table(path, columns=present)
+    options = csv.ConvertOptions(
+        include_columns=present,
+        column_types=dict.fromkeys(text, pa.string()),
+    )
+    table = csv.read_csv(
+        path, parse_options=_cells(suffix), convert_options=options
+    )
+    return known, table
 
 
 def _schema(path: Path) -> pa.Schema:

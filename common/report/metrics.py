@@ -1,9 +1,12 @@
 """Metrics over a whole split: arrays in, floats out."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from sklearn import metrics
 
 LEAST_CALIBRATED = 100  # Examples, for 15 bins.
 
@@ -15,57 +18,59 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
         probabilities: `(num, classes)` floats.
         labels: `(num,)` class indices.
     """
-    return float(np.mean(np.argmax(probabilities, axis=1) == labels))
+    predicted = np.argmax(probabilities, axis=1)
+    return float(metrics.accuracy_score(labels, predicted))
 
 
 def most_frequent(known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """Returns the report's row of the baseline that knows one answer.
+    """Returns the report's row of a baseline that always gives one class.
 
     Args:
-        known: `(num,)` class indices; give the answer.
-        test: Likewise, to be judged.
+        known: `(num,)` class indices; their most frequent class is given.
+        test: `(num,)` class indices, which the baseline is measured on.
     """
-    classes, counts = np.unique(known, return_counts=True)
-    right = float(np.mean(test == classes[np.argmax(counts)]))
+    right = float(np.mean(test == stats.mode(known).mode))
     return {"name": "most frequent class", "metrics": {"accuracy": right}}
 
 
-def top_k_accuracy(
-    probabilities: np.ndarray, labels: np.ndarray, k: int
-) -> float:
-    """Returns the part of examples whose class is among the `k` likeliest."""
-    k = min(k, probabilities.shape[1])
-    best = np.argpartition(-probabilities, k - 1, axis=1)[:, :k]
-    return float(np.mean(np.any(best == labels[:, None], axis=1)))
-
-
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean cross-entropy in nats."""
-    right = probabilities[np.arange(len(labels)), labels]
-    return float(-np.mean(np.log(np.clip(right, 1e-7, 1.0))))
+    """Returns the mean cross-entropy in nats.
+
+    No probability counts as less than 1e-7. The rows are scaled to the sum of
+    1, which float32 misses by a little.
+    """
+    clipped = np.clip(probabilities.astype(float), 1e-7, 1.0)
+    rows = clipped / clipped.sum(axis=1, keepdims=True)
+    classes = range(probabilities.shape[1])
+    return float(metrics.log_loss(labels, rows, labels=classes))
 
 
 def confusion_matrix(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Returns `(classes, classes) int64`: rows are true, columns predicted."""
-    classes = probabilities.shape[1]
     predicted = np.argmax(probabilities, axis=1)
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (labels, predicted), 1)
-    return counts
+    classes = range(probabilities.shape[1])
+    return metrics.confusion_matrix(labels, predicted, labels=classes)
 
 
-def per_class(confusion: np.ndarray) -> dict[str, list[float]]:
-    """Returns precision, recall and support of each class.
+def per_class(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> dict[str, list[float]]:
+    """Returns F1, precision, recall and support of each class.
 
-    Where a class was never predicted, or never occurs, the figure is 0.
+    A figure is 0 where the class was never predicted, or never occurs.
     """
-    right = np.diag(confusion).astype(float)
-    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels,
+        np.argmax(probabilities, axis=1),
+        labels=range(probabilities.shape[1]),
+        zero_division=0.0,
+    )
     return {
-        "precision": (right / np.maximum(predicted, 1)).tolist(),
-        "recall": (right / np.maximum(support, 1)).tolist(),
+        "f1": f1.tolist(),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
         "support": support.tolist(),
     }
 
@@ -89,23 +94,28 @@ def expected_calibration_error(
 
 def classification(
     probabilities: np.ndarray, labels: np.ndarray
-) -> dict[str, Any]:
-    """Returns all metrics of a classifier that fit on a line.
+) -> dict[str, float]:
+    """Returns the metrics of a classifier that are one number each.
 
-    Those that would say nothing are left out: of five classes the right one is
-    always among five.
+    The accuracy of the five likeliest classes is left out where there are no
+    more than five: it is always 1.
     """
-    found = {"accuracy": accuracy(probabilities, labels)}
-    if probabilities.shape[1] > 5:
-        found["top_5_accuracy"] = top_k_accuracy(probabilities, labels, 5)
-    found["loss"] = log_loss(probabilities, labels)
-    return {**found, **calibration(probabilities, labels)}
+    values = {"accuracy": accuracy(probabilities, labels)}
+    classes = range(probabilities.shape[1])
+    if len(classes) > 5:
+        values["top_5_accuracy"] = float(
+            metrics.top_k_accuracy_score(
+                labels, probabilities, k=5, labels=classes
+            )
+        )
+    values["loss"] = log_loss(probabilities, labels)
+    return {**values, **calibration(probabilities, labels)}
 
 
 def calibration(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """Returns `ece`; {} of so few examples that bins hold hardly any."""
+    """Returns `ece`; {} where there are too few examples to fill the bins."""
     if len(labels) < LEAST_CALIBRATED:
         return {}
     return {"ece": expected_calibration_error(probabilities, labels)}
@@ -128,11 +138,22 @@ def bootstrap_interval(
         level: The part of them between the two bounds.
         seed: Fixes the resamples.
     """
-    rng, num = np.random.default_rng(seed), len(arrays[0])
-    values = []
-    for _ in range(samples):
-        picked = rng.integers(0, num, num)
-        values.append(metric(*(one[picked] for one in arrays)))
+    if len(arrays[0]) < 2:  # SciPy refuses these.
+        return metric(*arrays), metric(*arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        resampled = stats.bootstrap(
+            [np.arange(len(arrays[0]))],
+            lambda rows: metric(*(array[rows] for array in arrays)),
+            n_resamples=samples,
+            batch=1,  # One resample in memory.
+            method="percentile",
+            vectorized=False,
+            rng=np.random.default_rng(seed),
+        )
     tail = (1 - level) / 2
-    low, high = np.nanquantile(values, (tail, 1 - tail))
+    # SciPy's own interval is NaN where any resample has no value.
+    low, high = np.nanquantile(
+        resampled.bootstrap_distribution, (tail, 1 - tail)
+    )
     return float(low), float(high)
