@@ -208,3 +208,28 @@ def test_names_are_the_header(tmp_path: Path) -> None:
     assert tables.names(path) == ["a", "b"]
     with pytest.raises(InputError, match="must be a file"):
         tables.names(tmp_path / "missing.csv")
+
+
+def test_numbers_are_read_in_the_order_of_the_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2.5\n3,4\n")
+    found = tables.numbers(path, ["b", "a"])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [[2.5, 1], [4, 3]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("1\nx", "must hold numbers; a in"),
+        ("1,\n,2", "row 2 of a"),
+        ("1,\n1e300,", "row 2 of a"),
+    ],
+)
+def test_cells_that_are_no_numbers_are_named(
+    tmp_path: Path, cells: str, message: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(("a,b\n" if "," in cells else "a\n") + cells + "\n")
+    with pytest.raises(InputError, match=message):
+        tables.numbers(path, ["a"])

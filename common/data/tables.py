@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv, json, parquet
 
@@ -117,6 +118,45 @@ def read(
         name: _plain(path, name, table[name], option) for name in columns
     }
     return pa.table(checked)
+
+
+def numbers(
+    path: str | Path, columns: Sequence[str], option: str = "--dataset"
+) -> np.ndarray:
+    """Reads columns that hold a number in every cell.
+
+    Args:
+        path: See `read`.
+        columns: The columns to read; all must be there.
+        option: What named the file, for errors.
+
+    Returns:
+        `(rows, columns)` float32, with the columns in this order.
+
+    Raises:
+        InputError: If the file cannot be read, lacks a column, or has a cell
+            that is no finite number.
+    """
+    table, values = read(path, columns, option=option), []
+    for name in columns:
+        try:
+            column = table[name].cast(pa.float64()).to_numpy()
+        except pa.ArrowException:
+            raise InputError(
+                f"{option} must hold numbers; {name} in {path} holds "
+                f"{table[name].type}. Remove that column, or write it in "
+                "numbers."
+            ) from None
+        with np.errstate(over="ignore"):  # Too large becomes infinite.
+            values.append(column.astype(np.float32))
+        bad = np.flatnonzero(~np.isfinite(values[-1]))
+        if bad.size:
+            raise InputError(
+                f"{option} must have a finite number in every cell; row "
+                f"{bad[0] + 1} of {name} in {path} has {column[bad[0]]}. Fill "
+                "the cell in, or remove the row."
+            )
+    return np.stack(values, axis=1)
 
 
 def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
