@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.requirements
 DEV := $(VENV)/.requirements-dev
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check results clean
 
 install: $(RUN)
 
@@ -22,6 +22,11 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pip check
+
+# Hours: every published figure, measured again. For one of them:
+# make results ARGS="--only=image_classify_demo"
+results: $(DEV)
+	$(BIN)/python -m benchmarks.results $(ARGS)
 
 clean:
 	rm -rf $(VENV) runs

@@ -120,7 +120,7 @@ def test_strangers_are_not_taken_for_workers() -> None:
                 except OSError:
                     pass
         rendezvous.meet([first, second], 1, {}, 20)
-        chief.result()
+        assert chief.result() is None  # It met its worker.
 
 
 def test_a_stranger_that_says_nothing_does_not_end_the_wait(

@@ -103,7 +103,9 @@ def test_open_dimensions_and_small_images() -> None:
             L.GlobalMaxPooling2D(),
         ]
     )
-    bridge.to_tf_keras(model)
+    twin = bridge.to_tf_keras(model)
+    assert twin.input_shape == (None, None, None, 3)
+    assert check.compare(model, twin) <= 1e-5
 
 
 def test_mixed_precision_becomes_float32() -> None:
