@@ -1,11 +1,13 @@
 """The networks and the augmentation of image_classify."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_classify import augment
+from apps.image_classify import augment, results
 from apps.image_classify import model as networks
 from apps.image_classify import train as app
 from common.data.splits import MemorySplit, Splits
@@ -150,3 +152,21 @@ def test_weights_but_no_biases_decay() -> None:
     assert decaying.weight_decay == 0.5 and plain.weight_decay is None
     assert decaying._use_weight_decay(kernel)
     assert not decaying._use_weight_decay(bias)
+
+
+def test_evaluation_holds_labels_not_one_hot_rows() -> None:
+    split = MemorySplit(np.full((3, 8, 8, 1), 255, np.uint8), np.arange(3))
+    ((images, labels),) = augment.batches(split)
+    assert images.max() == 1.0 and labels.tolist() == [0, 1, 2]
+
+
+def test_calibration_images_are_held_once() -> None:
+    split = MemorySplit(np.full((50, 96, 96, 3), 51, np.uint8), np.zeros(50))
+    tracemalloc.start()
+    images = results.calibration(split, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert images.shape == (52, 96, 96, 3) and images.dtype == np.float32
+    assert images[0, 0, 0, 0] == np.float32(0.2)
+    assert images[-2].max() == 0 and images[-1].min() == 1
+    assert peak < 1.7 * images.nbytes  # Bytes of pixels twice, floats once.

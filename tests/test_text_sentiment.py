@@ -148,7 +148,7 @@ def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
     assert labels == same
     with pytest.raises(InputError, match="--variant must be one of float32"):
         predict.Classifier(served.Local(release), "int4")
-    assert predict.read("x" * 5000, "text") == ["x" * 5000]
+    assert list(predict.read("x" * 5000, "text")) == ["x" * 5000]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -230,7 +231,7 @@ def test_a_release_judges_all_of_a_file(tmp_path) -> None:
 def test_only_line_ends_part_texts(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes("\ufeffa\x85b\u2028c\fd\r\ngood\nbad\n".encode())
-    assert predict.read(str(path), "text") == [
+    assert list(predict.read(str(path), "text")) == [
         "a\x85b\u2028c\fd",
         "good",
         "bad",
@@ -241,14 +242,15 @@ def test_only_line_ends_part_texts(tmp_path: Path) -> None:
 def test_a_mistyped_file_name_is_no_text(name: str) -> None:
     with pytest.raises(InputError, match="looks like a path"):
         predict.read(name, "text")
-    assert predict.read("10/10 would watch", "text") == ["10/10 would watch"]
+    (text,) = predict.read("10/10 would watch", "text")
+    assert text == "10/10 would watch"
 
 
 @pytest.mark.parametrize("name", ["rows.json", "rows.ndjson"])
 def test_json_is_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text('{"text": "good"}\n{"text": "bad"}\n')
-    assert predict.read(str(path), "text") == ["good", "bad"]
+    assert list(predict.read(str(path), "text")) == ["good", "bad"]
 
 
 def test_users_are_a_line_each_or_a_list(tmp_path: Path) -> None:
@@ -258,3 +260,28 @@ def test_users_are_a_line_each_or_a_list(tmp_path: Path) -> None:
     assert users._names("x" * 5000) == ["x" * 5000]
     with pytest.raises(InputError, match="a file that exists"):
         users._names("users.txt")
+
+
+def test_texts_are_read_as_they_are_classified(monkeypatch) -> None:
+    """Of an endless standard input, no more than are sorted at a time."""
+    taken = []
+
+    class Endless:
+        def __iter__(self):
+            for number in range(10 * predict.SORTED):
+                taken.append(number)
+                yield b"good film\n"
+
+    def classifier(texts):
+        return np.ones((len(texts), 1)), ("good",) * len(texts)
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
+    row = next(predict._rows(classifier, predict.read("-", "text")))
+    assert row["text"] == "good film" and len(taken) == predict.SORTED
+
+
+def test_a_bad_line_is_found_before_any_text_is_classified(tmp_path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes(b"good\nbad\n\xff\n")
+    with pytest.raises(InputError, match="line 3 of"):
+        predict.read(str(path), "text")

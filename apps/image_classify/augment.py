@@ -44,21 +44,23 @@ def for_evaluation(num_classes: int) -> pipelines.Transform:
     """Returns the map from uint8 images and labels to floats and one-hot."""
 
     def transform(images: Any, labels: Any) -> tuple[Any, Any]:
-        scaled = tf.cast(images, tf.float32) / 255.0
-        return scaled, tf.one_hot(labels, num_classes)
+        return scale(images), tf.one_hot(labels, num_classes)
 
     return transform
 
 
-def batches(
-    split: Split, num_classes: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Returns the batches of a split: float images, one-hot labels."""
+def batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Returns the batches of a split: float images, `(batch,)` labels."""
     return pipelines.for_evaluation(
         split,
         fitting.EVALUATION_BATCH,
-        transform=for_evaluation(num_classes),
+        transform=lambda images, labels: (scale(images), labels),
     ).as_numpy_iterator()
+
+
+def scale(images: Any) -> Any:
+    """Returns uint8 images as the model takes them."""
+    return tf.cast(images, tf.float32) / 255.0
 
 
 def for_training(

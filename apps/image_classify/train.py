@@ -83,18 +83,16 @@ def compile_model(
     return model
 
 
-def evaluate(
-    model: keras.Model, split: Split, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def evaluate(model: keras.Model, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Returns probabilities `(num, classes)` and labels `(num,)`."""
     run = tf.function(
         lambda batch: model(batch, training=False), reduce_retracing=True
     )
     found, labels = [], []
-    for inputs, targets in augment.batches(split, num_classes):
+    for inputs, truth in augment.batches(split):
         found.append(run(inputs).numpy())
-        labels.append(targets)
-    return np.concatenate(found), np.argmax(np.concatenate(labels), axis=1)
+        labels.append(truth)
+    return np.concatenate(found), np.concatenate(labels)
 
 
 def signatures(
@@ -166,7 +164,7 @@ def run(config: Config) -> dict[str, Any]:
         model, variants, Finetuning(splits.train, transform, config)
     )
     measured = {
-        name: evaluate(model, getattr(splits, name), num_classes)
+        name: evaluate(model, getattr(splits, name))
         for name in ("valid", "test")
     }
     with export.release(config.export_dir, APP) as draft:

@@ -1,7 +1,9 @@
 """Using a release: prediction for texts, evaluation on a data set."""
 
+import contextlib
+import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +106,11 @@ def predict(classifier: Classifier, options: Options, text_column: str) -> None:
 
 
 def _rows(
-    classifier: Classifier, texts: Sequence[str]
+    classifier: Classifier, texts: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
     """Yields what is said of each text; sorts `SORTED` by length at a time."""
-    for start in range(0, len(texts), SORTED):
-        part = texts[start : start + SORTED]
+    rest = iter(texts)
+    while part := list(itertools.islice(rest, SORTED)):
         for text, row, label in zip(part, *classifier(part), strict=True):
             yield {
                 "text": text,
@@ -123,8 +125,11 @@ def _shorten(row: predictions.Row) -> predictions.Row:
     return {**row, "text": text}
 
 
-def read(inputs: str, text_column: str) -> list[str]:
+def read(inputs: str, text_column: str) -> Iterator[str]:
     """Returns the texts that `--inputs` names, or is.
+
+    Lines are read as they are asked for. A file's are read once before: what
+    is wrong with its last should not be found after hours of work.
 
     Args:
         inputs: `-` for the lines of standard input, a table, a text file of a
@@ -140,24 +145,43 @@ def read(inputs: str, text_column: str) -> list[str]:
     if tables.is_table(inputs):
         columns = [text_column]
         table = tables.read(inputs, columns, columns, option="--inputs")
-        values = table[text_column].to_pylist()
-        return ["" if one is None else str(one) for one in values]
+        return _cells(table[text_column])
     if inputs != "-" and not tables.is_file(inputs):
-        return [_text(inputs)]
+        return iter([_text(inputs)])
+    if inputs != "-":
+        for _ in _lines(inputs):
+            pass
+    texts = _lines(inputs)
+    first = next(texts, None)
+    if first is None:
+        raise InputError(f"--inputs must have texts; {inputs} has none.")
+    return itertools.chain([first], texts)
+
+
+def _cells(column: Any) -> Iterator[str]:
+    """Yields the texts of an Arrow column, chunk by chunk."""
+    for chunk in column.chunks:
+        for cell in chunk.to_pylist():
+            yield "" if cell is None else str(cell)
+
+
+def _lines(inputs: str) -> Iterator[str]:
+    """Yields the lines of a file, or of standard input where it is `-`."""
+    number = 0
     try:
-        content = (
-            sys.stdin.buffer.read()
+        with (
+            contextlib.nullcontext(sys.stdin.buffer)
             if inputs == "-"
-            else Path(inputs).read_bytes()
-        )
-        lines = tables.lines(content)
+            else Path(inputs).open("rb")
+        ) as file:
+            for line in tables.read_lines(file):
+                number += 1
+                yield line
     except (UnicodeError, OSError) as error:
         raise InputError(
-            f"--inputs must be readable UTF-8; {quote(inputs)}: {error}."
+            f"--inputs must be readable UTF-8; line {number + 1} of "
+            f"{quote(inputs)}: {error}."
         ) from None
-    if not lines:
-        raise InputError(f"--inputs must have texts; {inputs} has none.")
-    return lines
 
 
 def _text(inputs: str) -> str:

@@ -32,7 +32,7 @@ MEMORY_CALLS = 2  # Batches prepared at a time, in memory.
 # Batches prepared ahead in evaluation: left to itself, tf.data takes up to half
 # of the machine's memory for them.
 PREPARED = 2
-PREPARED_BYTES = 256 * 2**20  # The same in training, of a stream.
+PREPARED_BYTES = 64 * 2**20  # The same in training, of a stream.
 LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.

@@ -4,8 +4,10 @@ What is handed in is untrusted: a file that is not what its name says, a column
 that is missing, text that is not UTF-8 end in one line, never in a traceback.
 """
 
+import io
 import json as standard_json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +25,7 @@ FILE_SUFFIXES = (".txt", ".text", ".md", ".log", ".html", ".xml", ".pdf",
                  ".gz", ".bz2", ".xz", ".zip", ".zst")  # fmt: skip
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NAMES_SHOWN = 500  # Characters.
+LINE_END = re.compile(r"\r?\n\Z")
 
 T = TypeVar("T")
 
@@ -52,16 +55,29 @@ def looks_like_path(text: str) -> bool:
 
 
 def lines(content: bytes) -> list[str]:
-    r"""Returns the lines of UTF-8, which end with "\n" or "\r\n".
+    """Returns the lines of UTF-8; see `read_lines`."""
+    return list(read_lines(io.BytesIO(content)))
+
+
+def read_lines(stream: Iterable[bytes]) -> Iterator[str]:
+    r"""Yields the lines of UTF-8, which end with "\n" or "\r\n".
 
     Nothing else parts them: `str.splitlines` would also do so at U+0085, at
     U+2028 and at form feeds, which texts hold. A byte-order mark is no text.
 
+    Args:
+        stream: A file that is open for reading bytes: it yields what ends with
+            a line feed. One such line is held at a time.
+
     Raises:
-        UnicodeDecodeError: If it is not UTF-8.
+        UnicodeDecodeError: If a line is not UTF-8.
     """
-    text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    return text.removesuffix("\n").split("\n") if text else []
+    encoding = "utf-8-sig"
+    for line in stream:
+        text = line.decode(encoding)
+        if text:  # Else the file is a byte-order mark alone.
+            yield LINE_END.sub("", text)
+        encoding = "utf-8"
 
 
 def names(path: str | Path, option: str = "--dataset") -> list[str]:
