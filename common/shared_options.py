@@ -38,14 +38,18 @@ class Options(Checked):
     work_dir: str = option(
         "", "checkpoints and logs; by default runs/<app>.", training=False
     )
-    epochs: int = option(10, "passes over the training data.", minimum=1)
-    batch_size: int = option(64, "examples per step.", minimum=1)
+    epochs: int = option(
+        10, "the number of passes over the training data.", minimum=1
+    )
+    batch_size: int = option(
+        64, "the number of training examples per step.", minimum=1
+    )
     learning_rate: float = option(
         1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
     )
     seed: int = option(
         0,
-        "fixes splits, order, initial weights, dropout.",
+        "the seed of the splits, the order, the initial weights and dropout.",
         minimum=0,
         maximum=2**31,
         data=True,
@@ -63,13 +67,14 @@ class Options(Checked):
     )
     measure_examples: int = option(
         0,
-        "measure the files on so many random examples of each split; 0: all.",
+        "the number of random examples of each split to measure the TFLite "
+        "files on; 0 takes all.",
         minimum=0,
         training=False,
     )
     sparsity: float = option(
         0.9,
-        "part of each pruned kernel set to zero.",
+        "the part of each pruned kernel that is set to zero.",
         minimum=0.0,
         maximum=0.99,
         training=False,
@@ -92,7 +97,8 @@ class Options(Checked):
     )
     distill: float = option(
         0.5,
-        "weight of the float model's outputs among the targets there.",
+        "the weight of the float model's outputs among the targets of "
+        "fine-tuning after a compression step.",
         minimum=0.0,
         maximum=1.0,
         training=False,
@@ -119,7 +125,9 @@ class Options(Checked):
         "evaluate, predict: the release directory; by default the newest.",
         training=False,
     )
-    inputs: str = option("", "predict: what to predict.", training=False)
+    inputs: str = option(
+        "", "predict: the examples to predict.", training=False
+    )
     output: str = option(
         "", "predict: write a .csv or .json file.", training=False
     )

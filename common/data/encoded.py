@@ -15,7 +15,7 @@ from common.shared_options import MAX_MEGAPIXELS
 BYTES_PER_PIXEL = 8
 # For what a file holds beside its pixels: thumbnails, profiles, headers.
 EXTRA_BYTES = 2**24
-# So far can the walk through a damaged GIF point behind its end.
+# How far behind its end the walk through a damaged GIF can point.
 GIF_PADDING = 2048
 STARTS = (b"\x89P", b"\xff\xd8", b"BM", b"GI")
 SHORTEST = 26  # No image of any kind has fewer bytes.
@@ -59,7 +59,7 @@ def check_pixels(
 
 
 def read(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
-    """Returns a file's encoded image, not yet decoded; of a GIF one frame.
+    """Returns a file's encoded image, not decoded; of a GIF only one frame.
 
     Raises:
         UnreadableError: If it is no regular file, no image, or too large.
@@ -79,7 +79,7 @@ def read(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
 def bound(
     content: tf.Tensor, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tf.Tensor:
-    """Returns `content`, which then is safe to decode; of a GIF one frame.
+    """Returns `content` once it is safe to decode; of a GIF only one frame.
 
     Runs inside a graph, of stock operations: a server has no other guard.
 
@@ -114,20 +114,22 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         tf.strings.substr(content, 0, 2), tf.uint16, fixed_length=2
     )
     kind = tf.reduce_sum(
-        tf.where(start == [int.from_bytes(one, "little") for one in STARTS],
+        tf.where(start == [int.from_bytes(magic, "little") for magic in STARTS],
                  range(1, len(STARTS) + 1), 0)
     )  # fmt: skip
 
     # `substr` behind an end fails with the bytes in its message.
     kind = tf.where(tf.strings.length(content) < SHORTEST, 0, kind)
 
-    def sides(at: int, dtype: Any, little_endian: bool = True) -> Any:
+    def sides(
+        at: int, dtype: tf.DType, little_endian: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         both = tf.strings.substr(content, at, 2 * dtype.size)
         numbers = tf.io.decode_raw(both, dtype, little_endian)
         # A BMP's height is below zero where its rows run from the top.
         return content, tf.abs(tf.reduce_prod(tf.cast(numbers, tf.int64)))
 
-    def jpeg() -> Any:
+    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.image.extract_jpeg_shape(content)
         return content, tf.reduce_prod(tf.cast(shape[:2], tf.int64))
 
@@ -173,16 +175,16 @@ def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     raw = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int32)
     raw = tf.pad(raw, [[0, GIF_PADDING]])
 
-    def pixels(at: Any) -> Any:
+    def pixels(at: tf.Tensor | int) -> tf.Tensor:
         width = raw[at] + 256 * raw[at + 1]
         height = raw[at + 2] + 256 * raw[at + 3]
         return tf.cast(width, tf.int64) * tf.cast(height, tf.int64)
 
-    def table(flags: Any) -> Any:
+    def table(flags: tf.Tensor) -> tf.Tensor:
         size = tf.bitwise.left_shift(2, flags % 8)
         return tf.where(flags > 127, 3 * size, 0)
 
-    def behind_blocks(at: Any) -> Any:
+    def behind_blocks(at: tf.Tensor) -> tf.Tensor:
         # Each begins with its length; the last has none.
         (end,) = tf.while_loop(
             lambda at: raw[at] > 0, lambda at: (at + 1 + raw[at],), (at,)

@@ -56,13 +56,13 @@ def load(
         if not rows:
             raise InputError(
                 f"--dataset must have images in every split; {root} has no "
-                f"readable one in {key}."
+                f"readable image in {key}."
             )
-    found = set(shapes.values())
-    height, width, _ = next(iter(found))
-    if image_size or len({one[:2] for one in found}) > 1:
+    distinct = set(shapes.values())
+    height, width, _ = next(iter(distinct))
+    if image_size or len({image[:2] for image in distinct}) > 1:
         height = width = image_size or usual_size
-    channels = 1 if all(one[2] == 1 for one in found) else 3
+    channels = 1 if all(image[2] == 1 for image in distinct) else 3
     if shape:
         height, width, channels = shape
     streams: dict[str, Any] = {
@@ -88,25 +88,25 @@ def whole(
     skip_bad: bool,
     max_megapixels: float,
 ) -> splits.Splits:
-    """Loads a folder to judge a release by; nothing of it is to train on.
+    """Loads a folder that only evaluates a release; none of it is trained on.
 
     Args:
         root: Holds folders of some of the classes, or split folders that do.
-        classes: The release's.
+        classes: The names of the release's classes.
         shape: Height, width and channels that its model needs.
         pipeline: One of `splits.PIPELINES`.
         skip_bad: See `images.load`.
         max_megapixels: See `images.load`.
     """
     folders, judged = judged_folders(root, classes)
-    rows = [row for one in folders for row in _list_known(one, classes)]
+    rows = [row for folder in folders for row in _list_known(folder, classes)]
     shapes, notes = _check_files(
         [path for path, _ in rows], skip_bad, max_megapixels
     )
     rows = [row for row in rows if row[0] in shapes]
     if not rows:
         raise InputError(
-            f"--dataset must have images; {root} has no readable one "
+            f"--dataset must have images; {root} has no readable image "
             f"({', '.join(SUFFIXES)})."
         )
     height, width, channels = shape
@@ -119,9 +119,9 @@ def whole(
 def judged_folders(
     root: Path, classes: tuple[str, ...] = ()
 ) -> tuple[list[Path], str]:
-    """Returns what is judged of a folder, and `splits.TEST` or `splits.ALL`.
+    """Returns the folders to evaluate, and `splits.TEST` or `splits.ALL`.
 
-    Where the folder says itself what is for testing, it is that; else all.
+    A folder that has a test split is evaluated on it, any other as a whole.
 
     Args:
         root: The folder.
@@ -164,13 +164,13 @@ def _list_known(
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Returns the folders of the splits, or the root as `all`."""
-    found = {
+    folders = {
         key: root / name
         for key, names in SPLIT_FOLDERS.items()
         for name in names
         if (root / name).is_dir()
     }
-    return found if "train" in found else {"all": root}
+    return folders if "train" in folders else {"all": root}
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -245,9 +245,11 @@ def _check_files(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # In parts: `map` makes a future of a kilobyte for each file at once.
         parts = (
-            one
+            result
             for start in range(0, len(paths), FILES_AT_A_TIME)
-            for one in pool.map(shape, paths[start : start + FILES_AT_A_TIME])
+            for result in pool.map(
+                shape, paths[start : start + FILES_AT_A_TIME]
+            )
         )
         shapes = list(track(parts, "checking images", len(paths)))
     bad = [
@@ -262,9 +264,9 @@ def _check_files(
             "--on_bad_input=skip."
         )
     good = {
-        path: one
-        for path, one in zip(paths, shapes, strict=True)
-        if not isinstance(one, str)
+        path: result
+        for path, result in zip(paths, shapes, strict=True)
+        if not isinstance(result, str)
     }
     if not bad:
         return good, ()
@@ -329,17 +331,17 @@ def _file_stream(
         paths = tf.constant([path for path, _ in rows])
         labels = tf.constant([label for _, label in rows], tf.int64)
 
-    def records(key: Any) -> tf.data.Dataset:
+    def records(key: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(len(rows), dtype=tf.int64)
         if key is not None:
             # A full shuffle of 8 bytes per file; no buffer of images is better.
             order = tf.random.experimental.stateless_shuffle(order, seed=key)
         return tf.data.Dataset.from_tensor_slices(order).map(at)
 
-    def at(index: Any) -> tuple[Any, Any]:
+    def at(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(paths, index), tf.gather(labels, index)
 
-    def parse(path: Any, label: Any) -> tuple[Any, Any]:
+    def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         content = tf.io.read_file(path)
         image = images.decode(content, channels, max_megapixels)
         return images.fit(image, (height, width)), label

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from common.options import InputError
@@ -39,9 +40,9 @@ def load(
         skip_bad: Leave undecodable files out instead of refusing the folder.
         shape: Height, width and channels that a model needs, whatever the data
             have; `image_size` and `usual_size` then play no part.
-        classes: Those of a release that all of a folder shall judge, in images
-            of `shape`: none is set aside to train on.
-        max_megapixels: A file that claims more cannot be decoded.
+        classes: The classes of a release that the whole folder evaluates, in
+            images of `shape`; none of its images is set aside for training.
+        max_megapixels: The most pixels, in millions, that a file may claim.
 
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
@@ -73,7 +74,7 @@ def load(
     )
 
 
-def _check_features(builder: Any) -> None:
+def _check_features(builder: tfds.core.DatasetBuilder) -> None:
     """Refuses a set without images and labels, before any download."""
     features = builder.info.features
     image, label = builder.info.supervised_keys or ("image", "label")
@@ -106,7 +107,7 @@ def _load_tfds(
     elif image_size or height is None or width is None:
         height = width = image_size or usual_size
 
-    def parse(example: dict[str, Any]) -> tuple[Any, Any]:
+    def parse(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = fit(example[keys[0]], (height, width))
         return image, example[keys[1]]
 

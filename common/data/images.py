@@ -19,7 +19,7 @@ def decode(
     Args:
         content: Scalar string: a PNG, JPEG, BMP or GIF (its first frame).
         channels: 1 for grey, 3 for RGB. An alpha channel is dropped.
-        max_megapixels: What claims more is not decoded; see `encoded.bound`.
+        max_megapixels: Larger images are not decoded; see `encoded.bound`.
     """
     content = encoded.bound(content, max_megapixels)
     # BMP and GIF decoders give only RGB, hence never ask them for grey.

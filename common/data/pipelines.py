@@ -75,10 +75,10 @@ def for_training(
     the step must stay what it is now. The last batch may be smaller. Where a
     split has lengths, examples of a batch have similar ones.
 
-    Several replicas share the very batches that one would have: each gets its
-    part of every batch, and weights `(part,)` float32, all one but in a last
-    batch that does not divide, with which the mean over replicas of their mean
-    losses is the mean over the batch's examples.
+    Several replicas share the batches that a single replica would have: each
+    gets its part of every batch, and weights `(part,)` float32. The weights are
+    1 but in a last batch that does not divide, where they make the mean over
+    replicas of their mean losses the mean over the batch's examples.
 
     Args:
         split: The examples.
@@ -169,7 +169,7 @@ def num_steps(split: Split, batch_size: int) -> int:
 
 
 def epoch_key(seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """Returns what fixes an epoch's order and random numbers, `(2,)` int64."""
+    """Returns the seed of an epoch's order and random numbers, `(2,)` int64."""
     # What it gives depends on the type of the number that is folded in.
     number = tf.cast(epoch, tf.int64)
     return tf.random.experimental.stateless_fold_in([seed, 0], number)
@@ -178,10 +178,10 @@ def epoch_key(seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
 def order(split: Split, key: tf.Tensor, batch_size: int) -> tf.Tensor:
     """Returns the examples' indices as an epoch has them, `(num,)` int64."""
     indices = tf.range(split.num_examples, dtype=tf.int64)
-    found = tf.random.experimental.stateless_shuffle(indices, seed=key)
+    shuffled = tf.random.experimental.stateless_shuffle(indices, seed=key)
     if isinstance(split, StreamSplit) or split.lengths is None:
-        return found
-    return _by_length(found, tf.constant(split.lengths), key, batch_size)
+        return shuffled
+    return _by_length(shuffled, tf.constant(split.lengths), key, batch_size)
 
 
 def maker(
@@ -190,7 +190,7 @@ def maker(
     transform: TrainingTransform,
     replica: Replica,
 ) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
-    """Returns what makes a replica's part of a batch ready to train on.
+    """Returns the function that prepares a replica's part of a batch.
 
     Returns:
         From the epoch's key, the step and what is batched (indices or examples,
@@ -237,7 +237,7 @@ def _shuffled(
 
 
 def _parse(split: StreamSplit, replica: Replica) -> Callable[..., Any]:
-    """Returns what parses a record, that has its place before it or not."""
+    """Returns the parser of a record, with or without its place before it."""
     if replica.count == 1:
         return split.parse
     return lambda place, record: (
@@ -277,7 +277,7 @@ def _gather(split: Split) -> Callable[[Any], tuple[Any, Any]]:
         features = tf.nest.map_structure(tf.constant, split.features)
         labels = tf.constant(split.labels)
 
-    def gather(batch: Any) -> tuple[Any, Any]:
+    def gather(batch: tf.Tensor | tuple) -> tuple[Any, Any]:
         indices = batch[0] if isinstance(batch, tuple) else batch
         return tf.nest.map_structure(
             lambda array: tf.gather(array, indices), (features, labels)

@@ -13,7 +13,7 @@ from common.options import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Replica:
-    """A copy of the model: which one, of how many."""
+    """A copy of the model: its index, and the number of copies."""
 
     index: int = 0
     count: int = 1
@@ -52,12 +52,12 @@ def share(
 def weights(
     places: tf.Tensor, whole: tf.Tensor, num_examples: int, replica: Replica
 ) -> tf.Tensor:
-    """Returns what makes the mean of replicas' means that of all examples.
+    """Returns weights that make the mean of replicas' means the batch's mean.
 
     Args:
         places: The places in the epoch of a replica's part of a batch, int64.
-        whole: How many examples the batch has, int64.
-        num_examples: How many the epoch has.
+        whole: The number of examples in the batch, int64.
+        num_examples: The number of examples in the epoch.
         replica: Whose part it is.
 
     Returns:
@@ -71,14 +71,14 @@ def weights(
 def even_size(num_examples: int, batch_size: int, count: int) -> int:
     """Returns a batch size that gives `count` replicas equally many batches.
 
-    Their numbers of examples may differ by one, and a batch of none has no
-    mean.
+    The replicas' numbers of examples may differ by 1, and an empty batch has
+    no mean.
     """
     least, rest = divmod(num_examples, count)
     if not least:
         raise InputError(
-            f"a split must have an example for each of {count} devices; it has "
-            f"{num_examples}."
+            f"a split must have an example for each of {count} devices; "
+            f"received {num_examples}."
         )
     size = -(-batch_size // count)
     while rest and least % size == 0:

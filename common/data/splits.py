@@ -37,9 +37,9 @@ def within(example_bytes: int, most: int, max_bytes: int = BATCH_BYTES) -> int:
     """Returns how many examples to hold at a time: from 1 to `most`.
 
     Args:
-        example_bytes: What one takes.
-        most: The most.
-        max_bytes: What all of them may take.
+        example_bytes: The bytes that an example takes.
+        most: The largest number of examples to return.
+        max_bytes: The bytes that all of them may take.
     """
     return max(1, min(most, max_bytes // max(1, example_bytes)))
 
@@ -57,7 +57,7 @@ class MemorySplit:
             one length: training batches are then made of similar ones.
     """
 
-    features: Any
+    features: Any  # An array, or a dict of arrays.
     labels: np.ndarray
     lengths: np.ndarray | None = None
 
@@ -65,10 +65,10 @@ class MemorySplit:
         """Returns a number that changes when the examples do."""
         parts = self.features
         arrays = parts.values() if isinstance(parts, dict) else [parts]
-        found = zlib.crc32(self.labels.tobytes())
-        for one in arrays:
-            found = zlib.crc32(one.tobytes(), found)
-        return found
+        checksum = zlib.crc32(self.labels.tobytes())
+        for array in arrays:
+            checksum = zlib.crc32(array.tobytes(), checksum)
+        return checksum
 
     @property
     def num_examples(self) -> int:
@@ -82,7 +82,7 @@ class MemorySplit:
 
     @property
     def example_bytes(self) -> int:
-        """What one example's features take as float32."""
+        """The bytes that an example's features take as float32."""
         parts = self.features
         arrays = parts.values() if isinstance(parts, dict) else [parts]
         return sum(4 * math.prod(array.shape[1:]) for array in arrays)
@@ -124,9 +124,9 @@ class StreamSplit:
 
     num_examples: int
     feature_shape: tuple[int, ...]
-    records: Callable[[Any], tf.data.Dataset]
+    records: Callable[[tf.Tensor | None], tf.data.Dataset]
     parse: Callable[..., tuple[Any, Any]]
-    at: Callable[[Any], Any] | None = None
+    at: Callable[[tf.Tensor], Any] | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the number of examples does.
@@ -139,7 +139,7 @@ class StreamSplit:
 
     @property
     def example_bytes(self) -> int:
-        """What one example's features take as float32."""
+        """The bytes that an example's features take as float32."""
         return 4 * math.prod(self.feature_shape)
 
     def sample(self, num: int, seed: int) -> MemorySplit:
@@ -164,7 +164,7 @@ class StreamSplit:
         wanted, at = np.sort(rows), self.at
         last = int(wanted[-1]) if len(wanted) else -1
 
-        def records(key: Any) -> tf.data.Dataset:
+        def records(key: tf.Tensor | None) -> tf.data.Dataset:
             if at:
                 return tf.data.Dataset.from_tensor_slices(wanted).map(at)
             places = tf.constant(wanted, tf.int64)
@@ -224,7 +224,7 @@ class Splits:
         Args:
             name: See `Splits`.
             class_names: Those of the release; some may have no example.
-            examples: All there are.
+            examples: All examples of the data set.
             notes: See `Splits`.
             judged: `TEST` where the data say themselves what is for testing.
         """
@@ -235,7 +235,8 @@ class Splits:
 
     def digest(self) -> str:
         """Returns 8 hex digits that name the classes and the examples."""
-        parts = [one.digest() for one in (self.train, self.valid, self.test)]
+        splits = (self.train, self.valid, self.test)
+        parts = [split.digest() for split in splits]
         return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
 
     def describe(self) -> dict[str, Any]:
@@ -271,8 +272,8 @@ def _to_memory(
 
     Args:
         records: At most `num` of them.
-        split: Says how they are parsed.
-        num: How many to make room for.
+        split: The split whose `parse` reads them.
+        num: The number of examples to allocate.
     """
     features, labels, start = None, np.empty(num, np.int64), 0
     size = within(split.example_bytes, 1024)
@@ -284,7 +285,9 @@ def _to_memory(
         labels[start : start + len(label)] = label
         start += len(label)
     if features is None:
-        raise InputError("--dataset must have examples; a split has none.")
+        raise InputError(
+            "--dataset must have examples; received an empty split."
+        )
     return MemorySplit(features[:start], labels[:start])
 
 
@@ -297,7 +300,7 @@ def shuffle(
 
     Args:
         dataset: The elements.
-        buffer_size: How many wait at a time.
+        buffer_size: The number of elements that wait at a time.
         key: The seed, `(2,)` int64.
     """
     spec = dataset.element_spec
@@ -307,10 +310,10 @@ def shuffle(
         seed=key[0],
         seed2=2 * key[1] + 1,  # Odd: two zeros would mean a random seed.
         output_types=tf.nest.flatten(
-            tf.nest.map_structure(lambda one: one.dtype, spec)
+            tf.nest.map_structure(lambda part: part.dtype, spec)
         ),
         output_shapes=tf.nest.flatten(
-            tf.nest.map_structure(lambda one: one.shape, spec)
+            tf.nest.map_structure(lambda part: part.shape, spec)
         ),
         reshuffle_each_iteration=False,
     )

@@ -1,7 +1,8 @@
 """Tables of a user's own: CSV, TSV, JSON and Parquet, read with Arrow.
 
-What is handed in is untrusted: a file that is not what its name says, a column
-that is missing, text that is not UTF-8 end in one line, never in a traceback.
+A user's file is not trusted: content that does not fit the file's name, a
+missing column, or text that is not UTF-8 ends in a single line, never in a
+traceback.
 """
 
 import io
@@ -182,7 +183,7 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
         InputError: If it cannot be read; the message is one line.
     """
     if not path.is_file():
-        raise InputError(f"{option} must be a file; {path} is none.")
+        raise InputError(f"{option} must be a file; {path} is not a file.")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"{option} must end in {', '.join(SUFFIXES)}; received {path}."
@@ -306,7 +307,7 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _cells(suffix: str) -> csv.ParseOptions:
-    """Returns how cells are parted; quoted ones may hold line ends."""
+    """Returns the separator's options; quoted cells may hold line ends."""
     return csv.ParseOptions(
         delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
     )

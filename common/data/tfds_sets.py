@@ -39,7 +39,7 @@ SHUFFLE_BYTES = 512 * 2**20
 def builder(
     name: str,
     data_dir: str = "",
-    check: Callable[[Any], None] = lambda found: None,
+    check: Callable[[tfds.core.DatasetBuilder], None] = lambda builder: None,
 ) -> tfds.core.DatasetBuilder:
     """Returns the prepared builder of the TFDS data set `name`.
 
@@ -57,16 +57,16 @@ def builder(
         InputError: If there is no such data set or it cannot be prepared.
     """
     if cluster.is_chief():
-        found = _prepare(name, data_dir, check)
+        dataset = _prepare(name, data_dir, check)
         cluster.agree("--dataset", name)
-        return found
+        return dataset
     with cluster.all_present():
         cluster.agree("--dataset", name)
     return _prepare(name, data_dir, check)
 
 
 def _prepare(
-    name: str, data_dir: str, check: Callable[[Any], None]
+    name: str, data_dir: str, check: Callable[[tfds.core.DatasetBuilder], None]
 ) -> tfds.core.DatasetBuilder:
     """Prepares a set, unless that has been done; see `builder`."""
     tfds.disable_progress_bar()
@@ -76,12 +76,12 @@ def _prepare(
         module = importlib.import_module(
             f"common.data.datasets.{name}.{name}_dataset_builder"
         )
-        found = module.Builder(data_dir=EMBEDDED_DIR)
+        dataset = module.Builder(data_dir=EMBEDDED_DIR)
     else:
         # TFDS reads the variable at import only; an empty value means unset.
         place = data_dir or os.environ.get("TFDS_DATA_DIR") or None
         try:
-            found = tfds.builder(name, data_dir=place)
+            dataset = tfds.builder(name, data_dir=place)
         except (
             tfds.core.DatasetNotFoundError,
             ValueError,
@@ -91,18 +91,18 @@ def _prepare(
                 f"--dataset must be a TFDS name, one of {', '.join(EMBEDDED)},"
                 f" or a path; received {name!r}. {_first_line(error)}"
             ) from None
-    check(found)
+    check(dataset)
     try:
         # TFDS speaks of a download even where an embedded set needs none.
         quiet = contextlib.redirect_stdout(io.StringIO())
         with quiet if name in EMBEDDED else contextlib.nullcontext():
-            found.download_and_prepare()
+            dataset.download_and_prepare()
     except Exception as error:  # The network, the disk, a checksum, ...
         raise InputError(
             f"--dataset={name} could not be prepared: {_first_line(error)} "
             f"Point --data_dir at a prepared copy."
         ) from None
-    return found
+    return dataset
 
 
 def _first_line(error: Exception) -> str:
@@ -110,7 +110,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def split_names(found: tfds.core.DatasetBuilder) -> dict[str, str]:
+def split_names(dataset: tfds.core.DatasetBuilder) -> dict[str, str]:
     """Returns TFDS's split expressions for train, valid and test.
 
     A missing validation split is the last 10 % of train; a missing test split
@@ -118,10 +118,10 @@ def split_names(found: tfds.core.DatasetBuilder) -> dict[str, str]:
     stores train in a shuffled, fixed order, so the same name always gives the
     same three sets.
     """
-    have = set(found.info.splits)
+    have = set(dataset.info.splits)
     if "train" not in have:
         raise InputError(
-            f"--dataset must have a split called train; {found.name} has "
+            f"--dataset must have a split called train; {dataset.name} has "
             f"{', '.join(sorted(have))}."
         )
     valid = next((name for name in VALID_NAMES if name in have), None)
@@ -140,7 +140,7 @@ def split_names(found: tfds.core.DatasetBuilder) -> dict[str, str]:
 
 
 def stream(
-    found: tfds.core.DatasetBuilder,
+    dataset: tfds.core.DatasetBuilder,
     split: str,
     parse: Callable[[dict[str, Any]], tuple[Any, Any]],
     feature_shape: tuple[int, ...],
@@ -151,28 +151,28 @@ def stream(
     their records through a buffer of `SHUFFLE_BUFFER`, or of `SHUFFLE_BYTES`.
 
     Args:
-        found: A prepared builder.
+        dataset: A prepared builder.
         split: A TFDS split expression, e.g. `train[:90%]`.
         parse: Makes `(features, label)` of one decoded TFDS example.
         feature_shape: The shape of the features that `parse` gives.
     """
-    info = found.info.splits[split]
+    info = dataset.info.splits[split]
     files = [
-        (str(one.filename), one.skip, one.take)
-        for one in info.file_instructions
+        (str(file.filename), file.skip, file.take)
+        for file in info.file_instructions
     ]
     if not all("tfrecord" in Path(path).name for path, _, _ in files):
         raise InputError(
-            f"--dataset={found.name} must be stored as TFRecord; prepare it "
+            f"--dataset={dataset.name} must be stored as TFRecord; prepare it "
             "with file_format=tfrecord."
         )
-    whole = found.info.splits.total_num_examples
-    record_bytes = int(found.info.dataset_size) // max(1, whole)
+    whole = dataset.info.splits.total_num_examples
+    record_bytes = int(dataset.info.dataset_size) // max(1, whole)
     waiting = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
     names = [path for path, _, _ in files]
     parts_read = np.array([part for _, *part in files], np.int64)
 
-    def records(key: Any) -> tf.data.Dataset:
+    def records(key: tf.Tensor | None) -> tf.data.Dataset:
         parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
         if key is not None:
             parts = splits.shuffle(parts, len(names), key)
@@ -194,6 +194,6 @@ def stream(
         feature_shape=feature_shape,
         records=records,
         parse=lambda record: parse(
-            found.info.features.deserialize_example(record)
+            dataset.info.features.deserialize_example(record)
         ),
     )

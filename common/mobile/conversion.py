@@ -81,9 +81,9 @@ def convert(
         calibration: Inputs by name, `(num, ...)`, for the ranges of `int8`,
             and for sizes that the twin leaves open.
         outputs: A name for each output of the twin.
-        int8: For that format.
-        wrap: Gives what the file computes in place of the twin alone; its
-            inputs are those of `calibration`, its result has `outputs`.
+        int8: The settings of the format int8.
+        wrap: Makes the function that the file computes instead of the twin
+            alone, from the inputs of `calibration` to `outputs`.
 
     Raises:
         InputError: If the model needs operators that TFLite does not have.
@@ -164,10 +164,10 @@ def _concrete(
 ) -> Any:
     """Returns the twin as a function of named inputs, batch size 1."""
     specs = {}
-    for one in twin.inputs:
-        name = one.name.split(":")[0]
+    for tensor in twin.inputs:
+        name = tensor.name.split(":")[0]
         shape = (1, *np.shape(examples[name])[1:])
-        specs[name] = tf.TensorSpec(shape, one.dtype, name)
+        specs[name] = tf.TensorSpec(shape, tensor.dtype, name)
 
     def serve(**inputs: Any) -> dict[str, Any]:
         result = twin(
@@ -185,9 +185,9 @@ def _wrapped(
     """Returns a function of inputs like `examples`, batch size 1."""
     specs = {
         name: tf.TensorSpec(
-            (1, *np.shape(one)[1:]), np.asarray(one).dtype, name
+            (1, *np.shape(array)[1:]), np.asarray(array).dtype, name
         )
-        for name, one in examples.items()
+        for name, array in examples.items()
     }
     return tf.function(serve).get_concrete_function(**specs)
 
@@ -204,7 +204,7 @@ def plan(
 
     Args:
         twin: The plain twin.
-        variants: What is wanted; float32 is among them.
+        variants: The wanted variants; float32 is among them.
         example: See `convert`'s calibration.
         outputs: See `convert`.
 
@@ -214,21 +214,21 @@ def plan(
     Raises:
         InputError: If the model needs operators that TFLite does not have.
     """
-    float32 = next(one for one in variants if one.name == "float32")
-    found = litert.ops(convert(twin, float32, example, outputs))
-    if "WHILE" not in found:
+    float32 = next(variant for variant in variants if variant.name == "float32")
+    operators = litert.ops(convert(twin, float32, example, outputs))
+    if "WHILE" not in operators:
         return list(variants), []
     possible, refused = [], []
-    for one in variants:
-        if one.format != "int8":
-            possible.append(one)
+    for variant in variants:
+        if variant.format != "int8":
+            possible.append(variant)
             continue
         # Calibration of a WHILE ends the process: there is no error to catch.
-        kept = [step for step in one.techniques if step != "qat"]
+        kept = [step for step in variant.techniques if step != "qat"]
         nearest = "+".join((*kept, "dynamic"))
         refused.append(
             {
-                "name": one.name,
+                "name": variant.name,
                 "reason": "the file has a WHILE loop (GRU, SimpleRNN, or an "
                 "LSTM with a mask), which TFLite cannot quantize to int8. "
                 f"Nearest: {nearest}. An LSTM without mask_zero has no loop.",
@@ -251,7 +251,7 @@ def write(
     Args:
         directory: The release's `mobile`; made here.
         twins: From `compression.compress`.
-        variants: What to make.
+        variants: The variants to convert.
         calibration: See `convert`.
         outputs: See `convert`.
         int8: See `convert`.
@@ -259,9 +259,9 @@ def write(
     """
     directory.mkdir()
     paths = []
-    for one in track(variants, "converting", len(variants)):
-        twin = twins[one.techniques]
-        content = convert(twin, one, calibration, outputs, int8, wrap)
-        paths.append(directory / f"{one.name}.tflite")
+    for variant in track(variants, "converting", len(variants)):
+        twin = twins[variant.techniques]
+        content = convert(twin, variant, calibration, outputs, int8, wrap)
+        paths.append(directory / f"{variant.name}.tflite")
         paths[-1].write_bytes(content)
     return paths

@@ -1,4 +1,4 @@
-"""LiteRT: running TFLite files as a phone does, and reading what is in them."""
+"""LiteRT: running TFLite files as a phone does, and reading their content."""
 
 import dataclasses
 import math
@@ -20,8 +20,8 @@ LATENCY_RUNS = 200
 # then take.
 MOST_AT_A_TIME = 256
 TENSOR_BYTES = 16 * 2**20
-# Batched and one by one, real outputs may differ by this part of their greatest
-# value: the sums of a product are added up in another order.
+# In batches and one at a time, real outputs may differ by this part of their
+# greatest value: the sums of a product are added up in another order.
 TOLERANCE = 1e-5
 COMPARED = 3
 
@@ -57,7 +57,7 @@ def inspect(content: bytes) -> Contents:
     """Reads the operators and the weights of a TFLite file."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     zeros, total = 0, 0
-    tensors = [one for graph in model.subgraphs for one in graph.tensors]
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     for tensor in tensors:
         values = _weights(tensor, model.buffers)
         if values is not None:
@@ -77,13 +77,13 @@ def ops(content: bytes) -> tuple[str, ...]:
         for name, code in vars(schema.BuiltinOperator).items()
         if not name.startswith("_")
     }
-    model, found = schema.Model.GetRootAs(content, 0), set()
+    model, operators = schema.Model.GetRootAs(content, 0), set()
     for index in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(index)
         custom = code.CustomCode()
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        found.add(custom.decode() if custom else names[builtin])
-    return tuple(sorted(found))
+        operators.add(custom.decode() if custom else names[builtin])
+    return tuple(sorted(operators))
 
 
 def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
@@ -104,7 +104,7 @@ def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
 
 
 def largest_tensor(content: bytes) -> int:
-    """Returns how many numbers the largest tensor that is computed has."""
+    """Returns the number of elements of the largest computed tensor."""
     model, sizes = schema.Model.GetRootAs(content, 0), [1]
     for place in range(model.SubgraphsLength()):
         graph = model.Subgraphs(place)
@@ -124,8 +124,8 @@ class Runner:
     """Runs a TFLite file.
 
     `invoke` takes one example on one thread, as a phone does. Many examples
-    are run in batches on all cores, where the file can be resized and its
-    outputs for a few then are the same (see `TOLERANCE`).
+    are run in batches on all cores, where the file can be resized and gives
+    the same outputs for a sample of them (see `TOLERANCE`).
 
     Integer inputs and outputs are converted from and to real values with the
     scale and zero point in the file, rounded to nearest and clipped.
@@ -219,14 +219,14 @@ class Runner:
         )
         self._size = size
         try:
-            found = self._in_batches(
+            actual = self._in_batches(
                 {name: array[:size] for name, array in inputs.items()}
             )
         except (RuntimeError, ValueError):  # Some fail when they run only.
             return False
         return all(
-            len(found[name]) == size
-            and _same(found[name][places], expected[name])
+            len(actual[name]) == size
+            and _same(actual[name][places], expected[name])
             for name in expected
         )
 
@@ -241,8 +241,11 @@ class Runner:
     def latency_ms(self, inputs: Arrays) -> dict[str, float]:
         """Returns the median and the 95th percentile of `invoke`, in ms."""
         rows = [
-            {name: quantize(a, self.inputs[name]) for name, a in one.items()}
-            for one in examples(inputs)
+            {
+                name: quantize(array, self.inputs[name])
+                for name, array in example.items()
+            }
+            for example in examples(inputs)
         ]
         seconds = []
         for index in range(20 + LATENCY_RUNS):
@@ -256,12 +259,12 @@ class Runner:
 def _load(
     content: bytes, num_threads: int, shapes: Mapping[int, Any] | None = None
 ) -> tuple[Any, str]:
-    """Returns an interpreter that is ready to run, or what is wrong.
+    """Returns an interpreter, and why it cannot run, "" if it can.
 
     Args:
         content: The file.
-        num_threads: How many it may use.
-        shapes: Those of inputs by index, where they are not the file's.
+        num_threads: The number of threads that it may use.
+        shapes: New shapes of inputs, by the input's index.
     """
     with runtime.native_stderr_hidden():  # "Created ... delegate".
         interpreter = litert.Interpreter(
@@ -272,16 +275,16 @@ def _load(
         return interpreter, _prepare(interpreter)
 
 
-def _same(found: np.ndarray, expected: np.ndarray) -> bool:
+def _same(actual: np.ndarray, expected: np.ndarray) -> bool:
     """Tells whether outputs are equal; real numbers within `TOLERANCE`."""
-    if found.shape != expected.shape or found.dtype.kind != "f":
-        return np.array_equal(found, expected)
+    if actual.shape != expected.shape or actual.dtype.kind != "f":
+        return np.array_equal(actual, expected)
     most = np.max(np.abs(expected), initial=0.0)
-    return bool(np.all(np.abs(found - expected) <= TOLERANCE * most))
+    return bool(np.all(np.abs(actual - expected) <= TOLERANCE * most))
 
 
 def _prepare(interpreter: Any) -> str:
-    """Prepares an interpreter to run; returns what is wrong, if anything.
+    """Prepares an interpreter to run; returns why it cannot, "" if it can.
 
     XNNPACK, for one, takes no tensors whose scales are too far apart.
     """

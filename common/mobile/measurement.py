@@ -28,7 +28,7 @@ Decide = Callable[[litert.Runner, Pair, Pair], dict[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What files are measured with.
+    """The data and the metric that files are measured with.
 
     Attributes:
         valid: Gives inputs and targets of the validation split, as arrays,
@@ -59,7 +59,7 @@ def rows(num_examples: int, options: Options) -> Rows:
     """Returns which examples of a split to measure on.
 
     Args:
-        num_examples: How many the split has.
+        num_examples: The number of examples in the split.
         options: Gives `measure_examples`, 0 for all, and the seed.
     """
     most = options.measure_examples
@@ -69,43 +69,45 @@ def rows(num_examples: int, options: Options) -> Rows:
     return np.sort(generator.choice(num_examples, most, replace=False))
 
 
-def measure(path: Path, name: str, how: Measurement) -> dict[str, Any]:
+def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
     """Measures a file on the validation and the test split.
 
     Args:
         path: The file.
         name: The variant's name.
-        how: The data and the metric.
+        measurement: The data and the metric.
 
     Returns:
         A row of `variants` in `report.json`, but for what `choose` adds.
     """
     content = path.read_bytes()
     runner, contents = litert.Runner(content), litert.inspect(content)
-    result = how.output or next(iter(runner.outputs))
-    valid, _ = run(runner, how.valid(), result)
-    test, first = run(runner, how.test(), result)
-    found = test[0]
+    result = measurement.output or next(iter(runner.outputs))
+    valid, _ = run(runner, measurement.valid(), result)
+    test, first = run(runner, measurement.test(), result)
+    outputs = test[0]
     row = {
         "name": name,
         "file": f"{path.parent.name}/{path.name}",
-        "metric": how.metric(*test),
-        "valid_metric": how.metric(*valid),
-        "examples": len(found),
+        "metric": measurement.metric(*test),
+        "valid_metric": measurement.metric(*valid),
+        "examples": len(outputs),
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
         "latency_ms": runner.latency_ms(first),
         "threads": 1,
         "ops": list(contents.ops),
         "stateful": contents.stateful,
-        "inputs": {name: _describe(one) for name, one in runner.inputs.items()},
+        "inputs": {
+            name: _describe(detail) for name, detail in runner.inputs.items()
+        },
         "output": _describe(runner.outputs[result]),
-        "max_abs_error": float(np.max(np.abs(found - how.reference))),
+        "max_abs_error": float(np.max(np.abs(outputs - measurement.reference))),
     }
     if "prune" in name.split("+"):  # Elsewhere zeros are chance.
         row["sparsity"] = round(contents.sparsity, 4)
-    if how.decide:
-        row["at_threshold"] = how.decide(runner, valid, test)
+    if measurement.decide:
+        row["at_threshold"] = measurement.decide(runner, valid, test)
     return row
 
 
@@ -136,7 +138,7 @@ def run(
 
 
 def _describe(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a phone's programmer needs to know of a tensor."""
+    """Returns the facts of a tensor that a phone's programmer needs."""
     scale, zero_point = detail["quantization"]
     return {
         "shape": [int(size) for size in detail["shape"]],
@@ -161,68 +163,68 @@ def choose(
     """
     first, sign = rows[0], 1 if higher_is_better else -1
     able = [
-        one
-        for one in rows
+        row
+        for row in rows
         # Metrics of the same outputs may differ in the last bit; where they
-        # are no numbers, float32 is what ships.
-        if one is first
-        or sign * (first["valid_metric"] - one["valid_metric"])
+        # are not numbers, float32 ships.
+        if row is first
+        or sign * (first["valid_metric"] - row["valid_metric"])
         <= max_drop + 1e-9
     ]
-    best = min(able, key=lambda one: one["gzip_bytes"])
+    best = min(able, key=lambda row: row["gzip_bytes"])
     return [
         {
-            **one,
-            "drop": sign * (first["metric"] - one["metric"]),
-            "chosen": one is best,
+            **row,
+            "drop": sign * (first["metric"] - row["metric"]),
+            "chosen": row is best,
         }
-        for one in rows
+        for row in rows
     ]
 
 
 def measure_all(
-    paths: Sequence[Path], how: Measurement, max_drop: float
+    paths: Sequence[Path], measurement: Measurement, max_drop: float
 ) -> list[dict[str, Any]]:
     """Measures files, the first being float32, and copies the chosen one.
 
     Args:
         paths: From `write`.
-        how: See `measure`.
+        measurement: See `measure`.
         max_drop: See `choose`.
 
     Returns:
         The `variants` of `report.json`. `model.tflite` is then the chosen file.
     """
     rows = [
-        measure(path, path.stem, how)
+        measure(path, path.stem, measurement)
         for path in track(paths, "measuring", len(paths))
     ]
-    return ship(paths, rows, how, max_drop)
+    return ship(paths, rows, measurement, max_drop)
 
 
 def ship(
     paths: Sequence[Path],
     rows: Sequence[dict[str, Any]],
-    how: Measurement,
+    measurement: Measurement,
     max_drop: float,
 ) -> list[dict[str, Any]]:
     """Chooses among measured files and copies the chosen one.
 
     Args:
         paths: The files.
-        rows: What `measure` found of each.
-        how: Says which way the metric is better.
+        rows: What `measure` returned for each.
+        measurement: Says which way the metric is better.
         max_drop: See `choose`.
 
     Returns:
         The `variants` of `report.json`. `model.tflite` is then the chosen file.
     """
-    rows = choose(rows, max_drop, how.higher_is_better)
+    rows = choose(rows, max_drop, measurement.higher_is_better)
     for path, row in zip(paths, rows, strict=True):
         if row["chosen"]:
             shutil.copyfile(path, path.with_name(thresholds.SHIPPED))
-    if how.decide:
-        thresholds.write(paths[0].parent, rows, how.decided)
+    if measurement.decide:
+        thresholds.write(paths[0].parent, rows, measurement.decided)
     stateful = [row["name"] for row in rows if row["stateful"]]
     if stateful:
         text = f"# Before each call\n\n{state_note(stateful)}\n"

@@ -56,19 +56,19 @@ def _nodes(content: bytes, twin: Any) -> dict[str, list[str]]:
     """Returns the tensors that the operators of each layer write."""
     interpreter = litert.Interpreter(model_content=content)
     runner = interpreter.get_signature_runner()
-    last = {one["name"] for one in runner.get_output_details().values()}
-    ends = [one.node.layer.name for one in twin.outputs]
+    last = {detail["name"] for detail in runner.get_output_details().values()}
+    ends = [tensor.node.layer.name for tensor in twin.outputs]
     layers = set(_layer_names(twin))
-    found: dict[str, list[str]] = collections.defaultdict(list)
+    nodes: dict[str, list[str]] = collections.defaultdict(list)
     for tensor in interpreter.get_tensor_details():
         name = tensor["name"]
         # Fused operators are called "model/relu/Relu;model/dense/MatMul".
-        parts = {part for one in name.split(";") for part in one.split("/")}
+        parts = {part for op in name.split(";") for part in op.split("/")}
         # An output is renamed, and no longer says which layer it is of.
         owners = set(ends) if name in last else parts & layers
         for layer in owners:
-            found[layer].append(name)
-    return dict(found)
+            nodes[layer].append(name)
+    return dict(nodes)
 
 
 def _layer_names(twin: Any) -> Iterable[str]:

@@ -31,14 +31,14 @@ def status(
         raise ServingError(
             "NOT_FOUND", f"Could not find version {version} of model {app}"
         )
-    found = get_model_status_pb2.GetModelStatusResponse()
+    response = get_model_status_pb2.GetModelStatusResponse()
     chosen = sorted(states, reverse=True) if version is None else [version]
-    for one in chosen:
-        state, message = states[one]
-        row = found.model_version_status.add(version=one, state=state)
+    for version in chosen:
+        state, message = states[version]
+        row = response.model_version_status.add(version=version, state=state)
         row.status.error_code = 2 if message else 0  # UNKNOWN or OK.
         row.status.error_message = message
-    return found
+    return response
 
 
 def metadata(
@@ -46,10 +46,10 @@ def metadata(
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Returns the signatures of a version."""
     with models.use(app, version, label) as model:
-        found = get_model_metadata_pb2.GetModelMetadataResponse()
-        found.model_spec.CopyFrom(spec(app, model.version))
-        found.metadata[SIGNATURES].Pack(signatures(model.path))
-    return found
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.CopyFrom(spec(app, model.version))
+        response.metadata[SIGNATURES].Pack(signatures(model.path))
+    return response
 
 
 def signatures(release: Path) -> get_model_metadata_pb2.SignatureDefMap:
@@ -57,14 +57,14 @@ def signatures(release: Path) -> get_model_metadata_pb2.SignatureDefMap:
     saved = saved_model_pb2.SavedModel.FromString(
         (release / "saved_model.pb").read_bytes()
     )
-    found = get_model_metadata_pb2.SignatureDefMap()
-    for name, one in saved.meta_graphs[0].signature_def.items():
-        found.signature_def[name].CopyFrom(one)
-    return found
+    definitions = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in saved.meta_graphs[0].signature_def.items():
+        definitions.signature_def[name].CopyFrom(signature)
+    return definitions
 
 
 def spec(app: str, version: int, signature: str = "") -> model_pb2.ModelSpec:
     """Returns which version answered."""
-    found = model_pb2.ModelSpec(name=app, signature_name=signature)
-    found.version.value = version
-    return found
+    model_spec = model_pb2.ModelSpec(name=app, signature_name=signature)
+    model_spec.version.value = version
+    return model_spec

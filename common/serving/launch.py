@@ -193,12 +193,12 @@ def _run(command: list[str]) -> int:
             "pass --engine=embedded."
         ) from None
 
-    told: list[int] = []
+    received: list[int] = []
 
     def forward(signum: int, frame: FrameType | None) -> None:
         # The terminal's Ctrl+C has reached the program already; a second
         # signal of the kind does it no harm.
-        told.append(signum)
+        received.append(signum)
         process.send_signal(signal.SIGTERM)
 
     before = {
@@ -210,4 +210,4 @@ def _run(command: list[str]) -> int:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-    return 0 if told else status
+    return 0 if received else status

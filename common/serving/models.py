@@ -153,7 +153,7 @@ class Models:
 
         Apps that it does not name are served too, their newest version.
         """
-        found = {}
+        targets = {}
         entries = models_config.read(self._export_dir).model_config_list.config
         known = {entry.name: entry for entry in entries}
         for app in sorted({*known, *models_config.apps(self._export_dir)}):
@@ -167,8 +167,8 @@ class Models:
             else:
                 count = policy.latest.num_versions if policy else 1
                 versions = set(on_disk[-(count or 1) :])
-            found[app] = (tuple(sorted(versions)), labels)
-        return found
+            targets[app] = (tuple(sorted(versions)), labels)
+        return targets
 
     def _load(self, app: str, version: int) -> None:
         path = self._export_dir / app / str(version)
@@ -239,9 +239,9 @@ class Models:
 
 def _files(path: Path) -> frozenset[tuple[str, int, int]]:
     """Returns what changes when a release's files do."""
-    found = set()
+    files = set()
     for file in path.rglob("*"):
         with contextlib.suppress(OSError):  # It went away just now.
             status = file.stat()
-            found.add((str(file), status.st_size, status.st_mtime_ns))
-    return frozenset(found)
+            files.add((str(file), status.st_size, status.st_mtime_ns))
+    return frozenset(files)

@@ -128,7 +128,9 @@ class BestWeights(keras.callbacks.Callback):
         value = float((logs or {})[self.monitor])
         if math.isfinite(value) and not self._sign * (value - self.best) <= 0:
             self.best = value
-            self.arrays = [one.numpy() for one in self.model.variables]
+            self.arrays = [
+                variable.numpy() for variable in self.model.variables
+            ]
 
     def restore(self, model: keras.Model) -> None:
         """Gives a model the weights.
@@ -315,11 +317,13 @@ class Backup(keras.callbacks.Callback):
             distribution.average_statistics(self.model)
         metrics = self.model.metrics_variables if self.step else []
         # Of several workers all must read them: to read is to sum.
-        running = [one.numpy() for one in metrics]
+        running = [variable.numpy() for variable in metrics]
         if not cluster.is_chief():
             return
         parts = {
-            "variable": [one.numpy() for one in _variables(self.model)],
+            "variable": [
+                variable.numpy() for variable in _variables(self.model)
+            ],
             "metric": running,
             "best": self.best.arrays,
         }

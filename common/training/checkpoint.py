@@ -82,5 +82,5 @@ def mend(path: Path) -> list[str]:
 
 def remove(path: Path) -> None:
     """Removes a checkpoint and the one before; damaged ones stay."""
-    for one in (path, beside(path, "before"), beside(path, "partial")):
-        one.unlink(missing_ok=True)
+    for file in (path, beside(path, "before"), beside(path, "partial")):
+        file.unlink(missing_ok=True)

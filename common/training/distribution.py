@@ -46,11 +46,11 @@ def batches(
             tf.data.experimental.assert_cardinality(total)
         )
 
-    found = strategy.distribute_datasets_from_function(of_worker)
+    dataset = strategy.distribute_datasets_from_function(of_worker)
     # A step takes one of each device's. Where Keras does not know how many
     # there are, it makes one more, on an empty batch, and Adam moves on.
-    found._cardinality //= local
-    return found
+    dataset._cardinality //= local
+    return dataset
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def _terminals(
     """Returns where each transaction happens: at a terminal nearby."""
     homes = rng.uniform(0, 100, (world.customers, 2))
     places = rng.uniform(0, 100, (world.terminals, 2))
-    found = np.empty(len(customer), np.int64)
+    terminals = np.empty(len(customer), np.int64)
     starts = np.searchsorted(customer, np.arange(world.customers + 1))
     for index, home in enumerate(homes):
         away = np.hypot(*(places - home).T)
@@ -97,8 +97,8 @@ def _terminals(
         if not len(near):
             near = np.array([np.argmin(away)])
         rows = slice(starts[index], starts[index + 1])
-        found[rows] = rng.choice(near, starts[index + 1] - starts[index])
-    return found
+        terminals[rows] = rng.choice(near, starts[index + 1] - starts[index])
+    return terminals
 
 
 def _commit_frauds(

@@ -77,12 +77,12 @@ def _example(
 ) -> dict[str, Any]:
     """Returns one interaction; a film's genres are its greatest factors."""
     genres = np.flatnonzero(factors >= min(0.3, factors.max()))
-    name = " and ".join(GENRES[one] for one in genres[:2])
+    name = " and ".join(GENRES[genre] for genre in genres[:2])
     return {
         "user_id": f"user-{user}",
         "movie_id": f"film-{item}",
         "movie_title": f"Generated {name} no. {item}",
-        "movie_genres": [int(one) for one in genres],
+        "movie_genres": [int(genre) for genre in genres],
         "timestamp": time,
         "user_rating": 5.0,
     }
