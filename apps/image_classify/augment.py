@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.data import pipelines
 from common.data.splits import Split
-from common.training import fitting
+from common.training import inference
 
 MIXUP = 1  # What tells its random numbers from the others of a batch.
 
@@ -54,11 +54,7 @@ def batches(
     split: Split, num_classes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns the batches of a split: float images, one-hot labels."""
-    return pipelines.for_evaluation(
-        split,
-        fitting.EVALUATION_BATCH,
-        transform=for_evaluation(num_classes),
-    ).as_numpy_iterator()
+    return inference.batches(split, for_evaluation(num_classes))
 
 
 def for_training(
