@@ -201,3 +201,13 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
+
+
+# What `common` does for every app.
+VERBS = ("report.build", "report.write", "fitting.finish", "tf.function")
+
+
+@pytest.mark.parametrize("folder", APPS, ids=str)
+def test_the_story_of_an_app_leaves_the_verbs_to_common(folder: Path) -> None:
+    text = (ROOT / folder / "train.py").read_text("utf-8")
+    assert [verb for verb in VERBS if verb in text] == []

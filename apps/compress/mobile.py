@@ -32,6 +32,7 @@ class Mobile:
 
 def write(
     directory: Path,
+    files: Mobile,
     twins: Mapping[Any, Any],
     variants: Sequence[Variant],
     examples: dict[str, np.ndarray],
@@ -39,11 +40,12 @@ def write(
     feed: user_data.Feed,
     options: Any,
     reference: np.ndarray,
-) -> Mobile:
+) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files, and `labels.txt`.
 
     Args:
         directory: The release's `mobile`; made here.
+        files: Takes note of what is written.
         twins: From `compression.compress`.
         variants: What to make.
         examples: Inputs by name, for the ranges of int8.
@@ -63,28 +65,28 @@ def write(
         labels = "\n".join(splits.class_names) + "\n"
         (directory / "labels.txt").write_text(labels, encoding="utf-8")
     how = _measurement(splits, feed, reference, options)
-    found, kept = Mobile(), []
+    kept = []
     for path, one in track(
         list(zip(paths, variants, strict=True)), "measuring", len(paths)
     ):
-        row = _measure(path, one, how, int8, found)
+        row = _measure(path, one, how, int8, files)
         if row:
-            found.rows.append(row)
+            files.rows.append(row)
             kept.append(path)
-        if options.selective and _fails(one, row, found.rows[0], how, options):
+        if options.selective and _fails(one, row, files.rows[0], how, options):
             twin = twins[one.techniques]
             name = f"{one.name}+selective"
             content, what = _select(
-                name, twin, one, examples, how, found.rows[0], options
+                name, twin, one, examples, how, files.rows[0], options
             )
             kept.append(directory / f"{name}.tflite")
             kept[-1].write_bytes(content)
             row = measurement.measure(kept[-1], name, how)
             row["float_layers"] = what["float_layers"]
-            found.rows.append(row)
-            found.selected.append(what)
-    found.rows = measurement.ship(kept, found.rows, how, options.max_drop)
-    return found
+            files.rows.append(row)
+            files.selected.append(what)
+    files.rows = measurement.ship(kept, files.rows, how, options.max_drop)
+    return files.rows
 
 
 def _measurement(

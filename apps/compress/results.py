@@ -1,6 +1,5 @@
 """What this app leaves: the plan, the files, their rows and the plots."""
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -170,15 +169,13 @@ def trivial(
     return [{**row, "metrics": {objective.name: figure}}]
 
 
-def noted(
-    splits: Splits, selected: Sequence[Mapping[str, Any]], config: Any
-) -> Splits:
-    """Returns the splits with notes of what was left in float."""
-    notes = list(splits.notes)
-    if config.denylist:
-        notes.append(
-            f"in float in every int8 file: {', '.join(config.denylist)}"
-        )
+def _float_notes(
+    selected: Sequence[Mapping[str, Any]], denylist: Sequence[str]
+) -> list[str]:
+    """Returns notes of what was left in float."""
+    notes = []
+    if denylist:
+        notes.append(f"in float in every int8 file: {', '.join(denylist)}")
     for one in selected:
         notes.append(
             f"{one['variant']}: {len(one['float_layers'])} layers in float, "
@@ -186,7 +183,7 @@ def noted(
             f"{'within' if one['reached'] else 'still not within'} --max_drop "
             f"on validation: {', '.join(one['float_layers'])}"
         )
-    return dataclasses.replace(splits, notes=tuple(notes))
+    return notes
 
 
 def calibration(
@@ -215,12 +212,15 @@ def calibration(
 
 def draw(
     result: dict[str, Any],
+    selected: Sequence[Mapping[str, Any]],
     splits: Splits,
     objective: Any,
     outputs: np.ndarray,
     targets: np.ndarray,
 ) -> list[plots.Plot]:
-    """Returns the plots of the report."""
+    """Returns the report's plots, and adds what the selective mode did."""
+    result["selective"] = list(selected)
+    result["notes"] += _float_notes(selected, result["config"]["denylist"])
     name = result["task_metric"]
     found = [
         plots.size_against_metric(

@@ -11,9 +11,8 @@ from common.compression import variants as names
 from common.data.splits import Split, Splits
 from common.keras2 import bridge
 from common.options import InputError
-from common.release import export
-from common.report import report
-from common.training import fitting
+from common.release import export, publishing
+from common.training import fitting, inference
 
 from . import mobile, npz, results, user_data, user_model
 from . import objective as objectives
@@ -46,26 +45,22 @@ def evaluate(
     model: keras.Model, split: Split, feed: user_data.Feed
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the outputs and the targets of a whole split."""
-    run = tf.function(
-        lambda batch: model(batch, training=False), reduce_retracing=True
-    )
-    found, targets = [], []
     try:
-        for inputs, truth in feed.batches(split):
-            found.append(run(feed.unpack(inputs)).numpy())
-            targets.append(truth)
+        outputs, targets = inference.outputs(
+            model,
+            ((feed.unpack(one), truth) for one, truth in feed.batches(split)),
+        )
     except tf.errors.InvalidArgumentError as error:
         raise InputError(
             "the data must be what the model takes; it fails with "
             f"{' '.join(str(error.message).split())[:200]}"
         ) from None
-    outputs = np.concatenate(found)
     if not np.all(np.isfinite(outputs)):
         raise InputError(
             "the model must give finite numbers; for some of the data it does "
             "not. Look at its weights, the data, --scale and --offset."
         )
-    return outputs, np.concatenate(targets)
+    return outputs, targets
 
 
 def signatures(
@@ -115,27 +110,24 @@ def run(config: Config) -> dict[str, Any]:
     twins = chain.compress(
         model, variants, results.finetuning(splits, feed, config)
     )
-    with export.release(config.export_dir, APP) as draft:
-        serving = export.save(
-            draft.directory, model, signatures(model, feed, splits)
-        )
-        files = mobile.write(
-            draft.directory / "mobile", twins, variants, examples, splits,
-            feed, config, reference=measured["test"][0],
-        )  # fmt: skip
-        result = report.build(
-            APP, config, results.noted(splits, files.selected, config),
-            task_metric=objective.name, metrics=scores,
-            log=fitting.Log({}, 0.0, 0.0),
-            variants=files.rows, refused=refused + files.refused,
-            serving=serving, higher_is_better=objective.higher_is_better,
-            baselines=results.trivial(
-                objective, model.output_shape, measured["valid"][1],
-                measured["test"][1],
-            ),
-        )  # fmt: skip
-        result["selective"] = files.selected
-        pictures = results.draw(result, splits, objective, *measured["test"])
-        report.write(draft.directory / "report", result, pictures)
-    report.print_table(result, draft.path)
-    return result
+    files = mobile.Mobile(refused=refused)
+    return publishing.publish(
+        APP, config, splits, model,
+        signatures=signatures(model, feed, splits),
+        write_mobile=lambda directory: mobile.write(
+            directory, files, twins, variants, examples, splits, feed, config,
+            reference=measured["test"][0],
+        ),
+        task_metric=objective.name,
+        metrics=scores,
+        draw=lambda report: results.draw(
+            report, files.selected, splits, objective, *measured["test"]
+        ),
+        log=fitting.Log({}, 0.0, 0.0),
+        refused=files.refused,
+        higher_is_better=objective.higher_is_better,
+        baselines=results.trivial(
+            objective, model.output_shape, measured["valid"][1],
+            measured["test"][1],
+        ),
+    )  # fmt: skip

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from sklearn import metrics as curves
 
-from common.data import pipelines
 from common.data.splits import Split
 from common.keras2 import bridge
 from common.mobile import conversion, measurement
@@ -17,7 +16,7 @@ from common.mobile.measurement import Measurement, Pair
 from common.report import plots
 from common.report.page import Table
 from common.shared_options import Options
-from common.training import fitting
+from common.training import fitting, inference
 
 from . import ranking
 from .data import Data, Fold, Judged
@@ -164,19 +163,12 @@ def write_mobile(
     return measurement.measure_all(paths, how, options.max_drop)
 
 
-def batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Returns the batches of a split: raw features, labels."""
-    return pipelines.for_evaluation(
-        split, fitting.EVALUATION_BATCH, transform=lambda x, y: (x, y)
-    ).as_numpy_iterator()
-
-
 def dated(
     split: Split, day: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields batches of raw features, and of labels and days `(num, 2)`."""
     start = 0
-    for raw, labels in batches(split):
+    for raw, labels in inference.batches(split):
         days = day[start : start + len(labels)]
         start += len(labels)
         yield raw, np.stack([labels, days], axis=1)

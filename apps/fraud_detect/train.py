@@ -12,9 +12,8 @@ from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import Split
-from common.release import export
-from common.report import report
-from common.training import fitting
+from common.release import export, publishing
+from common.training import fitting, inference
 from common.workers import cluster
 
 from . import baselines, explain, predict, ranking, results
@@ -131,11 +130,7 @@ def train(
 
 def evaluate(model: keras.Model, split: Split) -> np.ndarray:
     """Returns the scores `(num,)` of a split."""
-    run = tf.function(
-        lambda batch: model(batch, training=False), reduce_retracing=True
-    )
-    found = [run(rows).numpy()[:, 0] for rows, _ in results.batches(split)]
-    return np.concatenate(found)
+    return inference.outputs(model, inference.batches(split))[0][:, 0]
 
 
 def signatures(
@@ -184,28 +179,19 @@ def run(config: Config) -> dict[str, Any]:
     finetuning = Finetuning(splits.train, encode, config)
     twins = chain.compress(last.detector.network, variants, finetuning)
     explainer = explain.Explainer(last.detector)
-    with export.release(config.export_dir, APP) as draft:
-        serving = export.save(
-            draft.directory,
-            last.model,
-            signatures(last, explainer, found.names),
-            tracked=explainer.tracked,
-        )
-        rows = results.write_mobile(
-            draft.directory / "mobile", last, twins, variants, found.names,
-            costs, config,
-        )  # fmt: skip
-        results.write_history(draft.directory, found)
-        result = report.build(
-            APP, config, splits,
-            task_metric="average_precision",
-            metrics=results.summarize(outcomes, costs),
-            log=last.log, variants=rows, refused=refused, serving=serving,
-            baselines=baselines.measure(found, config.seed, config.top_cards)
-            if config.baselines else (),
-        )  # fmt: skip
-        shown = results.draw(result, outcomes, costs, explainer)
-        report.write(draft.directory / "report", result, shown)
-    fitting.finish(*(path for one in outcomes for path in one.work_dirs))
-    report.print_table(result, draft.path)
-    return result
+    return publishing.publish(
+        APP, config, splits, last.model,
+        signatures=signatures(last, explainer, found.names),
+        tracked=explainer.tracked,
+        write_mobile=lambda directory: results.write_mobile(
+            directory, last, twins, variants, found.names, costs, config
+        ),
+        write_more=lambda directory: results.write_history(directory, found),
+        task_metric="average_precision",
+        metrics=results.summarize(outcomes, costs),
+        draw=lambda report: results.draw(report, outcomes, costs, explainer),
+        log=last.log, refused=refused,
+        baselines=baselines.measure(found, config.seed, config.top_cards)
+        if config.baselines else (),
+        work_dirs=[path for one in outcomes for path in one.work_dirs],
+    )  # fmt: skip

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.data import pipelines
 from common.data.splits import Split
-from common.training import fitting
+from common.training import inference
 
 MIXUP = 1  # What tells its random numbers from the others of a batch.
 
@@ -51,11 +51,9 @@ def for_evaluation(num_classes: int) -> pipelines.Transform:
 
 def batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns the batches of a split: float images, `(batch,)` labels."""
-    return pipelines.for_evaluation(
-        split,
-        fitting.EVALUATION_BATCH,
-        transform=lambda images, labels: (scale(images), labels),
-    ).as_numpy_iterator()
+    return inference.batches(
+        split, lambda images, labels: (scale(images), labels)
+    )
 
 
 def scale(images: Any) -> Any:

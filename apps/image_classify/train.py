@@ -12,9 +12,9 @@ from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import image_sets, images, pipelines
 from common.data.splits import Split, Splits
-from common.release import export
-from common.report import metrics, report
-from common.training import fitting
+from common.release import export, publishing
+from common.report import metrics
+from common.training import fitting, inference
 from common.workers import cluster
 
 from . import augment, results
@@ -85,14 +85,7 @@ def compile_model(
 
 def evaluate(model: keras.Model, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Returns probabilities `(num, classes)` and labels `(num,)`."""
-    run = tf.function(
-        lambda batch: model(batch, training=False), reduce_retracing=True
-    )
-    found, labels = [], []
-    for inputs, truth in augment.batches(split):
-        found.append(run(inputs).numpy())
-        labels.append(truth)
-    return np.concatenate(found), np.concatenate(labels)
+    return inference.outputs(model, augment.batches(split))
 
 
 def signatures(
@@ -167,27 +160,17 @@ def run(config: Config) -> dict[str, Any]:
         name: evaluate(model, getattr(splits, name))
         for name in ("valid", "test")
     }
-    with export.release(config.export_dir, APP) as draft:
-        serving = export.save(
-            draft.directory, model, signatures(model, splits, config)
-        )
-        rows = results.write_mobile(
-            draft.directory / "mobile", twins, variants, splits, config,
-            reference=measured["test"][0],
-        )  # fmt: skip
-        result = report.build(
-            APP, config, splits,
-            task_metric="accuracy",
-            metrics=results.summarize(measured, splits.class_names),
-            log=log, variants=rows, refused=refused, serving=serving,
-            baselines=[
-                metrics.most_frequent(
-                    measured["valid"][1], measured["test"][1]
-                )
-            ],
-        )  # fmt: skip
-        pictures = results.draw(result, splits, measured["test"])
-        report.write(draft.directory / "report", result, pictures)
-    fitting.finish(work_dir)
-    report.print_table(result, draft.path)
-    return result
+    return publishing.publish(
+        APP, config, splits, model,
+        signatures=signatures(model, splits, config),
+        write_mobile=lambda directory: results.write_mobile(
+            directory, twins, variants, splits, config, measured["test"][0]
+        ),
+        task_metric="accuracy",
+        metrics=results.summarize(measured, splits.class_names),
+        draw=lambda report: results.draw(report, splits, measured["test"]),
+        log=log, refused=refused, work_dirs=[work_dir],
+        baselines=[
+            metrics.most_frequent(measured["valid"][1], measured["test"][1])
+        ],
+    )  # fmt: skip

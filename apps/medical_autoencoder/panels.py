@@ -25,13 +25,14 @@ NOTICE = Table(
 def draw(
     result: dict[str, Any], detector: Detector, test: Rebuilt
 ) -> list[Any]:
-    """Returns the notice, plots and panels of the report.
+    """Returns the report's notice, plots and panels; adds the score to it.
 
     Args:
         result: The report.
         detector: Gives scores and heat maps.
         test: The test split.
     """
+    result["score"] = detector.describe()
     maps, scores = detector(test)
     metric = result["task_metric"]
     shown: list[Any] = [

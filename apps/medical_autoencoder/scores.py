@@ -11,9 +11,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from sklearn.metrics import roc_auc_score
+
+from common.training import inference
 
 from . import similarity
 
@@ -104,12 +105,12 @@ class Detector:
 
 def run(head: keras.Model, rebuilt: Rebuilt) -> tuple[np.ndarray, np.ndarray]:
     """Returns the heat maps and the scores that a head gives."""
-    call = tf.function(lambda *feed: head(list(feed)), reduce_retracing=True)
-    feed, rows = rebuilt.feed(), []
-    for start in range(0, len(feed[0]), BATCH):
-        part = [one[start : start + BATCH] for one in feed]
-        rows.append([one.numpy() for one in call(*part)])
-    maps, scores = (np.concatenate(one) for one in zip(*rows, strict=True))
+    feed = rebuilt.feed()
+    parts = (
+        ([one[start : start + BATCH] for one in feed], ())
+        for start in range(0, len(feed[0]), BATCH)
+    )
+    (maps, scores), _ = inference.outputs(head, parts)
     return maps, scores
 
 

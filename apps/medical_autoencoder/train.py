@@ -11,9 +11,8 @@ from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import MemorySplit, Splits
-from common.release import export
-from common.report import report
-from common.training import fitting
+from common.release import export, publishing
+from common.training import fitting, inference
 from common.workers import cluster
 
 from . import (
@@ -72,19 +71,12 @@ def evaluate(
     model: keras.Model, split: MemorySplit, config: Config
 ) -> scores.Rebuilt:
     """Returns what `model` makes of a split."""
-    whole = networks.with_latent(model)
-    run = tf.function(whole, reduce_retracing=True)
-    rows = []
-    for inputs, targets in pipelines.for_evaluation(
-        split,
-        fitting.EVALUATION_BATCH,
-        transform=sources.for_evaluation(config),
-    ).as_numpy_iterator():
-        found = [one.numpy() for one in tf.nest.flatten(run(inputs))]
-        rows.append((inputs, targets, *found))
-    inputs, targets, reconstruction, *latent = (
-        np.concatenate(column) for column in zip(*rows, strict=True)
+    batches = inference.batches(split, sources.for_evaluation(config))
+    outputs, (inputs, targets) = inference.outputs(
+        networks.with_latent(model),
+        ((inputs, (inputs, targets)) for inputs, targets in batches),
     )
+    reconstruction, *latent = tf.nest.flatten(outputs)
     bottleneck = latent[0] if latent else None
     return scores.Rebuilt(
         inputs, targets, reconstruction, bottleneck, split.labels
@@ -165,25 +157,16 @@ def run(config: Config) -> dict[str, Any]:
         for name, part in sources.judged(splits, config).items()
     }
     detector = scores.fit(config.score, config.specificity, rebuilt)
-    with export.release(config.export_dir, APP) as draft:
-        serving = export.save(
-            draft.directory, model, signatures(model, splits, detector, config),
-            tracked=[detector.head],
-        )  # fmt: skip
-        rows = results.write_mobile(
-            draft.directory / "mobile", twins, variants, detector, rebuilt,
-            config,
-        )  # fmt: skip
-        result = report.build(
-            APP, config, splits,
-            task_metric=results.task_metric(config, rebuilt),
-            metrics=results.summarize_all(rebuilt, detector, config),
-            log=log, variants=rows, refused=refused, serving=serving,
-            baselines=baselines.measure(rebuilt, config),
-        )  # fmt: skip
-        result["score"] = detector.describe()
-        shown = panels.draw(result, detector, rebuilt["test"])
-        report.write(draft.directory / "report", result, shown)
-    fitting.finish(work_dir)
-    report.print_table(result, draft.path)
-    return result
+    return publishing.publish(
+        APP, config, splits, model,
+        signatures=signatures(model, splits, detector, config),
+        tracked=[detector.head],
+        write_mobile=lambda directory: results.write_mobile(
+            directory, twins, variants, detector, rebuilt, config
+        ),
+        task_metric=results.task_metric(config, rebuilt),
+        metrics=results.summarize_all(rebuilt, detector, config),
+        draw=lambda report: panels.draw(report, detector, rebuilt["test"]),
+        log=log, refused=refused, work_dirs=[work_dir],
+        baselines=baselines.measure(rebuilt, config),
+    )  # fmt: skip

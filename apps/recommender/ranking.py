@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.training import inference
+
 from .interactions import PADDING
 from .protocols import Task
 from .quality import LENGTH
@@ -104,13 +106,11 @@ def best(scores: Any, history: Any, start: int, k: int) -> tuple[Any, Any]:
 def rank(ranker: Ranker, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Returns lists and scores for the users of a task, `(users, k)`."""
     width = max(int(task.history.lengths[task.users].max()), 1)
-    run = tf.function(ranker, reduce_retracing=True)
-    lists, scores = [], []
-    for start in range(0, len(task.users), USERS_AT_A_TIME):
-        users = task.users[start : start + USERS_AT_A_TIME]
-        history = task.history.padded(users, width)
-        user = tf.constant(users + 1, tf.int32)
-        found = run(tf.constant(history), user)
-        lists.append(found[0].numpy())
-        scores.append(found[1].numpy())
-    return np.concatenate(lists), np.concatenate(scores)
+    starts = range(0, len(task.users), USERS_AT_A_TIME)
+    parts = (task.users[start : start + USERS_AT_A_TIME] for start in starts)
+    feeds = (
+        ((task.history.padded(users, width), np.int32(users + 1)), ())
+        for users in parts
+    )
+    (lists, scores), _ = inference.outputs(lambda feed: ranker(*feed), feeds)
+    return lists, scores

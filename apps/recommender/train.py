@@ -10,8 +10,7 @@ from common.compression import chain
 from common.compression import variants as names
 from common.data import tables
 from common.options import InputError
-from common.release import export
-from common.report import report
+from common.release import export, publishing
 from common.training import fitting
 from common.workers import cluster
 
@@ -186,25 +185,18 @@ def run(config: Config) -> dict[str, Any]:
         phone, variants, mobile.finetuning(fitted, mode, phone, config)
     )
     lists = {"valid": valid, "test": evaluate(scores, protocol.test)}
-    with export.release(config.export_dir, APP) as draft:
-        asked, server = signatures(scores, protocol, config.k)
-        serving_report = export.save(
-            draft.directory, scores, asked, tracked=[server]
-        )
-        rows = mobile.write(
-            draft.directory / "mobile", twins, variants, protocol,
-            config.history, config,
-        )  # fmt: skip
-        others, notes = results.compare(protocol, config.baselines, config.seed)
-        result = report.build(
-            APP, config, results.Described(protocol, notes),
-            task_metric="ndcg@10",
-            metrics=results.summarize(lists, protocol),
-            log=log, variants=rows, refused=refused, serving=serving_report,
-            baselines=others,
-        )  # fmt: skip
-        shown = results.draw(result, protocol, lists["test"])
-        report.write(draft.directory / "report", result, shown)
-    fitting.finish(work_dir, work_dir / "refit")
-    report.print_table(result, draft.path)
-    return result
+    inputs, server = signatures(scores, protocol, config.k)
+    others, notes = results.compare(protocol, config.baselines, config.seed)
+    return publishing.publish(
+        APP, config, results.Described(protocol, notes), scores,
+        signatures=inputs,
+        tracked=[server],
+        write_mobile=lambda directory: mobile.write(
+            directory, twins, variants, protocol, config.history, config
+        ),
+        task_metric="ndcg@10",
+        metrics=results.summarize(lists, protocol),
+        draw=lambda report: results.draw(report, protocol, lists["test"]),
+        log=log, refused=refused, baselines=others,
+        work_dirs=[work_dir, work_dir / "refit"],
+    )  # fmt: skip

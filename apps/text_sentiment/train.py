@@ -12,9 +12,8 @@ from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines, tables
 from common.data.splits import MemorySplit
-from common.release import export
-from common.report import report
-from common.training import fitting
+from common.release import export, publishing
+from common.training import fitting, inference
 from common.workers import cluster
 
 from . import (
@@ -91,13 +90,9 @@ def compile_model(
 
 def evaluate(model: keras.Model, split: MemorySplit) -> np.ndarray:
     """Returns probabilities `(num, classes)`, in the order of the split."""
-    run = tf.function(
-        lambda ids: model(ids, training=False), reduce_retracing=True
-    )
-    found = np.empty((split.num_examples, model.output_shape[1]), np.float32)
-    for places, ids in batches.by_length(split):
-        found[places] = run(ids).numpy()
-    return found
+    by_length = ((ids, place) for place, ids in batches.by_length(split))
+    probabilities, places = inference.outputs(model, by_length)
+    return probabilities[np.argsort(places)]
 
 
 def signatures(
@@ -166,25 +161,19 @@ def run(config: Config) -> dict[str, Any]:
         name: evaluate(model, getattr(splits, name))
         for name in ("valid", "test")
     }
-    with export.release(config.export_dir, APP) as draft:
-        tokenizer = graph.GraphTokenizer(splits.tokenizer)
-        serving = export.save(
-            draft.directory, model, signatures(model, splits, tokenizer),
-            tracked=[tokenizer],
-        )  # fmt: skip
-        rows = results.write_mobile(
-            draft.directory / "mobile", twins, variants, splits, config,
-            reference=measured["test"],
-        )  # fmt: skip
-        result = report.build(
-            APP, config, splits,
-            task_metric="accuracy",
-            metrics=results.summarize(measured, splits),
-            baselines=results.compare(splits, joined),
-            log=log, variants=rows, refused=refused, serving=serving,
-        )  # fmt: skip
-        shown = results.show(result, model, splits, measured["test"])
-        report.write(draft.directory / "report", result, shown)
-    fitting.finish(work_dir)
-    report.print_table(result, draft.path)
-    return result
+    tokenizer = graph.GraphTokenizer(splits.tokenizer)
+    return publishing.publish(
+        APP, config, splits, model,
+        signatures=signatures(model, splits, tokenizer),
+        tracked=[tokenizer],
+        write_mobile=lambda directory: results.write_mobile(
+            directory, twins, variants, splits, config, measured["test"]
+        ),
+        task_metric="accuracy",
+        metrics=results.summarize(measured, splits),
+        draw=lambda report: results.show(
+            report, model, splits, measured["test"]
+        ),
+        baselines=results.compare(splits, joined),
+        log=log, refused=refused, work_dirs=[work_dir],
+    )  # fmt: skip
