@@ -49,7 +49,7 @@ def native_stderr_hidden() -> Iterator[None]:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # A signal that ends the program explains itself.
             os.dup2(saved, 2)
             hidden.seek(0)
             sys.stderr.write(hidden.read().decode(errors="replace"))
