@@ -244,7 +244,7 @@ def test_what_replicas_cannot_share_is_refused() -> None:
             memory_split(), 4, seed=0, position=pipelines.Position(),
             transform=noisy, replica=Replica(0, 3),
         )  # fmt: skip
-    with pytest.raises(InputError, match="each of 4 devices; it has 3"):
+    with pytest.raises(InputError, match="each of 4 devices; received 3"):
         pipelines.for_evaluation(
             memory_split(3), 8, transform=plain, replica=Replica(0, 4)
         )
