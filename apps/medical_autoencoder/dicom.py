@@ -160,7 +160,7 @@ def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
         _check_encapsulated(dataset, frames, max_megapixels)
     try:
         values = pixels.pixel_array(dataset)
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:  # Also what pydicom raises for unknown syntaxes.
         known = getattr(syntax, "is_transfer_syntax", False)
         raise UnreadableError(
             "its pixels cannot be decoded (transfer syntax "

@@ -33,7 +33,8 @@ def check(node: Any) -> None:
         )
     try:
         op_layer.describe(node)
-    except (TypeError, ValueError, NotImplementedError) as error:
+    # RuntimeError: what Keras raises where an operation has no configuration.
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UnsupportedLayerError(
             "holds what a configuration cannot (a function, a variable); "
             "use stock layers in its place"
