@@ -14,6 +14,7 @@ from common import runtime
 from common.mobile import litert
 from common.options import InputError
 from common.release import served
+from common.report import report
 
 CLASSES = ("$\\x$ <b>", "naïve [cat]")
 
@@ -52,12 +53,12 @@ def released(options: app.Config) -> Path:
 
 
 def test_two_classes_are_learnt_on_mirrored_devices(released, options) -> None:
-    report = app.report.read(released)
-    assert report["metrics"]["test"]["accuracy"] >= 0.5
-    assert [one["name"] for one in report["variants"]] == [
+    result = report.read(released)
+    assert result["metrics"]["test"]["accuracy"] >= 0.5
+    assert [one["name"] for one in result["variants"]] == [
         "float32", "int8", "prune+cluster+int8",
     ]  # fmt: skip
-    assert report["config"]["strategy"] == "mirrored"
+    assert result["config"]["strategy"] == "mirrored"
 
 
 def test_int8_files_take_bytes_though_no_image_is_white(released) -> None:
@@ -71,7 +72,7 @@ def test_evaluate_uses_the_releases_split_and_shape(
 ) -> None:
     # The report has no more of the data's place than the last name.
     monkeypatch.chdir(Path(options.dataset).parent)
-    trained = app.report.read(released)["metrics"]["test"]["accuracy"]
+    trained = report.read(released)["metrics"]["test"]["accuracy"]
     program.main(
         app.Config(mode="evaluate", release=str(released), dataset="")
     )  # With another --seed, and images that are not square.
