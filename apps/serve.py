@@ -121,7 +121,11 @@ def describe(
         state = models_config.state(export_dir, app)
         newest = state.newest if state else 0
         body = (
-            export_dir / app / str(newest) / "assets.extra" / "example.json"
+            export_dir
+            / app
+            / str(newest)
+            / models_config.EXTRA
+            / models_config.EXAMPLE
         ).absolute()
         if body.is_file():
             at = shlex.quote(f"@{body}")

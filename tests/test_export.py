@@ -354,7 +354,7 @@ def test_warm_up_requests_read_back_with_their_answers(model, tmp_path) -> None:
     assert warmup.example(directory) == {
         "instances": [{"x": many.example[0][0].tolist()}]
     }
-    (directory / warmup.FOLDER / warmup.FILE).unlink()
+    (directory / models_config.EXTRA / warmup.FILE).unlink()
     assert list(warmup.read(directory)) == []
 
 

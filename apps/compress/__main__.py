@@ -18,7 +18,7 @@ from .config import Config
 def main(config: Config) -> None:
     """Compresses the model."""
     runtime.start(config.seed)
-
+    # Not before: these import TensorFlow, whose start is prepared now.
     from . import train
 
     train.run(config)

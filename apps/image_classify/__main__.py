@@ -18,7 +18,7 @@ from .config import APP, Config
 def main(config: Config) -> None:
     """Does what `--mode` says."""
     runtime.start(config.seed)
-
+    # Not before: these import TensorFlow, whose start is prepared now.
     from common.release import evaluation, served
     from common.workers import cluster
 

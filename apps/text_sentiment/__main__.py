@@ -20,14 +20,11 @@ from .config import APP, Config
 def main(config: Config) -> None:
     """Does what `--mode` says."""
     runtime.start(config.seed)
-
+    # Not before: these import TensorFlow, whose start is prepared now.
     from common.release import evaluation, served
     from common.workers import cluster
 
-    from . import (
-        predict,
-        train,
-    )
+    from . import predict, train
 
     cluster.start(config)
     if config.mode == "train":

@@ -28,6 +28,9 @@ MODELS, BATCHING, MONITORING = (
     "monitoring.config",
 )
 LOCK = ".models.config.lock"
+# In a release: what TensorFlow keeps for others beside a SavedModel, and in it
+# the body of a request to try.
+EXTRA, EXAMPLE = "assets.extra", "example.json"
 HEADER = (
     "# Written by every export and by `python -m apps.releases`, which moves\n"
     "# the labels. Paths are those in a container. An entry that lists no\n"

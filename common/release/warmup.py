@@ -15,10 +15,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from . import json_tensors, tensor_protos
+from .models_config import EXAMPLE, EXTRA
 
-FOLDER = "assets.extra"  # What TensorFlow keeps for others beside a SavedModel.
 FILE = "tf_serving_warmup_requests"
-EXAMPLE = "example.json"
 DEFAULT = "serving_default"
 # TF Serving refuses a file with more than 1,000; loading should stay quick.
 MOST_RECORDS = 100
@@ -46,7 +45,7 @@ def write(
     Returns:
         The number of records.
     """
-    folder = directory / FOLDER
+    folder = directory / EXTRA
     folder.mkdir(exist_ok=True)
     share = MOST_RECORDS // len(examples)
     logs = []
@@ -65,7 +64,7 @@ def write(
 
 def read(release: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     """Yields a release's records; none if it has no file."""
-    path = release / FOLDER / FILE
+    path = release / EXTRA / FILE
     if path.is_file():
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             yield prediction_log_pb2.PredictionLog.FromString(record)
@@ -73,7 +72,7 @@ def read(release: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
 
 def example(release: Path) -> dict[str, Any] | None:
     """Returns the REST body that a release brings, if it does."""
-    path = release / FOLDER / EXAMPLE
+    path = release / EXTRA / EXAMPLE
     return json.loads(path.read_bytes()) if path.is_file() else None
 
 
