@@ -41,6 +41,10 @@ GOOD = "1,2018-04-01 10:00:00,a,x,5.5,0"
         ("2,2018-04-01 11:00:00,a,x,5,2", "TX_FRAUD must be 0 or 1"),
         (f"{2**64},2018-04-01 11:00:00,a,x,5,0", "lose their last digits"),
         (f"2,{'x' * 70_000},a,x,5,0", "date and time.* x{20}"),
+        (
+            f"2,2018-04-01 11:00:00,{'x' * 70_000},x,5,0",
+            "CUSTOMER_ID must have at most 200 characters",
+        ),
     ],
     ids=lambda text: text[:60],
 )

@@ -15,6 +15,7 @@ from .settings import Columns
 
 DAY = 86_400  # Seconds.
 LAST_SECOND = 253_402_300_799  # Of the year 9999.
+LONGEST_DATE, LONGEST_ID = 40, 200  # Characters.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,8 +227,11 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
 
 def _moment(text: object) -> np.datetime64:
     """Returns a cell's time, NaT if it is none."""
+    cell = str(text)[: LONGEST_DATE + 1].strip().removesuffix("Z")
+    if len(cell) > LONGEST_DATE:  # NumPy warns of what it cannot parse.
+        return np.datetime64("NaT")
     try:
-        return np.datetime64(str(text).strip().removesuffix("Z"), "s")
+        return np.datetime64(cell, "s")
     except ValueError:
         return np.datetime64("NaT")
 
@@ -241,9 +245,14 @@ def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         rounded = np.abs(np.nan_to_num(column.to_numpy())) >= 2**53
         rule = "must be text where numbers lose their last digits"
         checks.refuse(rounded, name, rule, column.to_numpy())
-    found = np.array([str(one or "") for one in column.to_pylist()])
-    checks.refuse(empty | (found == ""), name, "must not be empty", found)
-    return found
+    texts = [str(cell or "") for cell in column.to_pylist()]
+    long = np.array([len(text) > LONGEST_ID for text in texts])
+    rule = f"must have at most {LONGEST_ID} characters"
+    checks.refuse(long, name, rule, texts)
+    # An array of texts gives every row the room of the longest one.
+    keys = np.array([text[:LONGEST_ID] for text in texts])
+    checks.refuse(empty | (keys == ""), name, "must not be empty", keys)
+    return keys
 
 
 def seconds(date: str) -> int:
