@@ -46,8 +46,10 @@ def test_every_app_answers_as_it_did_when_it_was_made(export_dir) -> None:
                 f"http://127.0.0.1:{server.rest_port}",
                 f"grpc://127.0.0.1:{server.grpc_port}",
             ):
-                asked = served.connect(Options(mode="predict", server=url), app)
-                _compare(asked, export_dir / app / "1")
+                options = Options(
+                    mode="predict", server=url, export_dir=str(export_dir)
+                )
+                _compare(served.connect(options, app), export_dir / app / "1")
 
 
 def _compare(asked: served.Served, release: Path) -> None:
