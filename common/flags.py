@@ -10,6 +10,8 @@ import contextlib
 import errno
 import io
 import os
+import signal
+import stat
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -93,6 +95,8 @@ def launch(
     command line is wrong, or disks and folders are full, read-only or not to be
     reached; 130 after SIGINT. Other errors keep their traceback: they are ours.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # See `apps`.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     define_flags(config_class)
     # Options may follow the positional word.
     flags.FLAGS.set_gnu_getopt(bool(positional))
@@ -126,6 +130,7 @@ def launch(
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags with one-line errors; `--help` succeeds."""
+    _check_flagfiles(argv)
     try:
         # All that absl prints here are warnings, such as of a flagfile that
         # names itself.
@@ -145,6 +150,19 @@ def _parse(argv: Sequence[str]) -> list[str]:
     if warning.getvalue():
         _fail(warning.getvalue())
     return words
+
+
+def _check_flagfiles(argv: Sequence[str]) -> None:
+    """Refuses a device in a flagfile's place, which may never end."""
+    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+        name, equals, path = word.lstrip("-").partition("=")
+        if not word.startswith("-") or name != "flagfile":
+            continue
+        path = os.path.expanduser(path if equals else following)
+        with contextlib.suppress(OSError, ValueError):  # absl says what.
+            mode = os.stat(path).st_mode
+            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                _fail(f"--flagfile must be a file; {quote(path)} is a device.")
 
 
 def _flush() -> None:

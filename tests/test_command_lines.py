@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +75,7 @@ def words(tmp_path: Path) -> list[str]:
     return [
         f"--flagfile={not_utf_8}",
         f"--flagfile={tmp_path}",
+        "--flagfile=/dev/zero",
         f"--{'x' * 1000}",
         f"--{'x' * 1000}=3",
         *(f"--{name}" for name in own),
@@ -157,3 +159,21 @@ def test_a_full_device_is_said(words) -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "No space left" in done.stderr
+
+
+def test_a_signal_during_the_first_imports_shows_no_traceback(
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "absl"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    for app in APPS:
+        done = subprocess.run(
+            [sys.executable, "-m", f"apps.{app}"],
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+        assert done.returncode == -signal.SIGINT
+        assert done.stderr == b""

@@ -238,3 +238,18 @@ def test_a_member_that_is_cut_is_named(tmp_path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not a whole"):
         user_model.load(str(path))
+
+
+def test_layers_that_declare_more_weights_than_the_file_holds(
+    file, tmp_path
+) -> None:
+    path = tmp_path / "greedy.keras"
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(path, "w") as made:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = content.replace(b'"units": 3', b'"units": 3000000000')
+            made.writestr(name, content)
+    with pytest.raises(InputError, match=r"declare weights of 80,109 MiB"):
+        user_model.load(str(path))
+    assert user_model.load(file).model.count_params() == 21

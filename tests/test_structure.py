@@ -5,7 +5,7 @@ import functools
 import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,23 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{package}.{one.name}" for one in node.names)
 
 
+def each(paths: Iterable[Path]) -> Callable[[Callable], Callable[[], None]]:
+    """Makes a rule for a path into one test for all `paths`."""
+
+    def decorate(rule: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            for path in paths:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    raise AssertionError(f"{path}: {error}") from error
+
+        test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+        return test
+
+    return decorate
+
+
 def floor(module: str) -> int:
     """Returns the floor of a module of `common`."""
     part = module.split(".")[1]
@@ -66,7 +83,7 @@ def app_of(name: str) -> str | None:
     return parts[1] if parts[0] == "apps" and len(parts) > 1 else None
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_apps_import_common_and_never_one_another(path: Path) -> None:
     for name in imports(path):
         if path.parts[0] == "common":
@@ -75,7 +92,7 @@ def test_apps_import_common_and_never_one_another(path: Path) -> None:
             assert app_of(name) in (None, app_of(str(path))), name
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_common_imports_downwards(path: Path) -> None:
     own = ".".join(path.with_suffix("").parts)
     if not own.startswith("common.") or own == "common.__init__":
@@ -98,33 +115,34 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_packages_hold_no_names_of_their_modules(path: Path) -> None:
     if path.name == "__init__.py":
-        assert list(imports(path)) == []
+        # `apps` alone has work to do: it meets a signal before any import.
+        assert set(imports(path)) <= {"signal", "sys"}
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_only_flags_touches_absl_flags(path: Path) -> None:
     if path != Path("common/flags.py"):
         assert "absl.flags" not in set(imports(path))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_only_the_bridge_and_compression_know_keras_2(path: Path) -> None:
     if not str(path).startswith(TF_MOT_USERS):
         roots = {name.split(".")[0] for name in imports(path)}
         assert not roots & {"tf_keras", "tensorflow_model_optimization"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
+@each(SOURCES)
 def test_files_have_one_subject_and_are_named_for_it(path: Path) -> None:
     length = len((ROOT / path).read_text("utf-8").splitlines())
     assert length <= 400, "find this file's second subject; do not cut lines"
     assert path.stem not in ("utils", "util", "helpers", "helper", "misc")
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_no_assert_no_eval_no_pickle_no_shell(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         assert not isinstance(node, ast.Assert)
@@ -135,7 +153,7 @@ def test_no_assert_no_eval_no_pickle_no_shell(path: Path) -> None:
     assert not {"pickle", "dill", "joblib"} & set(imports(path))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@each(SHIPPED)
 def test_imports_are_plain(path: Path) -> None:
     assert "etils" not in {name.split(".")[0] for name in imports(path)}
 

@@ -10,7 +10,7 @@ import numpy as np
 from common.compression.variants import Variant
 from common.console import track
 from common.data.splits import Splits
-from common.mobile import conversion, litert, measurement
+from common.mobile import conversion, files, litert, measurement
 
 from . import results, selective, user_data, user_model
 
@@ -32,7 +32,7 @@ class Mobile:
 
 def write(
     directory: Path,
-    files: Mobile,
+    written: Mobile,
     twins: Mapping[Any, Any],
     variants: Sequence[Variant],
     examples: dict[str, np.ndarray],
@@ -45,7 +45,7 @@ def write(
 
     Args:
         directory: The release's `mobile`; made here.
-        files: Takes note of what is written.
+        written: Takes note of what is written.
         twins: From `compression.compress`.
         variants: What to make.
         examples: Inputs by name, for the ranges of int8.
@@ -62,31 +62,32 @@ def write(
         directory, twins, variants, examples, outputs, int8
     )
     if splits.class_names:
-        labels = "\n".join(splits.class_names) + "\n"
-        (directory / "labels.txt").write_text(labels, encoding="utf-8")
+        files.write_names(directory / files.LABELS, splits.class_names)
     how = _measurement(splits, feed, reference, options)
     kept = []
     for path, one in track(
         list(zip(paths, variants, strict=True)), "measuring", len(paths)
     ):
-        row = _measure(path, one, how, int8, files)
+        row = _measure(path, one, how, int8, written)
         if row:
-            files.rows.append(row)
+            written.rows.append(row)
             kept.append(path)
-        if options.selective and _fails(one, row, files.rows[0], how, options):
+        if options.selective and _fails(
+            one, row, written.rows[0], how, options
+        ):
             twin = twins[one.techniques]
             name = f"{one.name}+selective"
             content, what = _select(
-                name, twin, one, examples, how, files.rows[0], options
+                name, twin, one, examples, how, written.rows[0], options
             )
             kept.append(directory / f"{name}.tflite")
             kept[-1].write_bytes(content)
             row = measurement.measure(kept[-1], name, how)
             row["float_layers"] = what["float_layers"]
-            files.rows.append(row)
-            files.selected.append(what)
-    files.rows = measurement.ship(kept, files.rows, how, options.max_drop)
-    return files.rows
+            written.rows.append(row)
+            written.selected.append(what)
+    written.rows = measurement.ship(kept, written.rows, how, options.max_drop)
+    return written.rows
 
 
 def _measurement(

@@ -7,6 +7,8 @@ refused by name; no code from the file or named in it ever runs.
 
 import dataclasses
 import json
+import math
+import random
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from common.keras2 import bridge
 from common.keras2.registry import twin_name
@@ -24,6 +27,8 @@ from . import archive
 TEXTS = ("config.json", "metadata.json")
 # A network of a thousand layers has half a megabyte.
 MOST_TEXT_BYTES = 2**25
+# What layers make by themselves and no file stores, such as tables of waves.
+EXTRA_BYTES = 2**26
 REMEDY = "Save the model with model.save('name.keras')."
 
 
@@ -49,7 +54,7 @@ def load(path: str) -> UserModel:
         InputError: If it is none, is damaged, or holds what is not a
             functional or Sequential model of Keras's own layers.
     """
-    config = _read_config(path)
+    config, stored_bytes = _read_config(path)
     _check_kind(path, config)
     compiled = config.get("compile_config") or {}
     try:
@@ -63,7 +68,10 @@ def load(path: str) -> UserModel:
             f"--model={path} is nested too deeply in config.json. {REMEDY}"
         ) from None
     try:
+        _check_weights(path, config, stored_bytes)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except InputError:
+        raise
     except Exception as error:  # A damaged file can fail in any part of Keras.
         raise InputError(
             f"--model={path} could not be loaded: {archive.first_line(error)}"
@@ -117,8 +125,8 @@ def layer_names(model: Any) -> Iterator[str]:
             yield from layer_names(layer)
 
 
-def _read_config(path: str) -> dict[str, Any]:
-    """Returns `config.json` of a `.keras` file."""
+def _read_config(path: str) -> tuple[dict[str, Any], int]:
+    """Returns `config.json` of a `.keras` file, and its weights' bytes."""
     if not path.endswith(".keras"):
         raise InputError(
             f"--model must be a .keras file; received {quote(path)}. {REMEDY}"
@@ -133,7 +141,7 @@ def _read_config(path: str) -> dict[str, Any]:
                     archive.check_member(file.getinfo(name), MOST_TEXT_BYTES)
             broken = file.testzip()
             config = json.loads(file.read("config.json"))
-            file.getinfo("model.weights.h5")
+            stored_bytes = file.getinfo("model.weights.h5").file_size
     # Cut, encrypted, deeply nested: zipfile and zlib have an error for each.
     except (
         zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError,
@@ -152,7 +160,36 @@ def _read_config(path: str) -> dict[str, Any]:
             f"--model={path} is damaged: {broken or 'config.json'}. Copy it "
             "again."
         )
-    return config
+    return config, stored_bytes
+
+
+def _check_weights(
+    path: str, config: dict[str, Any], stored_bytes: int
+) -> None:
+    """Refuses layers that declare more weights than the file can hold.
+
+    A line of `config.json` can ask for more memory than there is. The layers
+    are made without their weights here, whatever number they declare.
+    """
+    # Initializers without a seed of their own draw one.
+    state = random.getstate()
+    with keras.StatelessScope(initialize_variables=False):
+        made = keras.saving.deserialize_keras_object(
+            {**config, "compile_config": None}, safe_mode=True
+        )
+        declared_bytes = sum(
+            math.prod(one.shape)
+            * tf.as_dtype(one.dtype).size
+            for one in made.variables
+        )
+    random.setstate(state)
+    keras.utils.clear_session()  # It would make the weights now.
+    if declared_bytes > 2 * stored_bytes + EXTRA_BYTES:
+        raise InputError(
+            f"--model={path} is damaged: its layers declare weights of "
+            f"{declared_bytes / 2**20:,.0f} MiB, and it holds "
+            f"{stored_bytes / 2**20:,.0f}. Copy it again."
+        )
 
 
 def _check_kind(path: str, config: dict[str, Any]) -> None:

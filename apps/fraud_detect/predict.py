@@ -10,10 +10,12 @@ import numpy as np
 
 from common import console
 from common.data import tables
+from common.mobile import files
 from common.options import InputError
 from common.release import evaluation, predictions, served
 
 from . import ranking, results
+from .config import APP
 from .data import Data, features_from
 from .history import History
 from .settings import Columns, Costs
@@ -67,13 +69,7 @@ def _names(asked: served.Served) -> tuple[str, ...]:
     """Returns the names of the raw features."""
     if not asked.has_files:
         return tuple(asked.inputs())
-    path = asked.release / "mobile" / "features.txt"
-    if not path.is_file():
-        raise InputError(
-            f"--release must be of fraud_detect; {asked.release} has no "
-            "mobile/features.txt."
-        )
-    return tuple(path.read_text("utf-8").split("\n")[:-1])
+    return files.read_names(asked.release / "mobile" / files.FEATURES, APP)
 
 
 def evaluate(

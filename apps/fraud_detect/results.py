@@ -11,7 +11,7 @@ from sklearn import metrics as curves
 
 from common.data.splits import Split
 from common.keras2 import bridge
-from common.mobile import conversion, measurement
+from common.mobile import conversion, files, measurement
 from common.mobile.measurement import Measurement, Pair
 from common.report import plots
 from common.report.page import Table
@@ -143,8 +143,7 @@ def write_mobile(
         directory, whole, variants, {"features": few.features}, ["score"],
         conversion.Int8("float32", whole=False, denylist=floats),
     )  # fmt: skip
-    text = "\n".join(names) + "\n"
-    (directory / "features.txt").write_text(text, encoding="utf-8")
+    files.write_names(directory / files.FEATURES, names)
     fold = outcome.fold
     rows = {
         name: conversion.rows(getattr(splits, name).num_examples, options)

@@ -14,11 +14,13 @@ import tensorflow as tf
 from common.console import track
 from common.data import encoded, image_folder, images, pipelines
 from common.data.splits import Splits, within
-from common.mobile import litert
+from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
 from common.report import metrics
 from common.shared_options import MAX_MEGAPIXELS
+
+from .config import APP
 
 BATCH = 64
 
@@ -49,17 +51,15 @@ class Classifier:
 
     def __init__(self, asked: served.Served, variant: str = "") -> None:
         self._served = asked
-        self.class_names = _class_names(asked) if asked.has_files else ()
+        self.class_names = (
+            files.read_names(asked.release / "mobile" / files.LABELS, APP)
+            if asked.has_files
+            else ()
+        )
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
-            path = asked.release / "mobile" / f"{variant}.tflite"
-            if not path.is_file():
-                known = sorted(one.stem for one in path.parent.glob("*.tflite"))
-                raise InputError(
-                    f"--variant must be one of {', '.join(known)}; received "
-                    f"{variant!r}."
-                )
+            path = files.variant(asked.release, variant)
             self._runner = litert.Runner(path.read_bytes())
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
@@ -99,18 +99,6 @@ class Classifier:
             found = answer["probabilities"]
             labels = [label.decode() for label in answer["label"]]
         return list(zip(labels, found.max(axis=1).tolist(), strict=True))
-
-
-def _class_names(asked: served.Served) -> tuple[str, ...]:
-    """Returns the classes that a release was trained on."""
-    release = asked.release
-    labels = release / "mobile" / "labels.txt"
-    if not labels.is_file():
-        raise InputError(
-            f"--release must be of image_classify; {release} has no "
-            "mobile/labels.txt."
-        )
-    return tuple(labels.read_text("utf-8").split("\n")[:-1])
 
 
 def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:

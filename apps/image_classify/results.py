@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.data.splits import Split, Splits, for_calibration
-from common.mobile import conversion, measurement
+from common.mobile import conversion, files, measurement
 from common.mobile.measurement import Measurement
 from common.report import metrics, plots
 from common.shared_options import Options
@@ -34,8 +34,7 @@ def write_mobile(
         {"image": calibration(splits.train, options.seed)},
         ["probabilities"],
     )
-    labels = "\n".join(splits.class_names) + "\n"
-    (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    files.write_names(directory / files.LABELS, splits.class_names)
     rows = conversion.rows(splits.test.num_examples, options)
     test = splits.test.choose(rows)
     valid = splits.valid.choose(

@@ -1,7 +1,6 @@
 """Using a release: heat maps of files, evaluation on a data set."""
 
 import glob
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import tensorflow as tf
 
 from common import console
 from common.console import track
-from common.mobile import litert, thresholds
+from common.mobile import files, litert, thresholds
 from common.options import InputError
 from common.release import evaluation, predictions, served
 from common.training import fitting
 
 from . import data, folder, panels, pictures, results
+from .config import APP
 from .scores import THRESHOLD, Rebuilt
 
 
@@ -35,14 +35,7 @@ class Released:
         self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
         self._runner, self.threshold = None, THRESHOLD
         if variant:
-            mobile = asked.release / "mobile"
-            file = mobile / f"{variant}.tflite"
-            if not file.is_file():
-                known = sorted(one.stem for one in mobile.glob("*.tflite"))
-                raise InputError(
-                    f"--variant must be one of {', '.join(known)}; received "
-                    f"{variant!r}."
-                )
+            file = files.variant(asked.release, variant)
             self._runner = litert.Runner(file.read_bytes())
             self.threshold = thresholds.read(file, THRESHOLD)
 
@@ -63,13 +56,7 @@ class Released:
 
 def _facts(release: Path) -> dict[str, Any]:
     """Returns what `detector.json` of a release says."""
-    path = release / "mobile" / results.DETECTOR
-    if not path.is_file():
-        raise InputError(
-            f"--release must be of medical_autoencoder; {release} has no "
-            f"mobile/{results.DETECTOR}."
-        )
-    return json.loads(path.read_text("utf-8"))
+    return files.read_json(release / "mobile" / results.DETECTOR, APP)
 
 
 def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What this app leaves: metrics, and the files for phones."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from common.keras2.attach import attach
-from common.mobile import conversion, litert, measurement
+from common.mobile import conversion, files, litert, measurement
 from common.mobile.measurement import Measurement, Pair
 from common.report import metrics
 from common.shared_options import Options
@@ -256,7 +255,7 @@ def write_detector(path: Path, detector: Detector, options: Any) -> None:
         "usual_heat": detector.usual_heat,
         "window": list(options.window),
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    files.write_json(path, facts)
 
 
 def by_metric(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from common.data import tables
-from common.mobile import litert
+from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
 from common.shared_options import Options
 
 from . import results, vocabulary
+from .config import APP
 from .corpus import Corpus
 
 BATCH = 64
@@ -32,20 +33,15 @@ class Classifier:
         if variant:
             mobile = asked.release / "mobile"
             self._tokenizer = vocabulary.read(mobile)
-            path = mobile / f"{variant}.tflite"
-            if not path.is_file():
-                known = sorted(one.stem for one in mobile.glob("*.tflite"))
-                raise InputError(
-                    f"--variant must be one of {', '.join(known)}; received "
-                    f"{variant!r}."
-                )
+            path = files.variant(asked.release, variant)
             self._runner = litert.Runner(path.read_bytes())
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the probabilities."""
-        path = self._served.release / "mobile" / "labels.txt"
-        return tuple(path.read_text("utf-8").split("\n")[:-1])
+        return files.read_names(
+            self._served.release / "mobile" / files.LABELS, APP
+        )
 
     def __call__(
         self, texts: Sequence[str]

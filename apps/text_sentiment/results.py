@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from common.mobile import conversion, measurement
+from common.mobile import conversion, files, measurement
 from common.mobile.measurement import Measurement
 from common.report import metrics, plots
 from common.report.page import Table
@@ -51,8 +51,7 @@ def write_mobile(
             path.write_bytes(
                 calibration.corrected(content, twin, one, few.features)
             )
-    labels = "\n".join(splits.class_names) + "\n"
-    (directory / "labels.txt").write_text(labels, encoding="utf-8")
+    files.write_names(directory / files.LABELS, splits.class_names)
     vocabulary.write(directory, splits.tokenizer)
     rows = conversion.rows(splits.test.num_examples, options)
     test = splits.test.choose(rows)

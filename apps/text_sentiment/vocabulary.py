@@ -1,15 +1,16 @@
 """The tokenizer's rules, and the vocabulary made of the training texts."""
 
 import collections
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.options import InputError
+from common.mobile import files
 
+from .config import APP
 from .tokenizer import Tokenizer
 
+VOCABULARY, TOKENIZER = "vocab.txt", "tokenizer.json"
 PADDING, UNKNOWN = 0, 1  # The first lines of vocab.txt.
 SPECIAL = ("<padding>", "<unknown>")  # The rules leave no word like these.
 
@@ -76,20 +77,13 @@ def make(vocabulary: Sequence[str], max_tokens: int) -> Tokenizer:
 
 def write(directory: Path, tokenizer: Tokenizer) -> None:
     """Writes `vocab.txt` and `tokenizer.json`."""
-    text = "\n".join(tokenizer.vocabulary) + "\n"
-    (directory / "vocab.txt").write_text(text, encoding="utf-8")
-    text = json.dumps(tokenizer.specification, indent=1) + "\n"
-    (directory / "tokenizer.json").write_text(text, encoding="utf-8")
+    files.write_names(directory / VOCABULARY, tokenizer.vocabulary)
+    files.write_json(directory / TOKENIZER, tokenizer.specification)
 
 
 def read(directory: Path) -> Tokenizer:
     """Reads what `write` wrote."""
-    try:
-        lines = (directory / "vocab.txt").read_text("utf-8").split("\n")[:-1]
-        rules = json.loads((directory / "tokenizer.json").read_text("utf-8"))
-    except OSError:
-        raise InputError(
-            f"--release must be of text_sentiment; {directory} has no "
-            "vocab.txt and tokenizer.json."
-        ) from None
-    return Tokenizer(lines, rules)
+    words = files.read_names(directory / VOCABULARY, APP)
+    rules = files.read_json(directory / TOKENIZER, APP)
+    with files.reading(directory / TOKENIZER):
+        return Tokenizer(words, rules)

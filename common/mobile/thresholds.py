@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import files
+
 FILE = "thresholds.json"
 SHIPPED = "model.tflite"
 
@@ -23,14 +25,13 @@ def write(
         rows: The `variants` of the report, with `at_threshold`.
         output: The files' output that is compared with the threshold.
     """
-    files = {
+    values = {
         Path(row["file"]).name: row["at_threshold"]["threshold"] for row in rows
     }
     chosen = next(row for row in rows if row["chosen"])
-    files[SHIPPED] = chosen["at_threshold"]["threshold"]
-    facts = {"output": output, "flagged": ">=", "files": files}
-    text = json.dumps(facts, indent=1) + "\n"
-    (directory / FILE).write_text(text, encoding="utf-8")
+    values[SHIPPED] = chosen["at_threshold"]["threshold"]
+    facts = {"output": output, "flagged": ">=", "files": values}
+    files.write_json(directory / FILE, facts)
 
 
 def read(file: Path, default: float) -> float:
@@ -38,4 +39,5 @@ def read(file: Path, default: float) -> float:
     path = file.with_name(FILE)
     if not path.is_file():
         return default
-    return float(json.loads(path.read_text("utf-8"))["files"][file.name])
+    with files.reading(path):
+        return float(json.loads(path.read_text("utf-8"))["files"][file.name])

@@ -6,7 +6,6 @@ Rows are printed and written as they come: only those that are shown are held.
 import contextlib
 import csv
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import rich.table
 
 from common import console
 from common.options import InputError
+from common.report import strict_json
 
 Row = Mapping[str, Any]
 
@@ -120,10 +120,10 @@ def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:
 
 
 def _as_json(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:
-    """Writes rows as `json.dumps(rows, indent=1)` would, and yields them."""
+    """Writes rows as a list of strict JSON, and yields them."""
     before = "["
     for row in rows:
-        text = json.dumps(row, indent=1).replace("\n", "\n ")
+        text = strict_json.dumps(row).replace("\n", "\n ")
         file.write(f"{before}\n {text}")
         before = ","
         yield row
