@@ -15,6 +15,7 @@ import stat
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -158,9 +159,10 @@ def _check_flagfiles(argv: Sequence[str]) -> None:
         name, equals, path = word.lstrip("-").partition("=")
         if not word.startswith("-") or name != "flagfile":
             continue
-        path = os.path.expanduser(path if equals else following)
-        with contextlib.suppress(OSError, ValueError):  # absl says what.
-            mode = os.stat(path).st_mode
+        path = path if equals else following
+        # What is wrong with the path itself, absl says.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            mode = Path(path).expanduser().stat().st_mode
             if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
                 _fail(f"--flagfile must be a file; {quote(path)} is a device.")
 
@@ -175,9 +177,8 @@ def _flush() -> None:
 
 def _close(error: OSError) -> typing.NoReturn:
     """Ends the program whose standard output takes no more."""
-    # The interpreter would flush it once more at its end, and fail aloud.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):  # The reader has seen enough.
+        _forget_output()
         sys.exit(0)
     _fail(f"standard output cannot be written: {error.strerror}.")
 
@@ -198,4 +199,16 @@ def _fail(message: str) -> typing.NoReturn:
         line = f"{line[:half]} ... {line[-half:]}"
     with contextlib.suppress(OSError):  # Nobody can be told.
         print(f"error: {line}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
     sys.exit(2)
+
+
+def _forget_output() -> None:
+    """Drops what standard output does not take.
+
+    The interpreter would flush it once more at its end, and fail aloud.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,23 +39,35 @@ DISK_ERRORS = tuple(
 def native_stderr_hidden() -> Iterator[None]:
     """Hides what native code writes to stderr; shows it after an exception.
 
-    Meant for two places only, where TensorFlow's C++ prints lines that a user
-    cannot act on and that no setting turns off: its import (oneDNN, "Could not
-    find cuda drivers") and the TFLite converter (MLIR progress).
+    Meant for three places only, where C++ prints lines that a user cannot act
+    on and that no setting turns off: TensorFlow's import (oneDNN, "Could not
+    find cuda drivers"), the TFLite converter (MLIR progress), and the first
+    decoding of a file, whose faults libjpeg prints without the file's name.
+    What Python prints, such as a bar of progress, is still shown.
     """
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
+    saved, stderr = os.dup(2), sys.stderr
+    with (
+        tempfile.TemporaryFile() as hidden,
+        os.fdopen(
+            os.dup(saved), "w", buffering=1, errors="backslashreplace"
+        ) as shown,
+    ):
+        if stderr is sys.__stderr__:
+            sys.stderr = shown
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except Exception:  # A signal that ends the program explains itself.
+        except InputError:  # It explains itself, as does a signal that ends.
+            raise
+        except Exception:
             os.dup2(saved, 2)
             hidden.seek(0)
             sys.stderr.write(hidden.read().decode(errors="replace"))
             raise
         finally:
             sys.stderr.flush()
+            sys.stderr = stderr
             os.dup2(saved, 2)
             os.close(saved)
 
@@ -165,6 +177,7 @@ def writing(option: str, directory: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
+        sys.stdout.flush()  # It fails again where that is what was full.
         text = " ".join(str(error).split())
         reason = next((one for one in DISK_ERRORS if one in text), "")
         name = getattr(error, "filename", None) or ""

@@ -169,11 +169,29 @@ def test_a_signal_during_the_first_imports_shows_no_traceback(
     (package / "__init__.py").write_text(
         "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
     )
-    for app in APPS:
+    for name in APPS:
         done = subprocess.run(
-            [sys.executable, "-m", f"apps.{app}"],
+            [sys.executable, "-m", f"apps.{name}"],
             capture_output=True,
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
         )
         assert done.returncode == -signal.SIGINT
         assert done.stderr == b""
+
+
+def test_a_refusal_keeps_its_status_where_output_is_full() -> None:
+    code = (
+        "from common import flags, options\n"
+        "from common.shared_options import Options\n"
+        "def main(given):\n"
+        "    print('begun')\n"
+        "    raise options.InputError('--seed must be right.')\n"
+        "flags.launch(main, Options)"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr

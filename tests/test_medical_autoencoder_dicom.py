@@ -278,3 +278,16 @@ def test_fit_keeps_grey_grey() -> None:
     colour = pictures.fit(grey, (9, 9, 3))
     np.testing.assert_allclose(pictures.fit(colour, (9, 9, 1)), grey, atol=1e-6)
     assert pictures.fit(grey, (16, 20, 1)).shape == (4, 16, 20, 1)
+
+
+def test_a_damaged_jpeg_is_refused_without_the_lines_of_its_decoder(
+    tmp_path, capfd
+) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[2 + 2] ^= 0xFF  # The length of the first segment.
+    path.write_bytes(content)
+    with pytest.raises(pictures.UnreadableError):
+        pictures.read(path, "")
+    assert capfd.readouterr().err == ""

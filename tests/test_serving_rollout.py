@@ -161,7 +161,7 @@ def test_a_broken_version_rests_longer_after_each_attempt(
         raise OSError(f"{path.name} is broken")
 
     clock = types.SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr("common.serving.models.Model", load)
+    monkeypatch.setattr("common.serving.models.Version", load)
     monkeypatch.setattr("common.serving.models.time", clock)
     models = Models(tmp_path, told.append)
     for second in range(1000):

@@ -178,8 +178,7 @@ def _check_weights(
             {**config, "compile_config": None}, safe_mode=True
         )
         declared_bytes = sum(
-            math.prod(one.shape)
-            * tf.as_dtype(one.dtype).size
+            math.prod(one.shape) * tf.as_dtype(one.dtype).size
             for one in made.variables
         )
     random.setstate(state)

@@ -1,7 +1,6 @@
 """Using a release: prediction for files, evaluation on a data set."""
 
 import dataclasses
-import glob
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from common import runtime
 from common.console import track
-from common.data import encoded, image_folder, images, pipelines
+from common.data import encoded, folders, image_folder, images, pipelines
 from common.data.splits import Splits, within
 from common.mobile import files, litert
 from common.options import InputError, quote
@@ -23,6 +23,7 @@ from common.shared_options import MAX_MEGAPIXELS
 from .config import APP
 
 BATCH = 64
+KINDS = "images ({})".format(", ".join(image_folder.SUFFIXES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,8 @@ def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
 def predict_files(classifier: Classifier, options: Any) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(options.output)
-    rows = _rows(classifier, _paths(options.inputs), options)
+    paths = folders.inputs(options.inputs, image_folder.is_image, KINDS)
+    rows = _rows(classifier, paths, options)
     predictions.show(rows, options.output, options.raw_output)
 
 
@@ -165,44 +167,33 @@ def _rows(
         )
 
 
-def _paths(pattern: str) -> list[str]:
-    """Returns the files that `--inputs` names."""
-    if not pattern:
-        raise InputError("--inputs must name images; received nothing.")
-    if Path(pattern).is_dir():
-        pattern = glob.escape(pattern.rstrip("/")) + "/*"
-    elif Path(pattern).is_file():
-        pattern = glob.escape(pattern)
-    paths = [
-        path
-        for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if path.lower().endswith(image_folder.SUFFIXES)
-    ]
-    if not paths:
-        raise InputError(
-            f"--inputs must match files that end in "
-            f"{', '.join(image_folder.SUFFIXES)}; {pattern!r} matches none."
-        )
-    return paths
-
-
 def _decodable(
     classifier: Classifier, paths: Iterable[str], options: Any
 ) -> Iterator[Example]:
     """Yields the files that can be decoded, each read and decoded once."""
     for path in paths:
         try:
-            content = encoded.read(Path(path), options.max_megapixels)
-            pixels = classifier.decode(content, options.max_megapixels)
+            yield _decoded(classifier, path, options.max_megapixels)
         except encoded.UnreadableError as error:
-            reason = str(error)
-        except (tf.errors.InvalidArgumentError, OSError):
-            reason = "it cannot be decoded"
-        else:
-            yield Example(path, content, pixels)
-            continue
-        if options.on_bad_input == "fail":
-            raise InputError(
-                f"--inputs must be readable images; {path}: {reason}. "
-                "Remove it, or pass --on_bad_input=skip."
-            )
+            if options.on_bad_input == "fail":
+                raise InputError(
+                    f"--inputs must be readable images; {path}: {error}. "
+                    "Remove it, or pass --on_bad_input=skip."
+                ) from None
+
+
+@runtime.native_stderr_hidden()
+def _decoded(
+    classifier: Classifier, path: str, max_megapixels: float
+) -> Example:
+    """Reads and decodes a file.
+
+    Raises:
+        UnreadableError: If it cannot be; says why.
+    """
+    try:
+        content = encoded.read(Path(path), max_megapixels)
+        pixels = classifier.decode(content, max_megapixels)
+    except (tf.errors.InvalidArgumentError, OSError):
+        raise encoded.UnreadableError("it cannot be decoded") from None
+    return Example(path, content, pixels)

@@ -13,7 +13,7 @@ import numpy as np
 
 from common import console
 from common.console import track
-from common.data import image_folder, splits
+from common.data import folders, image_folder, splits
 from common.options import InputError
 
 from . import patients, pictures
@@ -22,11 +22,6 @@ from .dicom import Scan
 CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
 MAX_MEMORY_BYTES = 4 * 2**30
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "valid": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +83,10 @@ def whole(root: Path, options: Any, shape: tuple[int, ...]) -> splits.Splits:
         options: See `load`; no patient plays a part.
         shape: Height, width and channels that the release's model needs.
     """
-    folders, judged = image_folder.judged_folders(root)
+    parts, judged = image_folder.judged_folders(root)
     listed = [
         (path, label, "")
-        for one in folders
+        for one in parts
         for path, label in _classes(one, options.normal_label, True)
     ]
     _check_any(root, listed)
@@ -105,22 +100,15 @@ def whole(root: Path, options: Any, shape: tuple[int, ...]) -> splits.Splits:
 
 def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
     """Returns path, label and split of every picture file, sorted."""
-    folders = {
-        key: root / name
-        for key, names in SPLIT_FOLDERS.items()
-        for name in names
-        if (root / name).is_dir()
-    }
-    if not folders:
-        folders = {"": root}
-    elif set(folders) != set(SPLIT_FOLDERS):
+    parts = folders.of_splits(root) or {"": root}
+    if "" not in parts and set(parts) != set(folders.SPLIT_NAMES):
         raise InputError(
             f"--dataset must have all of train, valid and test, or none; "
-            f"{root} has only {', '.join(sorted(folders))}."
+            f"{root} has only {', '.join(sorted(parts))}."
         )
     listed = [
         (path, label, split)
-        for split, folder in folders.items()
+        for split, folder in parts.items()
         for path, label in _classes(folder, normal_label)
     ]
     _check_any(root, listed)
@@ -146,10 +134,7 @@ def _classes(
         normal_label: The folder of normal images; by default normal.
         may_lack_normal: Take a folder that is called abnormal alone.
     """
-    classes = sorted(
-        one for one in folder.iterdir()
-        if one.is_dir() and not one.name.startswith(".")
-    )  # fmt: skip
+    classes = folders.of_classes(folder)
     if not classes:
         return [(path, 0) for path in _files(folder)]
     wanted = (normal_label or CLASS_NAMES[0]).lower()
@@ -171,13 +156,7 @@ def _classes(
 
 def _files(folder: Path) -> list[Path]:
     """Returns the files below a folder that may be pictures."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if pictures.is_picture(path)
-        and not path.name.startswith(".")
-        and not path.is_dir()
-    )
+    return folders.files(folder, pictures.is_picture)
 
 
 def _read(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageSequence
 
+from common import runtime
 from common.data import encoded
 from common.data.encoded import UnreadableError
 from common.shared_options import MAX_MEGAPIXELS
@@ -33,6 +34,7 @@ def is_picture(path: Path) -> bool:
     return suffix in (*ENCODED, *TIFF, *DICOM) or suffix[1:].isdigit()
 
 
+@runtime.native_stderr_hidden()
 def read(
     path: Path,
     salt: str,

@@ -1,6 +1,5 @@
 """Using a release: heat maps of files, evaluation on a data set."""
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from common import console
 from common.console import track
+from common.data import folders
 from common.mobile import files, litert, thresholds
 from common.options import InputError
 from common.release import evaluation, predictions, served
@@ -18,6 +18,8 @@ from common.training import fitting
 from . import data, folder, panels, pictures, results
 from .config import APP
 from .scores import THRESHOLD, Rebuilt
+
+KINDS = "PNG, JPEG, TIFF or DICOM files"
 
 
 class Released:
@@ -139,7 +141,7 @@ def _frames(
     released: Released, options: Any
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and frames of the files that can be read."""
-    paths = _paths(options.inputs)
+    paths = folders.inputs(options.inputs, pictures.is_picture, KINDS)
     window = folder.window(options.window)
     skipped, num = [], 0
     for path in track(paths, "predicting", len(paths)):
@@ -163,27 +165,6 @@ def _frames(
         )
     for line in skipped:
         console.get().print(line)
-
-
-def _paths(pattern: str) -> list[str]:
-    """Returns the files that `--inputs` names."""
-    if not pattern:
-        raise InputError("--inputs must name images; received nothing.")
-    if Path(pattern).is_dir():
-        pattern = glob.escape(pattern.rstrip("/")) + "/*"
-    elif Path(pattern).is_file():
-        return [pattern]
-    paths = [
-        path
-        for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if pictures.is_picture(Path(path)) and not Path(path).is_dir()
-    ]
-    if not paths:
-        raise InputError(
-            f"--inputs must match PNG, JPEG, TIFF or DICOM files; {pattern!r} "
-            "matches none."
-        )
-    return paths
 
 
 def _picture(

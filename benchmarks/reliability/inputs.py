@@ -204,7 +204,12 @@ def stop(home: Path) -> None:
     outside = home / "output"
     outside.mkdir()
     training = process.fork(process.become, words, home, outside)
-    while not list(home.glob("stopped/*/backup.npz")):
+    wanted = [
+        subject.file.replace("/", "/*/")
+        for subject in SUBJECTS
+        if subject.file.startswith("stopped/")
+    ]
+    while not all(any(home.glob(name)) for name in wanted):
         training.join(0.01)
         if not training.is_alive():
             raise RuntimeError("the run to be stopped has ended")

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
 # No pixel takes more: 16 bits each of red, green, blue and alpha.
@@ -22,7 +23,7 @@ SHORTEST = 26  # No image of any kind has fewer bytes.
 EXTENSION, IMAGE = 0x21, 0x2C  # What a block of a GIF begins with.
 
 
-class UnreadableError(ValueError):
+class UnreadableError(InputError):
     """Raised for a file that holds no picture we can read; says why."""
 
 

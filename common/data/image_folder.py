@@ -8,19 +8,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from common import console
+from common import console, runtime
 from common.console import track
 from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import encoded, images, splits, tfds_sets
+from . import encoded, folders, images, splits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "valid": tfds_sets.VALID_NAMES,
-    "test": ("test", "testing"),
-}
 # Parts of each class that go to valid and to test if a folder has no splits.
 HELD_OUT = 0.1
 FILES_AT_A_TIME = 1024
@@ -37,11 +32,11 @@ def load(
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> splits.Splits:
     """Loads a folder of class folders; see `images.load`."""
-    folders = _split_folders(root)
-    class_names = _class_names(folders.get("train", root))
-    listed = {
-        key: _list(folder, class_names) for key, folder in folders.items()
-    }
+    parts = folders.of_splits(root)
+    if "train" not in parts:
+        parts = {"all": root}
+    class_names = _class_names(parts.get("train", root))
+    listed = {key: _list(folder, class_names) for key, folder in parts.items()}
     shapes, notes = _check_files(
         [path for rows in listed.values() for path, _ in rows],
         skip_bad,
@@ -98,8 +93,8 @@ def whole(
         skip_bad: See `images.load`.
         max_megapixels: See `images.load`.
     """
-    folders, judged = judged_folders(root, classes)
-    rows = [row for folder in folders for row in _list_known(folder, classes)]
+    parts, judged = judged_folders(root, classes)
+    rows = [row for folder in parts for row in _list_known(folder, classes)]
     shapes, notes = _check_files(
         [path for path, _ in rows], skip_bad, max_megapixels
     )
@@ -127,12 +122,7 @@ def judged_folders(
         root: The folder.
         classes: Names that mean a class, should they also be a split's.
     """
-    named = {
-        key: root / name
-        for key, names in SPLIT_FOLDERS.items()
-        for name in names
-        if (root / name).is_dir() and name not in classes
-    }
+    named = folders.of_splits(root, classes)
     if "test" in named:
         return [named["test"]], splits.TEST
     return list(named.values()) or [root], splits.ALL
@@ -142,11 +132,7 @@ def _list_known(
     folder: Path, classes: tuple[str, ...]
 ) -> list[tuple[str, int]]:
     """Returns `(path, label)` of every image file of the known classes."""
-    names = {
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    }
+    names = {path.name for path in folders.of_classes(folder)}
     unknown = sorted(names - set(classes))
     if unknown or not names:
         raise InputError(
@@ -162,26 +148,9 @@ def _list_known(
     ]
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Returns the folders of the splits, or the root as `all`."""
-    folders = {
-        key: root / name
-        for key, names in SPLIT_FOLDERS.items()
-        for name in names
-        if (root / name).is_dir()
-    }
-    return folders if "train" in folders else {"all": root}
-
-
 def _class_names(folder: Path) -> tuple[str, ...]:
     """Returns the names of the class folders, sorted."""
-    names = tuple(
-        sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        )
-    )
+    names = tuple(path.name for path in folders.of_classes(folder))
     if len(names) < 2:
         raise InputError(
             f"--dataset must hold at least two class folders; {folder} holds "
@@ -216,15 +185,14 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
     return rows
 
 
+def is_image(path: Path) -> bool:
+    """Tells whether a file's name is that of an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def _files(folder: Path) -> list[str]:
     """Returns the image files below a folder, sorted."""
-    return sorted(
-        str(path)
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and not path.is_dir()
-    )
+    return [str(path) for path in folders.files(folder, is_image)]
 
 
 def _check_files(
@@ -242,7 +210,10 @@ def _check_files(
             return "it cannot be decoded"
         return tuple(image.shape) if 0 not in image.shape else "it is empty"
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with (
+        runtime.native_stderr_hidden(),
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
         # In parts: `map` makes a future of a kilobyte for each file at once.
         parts = (
             result

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from common.options import InputError
 from common.workers import cluster
 
-from . import splits
+from . import folders, splits
 
 # The data sets that come with this project, and where they are prepared.
 EMBEDDED = (
@@ -28,7 +28,6 @@ EMBEDDED = (
 )
 EMBEDDED_DIR = Path("runs/datasets")
 
-VALID_NAMES = ("validation", "valid", "val", "dev")
 VALID_PERCENT = 10
 INTERLEAVED_FILES = 16
 # Encoded records that wait for their turn; fewer where they are large.
@@ -124,7 +123,9 @@ def split_names(dataset: tfds.core.DatasetBuilder) -> dict[str, str]:
             f"--dataset must have a split called train; {dataset.name} has "
             f"{', '.join(sorted(have))}."
         )
-    valid = next((name for name in VALID_NAMES if name in have), None)
+    valid = next(
+        (name for name in folders.SPLIT_NAMES["valid"] if name in have), None
+    )
     test = "test" if "test" in have else None
     if not test and valid:
         test, valid = valid, None

@@ -22,8 +22,8 @@ from common import console
 from common.options import InputError
 
 from . import identity, json_tensors, json_values, tensor_protos
+from .saved_model import DEFAULT
 
-DEFAULT = "serving_default"
 TIMEOUT_SECONDS = 60.0
 URL = re.compile(
     r"(http|https|grpc)://([^/:\[\]]+|\[[0-9a-fA-F:]+\]):(\d{1,5})"

@@ -1,9 +1,7 @@
-"""One version of a model in the embedded server: a SavedModel and its use."""
+"""A SavedModel, loaded and called: every use of a release goes through it."""
 
-import contextlib
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +11,21 @@ import tensorflow as tf
 from . import warmup
 from .status import ServingError
 
-DEFAULT = "serving_default"
+DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # What TensorFlow adds to messages for its own developers.
 INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]")
 
 
 class Model:
-    """A loaded version; it counts who uses it, so that it can be drained.
+    """A release's SavedModel.
 
     Attributes:
-        version: The version's number.
         path: The release.
     """
 
     def __init__(self, path: Path) -> None:
-        self.version = int(path.name)
         self.path = path
         self._loaded = tf.saved_model.load(path)
-        self._users = 0
-        self._idle = threading.Condition()
 
     def warm_up(self) -> int:
         """Replays the release's own requests; returns how many there are."""
@@ -44,23 +38,6 @@ class Model:
             }
             self.predict(request.model_spec.signature_name, inputs)
         return len(logs)
-
-    @contextlib.contextmanager
-    def used(self) -> Iterator["Model"]:
-        """Keeps the version from being dropped while it answers."""
-        with self._idle:
-            self._users += 1
-        try:
-            yield self
-        finally:
-            with self._idle:
-                self._users -= 1
-                self._idle.notify_all()
-
-    def drain(self, seconds: float) -> bool:
-        """Waits until nobody uses it; tells whether that came to pass."""
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._users, seconds)
 
     def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
         """Returns a signature's inputs; batch axes are None."""

@@ -14,8 +14,7 @@ from common.options import InputError
 from common.shared_options import Options
 
 from . import export, remote
-
-DEFAULT = "serving_default"
+from .saved_model import DEFAULT, Model
 
 
 class Served(Protocol):
@@ -63,7 +62,7 @@ class Local:
     def __init__(self, release: Path) -> None:
         self.release = release
         try:
-            self._model = tf.saved_model.load(release)
+            self._model = Model(release)
         except Exception as error:  # A damaged one can fail in any part.
             line = " ".join(str(error).split())[:300]
             raise InputError(
@@ -75,18 +74,16 @@ class Local:
         self, signature: str = DEFAULT, **inputs: Any
     ) -> dict[str, np.ndarray]:
         """Returns what a signature gives; see `Served`."""
-        specs = self.inputs(signature)
+        dtypes = self._model.dtypes(signature)
         feed = {
-            name: tf.constant(value, specs[name].dtype)
+            name: np.asarray(value, dtypes[name])
             for name, value in inputs.items()
         }
-        found = self._model.signatures[signature](**feed)
-        return {name: value.numpy() for name, value in found.items()}
+        return self._model.predict(signature, feed)
 
     def inputs(self, signature: str = DEFAULT) -> dict[str, tf.TensorSpec]:
         """Returns the inputs' names, dtypes and shapes; batch axes are None."""
-        _, named = self._model.signatures[signature].structured_input_signature
-        return dict(named)
+        return self._model.inputs(signature)
 
 
 def connect(options: Options, app: str) -> Served:

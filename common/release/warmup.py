@@ -18,7 +18,7 @@ from . import json_tensors, tensor_protos
 from .models_config import EXAMPLE, EXTRA
 
 FILE = "tf_serving_warmup_requests"
-DEFAULT = "serving_default"
+DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # TF Serving refuses a file with more than 1,000; loading should stay quick.
 MOST_RECORDS = 100
 Arrays = Mapping[str, np.ndarray]

@@ -11,8 +11,9 @@ from absl import logging
 
 from common.options import InputError
 from common.release import manifest, models_config
-from common.release.saved_model import Model
 from common.release.status import ServingError
+
+from .version import Version
 
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
@@ -58,7 +59,7 @@ class Models:
         """
         self._export_dir, self._tell = export_dir, tell
         self._lock = threading.Lock()
-        self._models: dict[str, dict[int, Model]] = {}
+        self._models: dict[str, dict[int, Version]] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self.states: dict[str, dict[int, tuple[str, str]]] = {}
         self._failures: dict[Path, Failure] = {}
@@ -107,7 +108,7 @@ class Models:
     @contextlib.contextmanager
     def use(
         self, app: str, version: int | None = None, label: str = ""
-    ) -> Iterator[Model]:
+    ) -> Iterator[Version]:
         """Gives a version to ask: the one named or labelled, or the newest."""
         with self._lock:
             model = self._find(app, version, label)
@@ -133,7 +134,7 @@ class Models:
         with self._lock:
             return {app: max(v) for app, v in self._models.items() if v}
 
-    def _find(self, app: str, version: int | None, label: str) -> Model:
+    def _find(self, app: str, version: int | None, label: str) -> Version:
         if label:
             version = self.version(app, label)
         models = self._models.get(app, {})
@@ -179,7 +180,7 @@ class Models:
             states[version] = ("LOADING", "")
         try:
             manifest.check(path, manifest.SERVED)
-            model = Model(path)
+            model = Version(path)
             model.warm_up()
         except Exception as error:  # Whatever is wrong with it: others serve.
             line = " ".join(str(error).split())[:300]

@@ -1,0 +1,82 @@
+"""Folders of files: those of splits and of classes, and `--inputs`."""
+
+import glob
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from common.options import InputError, quote
+
+IsWanted = Callable[[Path], bool]
+
+# What the folder, or the split of a TFDS set, may be called.
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+def of_splits(root: Path, classes: Collection[str] = ()) -> dict[str, Path]:
+    """Returns the folders of splits in `root`, by split; {} if it has none.
+
+    Args:
+        root: The folder.
+        classes: Names that mean a class, should they also be a split's.
+    """
+    return {
+        split: root / name
+        for split, names in SPLIT_NAMES.items()
+        for name in names
+        if (root / name).is_dir() and name not in classes
+    }
+
+
+def of_classes(root: Path) -> list[Path]:
+    """Returns the folders in `root`, sorted; hidden ones are left out."""
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def files(root: Path, is_wanted: IsWanted) -> list[Path]:
+    """Returns the files below `root`, sorted; hidden ones are left out."""
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if is_wanted(path)
+        and not path.name.startswith(".")
+        and not path.is_dir()
+    )
+
+
+def inputs(pattern: str, is_wanted: IsWanted, kinds: str) -> list[str]:
+    """Returns the files that `--inputs` names, sorted.
+
+    Args:
+        pattern: A file, which is taken whatever its name; a folder, whose own
+            files are taken; or a pattern such as `photos/*.png`, where `**`
+            is any number of folders.
+        is_wanted: Tells whether a folder's or a pattern's file is taken.
+        kinds: What those files are, for the error.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if not pattern:
+        raise InputError(f"--inputs must name {kinds}; received nothing.")
+    if Path(pattern).is_file():
+        return [pattern]
+    if Path(pattern).is_dir():
+        pattern = glob.escape(pattern.rstrip("/")) + "/*"
+    paths = [
+        path
+        for path in sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+        if is_wanted(Path(path)) and not Path(path).is_dir()
+    ]
+    if not paths:
+        raise InputError(
+            f"--inputs must name {kinds}; {quote(pattern)} matches none."
+        )
+    return paths
