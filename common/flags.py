@@ -38,7 +38,7 @@ SURROUNDINGS = (
     errno.EPERM,
     errno.EROFS,
 )
-LONGEST_LINE = 2000  # Characters of an error.
+LONGEST_LINE = 900  # Characters of an error.
 
 # Flags defined here belong to the app that calls `launch`; otherwise `--help`,
 # which lists the main module's flags, would be empty.

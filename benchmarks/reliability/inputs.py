@@ -102,10 +102,9 @@ SUBJECTS = (
     *(Subject("models.config", ("apps.releases", command, "--export_dir=.",
                                 "--settle_seconds=0"))
       for command in ("list", "promote", "prune", "verify")),
-    *(Subject(f"stopped/{name}",
-              (*settings.command("image_classify"), "--work_dir=work",
-               "--export_dir=out"), weight=1)
-      for name in ("backup.npz", "best.weights.h5")),
+    Subject("stopped/backup.npz",
+            (*settings.command("image_classify"), "--work_dir=work",
+             "--export_dir=out"), weight=2),
 )  # fmt: skip
 
 
@@ -204,12 +203,7 @@ def stop(home: Path) -> None:
     outside = home / "output"
     outside.mkdir()
     training = process.fork(process.become, words, home, outside)
-    wanted = [
-        subject.file.replace("/", "/*/")
-        for subject in SUBJECTS
-        if subject.file.startswith("stopped/")
-    ]
-    while not all(any(home.glob(name)) for name in wanted):
+    while not list(home.glob("stopped/*/backup.npz")):
         training.join(0.01)
         if not training.is_alive():
             raise RuntimeError("the run to be stopped has ended")
