@@ -29,6 +29,8 @@ PACKAGES = (
     "numpy",
 )
 
+# A finalizer is over by then.
+RAISED_AGAIN_SECONDS = 0.01
 # Of a disk or a directory, whatever file or library it came from.
 DISK_ERRORS = tuple(
     os.strerror(one) for one in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -99,6 +101,7 @@ def start(seed: int) -> None:
     logging.set_verbosity(logging.WARNING)
     with contextlib.suppress(ValueError):  # Not in the main thread.
         signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _unraisable
     set_seed(seed)
 
 
@@ -138,6 +141,23 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     signal.signal(signum, signal.SIG_DFL)  # A second one ends at once.
     print("stopped; the same command continues.", file=sys.stderr)
     raise Interrupted(signum)
+
+
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Raises a signal's exception again that fell into a finalizer.
+
+    Python would print it and go on, as if no signal had come.
+    """
+    error = lost.exc_value
+    if not isinstance(error, (Interrupted, KeyboardInterrupt)):
+        sys.__unraisablehook__(lost)
+        return
+
+    def again(signum: int, frame: FrameType | None) -> None:
+        raise error
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_SECONDS)
 
 
 @contextlib.contextmanager

@@ -195,3 +195,29 @@ def test_a_refusal_keeps_its_status_where_output_is_full() -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_in_a_finalizer_is_not_lost(signum, status) -> None:
+    code = (
+        "import os, time\n"
+        "from common import flags, runtime\n"
+        "from common.shared_options import Options\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), {signum:d})\n"
+        "        time.sleep(0)\n"
+        "def main(given):\n"
+        "    runtime.start(0)\n"
+        "    Dying()\n"
+        "    time.sleep(60)\n"
+        "flags.launch(main, Options)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stderr == "stopped; the same command continues.\n"
