@@ -215,8 +215,7 @@ def precision_recall(outcome: Outcome) -> plots.Plot:
     axes.plot(at["recall"], at["precision"], "o", c=plots.ORANGE, zorder=3)
     axes.axhline(fraud.mean(), c=plots.GREY, lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    plots.style(axes)
     return plots.Plot(
         "precision_recall",
         "Precision and recall",
@@ -242,8 +241,7 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
     place = min(int(np.searchsorted(alerts, at)), len(cost) - 1)
     axes.plot(at, cost[place], "o", c=plots.ORANGE, zorder=3)
     axes.set(xlabel="alerts per day", ylabel="cost per day", ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    plots.style(axes)
     return plots.Plot(
         "cost",
         "What alerts cost",

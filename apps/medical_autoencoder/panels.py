@@ -80,7 +80,7 @@ def _histogram(scores: np.ndarray, labels: np.ndarray) -> plots.Plot:
             )  # fmt: skip
     axes.axvline(THRESHOLD, color="black", lw=1, ls="--", label="threshold")
     axes.set(xlabel="anomaly score", ylabel="test images")
-    axes.spines[["top", "right"]].set_visible(False)
+    plots.style(axes, "y")
     axes.legend(frameon=False)
     return plots.Plot(
         "score_histogram",

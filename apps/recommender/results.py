@@ -102,8 +102,7 @@ def _against_baselines(result: dict[str, Any]) -> plots.Plot:
     axes.set(
         xlabel="test ndcg@10", xlim=(0, None), ylim=(-0.6, len(rows) - 0.4)
     )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, axis="x")
+    plots.style(axes, "x")
     return plots.Plot(
         "baselines",
         "Against simple recommenders",
@@ -126,8 +125,7 @@ def _curves(history: dict[str, list[float]]) -> plots.Plot:
     for axes, title in ((left, "loss"), (right, "valid ndcg@10")):
         axes.set(xlabel="epoch", title=title)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
+        plots.style(axes)
     return plots.Plot(
         "learning_curves",
         "Learning curves",

@@ -142,7 +142,7 @@ def run(plan: tally.Plan) -> tally.Tally:
 
 def allows(status: int) -> process.Allows:
     """Returns what tells whether a path may stay after such an end."""
-    roots = KEPT if status else (*KEPT, "out", "out.csv")
+    roots = KEPT if status else (*KEPT, "out", "out.csv", "saved_models")
 
     def is_allowed(path: str) -> bool:
         parts = Path(path).parts

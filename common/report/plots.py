@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#6b7280"
@@ -33,10 +34,10 @@ def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
 
 
-def _style(axes: Any) -> None:
-    """Takes away what carries no information."""
+def style(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Takes away what carries no information, and draws a pale grid."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    axes.grid(alpha=0.25, axis=grid)
 
 
 def learning_curves(
@@ -58,7 +59,7 @@ def learning_curves(
         axes.set(xlabel="epoch", title=key)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.legend(frameon=False)
-        _style(axes)
+        style(axes)
     return Plot(
         "learning_curves",
         "Learning curves",
@@ -87,7 +88,7 @@ def size_against_metric(
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     _label(axes, kilobytes, values, variants)
     axes.set(xlabel="gzip size, kB (log scale)", ylabel=f"test {metric}")
-    _style(axes)
+    style(axes)
     return Plot(
         "size_against_metric",
         "Size against quality",
@@ -99,7 +100,7 @@ def size_against_metric(
 
 
 def _label(
-    axes: Any,
+    axes: Axes,
     x: np.ndarray,
     y: np.ndarray,
     variants: Sequence[Mapping[str, Any]],
