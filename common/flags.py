@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import signal
-import stat
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -154,7 +153,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _check_flagfiles(argv: Sequence[str]) -> None:
-    """Refuses a device in a flagfile's place, which may never end."""
+    """Refuses a pipe or a device as a flagfile, which may never end."""
     for word, following in zip(argv, (*argv[1:], ""), strict=True):
         name, equals, path = word.lstrip("-").partition("=")
         if not word.startswith("-") or name != "flagfile":
@@ -162,9 +161,9 @@ def _check_flagfiles(argv: Sequence[str]) -> None:
         path = path if equals else following
         # What is wrong with the path itself, absl says.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            mode = Path(path).expanduser().stat().st_mode
-            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                _fail(f"--flagfile must be a file; {quote(path)} is a device.")
+            file = Path(path).expanduser()
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                _fail(f"--flagfile must be a regular file; received {path}.")
 
 
 def _flush() -> None:

@@ -72,8 +72,10 @@ def words(tmp_path: Path) -> list[str]:
            "learning_rate", "variants", "")  # fmt: skip
     values = ("abc", "", "-1", "²", "9" * 30, "9" * 5000, "\udcff", "x" * 1000,
               "a:b", '"', "true")  # fmt: skip
+    os.mkfifo(tmp_path / "pipe")
     return [
         f"--flagfile={not_utf_8}",
+        f"--flagfile={tmp_path / 'pipe'}",
         f"--flagfile={tmp_path}",
         "--flagfile=/dev/zero",
         f"--{'x' * 1000}",

@@ -152,7 +152,7 @@ def test_numbers_that_are_not_finite(file, tmp_path) -> None:
     model = classifier()
     model.layers[-1].bias.assign([np.nan] * 3)
     model.save(file)
-    with pytest.raises(InputError, match="must give finite numbers"):
+    with pytest.raises(InputError, match="must hold finite numbers"):
         app.run(config(file))
 
 

@@ -170,3 +170,12 @@ def test_calibration_images_are_held_once() -> None:
     assert images[0, 0, 0, 0] == np.float32(0.2)
     assert images[-2].max() == 0 and images[-1].min() == 1
     assert peak < 1.7 * images.nbytes  # Bytes of pixels twice, floats once.
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:
+    path = tmp_path / "diverged.weights.h5"
+    model = networks.build("lenet5", (12, 12, 1), 3)
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    model.save_weights(path)
+    with pytest.raises(InputError, match="must hold finite numbers"):
+        networks.build("lenet5", (12, 12, 1), 3, weights=str(path))

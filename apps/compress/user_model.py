@@ -21,6 +21,7 @@ import tensorflow as tf
 from common.keras2 import bridge
 from common.keras2.registry import twin_name
 from common.options import InputError, quote
+from common.training import inference
 
 from . import archive
 
@@ -76,6 +77,7 @@ def load(path: str) -> UserModel:
         raise InputError(
             f"--model={path} could not be loaded: {archive.first_line(error)}"
         ) from None
+    inference.check_finite(model, f"--model={path}")
     keras2_problems = bridge.unsupported_layers(model)
     if keras2_problems:
         raise InputError(

@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from common.options import InputError
+from common.training import inference
 
 
 def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
@@ -221,3 +222,4 @@ def _load_weights(model: keras.Model, path: Path) -> None:
             f"--weights={path} does not fit --model={model.name}: "
             f"{str(error).splitlines()[0]}"
         ) from None
+    inference.check_finite(model, f"--weights={path}")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from common.data import pipelines
 from common.data.splits import Split
+from common.options import InputError
 
 from . import fitting
 
@@ -30,6 +31,24 @@ def batches(
     return pipelines.for_evaluation(
         split, fitting.EVALUATION_BATCH, transform=transform
     ).as_numpy_iterator()
+
+
+def check_finite(model: keras.Model, option: str) -> None:
+    """Refuses weights that a user handed in and that are no numbers.
+
+    Args:
+        model: The model that has loaded them.
+        option: What they were given by, such as `--weights=mine.weights.h5`.
+
+    Raises:
+        InputError: If one of them is infinite or not a number.
+    """
+    for one in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(one)).all():
+            raise InputError(
+                f"{option} must hold finite numbers; {one.path} does not. "
+                "Training that made it has diverged."
+            )
 
 
 def outputs(
