@@ -38,14 +38,17 @@ DISK_ERRORS = tuple(
 
 
 @contextlib.contextmanager
-def native_stderr_hidden() -> Iterator[None]:
+def native_stderr_hidden(show_python: bool = False) -> Iterator[None]:
     """Hides what native code writes to stderr; shows it after an exception.
 
     Meant for three places only, where C++ prints lines that a user cannot act
     on and that no setting turns off: TensorFlow's import (oneDNN, "Could not
     find cuda drivers"), the TFLite converter (MLIR progress), and the first
     decoding of a file, whose faults libjpeg prints without the file's name.
-    What Python prints, such as a bar of progress, is still shown.
+
+    Args:
+        show_python: Whether what Python prints is still shown, such as a bar
+            of progress; the converter's Python warns of TensorFlow's own plans.
     """
     sys.stderr.flush()
     saved, stderr = os.dup(2), sys.stderr
@@ -55,7 +58,7 @@ def native_stderr_hidden() -> Iterator[None]:
             os.dup(saved), "w", buffering=1, errors="backslashreplace"
         ) as shown,
     ):
-        if stderr is sys.__stderr__:
+        if show_python and stderr is sys.__stderr__:
             sys.stderr = shown
         os.dup2(hidden.fileno(), 2)
         try:

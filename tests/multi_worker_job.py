@@ -2,17 +2,20 @@
 
 `python tests/multi_worker_job.py NOTES APP FLAGS...` writes the model's weights
 and the logs of `training.fit` to `NOTES/<worker>.npz`; no release is made.
+Where `SECONDS_TO_WRITE` is set, the chief takes so long to write a checkpoint.
 """
 
 import importlib
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from common import flags
-from common.training import fitting
+from common.training import checkpoint, fitting
 from common.workers import cluster
 
 
@@ -29,6 +32,14 @@ def main() -> None:
         notes.mkdir(exist_ok=True, parents=True)
         np.savez(notes / f"{cluster.index()}.npz", **arrays, **log.history)
         return log
+
+    write, seconds = checkpoint.write, os.environ.get("SECONDS_TO_WRITE", "0")
+
+    def write_slowly(*args: Any) -> None:
+        time.sleep(float(seconds))
+        write(*args)
+
+    checkpoint.write = write_slowly
 
     def end() -> NoReturn:
         raise SystemExit(0)

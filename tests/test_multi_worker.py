@@ -144,6 +144,28 @@ def test_a_killed_job_ends_like_one_that_was_not(tmp_path, tfds_dir) -> None:
         np.testing.assert_allclose(continued[1][name], value, atol=1e-6)
 
 
+@pytest.mark.large
+def test_a_chief_that_writes_slowly_is_not_read_too_early(
+    tmp_path, monkeypatch
+) -> None:
+    # Stopped inside an epoch, a job continues with the rest of it: a further
+    # `fit`, before which no worker may read what the chief still writes.
+    flags = (*DIGITS, "--epochs=4", "--model=small_cnn")
+    undisturbed = train(tmp_path, 2, flags, "undisturbed")
+    job = start(tmp_path, 2, "stopped", flags)
+    while not list((tmp_path / "stopped").rglob("backup.npz")):
+        time.sleep(0.05)
+        assert job.poll() is None
+    job.send_signal(signal.SIGTERM)
+    output, _ = job.communicate(timeout=120)
+    assert job.returncode == 143, output
+    monkeypatch.setenv("SECONDS_TO_WRITE", "2")
+    continued = train(tmp_path, 2, flags, "stopped")
+    for name, value in undisturbed[0].items():
+        for one in continued:
+            np.testing.assert_allclose(one[name], value, atol=1e-6)
+
+
 def workers_of(pid: int) -> list[int]:
     """Returns the processes that `apps.launch` started, in order."""
     words = ["ps", "-o", "pid=", "--ppid", str(pid)]

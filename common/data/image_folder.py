@@ -211,7 +211,7 @@ def _check_files(
         return tuple(image.shape) if 0 not in image.shape else "it is empty"
 
     with (
-        runtime.native_stderr_hidden(),
+        runtime.native_stderr_hidden(show_python=True),
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
         # In parts: `map` makes a future of a kilobyte for each file at once.
