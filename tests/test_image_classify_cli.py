@@ -91,3 +91,13 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert line.startswith("error: ") and words in line
     assert output == ""
     assert not (tmp_path / "saved_models").exists()
+
+
+def test_a_whole_run_prints_nothing_on_standard_error(tmp_path) -> None:
+    process = start(
+        tmp_path, "--epochs=1",
+        "--variants=float32,int8", "--max_drop=1",
+    )  # fmt: skip
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors == ""
