@@ -93,7 +93,7 @@ def test_no_command_line_ends_in_a_traceback(launch, tmp_path) -> None:
             status, errors = launch(lambda options: None, Toy, word)
             assert status in (0, 2), word[:80]
             assert errors.count("\n") <= 1, (word[:80], errors[:500])
-            assert len(errors) < 3000, word[:80]
+            assert len(errors) < 1000, word[:80]
 
 
 @pytest.mark.parametrize("name", APPS)
