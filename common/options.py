@@ -113,6 +113,12 @@ class Checked:
         }
 
 
+def with_default(options: type[Checked], name: str, default: Any) -> Any:
+    """Returns the field `name` of `options` with a default of an app's own."""
+    metadata = options.__dataclass_fields__[name].metadata
+    return dataclasses.field(default=default, metadata=metadata)
+
+
 def is_given(options: Checked, name: str) -> bool:
     """Tells whether an option was given, and not left at its default.
 

@@ -5,8 +5,9 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from common import variants as names
 from common.options import Checked, InputError, option
 
 # Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
@@ -16,7 +17,13 @@ MAX_MEGAPIXELS = 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Options(Checked):
-    """The options that all apps share."""
+    """The options that all apps share.
+
+    Attributes:
+        default_dataset: What trains without `--dataset`; "" for nothing.
+    """
+
+    default_dataset: ClassVar[str] = ""
 
     mode: str = option(
         "train",
@@ -43,6 +50,12 @@ class Options(Checked):
     )
     batch_size: int = option(
         64, "the number of training examples per step.", minimum=1
+    )
+    patience: int = option(
+        0,
+        "the number of epochs without improvement after which training stops "
+        "early; 0 never does.",
+        minimum=0,
     )
     learning_rate: float = option(
         1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
@@ -148,6 +161,9 @@ class Options(Checked):
     def __post_init__(self) -> None:
         """Checks every option against its own rule, and how they fit."""
         super().__post_init__()
+        names.parse(self.variants)
+        if not self.dataset and self.mode == "train":
+            object.__setattr__(self, "dataset", self.default_dataset)
         if self.server and self.mode != "predict":
             raise InputError(
                 f"--server needs --mode=predict; received --mode={self.mode}."
@@ -188,5 +204,17 @@ class ImageOptions(Options):
         "one is refused before it is decoded, by a server too.",
         minimum=0.001,
         maximum=2**16,
+        training=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLiteOptions(Options):
+    """Options of the apps that can use a release's TFLite files."""
+
+    variant: str = option(
+        "",
+        "evaluate, predict: the name of the TFLite file of the release to use "
+        "instead of the SavedModel.",
         training=False,
     )

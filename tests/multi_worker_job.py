@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from common import flags
+from common import flags, program
 from common.training import checkpoint, fitting
 from common.workers import cluster
 
@@ -46,8 +46,7 @@ def main() -> None:
 
     fitting.fit = fit_and_note
     cluster.end_unless_chief = end
-    program = importlib.import_module(f"apps.{name}.__main__")
-    flags.launch(program.main, app.Config)
+    flags.launch(program.run, app.Config)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers as L  # noqa: N812
 
 from apps.compress import train as app
-from common.compression import variants
+from common import variants
 from common.keras2 import bridge
 from common.mobile import conversion, litert
 from common.options import InputError

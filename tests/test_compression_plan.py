@@ -3,7 +3,8 @@
 import keras
 import pytest
 
-from common.compression import chain, variants
+from common import variants
+from common.compression import chain
 from common.options import InputError
 
 

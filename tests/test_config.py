@@ -101,7 +101,7 @@ def test_a_wrong_command_line_gets_one_line(argument: str, words: str) -> None:
 def echo(app: str, *arguments: str) -> subprocess.CompletedProcess:
     """Runs a program that prints which options an app was given."""
     code = f"""
-from apps.{app}.__main__ import Config
+from apps.{app}.config import Config
 from common import flags
 flags.launch(lambda found: print(*sorted(found.given)), Config)
 """
@@ -129,7 +129,7 @@ def test_what_was_given_is_no_option() -> None:
 
 @pytest.mark.parametrize("app", APPS)
 def test_a_release_is_used_as_it_was_trained(app: str) -> None:
-    module = importlib.import_module(f"apps.{app}.__main__")
+    module = importlib.import_module(f"apps.{app}.config")
     of_data = {
         field.name for field in options.offered(module.Config)
         if field.metadata["data"]
@@ -153,7 +153,7 @@ def test_a_release_is_used_as_it_was_trained(app: str) -> None:
 
 
 def test_the_releases_columns_and_costs_are_remembered() -> None:
-    from apps.fraud_detect.__main__ import Config
+    from apps.fraud_detect.config import Config
 
     trained = Config(
         dataset="mine.csv", time_column="when", delay=3, alerts=20.0,
@@ -167,7 +167,7 @@ def test_the_releases_columns_and_costs_are_remembered() -> None:
 
 
 def test_lists_of_a_report_become_tuples_again() -> None:
-    from apps.medical_autoencoder.__main__ import Config
+    from apps.medical_autoencoder.config import Config
 
     trained = json.loads(json.dumps(Config(window=("40", "400")).as_dict()))
     found = options.as_trained(Config(mode="predict"), trained)

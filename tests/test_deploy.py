@@ -74,7 +74,7 @@ def test_the_training_manifests_start_programs_with_their_options() -> None:
         "apps.image_classify", "apps.data_service",
     }  # fmt: skip
     for program, *words in found:
-        suffix = ".__main__" if program == "apps.image_classify" else ""
+        suffix = ".config" if program == "apps.image_classify" else ""
         module = importlib.import_module(program + suffix)
         flags = {field.name for field in dataclasses.fields(module.Config)}
         assert {w[2:].partition("=")[0] for w in words} <= flags

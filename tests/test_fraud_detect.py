@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from apps.fraud_detect import __main__ as program
 from apps.fraud_detect import predict, ranking, results
 from apps.fraud_detect import train as app
 from apps.fraud_detect.history import History
 from apps.fraud_detect.transactions import DAY
-from common import runtime
+from common import program, runtime
 from common.mobile import litert
 from common.options import InputError
 from common.release import served
@@ -194,7 +193,7 @@ print(json.dumps(found))
 def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
     result, release = released
     capsys.readouterr()
-    program.main(app.Config(mode="evaluate", release=str(release)))
+    program.run(app.Config(mode="evaluate", release=str(release)))
     found = json.loads(capsys.readouterr().out)
     for name in ("average_precision", "auc_roc", "recall", "cost_per_day"):
         assert found[name] == pytest.approx(result["metrics"]["test"][name])
@@ -203,7 +202,7 @@ def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
 def evaluate(capsys, release: Path, **changes) -> dict:
     """Returns what `--mode=evaluate` prints."""
     capsys.readouterr()
-    program.main(app.Config(mode="evaluate", release=str(release), **changes))
+    program.run(app.Config(mode="evaluate", release=str(release), **changes))
     return json.loads(capsys.readouterr().out)
 
 
@@ -222,7 +221,7 @@ def test_evaluate_judges_all_rows_of_a_file(
     assert found["split"] == "all" and "not_computed" not in found
     # The very scores of prediction.
     output = home / "later.json"
-    program.main(
+    program.run(
         app.Config(
             mode="predict", release=str(release), output=str(output),
             inputs=str(home / "later.csv"),
@@ -282,7 +281,7 @@ def test_predict_continues_the_history(
     new = new_payments(table)
     fraud_reference.write_csv(home / "new.csv", new)
     output = home / "found.json"
-    program.main(
+    program.run(
         app.Config(
             mode="predict",
             release=str(release),

@@ -7,7 +7,7 @@ import pytest
 from apps.fraud_detect import encoding, explain, features, networks
 from apps.fraud_detect import model as detectors
 from apps.fraud_detect.settings import Sizes
-from common.compression import variants
+from common import variants
 from common.keras2 import bridge
 from common.mobile import conversion, litert
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_classify import __main__ as program
 from apps.image_classify import predict
 from apps.image_classify import train as app
+from common import program
 from common.mobile import litert
 from common.options import InputError
 from common.release import served, verification, warmup
@@ -174,7 +174,7 @@ def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
         port = server.rest_port if kind == "http" else server.grpc_port
         for name, url in (("local", ""), (kind, f"{kind}://127.0.0.1:{port}")):
             output = home / f"{name}.json"
-            program.main(
+            program.run(
                 app.Config(
                     mode="predict", inputs=str(home / "images"), server=url,
                     output=str(output), export_dir=str(release.parents[1]),
@@ -182,7 +182,7 @@ def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
             )  # fmt: skip
             found[name] = json.loads(output.read_text())
         with pytest.raises(InputError, match="--variant is a file"):
-            program.main(
+            program.run(
                 app.Config(mode="predict", variant="int8", server=url)
             )  # fmt: skip
     assert found["local"] == found[kind] and len(found[kind]) == 5

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.image_classify import __main__ as program
 from apps.image_classify import predict
 from apps.image_classify import train as app
-from common import runtime
+from common import program, runtime
 from common.mobile import litert
 from common.options import InputError
 from common.release import served
@@ -73,7 +72,7 @@ def test_evaluate_uses_the_releases_split_and_shape(
     # The report has no more of the data's place than the last name.
     monkeypatch.chdir(Path(options.dataset).parent)
     trained = report.read(released)["metrics"]["test"]["accuracy"]
-    program.main(
+    program.run(
         app.Config(mode="evaluate", release=str(released), dataset="")
     )  # With another --seed, and images that are not square.
     assert f'"accuracy": {trained}' in capsys.readouterr().out
@@ -89,22 +88,22 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
     config = app.Config(
         mode="evaluate", release=str(released), dataset=str(fresh.parent)
     )
-    program.main(config)
+    program.run(config)
     found = json.loads(capsys.readouterr().out)
     assert (found["dataset"], found["examples"]) == ("fresh", 7)
     assert found["split"] == "all"
     # The release's own folder is judged by its test split, named or not.
-    program.main(config.replace(dataset=options.dataset + "/"))
+    program.run(config.replace(dataset=options.dataset + "/"))
     found = json.loads(capsys.readouterr().out)
     assert found["split"] == "test" and found["examples"] < 40
     (fresh.parent / "other").mkdir()
     with pytest.raises(InputError, match="has 'other'"):
-        program.main(config)
+        program.run(config)
     (fresh / "bad.png").write_text("")
     (fresh.parent / "other").rmdir()
     with pytest.raises(InputError, match="not a PNG, JPEG, GIF or BMP"):
-        program.main(config)
-    program.main(config.replace(on_bad_input="skip"))
+        program.run(config)
+    program.run(config.replace(on_bad_input="skip"))
     assert json.loads(capsys.readouterr().out)["examples"] == 7
 
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 from PIL import Image
 from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 
-from apps.medical_autoencoder import __main__ as program
 from apps.medical_autoencoder import pictures, predict, results
 from apps.medical_autoencoder import train as app
+from common import program
 from common.mobile import litert
 from common.options import InputError, as_trained
 from common.release import served
@@ -215,7 +215,7 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
     config = app.Config(
         mode="evaluate", release=str(released[1]), dataset=str(kind.parent)
     )
-    program.main(config)
+    program.run(config)
     found = json.loads(capsys.readouterr().out)
     assert (found["dataset"], found["examples"]) == ("new", 6)
     assert found["split"] == "all"
@@ -229,8 +229,8 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
     # Any other name alone might mean normal images.
     kind.rename(kind.with_name("healthy"))
     with pytest.raises(InputError, match="--normal_label must name one of"):
-        program.main(config)
-    program.main(config.replace(normal_label="healthy"))
+        program.run(config)
+    program.run(config.replace(normal_label="healthy"))
     assert json.loads(capsys.readouterr().out)["sensitivity"] is None
 
 

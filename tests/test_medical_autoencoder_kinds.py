@@ -120,8 +120,8 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
 def test_patience_reaches_training(tmp_path, monkeypatch) -> None:
     found = {}
 
-    def fit(*arguments, **named) -> None:
-        found.update(named)
+    def fit(model, splits, options, **named) -> None:
+        found.update(named, patience=options.patience)
         raise InterruptedError
 
     monkeypatch.chdir(tmp_path)

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from apps.recommender import __main__ as program
 from apps.recommender import mobile, predict, quality
 from apps.recommender import train as app
+from common import program
 from common.mobile import litert
 from common.options import InputError, as_trained
 from common.release import served
@@ -187,7 +187,7 @@ def test_evaluate_judges_all_users_of_a_table_that_is_named(
     config = app.Config(
         mode="evaluate", release=str(release), dataset=str(table)
     )
-    program.main(config)
+    program.run(config)
     found = json.loads(capsys.readouterr().out)
     assert found["dataset"] == f"{table}, random_75_25"
     assert (found["split"], found["users"]) == ("all", 31)
@@ -198,7 +198,7 @@ def test_evaluate_judges_all_users_of_a_table_that_is_named(
     assert "popularity@20" in found["not_computed"]
     assert any("does not know" in note for note in found["notes"])
     with pytest.raises(InputError, match="must be a file"):
-        program.main(config.replace(dataset="none.csv"))
+        program.run(config.replace(dataset="none.csv"))
 
 
 def test_predict_for_users_files_and_histories(

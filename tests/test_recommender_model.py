@@ -16,7 +16,7 @@ from apps.recommender import (
 from apps.recommender import model as networks
 from apps.recommender import train as app
 from apps.recommender.interactions import Catalogue, Interactions, ragged
-from common.compression import variants
+from common import variants
 from common.keras2 import bridge
 from common.mobile import conversion, litert
 from common.options import InputError

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from apps.text_sentiment import __main__ as program
 from apps.text_sentiment import predict, vocabulary
 from apps.text_sentiment import train as app
+from common import program
 from common.mobile import litert
 from common.options import InputError
 from common.release import served
@@ -175,7 +175,7 @@ def test_evaluate_gives_the_reports_figures(
 ) -> None:
     result, release = released
     monkeypatch.chdir(home)
-    program.main(app.Config(mode="evaluate", release=str(release)))
+    program.run(app.Config(mode="evaluate", release=str(release)))
     found = json.loads(capsys.readouterr().out)
     assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
     assert found["examples"] == 500

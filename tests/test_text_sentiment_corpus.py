@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from apps.recommender import predict as users
-from apps.text_sentiment import __main__ as program
 from apps.text_sentiment import corpus, data, predict
 from apps.text_sentiment import train as app
-from common import runtime
+from common import program, runtime
 from common.options import InputError
 from common.release import served
 
@@ -70,7 +69,7 @@ def test_three_classes_of_a_csv_end_to_end(
     assert labels == ("très bien", "bad & worse")
     assert len((release / "mobile/vocab.txt").read_text().splitlines()) == 13
     capsys.readouterr()
-    program.main(
+    program.run(
         config.replace(mode="evaluate", dataset="", release=str(release))
     )
     assert '"examples": 30' in capsys.readouterr().out
@@ -78,7 +77,7 @@ def test_three_classes_of_a_csv_end_to_end(
     fresh = tmp_path / "fresh.csv"
     fresh.write_text("review,stars\nLovely,très bien\nPoor,très bien\n")
     for changes in ({"dataset": str(fresh)}, {"test_file": str(fresh)}):
-        program.main(
+        program.run(
             app.Config(mode="evaluate", release=str(release), **changes)
         )  # The columns are the release's.
         found = json.loads(capsys.readouterr().out)
@@ -88,7 +87,7 @@ def test_three_classes_of_a_csv_end_to_end(
         assert "one class" in found["not_computed"]["roc_auc"]
     fresh.write_text("review,stars\nLovely,fine\nPoor,six\n")
     with pytest.raises(InputError, match=r"classes.*row 2 of .* has 'six'"):
-        program.main(
+        program.run(
             app.Config(
                 mode="evaluate", release=str(release), dataset=str(fresh)
             )
@@ -100,7 +99,7 @@ def test_three_classes_of_a_csv_end_to_end(
         )
     # The release's test file goes with its own data only.
     with pytest.raises(InputError, match="the release's classes"):
-        program.main(
+        program.run(
             app.Config(
                 mode="evaluate", release=str(release),
                 dataset="generated_reviews",

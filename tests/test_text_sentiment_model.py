@@ -18,7 +18,7 @@ from apps.text_sentiment import (
     vectors,
 )
 from apps.text_sentiment import model as networks
-from common.compression import variants
+from common import variants
 from common.data.splits import MemorySplit
 from common.keras2 import bridge
 from common.mobile import conversion, litert

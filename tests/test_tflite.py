@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from common.compression.variants import parse
 from common.keras2 import bridge
 from common.mobile import conversion, litert, measurement
 from common.mobile.measurement import Measurement
 from common.shared_options import Options
+from common.variants import parse
 
 CALIBRATION = {
     "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)

@@ -78,11 +78,13 @@ def one_hot(features, labels, seed=None):
     return features, tf.one_hot(labels, 2)
 
 
-def fit(model: keras.Model, work_dir: Path, **changes) -> fitting.Log:
+def fit(
+    model: keras.Model, work_dir: Path, options: Options = OPTIONS
+) -> fitting.Log:
     return fitting.fit(
-        model, make_splits(), OPTIONS,
+        model, make_splits(), options,
         work_dir=work_dir, transform=one_hot, evaluation_transform=one_hot,
-        monitor="val_accuracy", **changes,
+        monitor="val_accuracy",
     )  # fmt: skip
 
 
@@ -292,9 +294,10 @@ def test_patience_stops_early_and_for_good(tmp_path) -> None:
         )
         return model
 
-    log = fit(still(), tmp_path, patience=1)
+    options = OPTIONS.replace(patience=1)
+    log = fit(still(), tmp_path, options)
     assert len(log.history["loss"]) == 2
-    again = fit(still(), tmp_path, patience=1)
+    again = fit(still(), tmp_path, options)
     assert len(again.history["loss"]) == 2
 
 

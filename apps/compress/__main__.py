@@ -10,19 +10,9 @@ accuracy .9858 became .9842 (prune+cluster+int8; tests/test_compress_large.py).
   python -m apps.compress --model=my.keras --calibration=inputs.npz
 """
 
-from common import flags, runtime
+from common import flags, program
 
 from .config import Config
 
-
-def main(config: Config) -> None:
-    """Compresses the model."""
-    runtime.start(config.seed)
-    # Not before: these import TensorFlow, whose start is prepared now.
-    from . import train
-
-    train.run(config)
-
-
 if __name__ == "__main__":
-    flags.launch(main, Config)
+    flags.launch(program.run, Config)

@@ -2,9 +2,8 @@
 
 import dataclasses
 
-from common.compression import variants as names
-from common.options import InputError, fixed, option
-from common.shared_options import ImageOptions
+from common.options import InputError, fixed, option, with_default
+from common.shared_options import ImageOptions, Options
 
 APP = "compress"
 
@@ -42,10 +41,11 @@ class Config(ImageOptions):
         "unless the model scales them itself, else 1.",
     )
     offset: float = option(0.0, "what is added to inputs after scaling.")
-    variants: tuple[str, ...] = option(
+    variants: tuple[str, ...] = with_default(
+        Options,
+        "variants",
         ("float32", "float16", "dynamic", "int8", "prune+int8",
          "prune+cluster+int8"),
-        "TFLite files to make, e.g. float32,int8,prune+cluster+qat.",
     )  # fmt: skip
     max_drop: float = option(
         0.01, "the most that the metric of the chosen variant may worsen.",
@@ -67,6 +67,7 @@ class Config(ImageOptions):
     )
     mode: str = fixed("train")
     epochs: int = fixed(1)
+    patience: int = fixed(0)
     learning_rate: float = fixed(1e-3)
     work_dir: str = fixed("")
     strategy: str = fixed("one_device")
@@ -81,7 +82,6 @@ class Config(ImageOptions):
     def __post_init__(self) -> None:
         """Checks the options before any work."""
         super().__post_init__()
-        names.parse(self.variants)
         if not self.model:
             raise InputError("--model must be a .keras file; received none.")
         if not (self.dataset or self.calibration):

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from common.compression.variants import Variant
 from common.console import track
 from common.data.splits import Splits
 from common.mobile import conversion, files, litert, measurement
+from common.variants import Variant
 
 from . import results, selective, user_data, user_model
 

@@ -9,13 +9,13 @@ import numpy as np
 from common import console
 from common.compression import chain
 from common.compression.finetuning import Finetuning
-from common.compression.variants import Variant
 from common.data import pipelines
 from common.data.splits import Splits, for_calibration
 from common.keras2.registry import twin_name
 from common.mobile import conversion
 from common.options import InputError
 from common.report import metrics, plots
+from common.variants import Variant
 
 from . import npz, user_data, user_model
 

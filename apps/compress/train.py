@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.data.splits import Split, Splits
 from common.keras2 import bridge
 from common.options import InputError

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from common.compression import variants as names
-from common.options import option
+from common.options import option, with_default
+from common.shared_options import Options
 
 from . import settings
 
@@ -13,6 +13,8 @@ APP = "fraud_detect"
 @dataclasses.dataclass(frozen=True)
 class Config(settings.NetworkOptions):
     """Options of this app."""
+
+    default_dataset = "simulated_transactions"
 
     dataset: str = option(
         "", "a table file; by default simulated_transactions.", data=True
@@ -36,17 +38,5 @@ class Config(settings.NetworkOptions):
         choices=("none", "weights", "focal"),
     )
     weight_decay: float = option(1e-3, "AdamW's decay.", minimum=0.0)
-    batch_size: int = option(512, "examples per step.", minimum=1)
-    learning_rate: float = option(
-        2e-3, "peak step size.", minimum=1e-8, maximum=10.0
-    )
-    patience: int = option(
-        0, "epochs without a better one before a stop; 0: none.", minimum=0
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the options, and the variants' names before any work."""
-        super().__post_init__()
-        names.parse(self.variants)
-        if not self.dataset and self.mode == "train":
-            object.__setattr__(self, "dataset", "simulated_transactions")
+    batch_size: int = with_default(Options, "batch_size", 512)
+    learning_rate: float = with_default(Options, "learning_rate", 2e-3)

@@ -11,11 +11,11 @@ import numpy as np
 from common import console
 from common.data import tables
 from common.mobile import files
-from common.options import InputError
+from common.options import InputError, is_given
 from common.release import evaluation, predictions, served
 
-from . import ranking, results
-from .config import APP
+from . import ranking, results, train
+from .config import APP, Config
 from .data import Data, features_from
 from .history import History
 from .settings import Columns, Costs
@@ -24,6 +24,28 @@ from .transactions import Checks, numbers, read
 BATCH = 4096
 INPUTS = "--inputs"
 SHOWN = 20
+
+
+def run(config: Config) -> None:
+    """Predicts, or evaluates, with a release."""
+    use = evaluation.use(config, APP)
+    scorer = Scorer(use.served)
+    # A release is asked as it was trained: the same columns, the same weeks.
+    options = use.config
+    if config.mode == "predict":
+        predict_file(
+            scorer, options.inputs, options.output, options.columns(),
+            options.on_bad_input == "skip", options.raw_output,
+        )  # fmt: skip
+        return
+    # Given ones choose their own threshold; the release has one for its own.
+    alerts = config.alerts if is_given(config, "alerts") else None
+    found = (
+        train.load_data(options, scorer.names, scorer.history())
+        if use.whole
+        else train.load_data(options)
+    )
+    evaluation.show(evaluate(scorer, found, options.costs(), alerts))
 
 
 class Scorer:
@@ -87,11 +109,9 @@ def evaluate(
         alerts: Judge so many alerts a day, whatever the release's threshold.
     """
     fold = found.folds[-1]
-    if found.names != scorer.names:
-        raise InputError(
-            f"--dataset must have the release's features, "
-            f"{', '.join(scorer.names)}; it has {', '.join(found.names)}."
-        )
+    evaluation.check_names(
+        "features", fold.splits.name, found.names, scorer.names
+    )
     raw = fold.splits.test.features
     steps = (scorer.steps,) if scorer.steps else ()
     if raw.shape[1:-1] != steps:

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import Split
@@ -16,27 +16,30 @@ from common.release import export, publishing
 from common.training import fitting, inference
 from common.workers import cluster
 
-from . import baselines, explain, predict, ranking, results
+from . import baselines, explain, ranking, results
 from . import data as tables
 from . import model as detectors
 from .config import APP, Config
+from .history import History
 
 
 def load_data(
-    config: Config, scorer: predict.Scorer | None = None
+    config: Config,
+    features: tuple[str, ...] = (),
+    history: History | None = None,
 ) -> tables.Data:
     """Loads the folds, and the history that serving continues with.
 
     Args:
         config: The options.
-        scorer: A release that all rows of the table judge.
+        features: The raw features of a release that all rows of the table
+            judge.
+        history: That release's.
     """
     steps = config.steps if config.model == "sequence" else 0
     plan = config.plan(steps)
-    if scorer:
-        return tables.whole(
-            config.dataset, plan, scorer.names, scorer.history()
-        )
+    if features:
+        return tables.whole(config.dataset, plan, features, history)
     found = tables.load(config.dataset, plan)
     tables.check_labels(found, in_train=config.model != "autoencoder")
     return found
@@ -104,7 +107,6 @@ def fit(
         evaluation_transform=encode,
         monitor="val_loss" if unsupervised else "val_pr_auc",
         mode="min" if unsupervised else "max",
-        patience=config.patience,
     )  # fmt: skip
     return detectors.settle(detector, splits.train.features), log, work_dir
 

@@ -2,16 +2,17 @@
 
 import dataclasses
 
-from common.compression import variants as names
 from common.options import option
-from common.shared_options import ImageOptions
+from common.shared_options import ImageOptions, TFLiteOptions
 
 APP = "image_classify"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions):
+class Config(ImageOptions, TFLiteOptions):
     """Options of this app."""
+
+    default_dataset = "digits"
 
     dataset: str = option(
         "",
@@ -78,19 +79,3 @@ class Config(ImageOptions):
     warmup: float = option(
         0.1, "part of the steps in which it rises.", minimum=0.0, maximum=0.9
     )
-    patience: int = option(
-        0, "epochs without improvement before an early stop; 0: none.",
-        minimum=0,
-    )  # fmt: skip
-    variant: str = option(
-        "",
-        "evaluate, predict: use this TFLite file, not the SavedModel.",
-        training=False,
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the options, and the variants' names before any work."""
-        super().__post_init__()
-        names.parse(self.variants)
-        if not self.dataset and self.mode == "train":
-            object.__setattr__(self, "dataset", "digits")

@@ -20,10 +20,23 @@ from common.release import evaluation, predictions, served
 from common.report import metrics
 from common.shared_options import MAX_MEGAPIXELS
 
-from .config import APP
+from . import train
+from .config import APP, Config
 
 BATCH = 64
 KINDS = "images ({})".format(", ".join(image_folder.SUFFIXES))
+
+
+def run(config: Config) -> None:
+    """Predicts, or evaluates, with a release."""
+    use = evaluation.use(config, APP)
+    classifier = Classifier(use.served, config.variant)
+    if config.mode == "predict":
+        predict_files(classifier, use.config)
+        return
+    classes = classifier.class_names if use.whole else ()
+    splits = train.load_data(use.config, classifier.shape, classes)
+    evaluation.show(evaluate(classifier, splits))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,12 +117,9 @@ class Classifier:
 
 def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
     """Returns the metrics on the test split of `splits`, which may be all."""
-    if splits.class_names != classifier.class_names:
-        raise InputError(
-            f"--dataset must have the release's classes, "
-            f"{', '.join(classifier.class_names)}; {splits.name} has "
-            f"{', '.join(splits.class_names)}."
-        )
+    evaluation.check_names(
+        "classes", splits.name, splits.class_names, classifier.class_names
+    )
     if splits.test.feature_shape != classifier.shape:
         raise InputError(
             f"--dataset must have images of {classifier.shape}; {splits.name} "
@@ -135,22 +145,22 @@ def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
     )
 
 
-def predict_files(classifier: Classifier, options: Any) -> None:
+def predict_files(classifier: Classifier, config: Config) -> None:
     """Prints label and probability of each file; writes them if asked to."""
-    predictions.check_output(options.output)
-    paths = folders.inputs(options.inputs, image_folder.is_image, KINDS)
-    rows = _rows(classifier, paths, options)
-    predictions.show(rows, options.output, options.raw_output)
+    predictions.check_output(config.output)
+    paths = folders.inputs(config.inputs, image_folder.is_image, KINDS)
+    rows = _rows(classifier, paths, config)
+    predictions.show(rows, config.output, config.raw_output)
 
 
 def _rows(
-    classifier: Classifier, paths: Sequence[str], options: Any
+    classifier: Classifier, paths: Sequence[str], config: Config
 ) -> Iterator[dict[str, Any]]:
     """Yields what is said of each file; holds a batch of them at a time."""
     num = 0
     size = within(4 * math.prod(classifier.shape), BATCH)
     files = track(paths, "predicting", len(paths))
-    examples = _decodable(classifier, files, options)
+    examples = _decodable(classifier, files, config)
     while batch := list(itertools.islice(examples, size)):
         num += len(batch)
         decided = classifier.decide(batch)
@@ -162,20 +172,19 @@ def _rows(
             }
     if not num:
         raise InputError(
-            "--inputs has no image that can be decoded: "
-            f"{quote(options.inputs)}"
+            f"--inputs has no image that can be decoded: {quote(config.inputs)}"
         )
 
 
 def _decodable(
-    classifier: Classifier, paths: Iterable[str], options: Any
+    classifier: Classifier, paths: Iterable[str], config: Config
 ) -> Iterator[Example]:
     """Yields the files that can be decoded, each read and decoded once."""
     for path in paths:
         try:
-            yield _decoded(classifier, path, options.max_megapixels)
+            yield _decoded(classifier, path, config.max_megapixels)
         except encoded.UnreadableError as error:
-            if options.on_bad_input == "fail":
+            if config.on_bad_input == "fail":
                 raise InputError(
                     f"--inputs must be readable images; {path}: {error}. "
                     "Remove it, or pass --on_bad_input=skip."

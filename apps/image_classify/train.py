@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import image_sets, images, pipelines
 from common.data.splits import Split, Splits
@@ -149,7 +149,6 @@ def run(config: Config) -> dict[str, Any]:
         transform=transform,
         evaluation_transform=augment.for_evaluation(num_classes),
         monitor="val_accuracy",
-        patience=config.patience,
         plateau=config.schedule == "plateau",
     )  # fmt: skip
     cluster.end_unless_chief()

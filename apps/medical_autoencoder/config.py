@@ -2,16 +2,17 @@
 
 import dataclasses
 
-from common.compression import variants as names
 from common.options import InputError, option
-from common.shared_options import ImageOptions
+from common.shared_options import ImageOptions, TFLiteOptions
 
 APP = "medical_autoencoder"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions):
+class Config(ImageOptions, TFLiteOptions):
     """Options of this app."""
+
+    default_dataset = "phantoms"
 
     dataset: str = option(
         "",
@@ -75,10 +76,6 @@ class Config(ImageOptions):
     loss: str = option(
         "ssim", "mse, mae, ssim, ms_ssim, or 0.84*ms_ssim+0.16*mae."
     )
-    patience: int = option(
-        0, "epochs without improvement before an early stop; 0: none.",
-        minimum=0,
-    )  # fmt: skip
     score: str = option(
         "auto", "the anomaly score; auto chooses on validation.",
         choices=("auto", "mse", "ssim", "ssim_scales", "ssim_z",
@@ -88,18 +85,13 @@ class Config(ImageOptions):
         0.9, "part of normal validation images below the threshold.",
         minimum=0.0, maximum=1.0, training=False,
     )  # fmt: skip
-    variant: str = option(
-        "", "evaluate, predict: use this TFLite file, not the SavedModel.",
-        training=False,
-    )  # fmt: skip
     overlays: str = option(
         "", "predict: a folder for heat-map pictures.", training=False
     )
 
     def __post_init__(self) -> None:
-        """Checks the options, and the variants' names before any work."""
+        """Checks the options."""
         super().__post_init__()
-        names.parse(self.variants)
         if self.model == "denoiser" and (
             self.noise == "none" or self.score != "auto"
         ):
@@ -107,5 +99,3 @@ class Config(ImageOptions):
                 "--model=denoiser must have a --noise to remove, and has no "
                 f"--score; received --noise={self.noise} --score={self.score}."
             )
-        if not self.dataset and self.mode == "train":
-            object.__setattr__(self, "dataset", "phantoms")

@@ -15,11 +15,22 @@ from common.options import InputError
 from common.release import evaluation, predictions, served
 from common.training import fitting
 
-from . import data, folder, panels, pictures, results
-from .config import APP
+from . import data, folder, panels, pictures, results, train
+from .config import APP, Config
 from .scores import THRESHOLD, Rebuilt
 
 KINDS = "PNG, JPEG, TIFF or DICOM files"
+
+
+def run(config: Config) -> None:
+    """Predicts, or evaluates, with a release."""
+    use = evaluation.use(config, APP)
+    released = Released(use.served, config.variant)
+    if config.mode == "predict":
+        predict_files(released, use.config)
+        return
+    splits = train.load_data(use.config, released.shape, bool(use.whole))
+    evaluation.show(evaluate(released, splits, use.config))
 
 
 class Released:
@@ -61,9 +72,9 @@ def _facts(release: Path) -> dict[str, Any]:
     return files.read_json(release / "mobile" / results.DETECTOR, APP)
 
 
-def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
+def evaluate(released: Released, found: Any, config: Config) -> dict[str, Any]:
     """Returns the metrics on the test split, which may be all."""
-    transform = data.for_evaluation(options)
+    transform = data.for_evaluation(config)
     rows: dict[str, list] = {"inputs": [], "targets": []}
     outputs: dict[str, list] = {}
     images = found.test.features
@@ -92,11 +103,11 @@ def evaluate(released: Released, found: Any, options: Any) -> dict[str, Any]:
     )
 
 
-def predict_files(released: Released, options: Any) -> None:
+def predict_files(released: Released, config: Config) -> None:
     """Prints score and verdict of each picture; writes table and overlays."""
-    predictions.check_output(options.output)
-    rows = _rows(released, options, _folder(options.overlays))
-    predictions.show(rows, options.output, options.raw_output)
+    predictions.check_output(config.output)
+    rows = _rows(released, config, _folder(config.overlays))
+    predictions.show(rows, config.output, config.raw_output)
     console.get().print(
         "Research software, no medical device: not for decisions about "
         "patients."
@@ -104,10 +115,10 @@ def predict_files(released: Released, options: Any) -> None:
 
 
 def _rows(
-    released: Released, options: Any, place: Path | None
+    released: Released, config: Config, place: Path | None
 ) -> Iterator[dict[str, Any]]:
     """Yields what is said of each picture, and writes its overlay."""
-    for num, (name, image) in enumerate(_frames(released, options)):
+    for num, (name, image) in enumerate(_frames(released, config)):
         fitted = np.asarray(pictures.fit(image, released.shape))
         found = {k: v[0] for k, v in released(fitted[None]).items()}
         row: dict[str, Any] = {"file": name}
@@ -138,17 +149,17 @@ def _folder(overlays: str) -> Path | None:
 
 
 def _frames(
-    released: Released, options: Any
+    released: Released, config: Config
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and frames of the files that can be read."""
-    paths = folders.inputs(options.inputs, pictures.is_picture, KINDS)
-    window = folder.window(options.window)
+    paths = folders.inputs(config.inputs, pictures.is_picture, KINDS)
+    window = folder.window(config.window)
     skipped, num = [], 0
     for path in track(paths, "predicting", len(paths)):
         try:
-            scan = pictures.read(Path(path), "", window, options.max_megapixels)
+            scan = pictures.read(Path(path), "", window, config.max_megapixels)
         except pictures.UnreadableError as error:
-            if options.on_bad_input == "fail":
+            if config.on_bad_input == "fail":
                 raise InputError(
                     f"--inputs must be readable images; {path}: {error}. "
                     "Remove it, or pass --on_bad_input=skip."
@@ -161,7 +172,7 @@ def _frames(
             yield f"{path}#{index + 1}" if many else path, frame
     if not num:
         raise InputError(
-            f"--inputs has no picture that can be read: {options.inputs}"
+            f"--inputs has no picture that can be read: {config.inputs}"
         )
     for line in skipped:
         console.get().print(line)

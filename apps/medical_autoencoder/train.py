@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import MemorySplit, Splits
@@ -143,7 +143,6 @@ def run(config: Config) -> dict[str, Any]:
         evaluation_transform=sources.for_evaluation(config),
         monitor="val_loss",
         mode="min",
-        patience=config.patience,
     )  # fmt: skip
     cluster.end_unless_chief()
     loss = similarity.loss(config.loss)

@@ -10,39 +10,9 @@ with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
   python -m apps.recommender --mode=predict --inputs=alice,bob
 """
 
-from common import console, flags, runtime
-from common.options import as_trained
-from common.report import strict_json
+from common import flags, program
 
-from .config import APP, Config
-
-
-def main(config: Config) -> None:
-    """Does what `--mode` says."""
-    runtime.start(config.seed)
-    # Not before: these import TensorFlow, whose start is prepared now.
-    from common.release import evaluation, served
-    from common.workers import cluster
-
-    from . import predict, train
-
-    cluster.start(config)
-    if config.mode == "train":
-        train.run(config)
-        return
-    asked = served.connect(config, APP)
-    recommender = predict.Recommender(asked)
-    trained = evaluation.trained_with(asked)
-    whole = evaluation.is_whole(config, trained)
-    config = as_trained(config, trained)
-    if config.mode == "predict":
-        predict.predict_users(recommender, config)
-        return
-    predict.check_dataset(config.dataset, trained)
-    known = recommender.item_ids() if whole else ()
-    result = predict.evaluate(recommender, train.load_data(config, known))
-    console.get().print(strict_json.dumps(result))
-
+from .config import Config
 
 if __name__ == "__main__":
-    flags.launch(main, Config)
+    flags.launch(program.run, Config)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from common.compression import variants as names
 from common.options import option
 from common.shared_options import Options
 
@@ -13,6 +12,8 @@ PROTOCOLS = ("leave_last_out", "random_75_25")
 @dataclasses.dataclass(frozen=True)
 class Config(Options):
     """Options of this app."""
+
+    default_dataset = "tastes"
 
     dataset: str = option(
         "",
@@ -94,10 +95,6 @@ class Config(Options):
         choices=("auto", "full", "sampled"),
     )
     weight_decay: float = option(0.0, "AdamW's, of all weights.", minimum=0.0)
-    patience: int = option(
-        0, "epochs without improvement before an early stop; 0: none.",
-        minimum=0,
-    )  # fmt: skip
     refit: bool = option(
         False, "fit again, validation's interactions too, for the best epochs."
     )
@@ -109,10 +106,3 @@ class Config(Options):
         training=False,
     )
     baselines: bool = option(True, "fit them as well.", training=False)
-
-    def __post_init__(self) -> None:
-        """Checks the options, and the variants' names before any work."""
-        super().__post_init__()
-        names.parse(self.variants)
-        if not self.dataset and self.mode == "train":
-            object.__setattr__(self, "dataset", "tastes")

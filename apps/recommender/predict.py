@@ -11,13 +11,26 @@ from common.data import tables
 from common.data.splits import ALL
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
-from common.shared_options import Options
 
-from . import quality
+from . import quality, train
+from .config import APP, Config
 from .protocols import Protocol
 
 BATCH = 64
 HISTORY = "history:"
+
+
+def run(config: Config) -> None:
+    """Predicts, or evaluates, with a release."""
+    use = evaluation.use(config, APP)
+    recommender = Recommender(use.served)
+    if config.mode == "predict":
+        predict_users(recommender, use.config)
+        return
+    check_dataset(use.config.dataset, use.trained)
+    known = recommender.item_ids() if use.whole else ()
+    protocol = train.load_data(use.config, known)
+    evaluation.show(evaluate(recommender, protocol))
 
 
 class Recommender:
@@ -102,14 +115,14 @@ def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
     )
 
 
-def predict_users(recommender: Recommender, options: Options) -> None:
+def predict_users(recommender: Recommender, config: Config) -> None:
     """Prints a list for each user, or for a history; writes them if asked to.
 
     `--inputs` names users, joined by commas; or a file with one in a line; or
     `history:` and item ids, joined by commas.
     """
-    predictions.check_output(options.output)
-    text = options.inputs
+    predictions.check_output(config.output)
+    text = config.inputs
     if not text:
         raise InputError(
             "--inputs must name users, such as alice,bob, a file with one in "
@@ -121,7 +134,7 @@ def predict_users(recommender: Recommender, options: Options) -> None:
         rows = _rows([text], recommender.histories([items]))
     else:
         rows = _rows_of_users(recommender, _names(text))
-    predictions.show(rows, options.output, options.raw_output)
+    predictions.show(rows, config.output, config.raw_output)
 
 
 def _rows_of_users(

@@ -97,7 +97,6 @@ def fit(
     mode: str,
     wide: np.ndarray | None,
     user_dropout: float,
-    patience: int,
     refit: bool,
 ) -> tuple[networks.Recommender, fitting.Log, np.ndarray]:
     """Fits a network to train; or to validation as well, in a second fit.
@@ -105,12 +104,11 @@ def fit(
     Args:
         make: Gives a compiled network.
         protocol: The data.
-        options: Gives epochs, batch size and seed.
+        options: Gives epochs, patience, batch size and seed.
         work_dir: See `training.fit`.
         mode: One of `examples.MODES`.
         wide: An item-item matrix to add when validation's lists are made.
         user_dropout: See `examples.transform`.
-        patience: See `training.fit`.
         refit: Fit once more, from the start and to all but test, for as many
             epochs as were best for validation.
 
@@ -120,16 +118,14 @@ def fit(
     """
     watch = Watch(protocol.valid, wide)
     model = make(options, protocol)
-    log = _fit(
-        model, protocol, options, work_dir, watch, mode, user_dropout, patience
-    )
+    log = _fit(model, protocol, options, work_dir, watch, mode, user_dropout)
     watch.set_model(model)  # Keras has not, where training was over before.
     lists = watch.lists(protocol.valid)
     if not refit:
         return model, log, lists
     whole = refitted(protocol)
     best = int(np.argmax(log.history[MONITOR])) + 1
-    again = options.replace(epochs=best)
+    again = options.replace(epochs=best, patience=0)
     model = make(again, whole)
     more = _fit(
         model, whole, again, work_dir / "refit", Watch(None), mode,
@@ -147,7 +143,6 @@ def _fit(
     watch: Watch,
     mode: str,
     user_dropout: float,
-    patience: int = 0,
 ) -> fitting.Log:
     """Fits a compiled network to `protocol.train`."""
     length = model.settings.length
@@ -161,6 +156,5 @@ def _fit(
         ),
         evaluation_transform=lambda features, labels: (features, labels),
         monitor=watch.monitor,
-        patience=patience,
         first=[watch],
     )

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.data import tables
 from common.options import InputError
 from common.release import export, publishing
@@ -171,8 +171,7 @@ def run(config: Config) -> dict[str, Any]:
     variants, refused = chain.plan(plain, names.parse(config.variants), config)
     model, log, valid = protocol_fit.fit(
         make_model, protocol, config, work_dir, mode=mode,
-        wide=wide, patience=config.patience,
-        user_dropout=config.user_dropout, refit=config.refit,
+        wide=wide, user_dropout=config.user_dropout, refit=config.refit,
     )  # fmt: skip
     cluster.end_unless_chief()
     fitted = protocol

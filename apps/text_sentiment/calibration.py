@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from common.compression.variants import Variant
 from common.mobile import conversion, litert
+from common.variants import Variant
 
 from .vocabulary import PADDING
 

@@ -2,16 +2,17 @@
 
 import dataclasses
 
-from common.compression import variants as names
-from common.options import option
-from common.shared_options import Options
+from common.options import option, with_default
+from common.shared_options import Options, TFLiteOptions
 
 APP = "text_sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Options):
+class Config(TFLiteOptions):
     """Options of this app."""
+
+    default_dataset = "generated_reviews"
 
     dataset: str = option(
         "",
@@ -74,24 +75,6 @@ class Config(Options):
         minimum=0,
         maximum=2**26,
     )
-    variants: tuple[str, ...] = option(
-        ("float32", "dynamic", "int8", "prune+int8"),
-        "TFLite files to make, e.g. float32,dynamic,prune+int8.",
-        training=False,
+    variants: tuple[str, ...] = with_default(
+        Options, "variants", ("float32", "dynamic", "int8", "prune+int8")
     )
-    patience: int = option(
-        0, "epochs without improvement before an early stop; 0: none.",
-        minimum=0,
-    )  # fmt: skip
-    variant: str = option(
-        "",
-        "evaluate, predict: use this TFLite file, not the SavedModel.",
-        training=False,
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the options, and the variants' names before any work."""
-        super().__post_init__()
-        names.parse(self.variants)
-        if not self.dataset and self.mode == "train":
-            object.__setattr__(self, "dataset", "generated_reviews")

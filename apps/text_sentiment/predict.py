@@ -13,15 +13,29 @@ from common.data import tables
 from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
-from common.shared_options import Options
 
-from . import results, vocabulary
-from .config import APP
+from . import results, train, vocabulary
+from .config import APP, Config
 from .corpus import Corpus
 
 BATCH = 64
 SORTED = 64 * BATCH
 SHOWN_CHARACTERS = 80
+
+
+def run(config: Config) -> None:
+    """Predicts, or evaluates, with a release."""
+    use = evaluation.use(config, APP, ("test_file", "dataset"))
+    classifier = Classifier(use.served, config.variant)
+    if config.mode == "predict":
+        predict(classifier, use.config)
+        return
+    options = use.config.replace(pretrain="")
+    if not evaluation.is_own(config, use.trained):
+        # The release's test file goes with its own data.
+        options = options.replace(test_file=config.test_file)
+    texts = train.load_texts(options, use.whole, classifier.class_names)
+    evaluation.show(evaluate(classifier, texts))
 
 
 class Classifier:
@@ -75,12 +89,9 @@ class Classifier:
 
 def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
     """Returns the metrics on the test split of `corpus`, which may be all."""
-    if corpus.class_names != classifier.class_names:
-        raise InputError(
-            f"--dataset must have the release's classes, "
-            f"{', '.join(classifier.class_names)}; {corpus.name} has "
-            f"{', '.join(corpus.class_names)}."
-        )
+    evaluation.check_names(
+        "classes", corpus.name, corpus.class_names, classifier.class_names
+    )
     test = corpus.splits["test"]
     values = results.measure(classifier(test.texts)[0], test.labels)
     unknown = {"roc_auc": "all texts are of one class"}
@@ -93,12 +104,12 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
     )
 
 
-def predict(classifier: Classifier, options: Options, text_column: str) -> None:
+def predict(classifier: Classifier, config: Config) -> None:
     """Prints label and probability of each text; writes them if asked to."""
-    predictions.check_output(options.output)
-    texts = read(options.inputs, text_column)
+    predictions.check_output(config.output)
+    texts = read(config.inputs, config.text_column)
     rows = _rows(classifier, texts)
-    predictions.show(rows, options.output, options.raw_output, _shorten)
+    predictions.show(rows, config.output, config.raw_output, _shorten)
 
 
 def _rows(

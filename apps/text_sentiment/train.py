@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import variants as names
 from common.compression import chain
-from common.compression import variants as names
 from common.compression.finetuning import Finetuning
 from common.data import pipelines, tables
 from common.data.splits import MemorySplit
@@ -150,7 +150,6 @@ def run(config: Config) -> dict[str, Any]:
         transform=transform,
         evaluation_transform=batches.for_evaluation(num_classes),
         monitor="val_accuracy",
-        patience=config.patience,
     )  # fmt: skip
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None

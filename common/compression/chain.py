@@ -13,10 +13,10 @@ from common.keras2.registry import UnsupportedLayerError
 from common.keras2.weights import copy_weights, mend
 from common.options import InputError
 from common.shared_options import Options
+from common.variants import Techniques, Variant, prefixes
 
 from . import verification, wrappers
 from .finetuning import Finetuner, Finetuning
-from .variants import Techniques, Variant, prefixes
 
 
 def plan(

@@ -12,8 +12,9 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
     Default8BitQuantizeLayoutTransform,
 )
 
+from common.variants import Techniques
+
 from .clustering import has_kernel
-from .variants import Techniques
 
 FOLDING = (
     tf_keras.layers.Conv2D,

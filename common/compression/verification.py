@@ -10,9 +10,9 @@ from tensorflow_model_optimization.python.core.sparsity.keras import (
 
 from common.keras2 import pruning
 from common.shared_options import Options
+from common.variants import Techniques
 
 from . import clustering
-from .variants import Techniques
 
 
 def verify(

@@ -9,10 +9,10 @@ import tf_keras
 
 from common.options import InputError
 from common.shared_options import Options
+from common.variants import Techniques
 
 from .clustering import cluster, has_kernel
 from .quantization import quantize
-from .variants import Techniques
 
 
 def wrap(

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from common import runtime
-from common.compression.variants import Variant
 from common.console import track
 from common.options import InputError
+from common.variants import Variant
 
 from . import litert, partly_float
 from .measurement import (

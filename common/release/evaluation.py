@@ -5,15 +5,60 @@ their test split, as does a TFDS name. A file or a folder that is named is new
 to the release: all of it is judged, and nothing of it is set aside to train on.
 """
 
+import dataclasses
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.options import Checked, InputError, is_given
-from common.report import report
+from common import console
+from common.options import Checked, InputError, as_trained, is_given
+from common.report import report, strict_json
+from common.shared_options import Options
 
 from . import served
+
+OptionsT = typing.TypeVar("OptionsT", bound=Options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Use(typing.Generic[OptionsT]):
+    """A release, and the options that it is used with.
+
+    Attributes:
+        served: The model that answers.
+        trained: The options that it was trained with; see `trained_with`.
+        config: The options of the command line; the release's where they say
+            what the data are and were not given. The same seed gives the same
+            split: nothing that was trained on is tested.
+        whole: The option that names new data, all of which are judged; "" where
+            the release's own test split is.
+    """
+
+    served: served.Served
+    trained: Mapping[str, Any]
+    config: OptionsT
+    whole: str
+
+
+def use(
+    config: OptionsT, app: str, data_options: Sequence[str] = ("dataset",)
+) -> Use[OptionsT]:
+    """Connects to the release, or the server, that the options name.
+
+    Args:
+        config: The options of the command line.
+        app: The app whose releases they are.
+        data_options: The options that may name new data, the first that does
+            wins.
+    """
+    model = served.connect(config, app)
+    trained = trained_with(model)
+    whole = [one for one in data_options if is_whole(config, trained, one)]
+    return Use(
+        model, trained, as_trained(config, trained), next(iter(whole), "")
+    )
 
 
 def trained_with(asked: served.Served) -> dict[str, Any]:
@@ -73,6 +118,29 @@ def is_own(
     if digest:
         return report.path_digest(named) == digest
     return bool(own) and Path(named).resolve() == Path(own).resolve()
+
+
+def check_names(
+    names: str, dataset: str, received: Sequence[str], released: Sequence[str]
+) -> None:
+    """Refuses data whose classes or features are not the release's.
+
+    Args:
+        names: What they are: "classes" or "features".
+        dataset: The name of the data.
+        received: Those of the data, in order.
+        released: Those of the release, in order.
+    """
+    if tuple(received) != tuple(released):
+        raise InputError(
+            f"--dataset must have the release's {names}, "
+            f"{', '.join(released)}; {dataset} has {', '.join(received)}."
+        )
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Prints what `describe` returned, as JSON."""
+    console.get().print(strict_json.dumps(result))
 
 
 def describe(

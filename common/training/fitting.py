@@ -95,7 +95,6 @@ def fit(
     evaluation_transform: pipelines.Transform,
     monitor: str,
     mode: str = "max",
-    patience: int = 0,
     plateau: bool = False,
     first: Sequence[keras.callbacks.Callback] = (),
 ) -> Log:
@@ -107,13 +106,12 @@ def fit(
     Args:
         model: A compiled Keras 3 model.
         splits: Train is fitted, valid decides which weights are best.
-        options: Gives epochs, batch size and seed.
+        options: Gives epochs, patience, batch size and seed.
         work_dir: Where checkpoints and logs go.
         transform: See `data.for_training`.
         evaluation_transform: See `data.for_evaluation`.
         monitor: See `callbacks.standard`, as are the rest.
         mode: `max` or `min`.
-        patience: Epochs without improvement before an early stop; 0 for none.
         plateau: Halve the rate on a plateau.
         first: Callbacks that come before the standard ones, such as one that
             adds the metric to monitor to an epoch's logs.
@@ -137,7 +135,7 @@ def fit(
             num_steps=pipelines.num_steps(splits.train, options.batch_size),
             monitor=monitor,
             mode=mode,
-            patience=patience,
+            patience=options.patience,
             plateau=plateau,
         )
         backup = watch[-1]
