@@ -81,7 +81,7 @@ def test_two_damaged_ones_leave_none(path: Path) -> None:
 def test_what_a_kill_leaves_is_mended(path: Path) -> None:
     # Between the two renames, with the new one written whole or in part.
     path.rename(checkpoint.beside(path, "before"))
-    checkpoint.beside(path, "partial").write_bytes(b"half")
+    path.with_name(".backup.npz.partial-123").write_bytes(b"half")
     assert checkpoint.mend(path) == []
     assert names(path.parent) == ["backup.npz"] and value_of(path) == 2
 

@@ -138,7 +138,7 @@ def test_a_killed_job_ends_like_one_that_was_not(tmp_path, tfds_dir) -> None:
     os.kill(second, signal.SIGKILL)
     output, _ = job.communicate(timeout=120)
     assert job.returncode == 137 or job.returncode == 138, output
-    assert not list((tmp_path / "killed").rglob("*.npz.partial"))
+    assert not list((tmp_path / "killed").rglob("*.partial-*"))
     continued = train(tmp_path, 2, flags, "killed")
     for name, value in undisturbed[0].items():
         np.testing.assert_allclose(continued[1][name], value, atol=1e-6)

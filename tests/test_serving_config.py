@@ -166,8 +166,8 @@ def test_who_lists_last_knows_of_all(tmp_path: Path) -> None:
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".models.config-123").write_text("half")
-    (tmp_path / ".batching.config-4").write_text("half")
+    (tmp_path / ".models.config.partial-123").write_text("half")
+    (tmp_path / ".batching.config.partial-4").write_text("half")
     add(tmp_path, "app", 1)
     assert list(tmp_path.glob(".*")) == [tmp_path / models_config.LOCK]
 

@@ -22,7 +22,7 @@ TF_MOT_USERS = ("common/compression", "common/keras2")
 # floor and from those below it.
 FLOORS = (
     ("options", "variants", "shared_options"),
-    ("console", "flags", "runtime"),
+    ("console", "flags", "runtime", "whole_file"),
     ("workers",),
     ("program",),
     ("data", "keras2"),

@@ -144,13 +144,13 @@ def test_integers_are_rounded_and_clipped() -> None:
 
 def test_a_random_part_of_a_split_can_be_measured() -> None:
     options = Options(measure_examples=100, seed=3)
-    rows = conversion.rows(5000, options)
+    rows = measurement.rows(5000, options)
     assert len(set(rows)) == 100 and list(rows) == sorted(rows)
     assert rows.max() > 4000 and rows.min() < 1000
-    assert list(rows) == list(conversion.rows(5000, options))
-    assert list(rows) != list(conversion.rows(5000, options.replace(seed=4)))
+    assert list(rows) == list(measurement.rows(5000, options))
+    assert list(rows) != list(measurement.rows(5000, options.replace(seed=4)))
     for few, most in ((100, 100), (50, 100), (50, 0)):
-        part = conversion.rows(few, options.replace(measure_examples=most))
+        part = measurement.rows(few, options.replace(measure_examples=most))
         assert len(np.arange(few)[part]) == few
 
 

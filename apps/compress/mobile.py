@@ -98,18 +98,11 @@ def _measurement(
 ) -> measurement.Measurement:
     """Returns what files are measured with."""
     objective = feed.objective
-    rows = measurement.rows(splits.test.num_examples, options)
-    test = splits.test.choose(rows)
-    valid = splits.valid.choose(
-        measurement.rows(splits.valid.num_examples, options)
-    )
-    return measurement.Measurement(
-        valid=lambda: feed.batches(valid),
-        test=lambda: feed.batches(test),
-        reference=reference[rows],
+    return measurement.sampled(
+        splits, options, feed.batches, reference,
         metric=lambda *pair: objective.measure(*pair)[objective.name],
         higher_is_better=objective.higher_is_better,
-    )
+    )  # fmt: skip
 
 
 def _measure(

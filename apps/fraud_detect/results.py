@@ -146,7 +146,7 @@ def write_mobile(
     files.write_names(directory / files.FEATURES, names)
     fold = outcome.fold
     rows = {
-        name: conversion.rows(getattr(splits, name).num_examples, options)
+        name: measurement.rows(getattr(splits, name).num_examples, options)
         for name in ("valid", "test")
     }
     valid, test = (getattr(splits, k).choose(v) for k, v in rows.items())

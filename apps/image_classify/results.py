@@ -8,7 +8,6 @@ import numpy as np
 
 from common.data.splits import Split, Splits, for_calibration
 from common.mobile import conversion, files, measurement
-from common.mobile.measurement import Measurement
 from common.report import metrics, plots
 from common.shared_options import Options
 
@@ -35,18 +34,10 @@ def write_mobile(
         ["probabilities"],
     )
     files.write_names(directory / files.LABELS, splits.class_names)
-    rows = conversion.rows(splits.test.num_examples, options)
-    test = splits.test.choose(rows)
-    valid = splits.valid.choose(
-        conversion.rows(splits.valid.num_examples, options)
+    sample = measurement.sampled(
+        splits, options, augment.batches, reference, metrics.accuracy
     )
-    how = Measurement(
-        valid=lambda: augment.batches(valid),
-        test=lambda: augment.batches(test),
-        reference=reference[rows],
-        metric=metrics.accuracy,
-    )
-    return measurement.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, sample, options.max_drop)
 
 
 def calibration(split: Split, seed: int) -> np.ndarray:

@@ -267,7 +267,7 @@ def by_metric(
     """Returns how files are measured: by score, or by reconstruction."""
     by_score = metric == "auroc"
     rows = {
-        name: conversion.rows(len(rebuilt[name].inputs), options)
+        name: measurement.rows(len(rebuilt[name].inputs), options)
         for name in ("valid", "test")
     }
 

@@ -126,7 +126,7 @@ def write(
     )
     valid, test = (
         dataclasses.replace(
-            task, users=task.users[conversion.rows(len(task.users), options)]
+            task, users=task.users[measurement.rows(len(task.users), options)]
         )
         for task in (protocol.valid, protocol.test)
     )

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn import metrics as sklearn_metrics
 
 from common.mobile import conversion, files, measurement
-from common.mobile.measurement import Measurement
 from common.report import metrics, plots
 from common.report.page import Table
 from common.shared_options import Options
@@ -53,18 +52,10 @@ def write_mobile(
             )
     files.write_names(directory / files.LABELS, splits.class_names)
     vocabulary.write(directory, splits.tokenizer)
-    rows = conversion.rows(splits.test.num_examples, options)
-    test = splits.test.choose(rows)
-    valid = splits.valid.choose(
-        conversion.rows(splits.valid.num_examples, options)
+    sample = measurement.sampled(
+        splits, options, batches.whole, reference, metrics.accuracy
     )
-    how = Measurement(
-        valid=lambda: batches.whole(valid),
-        test=lambda: batches.whole(test),
-        reference=reference[rows],
-        metric=metrics.accuracy,
-    )
-    return measurement.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, sample, options.max_drop)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -41,14 +41,7 @@ def to_tf_keras(model: Any, *, check: bool = True) -> Any:
             all of them are named.
         ValueError: the outputs of the twin differ from the model's.
     """
-    builder = _Builder()
-    builder.plan(model)
-    if builder.problems:
-        raise UnsupportedLayerError(
-            f"{model.name} cannot become a tf_keras model: "
-            + "; ".join(builder.problems)
-        )
-    twin = builder.build(model)
+    twin = _planned(model).build(model)
     weights.weights_to(model, twin)
     if check:
         checks.compare(model, twin)
@@ -85,13 +78,7 @@ def around(model: Any, nested: Any, twin: Any) -> Any:
             f"model must have weights in {nested.name} only; {model.name} has "
             "others. Move those layers into the nested model."
         )
-    builder = _Builder()
-    builder.plan(model)
-    if builder.problems:
-        raise UnsupportedLayerError(
-            f"{model.name} cannot become a tf_keras model: "
-            + "; ".join(builder.problems)
-        )
+    builder = _planned(model)
     builder.made[id(nested)] = twin
     return builder.build(model)
 
@@ -108,6 +95,22 @@ def unsupported_layers(model: Any) -> list[str]:
     builder = _Builder()
     builder.plan(model)
     return builder.problems
+
+
+def _planned(model: Any) -> "_Builder":
+    """Returns a builder that can build the twin of a model.
+
+    Raises:
+        UnsupportedLayerError: see `to_tf_keras`.
+    """
+    builder = _Builder()
+    builder.plan(model)
+    if builder.problems:
+        raise UnsupportedLayerError(
+            f"{model.name} cannot become a tf_keras model: "
+            + "; ".join(builder.problems)
+        )
+    return builder
 
 
 class _Builder:

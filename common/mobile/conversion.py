@@ -1,4 +1,4 @@
-"""TFLite (LiteRT) files: conversion, running, and measuring what ships.
+"""TFLite (LiteRT) files: their conversion from a tf_keras twin.
 
 Files are converted from a tf_keras twin, from a concrete function with batch
 size 1, and hold built-in operators only: one that needs TensorFlow's own
@@ -19,27 +19,6 @@ from common.options import InputError
 from common.variants import Variant
 
 from . import litert, partly_float
-from .measurement import (
-    Measurement,
-    choose,
-    measure,
-    measure_all,
-    rows,
-)
-
-__all__ = [
-    "Int8",
-    "Measurement",
-    "calibrate",
-    "choose",
-    "convert",
-    "measure",
-    "measure_all",
-    "plan",
-    "rows",
-    "write",
-]
-
 
 # From a twin to a function of named inputs that gives named outputs.
 Wrap = Callable[[Any], Callable[..., dict[str, Any]]]

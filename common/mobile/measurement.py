@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from common.console import track
-from common.data.splits import Rows
+from common.data.splits import Rows, Splits
 from common.shared_options import Options
 
 from . import litert, thresholds
@@ -53,6 +53,36 @@ class Measurement:
     output: str = ""
     decide: Decide | None = None
     decided: str = "score"
+
+
+def sampled(
+    splits: Splits,
+    options: Options,
+    batches: Callable[..., Iterable[tuple[Any, np.ndarray]]],
+    reference: np.ndarray,
+    metric: Metric,
+    higher_is_better: bool = True,
+) -> Measurement:
+    """Returns the measurement on a sample of valid and of test; see `rows`.
+
+    Args:
+        splits: The data.
+        options: See `rows`.
+        batches: From a split to inputs and targets, as arrays.
+        reference: What the Keras model gives for the whole of test.
+        metric: See `Measurement`, as is the next.
+        higher_is_better: See `Measurement`.
+    """
+    chosen = rows(splits.test.num_examples, options)
+    test = splits.test.choose(chosen)
+    valid = splits.valid.choose(rows(splits.valid.num_examples, options))
+    return Measurement(
+        valid=lambda: batches(valid),
+        test=lambda: batches(test),
+        reference=reference[chosen],
+        metric=metric,
+        higher_is_better=higher_is_better,
+    )
 
 
 def rows(num_examples: int, options: Options) -> Rows:

@@ -127,13 +127,7 @@ def _publish(partial: Path, root: Path) -> Path:
 
 def versions(root: Path) -> list[int]:
     """Returns the versions in an app's directory, in order."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        int(path.name)
-        for path in root.iterdir()
-        if path.name.isascii() and path.name.isdigit()
-    )
+    return models_config.numbered(root)
 
 
 def find(release_dir: str, export_dir: str, app: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from common import whole_file
 from common.options import InputError
 
 from . import drafts, rollout
@@ -101,14 +102,21 @@ def check(export_dir: Path) -> None:
 
 def versions(root: Path) -> list[int]:
     """Returns the versions in an app's directory that hold a SavedModel."""
+    return [
+        version
+        for version in numbered(root)
+        if (root / str(version) / "saved_model.pb").is_file()
+    ]
+
+
+def numbered(root: Path) -> list[int]:
+    """Returns all versions in an app's directory, in order."""
     if not root.is_dir():
         return []
     return sorted(
         int(path.name)
         for path in root.iterdir()
-        if path.name.isascii()
-        and path.name.isdigit()
-        and (path / "saved_model.pb").is_file()
+        if path.name.isascii() and path.name.isdigit()
     )
 
 
@@ -295,8 +303,7 @@ def locked(export_dir: Path) -> Iterator[None]:
             os.fchmod(handle, export_dir.stat().st_mode & 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
         for name in (MODELS, BATCHING, MONITORING):
-            for partial in export_dir.glob(f".{name}-*"):
-                partial.unlink(missing_ok=True)  # A killed writer's.
+            whole_file.remove_partial(export_dir / name)
         yield
     finally:
         os.close(handle)
@@ -311,13 +318,5 @@ def _replace_missing(export_dir: Path) -> None:
 
 def replace(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file.writing(path) as file:
+        file.write(text)

@@ -3,10 +3,8 @@
 Rows are printed and written as they come: only those that are shown are held.
 """
 
-import contextlib
 import csv
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +12,7 @@ from typing import Any, TextIO
 import rich.box
 import rich.table
 
-from common import console
+from common import console, whole_file
 from common.options import InputError
 from common.report import strict_json
 
@@ -93,17 +91,11 @@ def write(path: Path, rows: Iterable[Row], raw: bool = False) -> Iterator[Row]:
         raw: Whether a CSV's text is written as it is, also where a spreadsheet
             would run it.
     """
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix == ".json":
-                yield from _as_json(file, rows)
-            else:
-                yield from _as_csv(file, rows, raw)
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with whole_file.writing(path) as file:
+        if path.suffix == ".json":
+            yield from _as_json(file, rows)
+        else:
+            yield from _as_csv(file, rows, raw)
 
 
 def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:

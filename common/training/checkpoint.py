@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from common import whole_file
+
 DIGEST_BYTES = 32
 BLOCK_BYTES = 2**20
 
 
 def beside(path: Path, what: str) -> Path:
-    """Returns the name of `path`'s `partial`, `before` or `damaged` file."""
+    """Returns the name of `path`'s `before` or `damaged` file."""
     return path.with_name(f"{path.name}.{what}")
 
 
@@ -27,20 +29,15 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: If it cannot be written; the last one is then as it was.
     """
-    partial = beside(path, "partial")
-    try:
-        with partial.open("w+b") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.seek(0)
-            file.write(hashlib.file_digest(file, "sha256").digest())
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    if path.exists():
-        path.replace(beside(path, "before"))
-    partial.replace(path)
+    with whole_file.writing(path, "w+b") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.seek(0)
+        file.write(hashlib.file_digest(file, "sha256").digest())
+        file.flush()
+        os.fsync(file.fileno())
+        # Not before the new one is on the disk.
+        if path.exists():
+            path.replace(beside(path, "before"))
 
 
 def is_whole(path: Path) -> bool:
@@ -62,7 +59,7 @@ def mend(path: Path) -> list[str]:
     Returns:
         What a user should know of it, a sentence each.
     """
-    beside(path, "partial").unlink(missing_ok=True)
+    whole_file.remove_partial(path)
     damaged = []
     for one in (path, beside(path, "before")):
         if not one.exists():  # As a kill between two renames leaves `path`.
@@ -82,5 +79,6 @@ def mend(path: Path) -> list[str]:
 
 def remove(path: Path) -> None:
     """Removes a checkpoint and the one before; damaged ones stay."""
-    for file in (path, beside(path, "before"), beside(path, "partial")):
+    whole_file.remove_partial(path)
+    for file in (path, beside(path, "before")):
         file.unlink(missing_ok=True)
