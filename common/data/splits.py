@@ -21,7 +21,7 @@ TEST, ALL = "test", "all"
 BATCH_BYTES = 32 * 2**20
 
 # What the examples may take, as float32, that the ranges of int8 come from.
-CALIBRATION_BYTES = 128 * 2**20
+CALIBRATION_BYTES = 64 * 2**20
 
 # Which examples of a split: sorted indices, or all of them.
 Rows = np.ndarray | slice
