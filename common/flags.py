@@ -19,6 +19,7 @@ from typing import Any
 
 from absl import app, flags
 
+from common import runtime
 from common.options import (
     Checked,
     InputError,
@@ -95,8 +96,7 @@ def launch(
     command line is wrong, or disks and folders are full, read-only or not to be
     reached; 130 after SIGINT. Other errors keep their traceback: they are ours.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # See `apps`.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    runtime.raise_on_sigint()
     define_flags(config_class)
     # Options may follow the positional word.
     flags.FLAGS.set_gnu_getopt(bool(positional))
@@ -111,16 +111,20 @@ def launch(
         try:
             main(from_flags(config_class))
             _flush()
-        except InputError as error:
-            _fail(str(error))
-        except OSError as error:
-            if error.errno not in SURROUNDINGS:
+        except KeyboardInterrupt:
+            _stop()
+        except Exception as error:
+            _end_by_signal()
+            if isinstance(error, InputError):
+                _fail(str(error))
+            if (
+                not isinstance(error, OSError)
+                or error.errno not in SURROUNDINGS
+            ):
                 raise
             if error.filename is None:
                 _close(error)
             _fail(f"{error.filename}: {error.strerror}.")
-        except KeyboardInterrupt:
-            _stop()
 
     try:
         app.run(run, flags_parser=_parse)
@@ -180,6 +184,15 @@ def _close(error: OSError) -> typing.NoReturn:
         _forget_output()
         sys.exit(0)
     _fail(f"standard output cannot be written: {error.strerror}.")
+
+
+def _end_by_signal() -> None:
+    """Ends the program if a signal asked for it, whatever was raised since."""
+    signum = runtime.end_signal()
+    if signum == signal.SIGINT:
+        _stop()
+    if signum:
+        sys.exit(128 + signum)
 
 
 def _stop() -> typing.NoReturn:

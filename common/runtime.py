@@ -139,8 +139,37 @@ class Interrupted(SystemExit):
         super().__init__(128 + signum)
 
 
+# The signals that asked for the program's end.
+_end_signals: list[int] = []
+
+
+def end_signal() -> int | None:
+    """Returns the signal that asked for the program's end, if there was one.
+
+    Native code that its exception passes through may raise another in its
+    place, such as a bare TypeError.
+    """
+    return _end_signals[0] if _end_signals else None
+
+
+def raise_on_sigint() -> None:
+    """Makes SIGINT a KeyboardInterrupt that `end_signal` knows of."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        _end_signals.append(signum)
+        raise KeyboardInterrupt
+
+    _end_signals.clear()
+    # Where it is ignored, as in a shell's background, it stays so. SIG_DFL:
+    # see `apps`.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # Not in the main thread.
+            signal.signal(signal.SIGINT, interrupt)
+
+
 def _terminate(signum: int, frame: FrameType | None) -> None:
     """Ends the program by an exception, so that half a release is removed."""
+    _end_signals.append(signum)
     signal.signal(signum, signal.SIG_DFL)  # A second one ends at once.
     print("stopped; the same command continues.", file=sys.stderr)
     raise Interrupted(signum)

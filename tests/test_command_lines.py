@@ -223,3 +223,31 @@ def test_a_signal_in_a_finalizer_is_not_lost(signum, status) -> None:
     )  # fmt: skip
     assert done.returncode == status
     assert done.stderr == "stopped; the same command continues.\n"
+
+
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize("error", ["TypeError", "OSError(28, 'full')"])
+def test_what_native_code_makes_of_a_signal_ends_as_the_signal(
+    signum, status, error
+) -> None:
+    code = f"""
+import os, time
+from common import flags, runtime
+from common.shared_options import Options
+def main(config):
+    runtime.start(0)
+    try:
+        os.kill(os.getpid(), {signum:d})
+        time.sleep(60)
+    except BaseException:
+        pass
+    raise {error}
+flags.launch(main, Options)"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stderr == "stopped; the same command continues.\n"

@@ -163,7 +163,7 @@ def stop_and_go(
         if "Traceback" in text:
             lines = text.strip().splitlines()
             subject = f"{disturbed.app}, {', '.join(received)}"
-            result.fail("traceback", case, subject, lines[-1])
+            result.fail("traceback", case, subject, " / ".join(lines[-3:]))
         killed += kind == signal.SIGKILL
         if killed >= kills:
             break
