@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from test_images import GIF, bmp, write
 
-from common.data import encoded, image_sets, images
+from common.data import encoded, image_files, image_sets, images
 from common.options import InputError
 
 
@@ -81,7 +81,7 @@ def animation(num: int, size: int = 40) -> bytes:
 def test_what_claims_too_much_is_not_decoded(content, tmp_path) -> None:
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(encoded.UnreadableError, match=r"169\.0 megapixels"):
-        encoded.read(tmp_path / "a")
+        image_files.read(tmp_path / "a")
     for run in (images.decode, tf.function(images.decode)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="169000000"):
             run(tf.constant(content), 3)
@@ -91,7 +91,7 @@ def test_what_claims_too_much_is_not_decoded(content, tmp_path) -> None:
 def test_what_is_no_image_is_not_decoded(content, tmp_path) -> None:
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(encoded.UnreadableError, match="it is not a PNG"):
-        encoded.read(tmp_path / "a")
+        image_files.read(tmp_path / "a")
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be a PNG"):
         images.decode(tf.constant(content), 3)
 
@@ -151,7 +151,7 @@ def test_only_regular_files_are_opened(kind, tmp_path) -> None:
             write(tmp_path / name / f"{index}.png", image)
     special(tmp_path / "a", kind)
     with pytest.raises(encoded.UnreadableError, match="not a regular file"):
-        encoded.read(tmp_path / "a" / "a.png")
+        image_files.read(tmp_path / "a" / "a.png")
     with pytest.raises(InputError, match=r"a\.png: it is not a regular file"):
         image_sets.load(str(tmp_path))
     splits = image_sets.load(str(tmp_path), skip_bad=True)
@@ -162,4 +162,4 @@ def test_a_file_larger_than_its_pixels_is_not_read(tmp_path) -> None:
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(2**40)  # A hole: it takes no room.
     with pytest.raises(encoded.UnreadableError, match="it has 1,099,512 MB"):
-        encoded.read(tmp_path / "a.png")
+        image_files.read(tmp_path / "a.png")

@@ -12,7 +12,14 @@ import tensorflow as tf
 
 from common import runtime
 from common.console import track
-from common.data import encoded, folders, image_folder, images, pipelines
+from common.data import (
+    encoded,
+    folders,
+    image_checks,
+    image_files,
+    images,
+    pipelines,
+)
 from common.data.splits import Splits, within
 from common.mobile import files, litert
 from common.options import InputError, quote
@@ -24,7 +31,7 @@ from . import train
 from .config import APP, Config
 
 BATCH = 64
-KINDS = "images ({})".format(", ".join(image_folder.SUFFIXES))
+KINDS = "images ({})".format(", ".join(image_checks.SUFFIXES))
 
 
 def run(config: Config) -> None:
@@ -148,7 +155,7 @@ def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
 def predict_files(classifier: Classifier, config: Config) -> None:
     """Prints label and probability of each file; writes them if asked to."""
     predictions.check_output(config.output)
-    paths = folders.inputs(config.inputs, image_folder.is_image, KINDS)
+    paths = folders.inputs(config.inputs, image_checks.is_image, KINDS)
     rows = _rows(classifier, paths, config)
     predictions.show(rows, config.output, config.raw_output)
 
@@ -201,7 +208,7 @@ def _decoded(
         UnreadableError: If it cannot be; says why.
     """
     try:
-        content = encoded.read(Path(path), max_megapixels)
+        content = image_files.read(Path(path), max_megapixels)
         pixels = classifier.decode(content, max_megapixels)
     except (tf.errors.InvalidArgumentError, OSError):
         raise encoded.UnreadableError("it cannot be decoded") from None

@@ -9,14 +9,15 @@ import tensorflow as tf
 from PIL import Image, ImageSequence
 
 from common import runtime
-from common.data import encoded
+from common.data import encoded, image_files, images
 from common.data.encoded import UnreadableError
 from common.shared_options import MAX_MEGAPIXELS
 
 from . import dicom
 from .dicom import Scan
 
-ENCODED = (".png", ".jpg", ".jpeg")
+ENCODED = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp",
+           ".avif")  # fmt: skip
 TIFF = (".tif", ".tiff")
 DICOM = (".dcm", ".dicom", "")
 # ITU-R BT.601, whose weights add up to one: grey in three channels stays.
@@ -49,7 +50,7 @@ def read(
     suffix = path.suffix.lower()
     try:
         if suffix in ENCODED:
-            content = encoded.read(path, max_megapixels)
+            content = image_files.read(path, max_megapixels)
             image = decode(content, max_megapixels=max_megapixels)
             return Scan(image.numpy()[None])
         if suffix in TIFF:
@@ -78,14 +79,9 @@ def decode(
     """
     content = encoded.bound(content, max_megapixels)
     if not channels:
-        own = tf.io.decode_image(content, expand_animations=False).shape[-1]
-        channels = 1 if own < 3 else 3
+        channels = images.own_channels(content.numpy())
     # Three, then one: decoders differ in how they make grey of colours.
-    image = tf.io.decode_image(
-        content, channels=3, dtype=tf.float32, expand_animations=False
-    )
-    image.set_shape([None, None, 3])
-    return to_channels(image, channels)
+    return to_channels(images.colours(content, tf.float32), channels)
 
 
 def decode_batch(

@@ -18,8 +18,10 @@ BYTES_PER_PIXEL = 8
 EXTRA_BYTES = 2**24
 # How far behind its end the walk through a damaged GIF can point.
 GIF_PADDING = 2048
-STARTS = (b"\x89P", b"\xff\xd8", b"BM", b"GI")
-SHORTEST = 26  # No image of any kind has fewer bytes.
+# PNG, JPEG, BMP, GIF and WebP, in this order; `kind` counts from one.
+STARTS = (b"\x89P", b"\xff\xd8", b"BM", b"GI", b"RI")
+PNG, JPEG, BMP, GIF, WEBP = range(1, 6)
+SHORTEST = 30  # No image of any kind has fewer bytes.
 EXTENSION, IMAGE = 0x21, 0x2C  # What a block of a GIF begins with.
 
 
@@ -59,24 +61,6 @@ def check_pixels(
         )
 
 
-def read(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
-    """Returns a file's encoded image, not decoded; of a GIF only one frame.
-
-    Raises:
-        UnreadableError: If it is no regular file, no image, or too large.
-        OSError: If it cannot be read.
-    """
-    check_file(path, max_megapixels)
-    try:
-        content, num_pixels = _traced_claim()(path.read_bytes())
-    except tf.errors.InvalidArgumentError:  # A JPEG's header is damaged.
-        raise UnreadableError("it cannot be decoded") from None
-    if num_pixels < 1:
-        raise UnreadableError("it is not a PNG, JPEG, GIF or BMP image")
-    check_pixels(int(num_pixels), max_megapixels)
-    return content.numpy()
-
-
 def bound(
     content: tf.Tensor, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tf.Tensor:
@@ -85,21 +69,38 @@ def bound(
     Runs inside a graph, of stock operations: a server has no other guard.
 
     Args:
-        content: Scalar string: a PNG, JPEG, BMP or GIF.
+        content: Scalar string: a PNG, JPEG, BMP, GIF or WebP.
         max_megapixels: The operation fails where the header claims more.
     """
     content, num_pixels = claim(content)
     fits = (num_pixels > 0) & (num_pixels <= int(1e6 * max_megapixels))
     text = (
-        "an image must be a PNG, JPEG, GIF or BMP of at most "
-        f"{max_megapixels:g} megapixels (--max_megapixels); pixels claimed "
-        "(0: it is none of these):"
+        "an image must be a PNG, JPEG, GIF, 24-bit BMP or still WebP of at "
+        f"most {max_megapixels:g} megapixels (--max_megapixels); pixels "
+        "claimed (0: it is none of these):"
     )
     # Not tf.debugging.Assert, whose branches cost more than all the rest.
     check = tf.raw_ops.Assert(condition=fits, data=[text, num_pixels])
     # Outside of a graph the check has been made by now.
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(content)
+
+
+def kind(content: tf.Tensor) -> tf.Tensor:
+    """Returns which of `STARTS` an image has, from 1; 0 for none of them.
+
+    Args:
+        content: Scalar string.
+    """
+    start = tf.io.decode_raw(
+        tf.strings.substr(content, 0, 2), tf.uint16, fixed_length=2
+    )
+    number = tf.reduce_sum(
+        tf.where(start == [int.from_bytes(magic, "little") for magic in STARTS],
+                 range(1, len(STARTS) + 1), 0)
+    )  # fmt: skip
+    # `substr` behind an end fails with the bytes in its message.
+    return tf.where(tf.strings.length(content) < SHORTEST, 0, number)
 
 
 def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -111,16 +112,6 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         Scalar string and scalar int64; 0 pixels if it is no known image.
     """
-    start = tf.io.decode_raw(
-        tf.strings.substr(content, 0, 2), tf.uint16, fixed_length=2
-    )
-    kind = tf.reduce_sum(
-        tf.where(start == [int.from_bytes(magic, "little") for magic in STARTS],
-                 range(1, len(STARTS) + 1), 0)
-    )  # fmt: skip
-
-    # `substr` behind an end fails with the bytes in its message.
-    kind = tf.where(tf.strings.length(content) < SHORTEST, 0, kind)
 
     def sides(
         at: int, dtype: tf.DType, little_endian: bool = True
@@ -134,21 +125,30 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.image.extract_jpeg_shape(content)
         return content, tf.reduce_prod(tf.cast(shape[:2], tf.int64))
 
+    def bmp() -> tf.Tensor:
+        content, num_pixels = sides(18, tf.int32)
+        depth = tf.io.decode_raw(
+            tf.strings.substr(content, 28, 2), tf.uint16, fixed_length=2
+        )
+        # The decoder gives the numbers of a palette's colours as colours.
+        return content, tf.where(depth[0] == 24, num_pixels, 0)
+
     return tf.switch_case(
-        kind,
+        kind(content),
         [
             lambda: (content, tf.constant(0, tf.int64)),
             # https://www.w3.org/TR/png-3/#11IHDR
             lambda: sides(16, tf.int32, little_endian=False),
             jpeg,
-            lambda: sides(18, tf.int32),
+            bmp,
             lambda: _traced_gif()(content),
+            lambda: (content, _traced_webp()(content)),
         ],
     )
 
 
 @functools.cache
-def _traced_claim() -> Any:
+def traced_claim() -> Any:
     """Returns `claim` as a graph, which is fast for one file after another."""
     return tf.function(
         claim, input_signature=[tf.TensorSpec((), tf.string, "content")]
@@ -166,6 +166,51 @@ def _traced_gif() -> Any:
         input_signature=[tf.TensorSpec((), tf.string, "content")],
         experimental_attributes={"_noinline": True},
     )
+
+
+@functools.cache
+def _traced_webp() -> Any:
+    """Returns `_webp` as a function that is called; see `_traced_gif`."""
+    return tf.function(
+        _webp,
+        input_signature=[tf.TensorSpec((), tf.string, "content")],
+        experimental_attributes={"_noinline": True},
+    )
+
+
+def _webp(content: tf.Tensor) -> tf.Tensor:
+    """Returns the pixels that a WebP claims; 0 for one that is animated.
+
+    Its decoder would decode all frames. See
+    https://developers.google.com/speed/webp/docs/riff_container.
+    """
+    raw = tf.io.decode_raw(
+        tf.strings.substr(content, 0, 32), tf.uint8, fixed_length=32
+    )
+    raw = tf.cast(raw, tf.int64)
+
+    def number(place: int, num_bytes: int) -> tf.Tensor:
+        part = raw[place : place + num_bytes]
+        return tf.reduce_sum(part * [256**power for power in range(num_bytes)])
+
+    def has(place: int, name: bytes) -> tf.Tensor:
+        return tf.reduce_all(raw[place : place + len(name)] == list(name))
+
+    lossy = (number(26, 2) % 2**14) * (number(28, 2) % 2**14)
+    sides = number(21, 4)
+    lossless = (sides % 2**14 + 1) * (sides // 2**14 % 2**14 + 1)
+    extended = (number(24, 3) + 1) * (number(27, 3) + 1)
+    is_animated = raw[20] // 2 % 2 == 1
+    num_pixels = tf.where(
+        has(12, b"VP8 "),
+        lossy,
+        tf.where(
+            has(12, b"VP8L"),
+            lossless,
+            tf.where(has(12, b"VP8X") & ~is_animated, extended, 0),
+        ),
+    )
+    return tf.where(has(8, b"WEBP"), num_pixels, 0)
 
 
 def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

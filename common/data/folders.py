@@ -8,6 +8,8 @@ from common.options import InputError, quote
 
 IsWanted = Callable[[Path], bool]
 
+# What an archive leaves behind, and pictures that say where something is.
+PASSED_OVER = ("__macosx", "masks", "mask")
 # What the folder, or the split of a TFDS set, may be called.
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -22,31 +24,54 @@ def of_splits(root: Path, classes: Collection[str] = ()) -> dict[str, Path]:
     Args:
         root: The folder.
         classes: Names that mean a class, should they also be a split's.
+
+    Raises:
+        InputError: If two folders are the same split's.
     """
-    return {
-        split: root / name
-        for split, names in SPLIT_NAMES.items()
-        for name in names
-        if (root / name).is_dir() and name not in classes
+    split_of = {
+        name: split for split, names in SPLIT_NAMES.items() for name in names
     }
+    splits: dict[str, Path] = {}
+    for path in of_classes(root):
+        split = split_of.get(path.name.lower())
+        if split is None or path.name in classes:
+            continue
+        if split in splits:
+            raise InputError(
+                f"--dataset must have one folder for a split; {root} has "
+                f"{splits[split].name} and {path.name}. Merge them."
+            )
+        splits[split] = path
+    return splits
 
 
 def of_classes(root: Path) -> list[Path]:
-    """Returns the folders in `root`, sorted; hidden ones are left out."""
+    """Returns the folders in `root`, sorted.
+
+    Hidden ones are left out, as are those in `PASSED_OVER`.
+    """
     return sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
+        if path.is_dir() and not _is_passed_over(path.name)
     )
 
 
+def _is_passed_over(name: str) -> bool:
+    """Tells whether a file or a folder of this name holds no data."""
+    return name.startswith(".") or name.lower() in PASSED_OVER
+
+
 def files(root: Path, is_wanted: IsWanted) -> list[Path]:
-    """Returns the files below `root`, sorted; hidden ones are left out."""
+    """Returns the files below `root`, sorted.
+
+    Hidden ones are left out, and what is in a folder of `PASSED_OVER`.
+    """
     return sorted(
         path
         for path in root.rglob("*")
         if is_wanted(path)
-        and not path.name.startswith(".")
+        and not any(map(_is_passed_over, path.relative_to(root).parts))
         and not path.is_dir()
     )
 

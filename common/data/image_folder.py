@@ -1,24 +1,20 @@
 """Folders of class folders, with or without split folders above them."""
 
-import concurrent.futures
 import hashlib
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from common import console, runtime
-from common.console import track
 from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import encoded, folders, images, splits
+from . import encoded, folders, image_checks, image_files, images, splits
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 # Parts of each class that go to valid and to test if a folder has no splits.
 HELD_OUT = 0.1
-FILES_AT_A_TIME = 1024
 
 
 def load(
@@ -37,23 +33,23 @@ def load(
         parts = {"all": root}
     class_names = _class_names(parts.get("train", root))
     listed = {key: _list(folder, class_names) for key, folder in parts.items()}
-    shapes, notes = _check_files(
-        [path for rows in listed.values() for path, _ in rows],
-        skip_bad,
-        max_megapixels,
-    )
+    paths = [path for rows in listed.values() for path, _ in rows]
+    checked, notes = image_checks.check_files(paths, skip_bad, max_megapixels)
+    notes += image_checks.left_out(root)
     listed = {
-        key: [row for row in rows if row[0] in shapes]
+        key: [row for row in rows if row[0] in checked]
         for key, rows in listed.items()
     }
     listed = _complete(listed, class_names, seed, root)
+    listed, repeated = image_checks.without_duplicates(listed, checked)
+    notes += repeated
     for key, rows in listed.items():
         if not rows:
             raise InputError(
                 f"--dataset must have images in every split; {root} has no "
                 f"readable image in {key}."
             )
-    distinct = set(shapes.values())
+    distinct = {image.shape for image in checked.values()}
     height, width, _ = next(iter(distinct))
     if image_size or len({image[:2] for image in distinct}) > 1:
         height = width = image_size or usual_size
@@ -62,7 +58,9 @@ def load(
         height, width, channels = shape
     streams: dict[str, Any] = {
         key: splits.load(
-            _file_stream(rows, (height, width, channels), max_megapixels),
+            _file_stream(
+                rows, (height, width, channels), max_megapixels, checked
+            ),
             pipeline,
         )
         for key, rows in listed.items()
@@ -95,17 +93,20 @@ def whole(
     """
     parts, judged = judged_folders(root, classes)
     rows = [row for folder in parts for row in _list_known(folder, classes)]
-    shapes, notes = _check_files(
+    checked, notes = image_checks.check_files(
         [path for path, _ in rows], skip_bad, max_megapixels
     )
-    rows = [row for row in rows if row[0] in shapes]
+    notes += image_checks.left_out(root)
+    rows = [row for row in rows if row[0] in checked]
     if not rows:
         raise InputError(
             f"--dataset must have images; {root} has no readable image "
-            f"({', '.join(SUFFIXES)})."
+            f"({', '.join(image_checks.SUFFIXES)})."
         )
     height, width, channels = shape
-    stream = _file_stream(rows, (height, width, channels), max_megapixels)
+    stream = _file_stream(
+        rows, (height, width, channels), max_megapixels, checked
+    )
     name = root.resolve().name
     examples = splits.load(stream, pipeline)
     return splits.Splits.whole(name, classes, examples, notes, judged)
@@ -179,73 +180,16 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
         if not paths:
             raise InputError(
                 f"--dataset must have images in every class folder; "
-                f"{folder / name} has none ({', '.join(SUFFIXES)})."
+                f"{folder / name} has none "
+                f"({', '.join(image_checks.SUFFIXES)})."
             )
         rows += [(path, label) for path in paths]
     return rows
 
 
-def is_image(path: Path) -> bool:
-    """Tells whether a file's name is that of an image."""
-    return path.suffix.lower() in SUFFIXES
-
-
 def _files(folder: Path) -> list[str]:
     """Returns the image files below a folder, sorted."""
-    return [str(path) for path in folders.files(folder, is_image)]
-
-
-def _check_files(
-    paths: list[str], skip_bad: bool, max_megapixels: float
-) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """Decodes every file once; returns the shapes of the good ones, notes."""
-
-    def shape(path: str) -> tuple[int, ...] | str:
-        try:
-            content = encoded.read(Path(path), max_megapixels)
-            image = tf.io.decode_image(content, expand_animations=False)
-        except encoded.UnreadableError as error:
-            return str(error)
-        except (tf.errors.InvalidArgumentError, OSError):
-            return "it cannot be decoded"
-        return tuple(image.shape) if 0 not in image.shape else "it is empty"
-
-    with (
-        runtime.native_stderr_hidden(show_python=True),
-        concurrent.futures.ThreadPoolExecutor() as pool,
-    ):
-        # In parts: `map` makes a future of a kilobyte for each file at once.
-        parts = (
-            result
-            for start in range(0, len(paths), FILES_AT_A_TIME)
-            for result in pool.map(
-                shape, paths[start : start + FILES_AT_A_TIME]
-            )
-        )
-        shapes = list(track(parts, "checking images", len(paths)))
-    bad = [
-        f"{path}: {reason}"
-        for path, reason in zip(paths, shapes, strict=True)
-        if isinstance(reason, str)
-    ]
-    if bad and not skip_bad:
-        raise InputError(
-            f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
-            f"{len(paths)} files). Repair or remove it, or pass "
-            "--on_bad_input=skip."
-        )
-    good = {
-        path: result
-        for path, result in zip(paths, shapes, strict=True)
-        if not isinstance(result, str)
-    }
-    if not bad:
-        return good, ()
-    # The report goes where files' names, which may be a person's, must not.
-    console.get(stderr=True).print(
-        f"left out: {bad[0]} ({len(bad)} such files)"
-    )
-    return good, (f"left out {len(bad)} undecodable images",)
+    return [str(path) for path in folders.files(folder, image_checks.is_image)]
 
 
 def _complete(
@@ -295,12 +239,14 @@ def _file_stream(
     rows: list[tuple[str, int]],
     shape: tuple[int, int, int],
     max_megapixels: float,
+    checked: Mapping[str, image_checks.Checked],
 ) -> splits.StreamSplit:
     """Returns a split that reads and decodes files."""
     height, width, channels = shape
     with tf.device("CPU"):
         paths = tf.constant([path for path, _ in rows])
         labels = tf.constant([label for _, label in rows], tf.int64)
+    any_transcoded = any(checked[path].is_transcoded for path, _ in rows)
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(len(rows), dtype=tf.int64)
@@ -312,8 +258,21 @@ def _file_stream(
     def at(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(paths, index), tf.gather(labels, index)
 
-    def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def content_of(path: tf.Tensor) -> tf.Tensor:
         content = tf.io.read_file(path)
+        if not any_transcoded:
+            return content
+        return tf.cond(
+            encoded.claim(content)[1] < 1,
+            lambda: tf.numpy_function(to_png, [content], tf.string, False),
+            lambda: content,
+        )
+
+    def to_png(content: bytes) -> bytes:
+        return image_files.to_png(content, max_megapixels)
+
+    def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        content = content_of(path)
         image = images.decode(content, channels, max_megapixels)
         return images.fit(image, (height, width)), label
 

@@ -4,7 +4,11 @@ import tensorflow as tf
 
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import encoded
+from . import encoded, orientation
+
+# A PNG's transparent colours stand before its pixels. \C is any byte.
+PNG_HEADER_BYTES = 2**13
+TRANSPARENT = r"\C*tRNS\C*"
 
 
 def decode(
@@ -17,19 +21,88 @@ def decode(
     Runs inside a graph, so that a server decodes exactly as training did.
 
     Args:
-        content: Scalar string: a PNG, JPEG, BMP or GIF (its first frame).
-        channels: 1 for grey, 3 for RGB. An alpha channel is dropped.
+        content: Scalar string: a PNG, JPEG, BMP, WebP or GIF (its first
+            frame).
+        channels: 1 for grey, 3 for RGB. What is transparent shows white.
         max_megapixels: Larger images are not decoded; see `encoded.bound`.
     """
-    content = encoded.bound(content, max_megapixels)
-    # BMP and GIF decoders give only RGB, hence never ask them for grey.
-    image = tf.io.decode_image(content, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
+    image = colours(encoded.bound(content, max_megapixels), tf.uint8)
     if channels == 3:
         return image
     # Exact for grey images, whose three channels are equal.
     grey = tf.image.rgb_to_grayscale(tf.cast(image, tf.float32))
     return tf.cast(tf.round(grey), tf.uint8)
+
+
+def colours(content: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Returns the `(height, width, 3)` image in `content`, upright, on white.
+
+    Args:
+        content: Scalar string; see `encoded.bound`.
+        dtype: tf.uint8, or tf.float32 for values in [0, 1]; of a PNG with 16
+            bits it keeps them.
+    """
+
+    def opaque() -> tf.Tensor:
+        # BMP and GIF decoders give only RGB, hence nothing is decoded as grey.
+        return tf.io.decode_image(
+            content, channels=3, dtype=dtype, expand_animations=False
+        )
+
+    def png() -> tf.Tensor:
+        return tf.cond(
+            _has_transparency(content),
+            lambda: on_white(
+                tf.image.decode_png(content, channels=4, dtype=tf.uint16)
+            ),
+            opaque,
+        )
+
+    def on_white(image: tf.Tensor) -> tf.Tensor:
+        image = tf.image.convert_image_dtype(image, tf.float32)
+        alpha = image[..., 3:]
+        blended = image[..., :3] * alpha + (1 - alpha)
+        if dtype == tf.float32:
+            return blended
+        return tf.cast(tf.round(255 * blended), dtype)
+
+    def webp() -> tf.Tensor:
+        # In four dimensions, of which the first are the frames; the decoder
+        # gives the channels that the file has, three or four.
+        image = tf.image.decode_webp(content, channels=0)[0]
+        return tf.cond(
+            tf.shape(image)[-1] == 4,
+            lambda: on_white(image),
+            lambda: tf.image.convert_image_dtype(image, dtype),
+        )
+
+    branches = dict.fromkeys(range(len(encoded.STARTS) + 1), opaque)
+    branches[encoded.PNG] = png
+    branches[encoded.JPEG] = lambda: orientation.upright(opaque(), content)
+    branches[encoded.WEBP] = webp
+    image = tf.switch_case(encoded.kind(content), branches)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _has_transparency(png: tf.Tensor) -> tf.Tensor:
+    """Tells whether a PNG has an alpha channel or transparent colours."""
+    colour_type = tf.io.decode_raw(
+        tf.strings.substr(png, 25, 1), tf.uint8, fixed_length=1
+    )
+    start = tf.strings.substr(png, 0, PNG_HEADER_BYTES)
+    return (colour_type[0] // 4 == 1) | tf.strings.regex_full_match(
+        start, TRANSPARENT
+    )
+
+
+def own_channels(content: bytes) -> int:
+    """Returns 1 for an encoded image that is grey by its header, else 3."""
+    kind = encoded.kind(content)
+    if kind == encoded.PNG:  # https://www.w3.org/TR/png-3/#11IHDR
+        return 1 if content[25] in (0, 4) else 3
+    if kind == encoded.JPEG:
+        return 1 if tf.image.extract_jpeg_shape(content)[2] == 1 else 3
+    return 3
 
 
 def fit(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
