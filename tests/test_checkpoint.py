@@ -1,4 +1,4 @@
-"""What becomes of checkpoints that are damaged, or cannot be written."""
+"""Checkpoints that are damaged, or that cannot be written."""
 
 import errno
 import os
@@ -20,19 +20,19 @@ def value_of(path: Path) -> int:
 
 
 def names(tmp_path: Path) -> list[str]:
-    return sorted(one.name for one in tmp_path.iterdir())
+    return sorted(path.name for path in tmp_path.iterdir())
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Gives a checkpoint, 2, that has one before it, 1."""
+    """Returns a checkpoint with value 2; the one before it has value 1."""
     path = tmp_path / "backup.npz"
     write(path, 1)
     write(path, 2)
     return path
 
 
-def test_the_one_before_is_kept(path: Path) -> None:
+def test_the_last_checkpoint_is_kept(path: Path) -> None:
     assert checkpoint.mend(path) == []
     assert names(path.parent) == ["backup.npz", "backup.npz.before"]
     assert value_of(path) == 2
@@ -41,15 +41,15 @@ def test_the_one_before_is_kept(path: Path) -> None:
 
 def damages(content: bytes) -> list[bytes]:
     """Returns damaged copies: empty, cut, longer, and one bit wrong."""
-    found = [b"", content[:-1], content[: len(content) // 2], content + b"x"]
+    copies = [b"", content[:-1], content[: len(content) // 2], content + b"x"]
     for place in np.linspace(0, len(content) - 1, 40).astype(int):
         wrong = bytearray(content)
         wrong[place] ^= 4
-        found.append(bytes(wrong))
-    return found
+        copies.append(bytes(wrong))
+    return copies
 
 
-def test_a_damaged_one_is_set_aside_by_name(path: Path) -> None:
+def test_a_damaged_checkpoint_is_set_aside_by_name(path: Path) -> None:
     content = path.read_bytes()
     before = checkpoint.beside(path, "before")
     for damaged in damages(content):
@@ -65,28 +65,29 @@ def test_a_damaged_one_is_set_aside_by_name(path: Path) -> None:
         path.rename(before)
 
 
-def test_two_damaged_ones_leave_none(path: Path) -> None:
-    for one in (path, checkpoint.beside(path, "before")):
-        one.write_bytes(b"not one")
+def test_two_damaged_checkpoints_leave_none(path: Path) -> None:
+    for file in (path, checkpoint.beside(path, "before")):
+        file.write_bytes(b"no checkpoint")
     notes = checkpoint.mend(path)
-    assert [one.endswith("training starts anew.") for one in notes] == [
-        True
-    ] * 2
+    assert len(notes) == 2
+    assert all(note.endswith("training starts anew.") for note in notes)
     assert names(path.parent) == [
         "backup.npz.before.damaged", "backup.npz.damaged",
     ]  # fmt: skip
     assert checkpoint.mend(path) == []
 
 
-def test_what_a_kill_leaves_is_mended(path: Path) -> None:
-    # Between the two renames, with the new one written whole or in part.
+def test_the_files_that_a_kill_leaves_are_mended(path: Path) -> None:
+    # A kill between the two renames leaves a partial file and no `path`.
     path.rename(checkpoint.beside(path, "before"))
     path.with_name(".backup.npz.partial-123").write_bytes(b"half")
     assert checkpoint.mend(path) == []
     assert names(path.parent) == ["backup.npz"] and value_of(path) == 2
 
 
-def test_a_full_disk_leaves_the_last_one(path: Path, monkeypatch) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint(
+    path: Path, monkeypatch
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -97,7 +98,7 @@ def test_a_full_disk_leaves_the_last_one(path: Path, monkeypatch) -> None:
     assert value_of(path) == 2
 
 
-def test_remove_leaves_what_was_set_aside(path: Path) -> None:
-    checkpoint.beside(path, "damaged").write_bytes(b"to look at")
+def test_remove_leaves_damaged_checkpoints(path: Path) -> None:
+    checkpoint.beside(path, "damaged").write_bytes(b"damaged")
     checkpoint.remove(path)
     assert names(path.parent) == ["backup.npz.damaged"]

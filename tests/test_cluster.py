@@ -21,7 +21,7 @@ def config(cluster=None, kind="worker", index=0) -> str:
 
 def test_the_chief_comes_before_the_workers() -> None:
     assert cluster.read_task(config(index=1)) == cluster.Task(("a:1", "b:2"), 1)
-    # As Vertex AI and TFJob set it, with more than is needed.
+    # Vertex AI and TFJob set more keys than are needed.
     text = json.loads(config({"chief": ["c:1"], "worker": WORKERS}, index=1))
     text["environment"] = "cloud"
     task = cluster.read_task(json.dumps(text))
@@ -45,7 +45,7 @@ def test_the_chief_comes_before_the_workers() -> None:
         (config({"ps": ["a:1"], "worker": WORKERS}), "it has ps"),
         (config({"worker": ["a", "b:2"]}), "host:port; received 'a'"),
         (config({"worker": ["a:99999"]}), "received 'a:99999'"),
-        (config({"worker": ["a:1", "a:1"]}), "'a:1' is twice"),
+        (config({"worker": ["a:1", "a:1"]}), "'a:1' is there twice"),
     ],
 )
 def test_a_wrong_tf_config_is_one_clear_line(text, message) -> None:
@@ -55,37 +55,43 @@ def test_a_wrong_tf_config_is_one_clear_line(text, message) -> None:
     assert "\n" not in str(refused.value)
 
 
-def meet(sayings: list[dict], timeout: float, absent: int = 0) -> list[str]:
-    """Returns what each worker is told: an error, or nothing."""
-    count = len(sayings) + absent
+def meet(values: list[dict], timeout: float, absent: int = 0) -> list[str]:
+    """Returns the error of each worker that comes; empty if it has none.
+
+    Args:
+        values: The values of each worker that comes.
+        timeout: Seconds that the workers wait.
+        absent: How many workers do not come.
+    """
+    count = len(values) + absent
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
 
-    def one(index: int) -> str:
+    def error_of(index: int) -> str:
         try:
-            rendezvous.meet(addresses, index, sayings[index], timeout)
+            rendezvous.meet(addresses, index, values[index], timeout)
         except InputError as error:
             return str(error).replace(addresses[-1], "ADDRESS")
         return ""
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        return list(pool.map(one, range(len(sayings))))
+        return list(pool.map(error_of, range(len(values))))
 
 
 def test_workers_that_are_alike_meet() -> None:
-    said = {"seed": 1, "variants": ("float32", "int8")}
-    assert meet([said] * 4, timeout=20) == [""] * 4
+    values = {"seed": 1, "variants": ("float32", "int8")}
+    assert meet([values] * 4, timeout=20) == [""] * 4
 
 
 def test_workers_with_other_options_are_refused() -> None:
-    told = meet([{"seed": 1}, {"seed": 2}], timeout=20)
-    assert told[0] == told[1]
-    assert "seed is 1 for worker 0 and 2 for worker 1" in told[0]
+    errors = meet([{"seed": 1}, {"seed": 2}], timeout=20)
+    assert errors[0] == errors[1]
+    assert "seed is 1 for worker 0 and 2 for worker 1" in errors[0]
 
 
 def test_a_worker_that_never_comes_is_named() -> None:
-    told = meet([{}, {}], timeout=1.0, absent=1)
-    assert told[0] == told[1]
-    assert "worker 2 (ADDRESS) did not" in told[0]
+    errors = meet([{}, {}], timeout=1.0, absent=1)
+    assert errors[0] == errors[1]
+    assert "worker 2 (ADDRESS) did not" in errors[0]
 
 
 def test_a_first_worker_that_never_comes_is_named() -> None:
@@ -114,8 +120,8 @@ def test_strangers_are_not_taken_for_workers() -> None:
             for _ in range(50):
                 try:
                     host, port = first.split(":")
-                    with socket.create_connection((host, port), 1) as one:
-                        one.sendall(noise)
+                    with socket.create_connection((host, port), 1) as client:
+                        client.sendall(noise)
                     break
                 except OSError:
                     pass
@@ -126,7 +132,7 @@ def test_strangers_are_not_taken_for_workers() -> None:
 def test_a_stranger_that_says_nothing_does_not_end_the_wait(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(rendezvous, "HEAR_SECONDS", 0.2)
+    monkeypatch.setattr(rendezvous, "INTRODUCTION_SECONDS", 0.2)
     first, second = (f"127.0.0.1:{port}" for port in free_ports(2))
     host, port = first.split(":")
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -138,18 +144,18 @@ def test_a_stranger_that_says_nothing_does_not_end_the_wait(
             except OSError:
                 pass
         with silent:
-            assert silent.recv(1) == b""  # It was heard, and let go.
+            assert silent.recv(1) == b""  # Its connection was closed.
             rendezvous.meet([first, second], 1, {}, 20)
         chief.result()
 
 
 def test_a_cluster_of_another_size_is_refused() -> None:
     ports = free_ports(3)
-    three = [f"127.0.0.1:{port}" for port in ports]
+    addresses = [f"127.0.0.1:{port}" for port in ports]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        chief = pool.submit(rendezvous.meet, three[:2], 0, {}, 20)
+        chief = pool.submit(rendezvous.meet, addresses[:2], 0, {}, 20)
         with pytest.raises(InputError, match=r"number of workers .* is 2 for"):
-            rendezvous.meet(three, 2, {}, 20)
+            rendezvous.meet(addresses, 2, {}, 20)
         with pytest.raises(InputError, match="3 for worker 2"):
             chief.result()
 

@@ -1,1 +1,1 @@
-"""The workers of a multi-worker training: how they meet, what they agree on."""
+"""The workers of a multi-worker training: how they meet and agree."""

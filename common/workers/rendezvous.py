@@ -1,11 +1,12 @@
 """A meeting of all workers before TensorFlow starts its cluster.
 
-TensorFlow waits for an hour for a worker that never comes and does not say for
-which; workers with different options hang in their first collective operation.
-Here the first worker listens at its own address until all have come, compares
-what they say about themselves, and tells all of them the outcome: each then
-goes on, or ends with the same clear line. Plain sockets, one line of JSON each
-way, within the network that the workers' own gRPC servers trust as well.
+TensorFlow waits an hour for a worker that never comes, and does not say which
+worker is missing; workers with different options hang in their first collective
+operation. Here the first worker listens at its own address until all workers
+have come, compares their options and versions, and sends all of them the
+outcome: each worker then goes on, or ends with the same clear line. The workers
+use plain sockets and one line of JSON each way, within the network that their
+own gRPC servers trust as well.
 """
 
 import json
@@ -17,44 +18,47 @@ from typing import Any
 
 from common.options import InputError
 
-MAX_BYTES = 1_000_000  # Of a line.
+MAX_BYTES = 1_000_000  # The longest line of JSON that is read.
 RETRY_SECONDS = 0.2
-HEAR_SECONDS = 5.0  # For who has connected to say who it is.
+# The time in which a connected process must send its number and its values.
+INTRODUCTION_SECONDS = 5.0
 
 
 def meet(
-    addresses: Sequence[str], index: int, same: dict[str, Any], timeout: float
+    addresses: Sequence[str], index: int, values: dict[str, Any], timeout: float
 ) -> None:
-    """Waits until all workers have come and have found themselves alike.
+    """Waits until all workers have come and have the same values.
 
     Args:
-        addresses: `host:port` of every worker.
-        index: The place of this one among them.
-        same: What must be equal for all workers, by name; JSON values.
+        addresses: `host:port` of every worker, the first worker's first.
+        index: The place of this worker in `addresses`.
+        values: JSON values by name, which must be equal for all workers.
         timeout: Seconds to wait.
 
     Raises:
-        InputError: If a worker does not come in time, says something else than
-            the first one, or this worker's port is in use.
+        InputError: If a worker does not come in time, has other values than the
+            first worker, or this worker's port is in use.
     """
-    same = {"the number of workers in TF_CONFIG": len(addresses), **same}
-    same = json.loads(json.dumps(same))  # A tuple is a list for the others.
+    values = {"the number of workers in TF_CONFIG": len(addresses), **values}
+    # The other workers' tuples arrive as lists, so ours become lists too.
+    values = json.loads(json.dumps(values))
     with _listen(addresses[index]) as listener:
         if index == 0:
-            _receive_all(listener, addresses, same, time.monotonic() + timeout)
+            deadline = time.monotonic() + timeout
+            _receive_all(listener, addresses, values, deadline)
     if index:
-        _report(addresses, index, same, timeout)
+        _report(addresses, index, values, timeout)
 
 
 def _listen(address: str) -> socket.socket:
-    """Takes this worker's own port."""
+    """Returns a socket that listens at this worker's own port."""
     port = int(address.rpartition(":")[2])
-    both = socket.has_dualstack_ipv6()
+    dualstack = socket.has_dualstack_ipv6()
     try:
         return socket.create_server(
             ("", port),
-            family=socket.AF_INET6 if both else socket.AF_INET,
-            dualstack_ipv6=both,
+            family=socket.AF_INET6 if dualstack else socket.AF_INET,
+            dualstack_ipv6=dualstack,
         )
     except OSError as error:
         raise InputError(
@@ -66,57 +70,77 @@ def _listen(address: str) -> socket.socket:
 def _receive_all(
     listener: socket.socket,
     addresses: Sequence[str],
-    same: dict[str, Any],
+    values: dict[str, Any],
     deadline: float,
 ) -> None:
-    """Hears every other worker, then tells all of them the outcome."""
+    """Hears all other workers, then sends them the outcome.
+
+    Args:
+        listener: The first worker's socket.
+        addresses: `host:port` of every worker.
+        values: The first worker's values, by name.
+        deadline: The time of `time.monotonic` at which the wait ends.
+
+    Raises:
+        InputError: If a worker does not come in time, or has other values.
+    """
     waiting: dict[int, socket.socket] = {}
     outcome = ""
     try:
         while len(waiting) < len(addresses) - 1 and not outcome:
             listener.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
-                one, _ = listener.accept()
+                connection, _ = listener.accept()
             except TimeoutError:
                 missing = set(range(1, len(addresses))) - set(waiting)
                 outcome = _missing(addresses, sorted(missing))
                 break
             except OSError:
-                continue  # Gone before it was taken.
+                continue  # The client left before it was accepted.
             try:
-                number, theirs = _hear(one, deadline)
+                number, others_values = _read_introduction(connection, deadline)
             except (OSError, ValueError):
-                # Not one of us: a port scan, a health check that says nothing.
-                one.close()
+                # No worker: a port scan, or a health check that sends nothing.
+                connection.close()
                 continue
             if number in waiting:
-                waiting[number].close()  # It has come again.
-            waiting[number] = one
-            outcome = _compare(same, theirs, number)
-        for one in waiting.values():
-            _say(one, outcome)
+                waiting[number].close()  # The worker has connected again.
+            waiting[number] = connection
+            outcome = _difference(values, others_values, number)
+        for connection in waiting.values():
+            _send(connection, outcome)
     finally:
-        for one in waiting.values():
-            one.close()
+        for connection in waiting.values():
+            connection.close()
     if outcome:
         raise InputError(outcome)
 
 
 def _report(
-    addresses: Sequence[str], index: int, same: dict[str, Any], timeout: float
+    addresses: Sequence[str], index: int, values: dict[str, Any], timeout: float
 ) -> None:
-    """Tells the first worker of this one, and hears the outcome."""
+    """Sends this worker's values to the first worker, and reads the outcome.
+
+    Args:
+        addresses: `host:port` of every worker.
+        index: The place of this worker in `addresses`.
+        values: This worker's values, by name.
+        timeout: Seconds to wait.
+
+    Raises:
+        InputError: If a worker does not come in time, or has other values.
+    """
     host, _, port = addresses[0].rpartition(":")
     deadline = time.monotonic() + timeout
     while True:
         try:
             with socket.create_connection((host, int(port)), 5.0) as first:
-                _say(first, [index, same])
-                # Its own wait for the others began now, at the latest.
+                _send(first, [index, values])
+                # The first worker began its wait for the others by now.
                 outcome = _read(first, time.monotonic() + timeout + 5.0)
             break
         except (OSError, ValueError):
-            # Not there yet, or its name is not known yet.
+            # The first worker does not listen, or has no DNS name, yet.
             if time.monotonic() > deadline:
                 raise InputError(_missing(addresses, [0])) from None
             time.sleep(RETRY_SECONDS)
@@ -125,45 +149,61 @@ def _report(
 
 
 def _missing(addresses: Sequence[str], numbers: Sequence[int]) -> str:
-    names = ", ".join(f"worker {one} ({addresses[one]})" for one in numbers)
+    """Returns the error for the workers that did not come."""
+    names = ", ".join(
+        f"worker {number} ({addresses[number]})" for number in numbers
+    )
     return (
         f"all {len(addresses)} workers of TF_CONFIG must come within "
-        f"--cluster_timeout; {names} did not. Look at its log, or wait longer."
+        f"--cluster_timeout; {names} did not. Look at the log of each missing "
+        "worker, or wait longer."
     )
 
 
-def _compare(ours: dict[str, Any], theirs: dict[str, Any], number: int) -> str:
-    """Returns the first difference as a sentence; empty if there is none."""
-    for name in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(name), theirs.get(name)
-        if mine != other:
+def _difference(
+    first: dict[str, Any], other: dict[str, Any], number: int
+) -> str:
+    """Returns the first difference as a sentence; empty if all are equal.
+
+    Args:
+        first: The first worker's values, by name.
+        other: Another worker's values, by name.
+        number: The place of the other worker among all workers.
+    """
+    for name in sorted(first.keys() | other.keys()):
+        first_value, other_value = first.get(name), other.get(name)
+        if first_value != other_value:
             return (
                 f"all workers must have the same options and versions; {name} "
-                f"is {mine!r} for worker 0 and {other!r} for worker {number}."
+                f"is {first_value!r} for worker 0 and {other_value!r} for "
+                f"worker {number}."
             )
     return ""
 
 
-def _say(other: socket.socket, message: Any) -> None:
-    other.sendall(json.dumps(message).encode() + b"\n")
+def _send(connection: socket.socket, message: Any) -> None:
+    """Sends one line of JSON."""
+    connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _read(other: socket.socket, deadline: float) -> Any:
+def _read(connection: socket.socket, deadline: float) -> Any:
     """Reads one line of JSON."""
     received = b""
     while not received.endswith(b"\n"):
-        other.settimeout(max(deadline - time.monotonic(), 0.01))
-        more = other.recv(65536)
+        connection.settimeout(max(deadline - time.monotonic(), 0.01))
+        more = connection.recv(65536)
         received += more
         if not more or len(received) > MAX_BYTES:
             raise ValueError("no whole line")
     return json.loads(received)
 
 
-def _hear(other: socket.socket, deadline: float) -> tuple[int, dict[str, Any]]:
-    """Reads which worker this is, and what it says of itself."""
-    until = min(deadline, time.monotonic() + HEAR_SECONDS)
-    match _read(other, until):
-        case [int(number), dict(theirs)] if number > 0:
-            return number, theirs
+def _read_introduction(
+    connection: socket.socket, deadline: float
+) -> tuple[int, dict[str, Any]]:
+    """Reads another worker's number and its values."""
+    until = min(deadline, time.monotonic() + INTRODUCTION_SECONDS)
+    match _read(connection, until):
+        case [int(number), dict(values)] if number > 0:
+            return number, values
     raise ValueError("not a worker")
