@@ -1,4 +1,4 @@
-"""Hooks driven by hand; whole trainings are in test_training.py."""
+"""The callbacks' hooks, called by hand; test_training.py runs trainings."""
 
 import signal
 from pathlib import Path
@@ -17,12 +17,12 @@ from common.training.progress import EpochLines
 @pytest.fixture
 def model() -> keras.Model:
     keras.utils.set_random_seed(0)
-    made = keras.Sequential(
+    model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)]
     )
-    made.compile("adam", "mse")
-    made.optimizer.build(made.trainable_variables)
-    return made
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def test_not_a_number_ends_training_with_advice(model) -> None:
@@ -53,7 +53,7 @@ def test_the_best_weights_are_kept(model) -> None:
     np.testing.assert_array_equal(model.layers[-1].bias, [1, 1])
 
 
-def test_less_is_better_where_it_is(model) -> None:
+def test_a_smaller_metric_is_better_with_mode_min(model) -> None:
     assert best_of(model, "loss", "min", [3.0, 1.0, 2.0]).best == 1.0
 
 
@@ -106,7 +106,7 @@ def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
     first.on_epoch_end(0, {"loss": 0.5})
     first.on_train_end()
     variables = [*model.variables, *model.optimizer.variables]
-    wanted = [one.numpy() for one in variables]
+    expected = [variable.numpy() for variable in variables]
 
     for variable in variables:
         variable.assign(np.zeros_like(variable.numpy()))
@@ -117,10 +117,10 @@ def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
     second.on_train_end()
     assert second.history == {"loss": [0.5]}
     assert (stopping.wait, stopping.best) == (2, 0.25)
-    for value, variable in zip(wanted, variables, strict=True):
+    for value, variable in zip(expected, variables, strict=True):
         np.testing.assert_array_equal(value, variable.numpy())
     # Weights, the dropout's random state, the optimizer.
-    assert len(wanted) > 5
+    assert len(expected) > 5
     assert second.best.best == 0.5
     for array, variable in zip(
         second.best.arrays, model.variables, strict=True
@@ -129,7 +129,8 @@ def test_a_backup_brings_everything_back(model, tmp_path: Path) -> None:
 
 
 def test_a_backup_is_read_once(model, tmp_path: Path) -> None:
-    # Another worker writes it, slowly: at the next `fit` it still is the old.
+    # The first worker writes the file slowly, so that the other workers' next
+    # `fit` would find the old file.
     path = tmp_path / "backup.npz"
     stopping = keras.callbacks.EarlyStopping("val_loss")
     old = backup_of(model, path)
@@ -194,8 +195,8 @@ def test_a_signal_in_the_last_steps_waits_for_the_epoch(
     with pytest.raises(runtime.Interrupted):
         backup.on_epoch_end(0, {"loss": 0.5})
     assert "after 1 epochs and 0 steps" in capsys.readouterr().err
-    found = backup_of(model, backup.path)
-    assert (found.epoch, found.step) == (1, 0)
+    restored = backup_of(model, backup.path)
+    assert (restored.epoch, restored.step) == (1, 0)
 
 
 def test_long_epochs_are_backed_up_on_the_way(
@@ -207,11 +208,11 @@ def test_long_epochs_are_backed_up_on_the_way(
     backup.on_epoch_begin(2)
     backup.on_train_batch_end(3)
     backup.on_train_end()
-    found = backup_of(model, backup.path)
-    assert found.step == 4 and backup.step == 0
+    restored = backup_of(model, backup.path)
+    assert restored.step == 4 and backup.step == 0
 
 
-def test_one_calm_line_per_epoch(model, capsys) -> None:
+def test_one_line_per_epoch(model, capsys) -> None:
     lines = EpochLines(12, 3)
     lines.set_model(model)
     lines.on_epoch_begin(8)
@@ -222,15 +223,15 @@ def test_one_calm_line_per_epoch(model, capsys) -> None:
 
 
 def test_the_standard_list(tmp_path: Path) -> None:
-    def made(**changes) -> list[str]:
-        chosen = callbacks.standard(
+    def names(**changes) -> list[str]:
+        standard = callbacks.standard(
             tmp_path / "run", pipelines.Position(), epochs=3, num_steps=4,
             monitor="val_accuracy", **changes,
         )  # fmt: skip
-        return [type(one).__name__ for one in chosen]
+        return [type(callback).__name__ for callback in standard]
 
-    plain = made()
+    plain = names()
     assert plain[-1] == "Backup"
     assert {"StopOnNaN", "BestWeights", "CSVLogger", "TensorBoard"} < {*plain}
-    assert "EarlyStopping" in made(patience=2)
-    assert "ReduceLROnPlateau" in made(plateau=True)
+    assert "EarlyStopping" in names(patience=2)
+    assert "ReduceLROnPlateau" in names(plateau=True)

@@ -35,9 +35,9 @@ def model() -> keras.Model:
     x = keras.layers.Rescaling(0.5)(x)  # TF-MOT does not list it.
     x = keras.layers.Flatten()(x)
     x = keras.layers.Dense(3)(x)
-    made = keras.Model(image, keras.layers.Softmax()(x))
-    made.compile("adam", "categorical_crossentropy")
-    return made
+    model = keras.Model(image, keras.layers.Softmax()(x))
+    model.compile("adam", "categorical_crossentropy")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_every_combination_does_what_it_says(model, split) -> None:
     possible, refused = chain.plan(model, wanted)
     assert possible == wanted and not refused
     before = [weight.numpy() for weight in model.weights]
-    how = Finetuning(split, transform, TINY)
-    twins = chain.compress(model, possible, how)
+    settings = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, possible, settings)
     for kernel in kernels(twins[("prune",)]):
         assert np.mean(kernel == 0) >= 0.5 - 1 / kernel.size
     for kernel in kernels(twins[("prune", "cluster")]):
@@ -68,12 +68,12 @@ def test_every_combination_does_what_it_says(model, split) -> None:
     for kernel in kernels(twins[("cluster",)]):
         assert len(np.unique(kernel)) <= 4
     assert any("quant" in layer.name for layer in twins[("qat",)].layers)
-    # Fine-tuned, and the user's model is as it was.
+    # The twins are fine-tuned, and the user's model is unchanged.
     assert not np.allclose(
         kernels(twins[("cluster",)])[0], kernels(twins[()])[0]
     )
-    for one, other in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(one, other.numpy())
+    for array, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(array, weight.numpy())
 
 
 def test_separable_convolutions_are_split_and_quantized(split) -> None:
@@ -87,8 +87,8 @@ def test_separable_convolutions_are_split_and_quantized(split) -> None:
     model.compile("adam", "categorical_crossentropy")
     possible, refused = chain.plan(model, variants.parse(["prune+qat"]), TINY)
     assert not refused
-    how = Finetuning(split, transform, TINY)
-    twins = chain.compress(model, possible, how)
+    settings = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, possible, settings)
     wrapped = twins[("prune", "qat")]
     names = [layer.name for layer in wrapped.layers]
     assert len(names) == len(set(names))
@@ -97,11 +97,11 @@ def test_separable_convolutions_are_split_and_quantized(split) -> None:
     assert len(pruned) == 4  # TF-MOT prunes no depthwise kernel.
     for kernel in pruned:
         assert np.mean(kernel.numpy() == 0) >= 0.5 - 1 / np.size(kernel)
-    found, expected = (
-        twins[key].predict(split.features, verbose=0)
-        for key in ((), ("prune", "qat"))
+    plain, compressed = (
+        twins[techniques].predict(split.features, verbose=0)
+        for techniques in ((), ("prune", "qat"))
     )
-    assert np.abs(found - expected).mean() < 0.1
+    assert np.abs(plain - compressed).mean() < 0.1
 
 
 @pytest.mark.parametrize("relu", [keras.layers.ReLU, "activation"])
@@ -115,14 +115,14 @@ def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
     model = keras.Model(image, layers.Dense(3, "softmax")(x))
     model.compile("adam", "categorical_crossentropy")
     wanted = variants.parse(["prune+qat", "prune+cluster+qat"])
-    how = Finetuning(split, transform, TINY)
-    twins = chain.compress(model, wanted, how)
+    settings = Finetuning(split, transform, TINY)
+    twins = chain.compress(model, wanted, settings)
     for before in (("prune",), ("prune", "cluster")):
         base, twin = twins[before], twins[(*before, "qat")]
         limits = [w.name for w in twin.weights if "kernel_min" in w.name]
         assert len(limits) == 3
-        for one, other in zip(kernels(base), kernels(twin), strict=True):
-            np.testing.assert_array_equal(one == 0, other == 0)
+        for old, new in zip(kernels(base), kernels(twin), strict=True):
+            np.testing.assert_array_equal(old == 0, new == 0)
         with pytest.raises(RuntimeError, match="filled zeros"):
             verification.verify(
                 twins[("prune",)], bridge.to_tf_keras(empty(model)),
@@ -142,35 +142,36 @@ def test_an_activation_before_batch_normalization_is_no_refusal(split) -> None:
     wanted = variants.parse(["qat", "prune+qat"])
     possible, refused = chain.plan(model, wanted, TINY)
     assert possible == wanted and not refused
-    how = Finetuning(split, transform, TINY)
-    twin = chain.compress(model, possible, how)[("qat",)]
-    kinds = {type(one).__name__ for one in twin.layers}
+    settings = Finetuning(split, transform, TINY)
+    twin = chain.compress(model, possible, settings)[("qat",)]
+    kinds = {type(layer).__name__ for layer in twin.layers}
     assert "BatchNormalization" in kinds  # Left in float.
-    kernels = [one.name for one in twin.weights if "kernel_min" in one.name]
-    assert len(kernels) == 3
+    limits = [w.name for w in twin.weights if "kernel_min" in w.name]
+    assert len(limits) == 3
 
 
 def empty(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model with all weights zero."""
     copy = keras.models.clone_model(model)
-    copy.set_weights([np.zeros_like(one) for one in model.get_weights()])
+    copy.set_weights([np.zeros_like(array) for array in model.get_weights()])
     return copy
 
 
 def test_fine_tuning_is_repeatable(model, split) -> None:
     wanted = variants.parse(["prune+float32"])
-    how = Finetuning(split, transform, TINY)
-    one, same = (
-        chain.compress(model, wanted, how)[("prune",)] for _ in range(2)
+    settings = Finetuning(split, transform, TINY)
+    first, second = (
+        chain.compress(model, wanted, settings)[("prune",)] for _ in range(2)
     )
-    for a, b in zip(kernels(one), kernels(same), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for expected, kernel in zip(kernels(first), kernels(second), strict=True):
+        np.testing.assert_array_equal(expected, kernel)
 
 
 def test_only_the_layers_named_are_pruned(model, split) -> None:
     name = model.layers[-2].name
-    how = Finetuning(split, transform, TINY.replace(prune_layers=(name,)))
+    settings = Finetuning(split, transform, TINY.replace(prune_layers=(name,)))
     wanted = variants.parse(["prune+float32"])
-    twin = chain.compress(model, wanted, how)[("prune",)]
+    twin = chain.compress(model, wanted, settings)[("prune",)]
     convolution, dense = kernels(twin)
     assert np.mean(dense == 0) >= 0.49 and np.mean(convolution == 0) < 0.1
 
@@ -181,14 +182,14 @@ def test_an_unknown_layer_is_refused(model) -> None:
         wrappers.prune(bridge.to_tf_keras(model), 10, options)
 
 
-def test_fine_tuning_that_diverges_is_said_in_one_line(model, split) -> None:
-    def lost(targets, outputs):
+def test_fine_tuning_that_diverges_is_refused_in_one_line(model, split) -> None:
+    def diverging_loss(targets, outputs):
         return tf.reduce_sum(outputs) * np.nan
 
-    how = Finetuning(split, transform, TINY, lost)
+    settings = Finetuning(split, transform, TINY, diverging_loss)
     wanted = variants.parse(["prune+float32"])
     with pytest.raises(InputError, match=r"prune.*--finetune_learning_rate"):
-        chain.compress(model, wanted, how)
+        chain.compress(model, wanted, settings)
 
 
 def test_a_layer_without_a_kernel_is_refused(model) -> None:
@@ -210,7 +211,7 @@ def test_a_large_number_in_a_layers_name_is_no_count() -> None:
     assert 12 < number < 3_000_000
 
 
-def test_verification_finds_what_is_missing(model) -> None:
+def test_verification_finds_missing_zeros_and_clusters(model) -> None:
     twin = bridge.to_tf_keras(model)
     wrapped = wrappers.prune(bridge.to_tf_keras(model), 10, TINY)
     dense = wrappers.strip(wrapped, "prune")
@@ -221,7 +222,7 @@ def test_verification_finds_what_is_missing(model) -> None:
 
 
 def sparse_twin(model: keras.Model) -> tf_keras.Model:
-    """Returns a twin with every tenth weight of each kernel left."""
+    """Returns a twin whose kernels are zero but for every tenth weight."""
     twin = bridge.to_tf_keras(model)
     for kernel in (w for w in twin.trainable_weights if w.shape.rank > 1):
         kept = np.arange(kernel.numpy().size).reshape(kernel.shape) % 10 == 0
@@ -230,8 +231,8 @@ def sparse_twin(model: keras.Model) -> tf_keras.Model:
 
 
 def test_few_weights_get_few_clusters(model) -> None:
-    # The convolution has 36 weights, of which 4 are left: too few to cluster.
-    # 16 clusters would be more than TF-MOT's k-means can place in them.
+    # The convolution has 36 weights, of which 4 are not zero: too few to
+    # cluster. TF-MOT's k-means cannot place 16 clusters in so few weights.
     wrapped = wrappers.cluster(sparse_twin(model), 16, preserve_sparsity=True)
     stripped = wrappers.strip(wrapped, "cluster")
     for kernel in kernels(stripped):
@@ -258,8 +259,8 @@ def test_depthwise_kernels_are_left_as_tf_mot_leaves_them(split) -> None:
     )
     model.compile("adam", "categorical_crossentropy")
     wanted = variants.parse(["prune+cluster+int8"])
-    how = Finetuning(split, transform, TINY)
-    twin = chain.compress(model, wanted, how)[("prune", "cluster")]
+    settings = Finetuning(split, transform, TINY)
+    twin = chain.compress(model, wanted, settings)[("prune", "cluster")]
     convolution, depthwise, dense = kernels(twin)
     assert np.mean(depthwise == 0) == 0
     assert np.mean(convolution == 0) >= 0.45 and np.mean(dense == 0) >= 0.45
@@ -289,7 +290,7 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
         quantization.quantize(bridge.to_tf_keras(model), ())
 
 
-def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
+def test_both_directions_of_an_lstm_are_clustered_and_stay_sparse() -> None:
     model = keras.Sequential(
         [
             keras.Input((5, 8), name="x"),
@@ -307,10 +308,10 @@ def test_both_ways_of_an_lstm_are_clustered_and_stay_sparse() -> None:
         return x, tf.one_hot(labels, 3)
 
     wanted = variants.parse(["prune+cluster+float32"])
-    how = Finetuning(rows, one_hot, TINY)
-    twin = chain.compress(model, wanted, how)[("prune", "cluster")]
-    found = [one for one in kernels(twin) if one.shape[-1] == 32]
-    assert len(found) == 4
-    for kernel in found:
+    settings = Finetuning(rows, one_hot, TINY)
+    twin = chain.compress(model, wanted, settings)[("prune", "cluster")]
+    lstm_kernels = [k for k in kernels(twin) if k.shape[-1] == 32]
+    assert len(lstm_kernels) == 4
+    for kernel in lstm_kernels:
         assert np.mean(kernel == 0) >= 0.49
         assert len(np.unique(kernel)) <= TINY.num_clusters + 1

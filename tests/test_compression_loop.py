@@ -1,4 +1,4 @@
-"""The loop that fine-tunes twins, against Keras 2's own `fit`."""
+"""The loop that fine-tunes twins, compared with Keras 2's own `fit`."""
 
 from collections.abc import Iterator
 
@@ -38,24 +38,24 @@ def batches() -> tf.data.Dataset:
 def wrapped(model: keras.Model, technique: str) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(0)
     twin = bridge.to_tf_keras(model, check=False)
-    found = wrappers.wrap(twin, (technique,), STEPS * EPOCHS, OPTIONS)
-    found.compile(tf_keras.optimizers.Adam(0.01), "categorical_crossentropy")
-    return found
+    model = wrappers.wrap(twin, (technique,), STEPS * EPOCHS, OPTIONS)
+    model.compile(tf_keras.optimizers.Adam(0.01), "categorical_crossentropy")
+    return model
 
 
 @pytest.mark.parametrize("technique", ["prune", "cluster", "qat"])
 def test_weights_are_those_that_fit_gives(model, batches, technique) -> None:
     ours, theirs = wrapped(model, technique), wrapped(model, technique)
-    lost = loop.train(ours, batches, pipelines.Position(), EPOCHS, STEPS)
+    loss = loop.train(ours, batches, pipelines.Position(), EPOCHS, STEPS)
     update = tfmot.sparsity.keras.UpdatePruningStep()
     history = theirs.fit(batches, epochs=EPOCHS, verbose=0, callbacks=[update])
-    assert lost == pytest.approx(history.history["loss"][-1], abs=1e-6)
-    for one, other in zip(ours.weights, theirs.weights, strict=True):
+    assert loss == pytest.approx(history.history["loss"][-1], abs=1e-6)
+    for weight, expected in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(
-            one.numpy(), other.numpy(), atol=1e-6, err_msg=one.name
+            weight.numpy(), expected.numpy(), atol=1e-6, err_msg=weight.name
         )
     if technique == "prune":
-        masks = [one.numpy() for one in ours.weights if "mask" in one.name]
+        masks = [w.numpy() for w in ours.weights if "mask" in w.name]
         assert [np.mean(mask) for mask in masks] == pytest.approx([0.5, 0.5])
 
 

@@ -53,13 +53,14 @@ def test_a_run_that_was_killed_after_training_has_the_same_optimizer(
     tmp_path: Path,
 ) -> None:
     states = []
-    for _ in range(2):  # The second finds the first's backup, and trains not.
+    for _ in range(2):  # The second run finds a backup, and trains nothing.
         model = make_model()
         fit(model, tmp_path)
-        states.append([one.numpy() for one in model.optimizer.variables])
-    assert states[0][0] > 0  # Its iterations.
-    for one, other in zip(*states, strict=True):
-        np.testing.assert_array_equal(one, other)
+        variables = model.optimizer.variables
+        states.append([variable.numpy() for variable in variables])
+    assert states[0][0] > 0  # The optimizer's iterations.
+    for first, second in zip(*states, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_initial_weights_depend_on_the_seed_alone() -> None:
@@ -89,7 +90,7 @@ def fit(
 
 
 class Killer(keras.callbacks.Callback):
-    """Does `act` in epoch `epoch` before, or after, what ends at `step`."""
+    """Calls `act` in epoch `epoch`, before or after the batch `step`."""
 
     def __init__(self, epoch: int, step: int, act, after=False) -> None:
         super().__init__()
@@ -134,7 +135,16 @@ def check_resume(
     steps=1,
     between=lambda: None,
 ) -> None:
-    """Trains undisturbed, and disturbed and again: both must end alike."""
+    """Trains with and without an interruption; both must end alike.
+
+    Args:
+        tmp_path: The directory of both trainings.
+        monkeypatch: Pytest's fixture.
+        killer: The callback that interrupts the second training.
+        raised: The exception that the interrupted `fit` must raise.
+        steps: Steps per execution.
+        between: Called after the interruption, before training continues.
+    """
     undisturbed = make_model(steps)
     log = fit(undisturbed, tmp_path / "undisturbed")
 
@@ -155,8 +165,10 @@ def check_resume(
         # The sums of a training epoch's metrics are made in two parts.
         rtol = 0 if name.startswith("val_") else 1e-6
         np.testing.assert_allclose(rest.history[name], values, rtol=rtol)
-    for one, other in zip(undisturbed.weights, continued.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    for expected, weight in zip(
+        undisturbed.weights, continued.weights, strict=True
+    ):
+        np.testing.assert_array_equal(expected.numpy(), weight.numpy())
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
@@ -221,7 +233,7 @@ def test_a_damaged_backup_costs_an_epoch_or_all(
     start = "from the backup before it" if epoch > 1 else "anew"
     shown = " ".join(capsys.readouterr().err.split())
     assert f"backup.npz.damaged, and training starts {start}." in shown
-    names = {one.name for one in (tmp_path / "killed").iterdir()}
+    names = {path.name for path in (tmp_path / "killed").iterdir()}
     assert names >= {"backup.npz", "backup.npz.damaged"}
     assert not any(".partial" in name for name in names)
 
@@ -238,8 +250,8 @@ def test_a_work_directory_deleted_under_the_run_is_one_line(
 def test_a_disk_that_fills_up_is_one_line(tmp_path, monkeypatch, room) -> None:
     disk = tmp_path / "killed"
     disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if subprocess.run(words, capture_output=True, check=False).returncode:
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
     filling = disk / "filling"
 
@@ -268,7 +280,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
         first.weights[0].numpy(), second.weights[0].numpy()
     )
     fitting.finish(tmp_path)
-    assert sorted(one.name for one in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
         "log.csv", "tensorboard",
     ]  # fmt: skip
 
@@ -284,7 +296,7 @@ def test_the_best_weights_end_in_the_model(tmp_path) -> None:
     assert log.examples_per_second > 0 and log.seconds > 0
 
 
-def test_patience_stops_early_and_for_good(tmp_path) -> None:
+def test_patience_stops_early_and_a_restart_trains_no_more(tmp_path) -> None:
     def still() -> keras.Model:
         model = make_model()
         model.compile(  # At this rate nothing ever improves.
@@ -325,13 +337,13 @@ def test_a_data_service_trains_what_training_alone_would(tmp_path) -> None:
     target = dispatcher.target.removeprefix("grpc://")
     options = program.Config(port=0, dispatcher=target)
     workers = [program.serve(options) for _ in range(2)]
-    counted = Counter()
+    counter = Counter()
     log = fitting.fit(
         make_model(), make_splits(),
         OPTIONS.replace(data_service=dispatcher.target),
         work_dir=tmp_path, transform=one_hot, evaluation_transform=one_hot,
-        monitor="val_accuracy", first=[counted],
+        monitor="val_accuracy", first=[counter],
     )  # fmt: skip
     assert len(log.history["loss"]) == OPTIONS.epochs
-    assert counted.batches == 4 * 7
+    assert counter.batches == 4 * 7
     del workers

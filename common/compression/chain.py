@@ -1,4 +1,7 @@
-"""The steps: wrap, fine-tune, strip, verify, each shared by its variants."""
+"""The steps of compression: wrap, fine-tune, strip, verify.
+
+Variants that begin with the same techniques share those steps.
+"""
 
 import math
 import time
@@ -24,57 +27,76 @@ def plan(
     variants: Iterable[Variant],
     options: Options | None = None,
 ) -> tuple[list[Variant], list[dict[str, str]]]:
-    """Separates the variants that `model` can take from those it can't.
+    """Separates the variants that `model` can take from those it cannot.
 
-    Tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
-    trains for an hour to learn it.
+    It tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
+    trains for an hour before a layer is refused.
 
     Args:
         model: A Keras 3 model.
-        variants: What is wanted.
+        variants: The variants of `--variants`.
         options: The compression options; by default `Options()`.
 
     Returns:
         The possible variants, and `{"name", "reason"}` of the others.
+
+    Raises:
+        InputError: If an option does not fit the model, such as
+            `--prune_layers`.
     """
-    wanted, options = list(variants), options or Options()
+    variants, options = list(variants), options or Options()
     reasons: dict[Techniques, str] = {}
-    for techniques in prefixes(one.techniques for one in wanted):
-        try:
-            twin, last = _copy(model), techniques[-1:]
-            if "cluster" in last and "prune" in techniques:
-                wrappers.thin(twin, options.sparsity)
-                last = techniques
-            wrappers.wrap(twin, last, 10, options)
-        except (ValueError, RuntimeError) as error:
-            unable = isinstance(error, UnsupportedLayerError)
-            if isinstance(error, InputError) and not unable:
-                raise
-            reasons[techniques] = " ".join(str(error).split())
+    for techniques in prefixes(variant.techniques for variant in variants):
+        reason = _refusal(model, techniques, options)
+        if reason is not None:
+            reasons[techniques] = reason
     possible, refused = [], []
-    for one in wanted:
+    for variant in variants:
         reason = next(
             (
                 reasons[prefix]
-                for prefix in prefixes([one.techniques])
+                for prefix in prefixes([variant.techniques])
                 if prefix in reasons
             ),
             None,
         )
         if reason is None:
-            possible.append(one)
+            possible.append(variant)
             continue
-        nearest = _nearest(one, reasons)
+        nearest = _nearest(variant, reasons)
         refused.append(
-            {"name": one.name, "reason": f"{reason} Nearest: {nearest}."}
+            {"name": variant.name, "reason": f"{reason} Nearest: {nearest}."}
         )
     return possible, refused
 
 
+def _refusal(
+    model: keras.Model, techniques: Techniques, options: Options
+) -> str | None:
+    """Returns why TF-MOT cannot take the last of `techniques`, or None."""
+    try:
+        twin, last = _copy(model), techniques[-1:]
+        if "cluster" in last and "prune" in techniques:
+            wrappers.thin(twin, options.sparsity)
+            last = techniques
+        wrappers.wrap(twin, last, 10, options)
+    except (ValueError, RuntimeError) as error:
+        unsupported = isinstance(error, UnsupportedLayerError)
+        if isinstance(error, InputError) and not unsupported:
+            raise
+        return " ".join(str(error).split())
+    return None
+
+
 def _nearest(variant: Variant, reasons: dict[Techniques, str]) -> str:
-    """Returns the name of the variant with the most of the same steps."""
+    """Returns the possible variant that shares most steps with a refused one.
+
+    Args:
+        variant: The refused variant.
+        reasons: The techniques that the model cannot take.
+    """
     kept = variant.techniques
-    while kept and any(one in reasons for one in prefixes([kept])):
+    while kept and any(prefix in reasons for prefix in prefixes([kept])):
         kept = kept[:-1]
     return "+".join((*kept, "int8"))
 
@@ -82,18 +104,24 @@ def _nearest(variant: Variant, reasons: dict[Techniques, str]) -> str:
 def compress(
     model: keras.Model, variants: Iterable[Variant], finetuning: Finetuning
 ) -> dict[Techniques, tf_keras.Model]:
-    """Makes the twins behind `variants`; shared steps are done once.
+    """Returns the twins that `variants` are converted from.
+
+    Steps that several variants share are done once.
 
     Args:
         model: A trained, compiled Keras 3 model; it is not changed.
-        variants: What `plan` found possible.
+        variants: The variants that `plan` returned as possible.
         finetuning: The data and the options.
 
     Returns:
-        The twin after each sequence of techniques; `()` is the plain twin.
+        The twin after each sequence of techniques; that of `()` is not
+        compressed.
+
+    Raises:
+        InputError: If fine-tuning diverges.
     """
     twins: dict[Techniques, tf_keras.Model] = {(): bridge.to_tf_keras(model)}
-    steps = prefixes(one.techniques for one in variants)
+    steps = prefixes(variant.techniques for variant in variants)
     if not steps:
         return twins
     finetuner = Finetuner(model, twins[()], finetuning)
@@ -115,7 +143,7 @@ def _step(
     finetuner: Finetuner,
     options: Options,
 ) -> tf_keras.Model:
-    """Does the last of `techniques` to a copy of `base` and fine-tunes it."""
+    """Returns a copy of `base` with the last of `techniques`, fine-tuned."""
     start = time.monotonic()
     terminal = console.get()
     runtime.set_seed(options.seed)
@@ -144,7 +172,7 @@ def _step(
 def _copy(
     model: keras.Model, base: tf_keras.Model | None = None
 ) -> tf_keras.Model:
-    """Returns a new twin, with the weights of `base` if there is one."""
+    """Returns a new twin of `model`, with the weights of `base` if given."""
     twin = bridge.to_tf_keras(model, check=False)
     if base is not None:
         copy_weights(base, twin, model)

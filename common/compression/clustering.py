@@ -1,8 +1,7 @@
 """Clustering: which layers TF-MOT can cluster, and its wrappers on them."""
 
-from typing import Any
-
 import numpy as np
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 from tensorflow_model_optimization.python.core.clustering.keras import (
@@ -12,32 +11,37 @@ from tensorflow_model_optimization.python.core.clustering.keras.experimental imp
     cluster as sparsity_preserving,
 )
 
-FEWEST_CLUSTERS = 3  # TF-MOT takes no fewer.
+MIN_CLUSTERS = 3  # The fewest that TF-MOT accepts.
 registry = clustering_registry.ClusteringRegistry
 
 
 def cluster(
     twin: tf_keras.Model, num_clusters: int, preserve_sparsity: bool
 ) -> tf_keras.Model:
-    """Returns `twin` with clustered kernels; zeros can be kept zero.
+    """Returns `twin` in TF-MOT's wrappers that cluster its kernels.
 
-    Layers that TF-MOT cannot cluster, or that have few weights left, stay as
-    they are.
+    Layers that TF-MOT cannot cluster, or that have too few weights that are not
+    zero, are not wrapped.
+
+    Args:
+        twin: The model to cluster.
+        num_clusters: The distinct values per kernel; see `clusters_of`.
+        preserve_sparsity: Whether weights that are zero stay zero.
 
     Raises:
-        ValueError: If there is no layer that it can cluster.
+        ValueError: If there is no layer that TF-MOT can cluster.
     """
     initial = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-    done = []
+    clustered = []
 
-    def wrap_one(layer: Any) -> Any:
+    def wrap_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         clusters = clusters_of(layer, num_clusters)
-        if clusters < FEWEST_CLUSTERS:
+        if clusters < MIN_CLUSTERS:
             if preserve_sparsity and _has_pruned_kernel(layer):
-                # Fine-tuning would fill the zeros.
+                # Fine-tuning would change its zeros.
                 layer.trainable = False
             return layer
-        done.append(layer.name)
+        clustered.append(layer.name)
         return sparsity_preserving.cluster_weights(
             layer,
             number_of_clusters=clusters,
@@ -45,27 +49,30 @@ def cluster(
             preserve_sparsity=preserve_sparsity,
         )
 
-    wrapped = tf_keras.models.clone_model(twin, clone_function=wrap_one)
-    if not done:
-        kinds = sorted({type(one).__name__ for one in twin.layers})
+    wrapped = tf_keras.models.clone_model(twin, clone_function=wrap_layer)
+    if not clustered:
+        kinds = sorted({type(layer).__name__ for layer in twin.layers})
         raise ValueError(
             f"TF-MOT can cluster none of {', '.join(kinds)}: they have no "
-            "kernel, or too few weights left."
+            "kernel, or too few weights that are not zero."
         )
     return wrapped
 
 
-def clusters_of(layer: Any, num_clusters: int) -> int:
-    """Returns the clusters of a layer: fewer where few weights are left.
+def clusters_of(layer: tf_keras.layers.Layer, num_clusters: int) -> int:
+    """Returns the number of clusters for a layer.
 
-    0 if TF-MOT clusters nothing of it.
+    It is `num_clusters`, but at most half the number of a kernel's weights that
+    are not zero, and 0 if TF-MOT clusters no weights of the layer.
     """
     kernels = clusterable_weights(layer)
-    left = [int(np.count_nonzero(kernel.numpy())) for kernel in kernels]
-    return min([num_clusters, *(count // 2 for count in left)]) if left else 0
+    if not kernels:
+        return 0
+    counts = [int(np.count_nonzero(kernel.numpy())) for kernel in kernels]
+    return min([num_clusters, *(count // 2 for count in counts)])
 
 
-def clusterable_weights(layer: Any) -> list[Any]:
+def clusterable_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
     """Returns the weights of a layer that TF-MOT clusters."""
     if not layer.trainable_weights or not registry.supports(layer):
         return []
@@ -73,12 +80,12 @@ def clusterable_weights(layer: Any) -> list[Any]:
     return [weight for _, weight in layer.get_clusterable_weights()]
 
 
-def _has_pruned_kernel(layer: Any) -> bool:
-    """Tells whether weights of two or more axes have zeros to keep."""
-    kernels = [one for one in layer.weights if one.shape.rank >= 2]
+def _has_pruned_kernel(layer: tf_keras.layers.Layer) -> bool:
+    """Returns whether a layer's weights of two or more axes have zeros."""
+    kernels = [weight for weight in layer.weights if weight.shape.rank >= 2]
     return any(np.any(kernel.numpy() == 0) for kernel in kernels)
 
 
-def has_kernel(layer: Any) -> bool:
-    """Tells whether a layer has weights of two or more axes."""
+def has_kernel(layer: tf_keras.layers.Layer) -> bool:
+    """Returns whether a layer has weights of two or more axes."""
     return any(weight.shape.rank >= 2 for weight in layer.weights)

@@ -17,16 +17,16 @@ from . import loop
 
 @dataclasses.dataclass(frozen=True)
 class Finetuning:
-    """How a twin is trained after a step.
+    """The data, the options and the loss that twins are fine-tuned with.
 
     Attributes:
         split: The training examples.
-        transform: See `data.for_training`.
+        transform: See `pipelines.for_training`.
         options: Gives batch size, seed, and the compression options.
-        loss: From targets and outputs to what is minimized; by default the
-            model's own loss.
-        soften: Makes targets of the teacher's outputs, e.g. probabilities of
-            logits. Only used if `options.distill` is not 0.
+        loss: Maps targets and outputs to the loss; by default the model's own
+            loss.
+        soften: Maps the teacher's outputs to targets, e.g. logits to
+            probabilities. Only used if `options.distill` is not 0.
     """
 
     split: Split
@@ -39,7 +39,7 @@ class Finetuning:
 class Finetuner:
     """Trains the twins of one model, step after step, on the same batches.
 
-    The pipeline, the teacher inside it included, is traced once for all steps.
+    The pipeline, including the teacher inside it, is traced once for all steps.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Finetuner:
         """Prepares the batches.
 
         Args:
-            model: The Keras 3 model; gives the loss.
-            teacher: Its plain twin.
+            model: The Keras 3 model; its loss is the default.
+            teacher: The model's twin, not compressed.
             finetuning: The data and the options.
         """
         options = finetuning.options
@@ -75,7 +75,7 @@ class Finetuner:
 
     @property
     def num_steps(self) -> int:
-        """The training steps that a twin gets."""
+        """The number of training steps that a twin gets."""
         return self._num_steps * self._options.finetune_epochs
 
     def train(self, wrapped: tf_keras.Model) -> float:
@@ -85,7 +85,7 @@ class Finetuner:
         )
         wrapped.compile(
             tf_keras.optimizers.Adam(rate),
-            # Keras 3's own: the very one that the model was trained with.
+            # By default the Keras 3 loss that the model was trained with.
             loss=lambda targets, outputs: self._loss(targets, outputs),
         )
         return loop.train(
@@ -106,8 +106,14 @@ def distilled(
     """Mixes the teacher's outputs into the targets (Hinton et al., 2015).
 
     For losses that are linear in the target (cross-entropies), or whose
-    gradient is (squared error), fitting the mixture is the same as adding a
-    distillation term at temperature 1.
+    gradient is linear in it (squared error), fitting the mixture is the same as
+    adding a distillation term at temperature 1.
+
+    Args:
+        batches: Pairs of inputs and targets.
+        teacher: A twin whose outputs have the structure of the targets.
+        weight: The part of the teacher's outputs in the targets, from 0 to 1.
+        soften: Maps the teacher's outputs to targets.
     """
 
     def mix(inputs: Any, targets: Any) -> tuple[Any, Any]:

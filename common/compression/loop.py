@@ -1,12 +1,13 @@
 """The training loop of a wrapped twin.
 
-Keras 2's `fit` traces the step four times, since the optimizer's variables are
-made inside it and since its loop over several steps has no value before the
-first. TF-MOT adds to each trace a branch per pruned kernel that most steps do
-not take. Here the step is traced once, and masks change between its runs.
+Keras 2's `fit` traces the training step four times, since the optimizer's
+variables are made inside the step, and since the loop over several steps has no
+value before the first step. TF-MOT adds a branch per pruned kernel to each
+trace, which most steps do not take. Here the step is traced once, and masks
+change between the runs of several steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper im
 
 from common.data import pipelines
 
-# Steps run without a return to Python; a signal is heeded after that many.
+# The most steps in a run without a return to Python, which handles signals.
 MAX_STEPS = 16
 
 
@@ -30,17 +31,17 @@ def train(
     epochs: int,
     num_steps: int,
 ) -> float:
-    """Trains a compiled twin, in TF-MOT's wrappers or without.
+    """Trains a compiled twin, with or without TF-MOT's wrappers.
 
-    Gives the weights that `wrapped.fit` would give with TF-MOT's
+    The weights become those that `wrapped.fit` would lead to with TF-MOT's
     `UpdatePruningStep`.
 
     Args:
         wrapped: The twin.
-        batches: One epoch's batches, those of the epoch in `position`.
-        position: What `batches` reads.
-        epochs: Passes over the batches.
-        num_steps: Batches in an epoch.
+        batches: The batches of the epoch in `position`.
+        position: The position that `batches` reads.
+        epochs: The number of passes over the batches.
+        num_steps: The number of batches in an epoch.
 
     Returns:
         The last epoch's mean loss over its examples.
@@ -62,13 +63,15 @@ def train(
     return float(wrapped.get_metrics_result()["loss"])
 
 
-def _runner(wrapped: tf_keras.Model) -> Any:
-    """Returns what takes an iterator and a number of steps, and trains."""
+def _runner(
+    wrapped: tf_keras.Model,
+) -> Callable[[Iterator[Any], tf.Tensor], None]:
+    """Returns the function that trains on an iterator for a number of steps."""
 
     @tf.function(reduce_retracing=True)
-    def run(iterator: Any, count: Any) -> None:
-        # What a step returns is not kept: its metrics sum up by themselves,
-        # and a loop without values of its own is traced once.
+    def run(iterator: Iterator[Any], count: tf.Tensor) -> None:
+        # The logs that a step returns are dropped: its metrics sum up by
+        # themselves, and a loop without values of its own is traced once.
         for _ in tf.range(count):
             wrapped.train_step(next(iterator))
 
@@ -78,8 +81,8 @@ def _runner(wrapped: tf_keras.Model) -> Any:
 class _Masks:
     """The masks of pruned kernels, renewed before the steps that are due.
 
-    TF-MOT renews them inside the step, in a branch for each kernel. Called
-    without a graph, its own function does the same between two runs.
+    TF-MOT renews them inside the step, in a branch for each kernel. Its own
+    function, called between two runs, does the same.
 
     Attributes:
         due: The steps before which masks change, counted from 0.

@@ -1,4 +1,4 @@
-"""Quantization-aware training: TF-MOT's wrappers, with its gaps filled."""
+"""Quantization-aware training: TF-MOT's wrappers, for more kinds of layers."""
 
 import re
 from typing import Any
@@ -33,11 +33,11 @@ class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
     """
 
     def get_weights_and_quantizers(self, layer: Any) -> list:
-        """Returns none."""
+        """Returns an empty list."""
         return []
 
     def get_activations_and_quantizers(self, layer: Any) -> list:
-        """Returns none."""
+        """Returns an empty list."""
         return []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
@@ -57,43 +57,44 @@ class OutputQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
         ]
 
     def get_config(self) -> dict:
-        """Returns nothing: there is nothing to choose."""
+        """Returns an empty configuration: the class has no settings."""
         return {}
 
 
 def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
     """Returns `twin` with fake quantization in every layer.
 
-    Left in float are layers that TF-MOT cannot quantize and that have no
-    kernel: their few weights and their time are worth little.
+    Layers that TF-MOT cannot quantize and that have no kernel stay in float:
+    they have few weights and take little time.
 
     Args:
         twin: A functional model.
         before: The techniques whose results must be kept.
 
     Raises:
-        RuntimeError: If TF-MOT cannot quantize a layer with a kernel; it says
-            which.
+        RuntimeError: If an input is not floating point, or TF-MOT cannot
+            quantize a layer with a kernel, which the error names.
     """
-    for one in twin.inputs:
-        if not one.dtype.is_floating:
+    for tensor in twin.inputs:
+        if not tensor.dtype.is_floating:
             raise RuntimeError(
-                f"TF-MOT trains with quantization only models of real inputs; "
-                f"input {one.name} is {one.dtype.name}."
+                "TF-MOT's quantization-aware training takes only models with "
+                f"floating-point inputs; input {tensor.name} is "
+                f"{tensor.dtype.name}."
             )
-    known = default_8bit.Default8BitQuantizeRegistry()
+    registry = default_8bit.Default8BitQuantizeRegistry()
 
-    def annotate(layer: Any) -> Any:
+    def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.InputLayer):
             return layer
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             if not _is_folded(layer):
                 return layer
-        elif not (known.supports(layer) or has_kernel(layer)) and (
+        elif not (registry.supports(layer) or has_kernel(layer)) and (
             layer.weights or not layer.compute_dtype.startswith("float")
         ):
             return layer
-        if known.supports(layer) or layer.weights:
+        if registry.supports(layer) or layer.weights:
             return tfmot.quantization.keras.quantize_annotate_layer(layer)
         return tfmot.quantization.keras.quantize_annotate_layer(
             layer, OutputQuantizeConfig()
@@ -110,9 +111,10 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
 
 
 def _is_folded(layer: tf_keras.layers.BatchNormalization) -> bool:
-    """Tells whether TF-MOT folds batch normalization into the layer before it.
+    """Returns whether TF-MOT folds batch normalization into the layer before.
 
-    Only so can it be quantized; an activation between the two prevents it.
+    TF-MOT cannot quantize batch normalization that it does not fold; an
+    activation between the two layers prevents folding.
     """
     before = layer.inbound_nodes[0].inbound_layers
     if not isinstance(before, FOLDING):
@@ -121,28 +123,30 @@ def _is_folded(layer: tf_keras.layers.BatchNormalization) -> bool:
 
 
 def reserve_names(twin: tf_keras.Model) -> None:
-    """Keeps tf_keras from giving a new convolution the name of one in `twin`.
+    """Keeps tf_keras from naming a new convolution like a layer of `twin`.
 
-    TF-MOT breaks a separable convolution in two that it lets tf_keras name.
-    A twin has the names of Keras 3, which tf_keras has not counted; with two
-    layers of one name, TF-MOT mixes them up or never comes to an end.
+    TF-MOT splits a separable convolution into two layers, which tf_keras names
+    with the next free number. The twin's names come from Keras 3, and tf_keras
+    has not counted them. If two layers have the same name, TF-MOT mixes them up
+    or never returns.
     """
     taken = {_number(layer.name) for layer in twin.layers}
-    # TF-MOT makes one of each kind of a layer; a name may have any number.
-    most = 2 * len(twin.layers)
-    for kind in (
+    # TF-MOT makes at most one layer of each kind for a layer of the twin. The
+    # numbers in the twin's names may be huge, so only the next ones count.
+    margin = 2 * len(twin.layers)
+    for make_layer in (
         lambda: tf_keras.layers.Conv2D(1, 1),
         lambda: tf_keras.layers.DepthwiseConv2D(1),
     ):
-        last = _number(kind().name)
-        while any(last < number <= last + most for number in taken):
-            last = _number(kind().name)
+        last = _number(make_layer().name)
+        while any(last < number <= last + margin for number in taken):
+            last = _number(make_layer().name)
 
 
 def _number(name: str) -> int:
-    """Returns the number in a convolution's automatic name, -1 in others."""
-    found = re.fullmatch(r"(?:depthwise_)?conv2d(?:_(\d+))?", name)
-    return int(found[1] or 0) if found else -1
+    """Returns the number in a convolution's automatic name, else -1."""
+    match = re.fullmatch(r"(?:depthwise_)?conv2d(?:_(\d+))?", name)
+    return int(match[1] or 0) if match else -1
 
 
 def _scheme(before: Techniques) -> Any:
@@ -164,10 +168,10 @@ def _scheme(before: Techniques) -> Any:
 class KernelQuantizingLayout(Default8BitQuantizeLayoutTransform):
     """TF-MOT's changes of the graph, but kernels before a ReLU are quantized.
 
-    To round nothing between a convolution or dense layer and the ReLU layer
-    behind it, TF-MOT takes quantization from all of the former: its kernel is
+    So that nothing is rounded between a convolution or dense layer and the ReLU
+    layer behind it, TF-MOT quantizes no part of the former: its kernel is
     trained without rounding, and loses the zeros and clusters that earlier
-    steps gave it. Only what the layer gives has to stay unrounded.
+    steps gave it. Only the layer's outputs have to stay unrounded.
     """
 
     def __init__(self, registry: Any) -> None:
@@ -176,14 +180,19 @@ class KernelQuantizingLayout(Default8BitQuantizeLayoutTransform):
     def apply(
         self, model: tf_keras.Model, layer_quantize_map: dict[str, dict]
     ) -> tuple[tf_keras.Model, dict[str, dict]]:
-        """Returns the changed model, and each layer's configuration."""
-        model, found = super().apply(model, layer_quantize_map)
+        """Returns the changed model, and each layer's configuration by name.
+
+        Args:
+            model: The annotated model.
+            layer_quantize_map: Each layer's configuration, by name.
+        """
+        model, entries = super().apply(model, layer_quantize_map)
         for layer in model.layers:
-            entry = found.get(layer.name, {})
+            entry = entries.get(layer.name, {})
             if isinstance(
                 entry.get("quantize_config"), NoOpQuantizeConfig
             ) and has_kernel(layer):
                 config = self._registry.get_quantize_config(layer)
                 config.activation_attrs = []
                 entry["quantize_config"] = config
-        return model, found
+        return model, entries

@@ -1,8 +1,7 @@
-"""Checks of what TF-MOT's wrappers leave behind."""
-
-from typing import Any
+"""Checks of twins after TF-MOT's wrappers are stripped."""
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import (
     prune_registry,
@@ -21,16 +20,18 @@ def verify(
     techniques: Techniques,
     options: Options,
 ) -> None:
-    """Checks a stripped twin against what was asked for.
+    """Checks that a stripped twin is as sparse and clustered as it must be.
 
     Args:
-        twin: After the last of `techniques`.
-        base: Before it.
-        techniques: All of them, in order.
-        options: Gives the sparsity and the number of clusters.
+        twin: The twin after the last of `techniques`.
+        base: The twin before the last of `techniques`.
+        techniques: All techniques so far, in order.
+        options: Gives the sparsity, the pruned layers and the number of
+            clusters.
 
     Raises:
-        RuntimeError: If a kernel that TF-MOT handles is not as it must be.
+        RuntimeError: If a kernel that TF-MOT handles has too few zeros or too
+            many distinct values, or if zeros of an earlier step are lost.
     """
     before = {layer.name: layer for layer in base.layers}
     for layer in twin.layers:
@@ -44,14 +45,14 @@ def verify(
             clusters = clustering.clusters_of(
                 before[layer.name], options.num_clusters
             )
-            if clusters >= clustering.FEWEST_CLUSTERS:
+            if clusters >= clustering.MIN_CLUSTERS:
                 _verify_clusters(layer, clusters)
             if "prune" in techniques and (
                 _num_zeros(layer) < _num_zeros(before[layer.name])
             ):
                 raise RuntimeError(f"{layer.name}: clustering filled zeros.")
     if techniques[-1] == "qat" and "prune" in techniques:
-        # Layers have other names by now, and some are two.
+        # QAT has renamed layers and split some in two, so only sums compare.
         kept = sum(
             int(np.sum(weight.numpy() == 0))
             for weight in twin.trainable_weights
@@ -61,7 +62,7 @@ def verify(
             raise RuntimeError("Training with quantization filled zeros.")
 
 
-def _verify_sparsity(layer: Any, sparsity: float) -> None:
+def _verify_sparsity(layer: tf_keras.layers.Layer, sparsity: float) -> None:
     """Checks the weights that TF-MOT prunes."""
     for kernel in _prunable_weights(layer):
         zeros, size = int(np.sum(kernel.numpy() == 0)), np.size(kernel)
@@ -73,7 +74,7 @@ def _verify_sparsity(layer: Any, sparsity: float) -> None:
             )
 
 
-def _verify_clusters(layer: Any, num_clusters: int) -> None:
+def _verify_clusters(layer: tf_keras.layers.Layer, num_clusters: int) -> None:
     """Checks the weights that TF-MOT clusters."""
     for kernel in clustering.clusterable_weights(layer):
         values = len(np.unique(kernel.numpy()))
@@ -83,16 +84,16 @@ def _verify_clusters(layer: Any, num_clusters: int) -> None:
             )
 
 
-def _num_zeros(layer: Any) -> int:
-    """Returns how many weights that TF-MOT prunes are zero."""
+def _num_zeros(layer: tf_keras.layers.Layer) -> int:
+    """Returns the number of zeros in the weights that TF-MOT prunes."""
     weights = _prunable_weights(layer)
-    return sum(int(np.sum(one.numpy() == 0)) for one in weights)
+    return sum(int(np.sum(weight.numpy() == 0)) for weight in weights)
 
 
-def _prunable_weights(layer: Any) -> list[Any]:
+def _prunable_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
     """Returns the weights of a layer that TF-MOT prunes."""
     registry = prune_registry.PruneRegistry
-    pruning.prepare(layer)  # Stripping may have made the layer anew.
+    pruning.prepare(layer)  # Stripping may have replaced the layer.
     if not hasattr(layer, "get_prunable_weights"):
         if not registry.supports(layer):
             return []

@@ -1,7 +1,6 @@
 """TF-MOT's wrappers, put on a twin and taken off again."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
@@ -25,12 +24,15 @@ def wrap(
 
     Args:
         twin: The result of the techniques before the last one.
-        techniques: All of them, in order.
-        steps: The training steps that will follow.
-        options: Gives sparsity, layers and the number of clusters.
+        techniques: All techniques so far, in order.
+        steps: The number of training steps that will follow.
+        options: Gives the sparsity, the pruned layers and the number of
+            clusters.
 
     Raises:
-        RuntimeError, ValueError: If TF-MOT cannot take a layer; it says which.
+        InputError: If `--prune_layers` does not fit the model.
+        RuntimeError, ValueError: If TF-MOT cannot take a layer; the error names
+            it.
     """
     last, before = techniques[-1], techniques[:-1]
     if last == "prune":
@@ -41,7 +43,18 @@ def wrap(
 
 
 def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
-    """Wraps the layers to prune; sparsity is reached after 60 % of steps."""
+    """Returns `twin` in TF-MOT's wrappers that prune its kernels.
+
+    Args:
+        twin: The model to prune.
+        steps: The number of training steps that will follow; the final sparsity
+            is reached after 60 % of them.
+        options: Gives the sparsity and the layers to prune.
+
+    Raises:
+        InputError: If `--prune_layers` names a layer that the model does not
+            have or that has no kernel.
+    """
     names = {layer.name for layer in twin.layers}
     unknown = [name for name in options.prune_layers if name not in names]
     if unknown:
@@ -64,31 +77,47 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
         frequency=max(1, end // 50),
     )
 
-    def wrap_one(layer: Any) -> Any:
+    def wrap_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if options.prune_layers and layer.name not in options.prune_layers:
             return layer
-        # A wrapper around nothing would only cost its part of the graph.
+        # A wrapper around a layer without prunable weights would only add to
+        # the graph.
         if not getattr(layer, "get_prunable_weights", lambda: True)():
             return layer
         return tfmot.sparsity.keras.prune_low_magnitude(
             layer, pruning_schedule=schedule
         )
 
-    return tf_keras.models.clone_model(twin, clone_function=wrap_one)
+    return tf_keras.models.clone_model(twin, clone_function=wrap_layer)
 
 
 def thin(twin: tf_keras.Model, sparsity: float) -> None:
-    """Sets the smallest weights to zero, as pruning will: for planning."""
+    """Sets the smallest weights of each kernel to zero, as pruning will.
+
+    `chain.plan` uses it, which does not train.
+
+    Args:
+        twin: The model, changed in place.
+        sparsity: The part of each kernel that is set to zero, from 0 to 1.
+    """
     for layer in twin.layers:
         for weight in layer.trainable_weights if has_kernel(layer) else ():
             values = np.abs(weight.numpy())
             if values.ndim > 1:
-                least = np.quantile(values, sparsity)
-                weight.assign(np.where(values > least, weight.numpy(), 0))
+                threshold = np.quantile(values, sparsity)
+                weight.assign(np.where(values > threshold, weight.numpy(), 0))
 
 
 def strip(wrapped: tf_keras.Model, technique: str) -> tf_keras.Model:
-    """Removes TF-MOT's wrappers; those of QAT stay, they are the result."""
+    """Returns a twin without TF-MOT's wrappers.
+
+    The wrappers of quantization-aware training stay: conversion needs them.
+
+    Args:
+        wrapped: A twin that `wrap` returned, trained.
+        technique: The technique that it was wrapped for: `prune`, `cluster` or
+            `qat`.
+    """
     strips: dict[str, Callable] = {
         "prune": tfmot.sparsity.keras.strip_pruning,
         "cluster": tfmot.clustering.keras.strip_clustering,

@@ -1,6 +1,6 @@
-"""Keras callbacks: checkpoints, exact resume, polite interrupts, progress.
+"""Keras callbacks: best weights, early stopping, and exact resume.
 
-`standard` gives the list that every app trains with.
+`standard` returns the list that every app trains with.
 """
 
 import json
@@ -20,8 +20,8 @@ from common.workers import cluster
 from . import checkpoint, distribution
 from .progress import EpochLines
 
-BACKUP = "backup.npz"  # In a run's directory.
-# An epoch longer than this is also backed up on the way.
+BACKUP = "backup.npz"  # The checkpoint's name in `--work_dir`.
+# Training is backed up within an epoch that takes longer than this.
 BACKUP_SECONDS = 300.0
 
 
@@ -39,15 +39,17 @@ def standard(
     """Returns the callbacks that every app trains with, in working order.
 
     Args:
-        work_dir: Where checkpoints, `log.csv` and TensorBoard's logs go.
+        work_dir: The directory of the checkpoints, `log.csv` and TensorBoard's
+            logs.
         position: The training pipeline's position.
-        epochs: The epochs of the whole training.
-        num_steps: Steps in an epoch.
+        epochs: The number of epochs of the whole training.
+        num_steps: The number of steps in an epoch.
         monitor: The validation metric that decides which weights are best.
-        mode: `max` or `min`: which way the metric is better.
+        mode: `max` if a larger metric is better, `min` if a smaller one is.
         patience: Epochs without a better value before training stops early;
             0 trains for all epochs.
-        plateau: Halve the learning rate when the metric stops improving.
+        plateau: Whether to halve the learning rate when the metric stops
+            improving.
     """
     best = BestWeights(monitor, mode)
     chosen: list[keras.callbacks.Callback] = [StopOnNaN(num_steps), best]
@@ -57,8 +59,8 @@ def standard(
         chosen.append(
             ReduceLROnPlateau(monitor, mode=mode, factor=0.5, patience=3)
         )
-    # Last: its state includes that of the others, which reset themselves when
-    # training begins.
+    # The backup comes last: it restores the state of the other callbacks, which
+    # reset themselves when training begins.
     backup = Backup(
         work_dir / BACKUP, position, epochs, num_steps, best, tuple(chosen)
     )
@@ -68,7 +70,7 @@ def standard(
 def _loggers(
     work_dir: Path, epochs: int, num_steps: int
 ) -> list[keras.callbacks.Callback]:
-    """Returns what tells of training, in files and on the console."""
+    """Returns the callbacks that log training to files and the console."""
     if not cluster.is_chief():
         return []
     return [
@@ -112,8 +114,9 @@ class BestWeights(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the best value of a metric.
 
     Attributes:
-        best: The best value so far; NaN, which any is better than, if none.
-        arrays: The values of the model's variables then, in their order.
+        best: The best value so far, or NaN before there is one.
+        arrays: The values of the model's variables in that epoch, in the order
+            of `model.variables`.
     """
 
     def __init__(self, monitor: str, mode: str = "max") -> None:
@@ -124,7 +127,7 @@ class BestWeights(keras.callbacks.Callback):
         self._sign = 1 if mode == "max" else -1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keeps the weights if the metric is better than ever."""
+        """Keeps the weights if the metric is the best so far."""
         value = float((logs or {})[self.monitor])
         if math.isfinite(value) and not self._sign * (value - self.best) <= 0:
             self.best = value
@@ -133,10 +136,10 @@ class BestWeights(keras.callbacks.Callback):
             ]
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a model the weights.
+        """Assigns the best weights to a model.
 
         Raises:
-            InputError: If the metric has never been a number.
+            InputError: If the metric was a finite number in no epoch.
         """
         if not self.arrays:
             raise InputError(
@@ -149,7 +152,11 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class _FirstNumber:
-    """Lets Keras's callbacks take no NaN, than which nothing is better."""
+    """Keeps Keras's callbacks from taking NaN for the best value.
+
+    No number compares as better than NaN, so training would seem to improve
+    never again.
+    """
 
     best: float | None
 
@@ -161,36 +168,38 @@ class _FirstNumber:
 
 
 class EarlyStopping(_FirstNumber, keras.callbacks.EarlyStopping):
-    """Keras's, for figures that may be NaN."""
+    """Keras's `EarlyStopping`, for metrics that may be NaN."""
 
 
 class ReduceLROnPlateau(_FirstNumber, keras.callbacks.ReduceLROnPlateau):
-    """Keras's, for figures that may be NaN."""
+    """Keras's `ReduceLROnPlateau`, for metrics that may be NaN."""
 
 
 class Backup(keras.callbacks.Callback):
     """Makes training continue exactly where it was stopped or killed.
 
-    Keras's `BackupAndRestore` writes its file in place, and forgets the
+    Keras's `BackupAndRestore` writes its file in place, and does not save the
     position in the data, the epoch's running metrics, the best weights and the
-    other callbacks' counters; this one keeps them, and replaces its file as a
-    whole. It backs up after every epoch, every `BACKUP_SECONDS` in it, and on
-    SIGINT and SIGTERM, which then end the program. Of several workers the first
-    one writes; all of them stop at the same step, whichever the signal came to.
+    other callbacks' counters; this callback saves them, and replaces its file
+    at once. It backs up after every epoch, every `BACKUP_SECONDS` within an
+    epoch, and on SIGINT and SIGTERM, which then end the program. Of several
+    workers the first writes the file; all workers stop at the same step,
+    whichever of them received the signal.
 
-    The file is read when this is made, and never again: later, another worker
-    may be writing it.
+    The constructor reads the file, and nothing reads it later: by then, another
+    worker may be writing it.
 
     Attributes:
+        path: The checkpoint's file.
         epoch: The epoch to train next.
-        step: The step to begin it with.
-        stopped: Whether training has ended, early perhaps.
-        history: The logs of all epochs, those before a restart included.
-        seconds: Time spent in training, that before a restart included.
+        step: The step of that epoch to begin with.
+        stopped: Whether training has ended, after all epochs or early.
+        history: The logs of all epochs, including those before a restart.
+        seconds: Time spent in training, including that before a restart.
         best: The best weights so far.
     """
 
-    # What Keras's callbacks and ours carry from one epoch to the next.
+    # The attributes of this callback, and of the others, that a backup holds.
     STATE = ("epoch", "step", "stopped", "history", "seconds")
     COUNTERS = ("best", "best_epoch", "wait", "cooldown_counter")
 
@@ -222,7 +231,7 @@ class Backup(keras.callbacks.Callback):
             self._read()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Restores what was read, once, and the other callbacks' counters."""
+        """Restores the variables, once, and the other callbacks' counters."""
         self._saved_at = self._counted_to = time.monotonic()
         self.restore(self.model)
         for other, counters in zip(self._others, self._counters, strict=False):
@@ -231,7 +240,11 @@ class Backup(keras.callbacks.Callback):
         self._signals.__enter__()
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a model what was read of it, the optimizer's state included."""
+        """Assigns the backup's variables to a model and its optimizer.
+
+        It does so once: a later call, or a run without a backup, changes
+        nothing.
+        """
         if self._variables_read:
             _assign(_variables(model), self._variables_read)
             self._variables_read = []
@@ -242,30 +255,34 @@ class Backup(keras.callbacks.Callback):
         self.close()
 
     def close(self) -> None:
-        """Gives the signals back; Keras does not say when `fit` fails."""
+        """Restores the signal handlers, also after a `fit` that failed.
+
+        Keras calls no callback then, so whoever calls `fit` calls this.
+        """
         self._signals.__exit__()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Points the pipeline at this epoch, in the middle after a restart."""
+        """Moves the pipeline to the epoch, and to the step to begin with."""
         self._position.set(epoch, self.step)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Backs up when it is time, or when a signal came.
 
-        Not after an epoch's last steps: no step would be left to continue
-        with, and the epoch's validation is still to come. A signal waits for
-        it, and the finished epoch is backed up.
+        It does not back up after an epoch's last steps: no step would be left
+        to continue with, and the epoch's validation is still to come. A signal
+        waits for the validation, and the finished epoch is backed up.
         """
         if self._running:
-            # Only now do the metrics exist; their variables are sums.
+            # The metrics exist since the first step; their variables are sums.
             metrics = self.model.metrics_variables
             for variable, value in zip(metrics, self._running, strict=True):
-                # No `assign_add`: a variable that devices sum has none.
+                # A variable that sums over devices has no `assign_add`.
                 variable.assign(variable.numpy() + value)
             self._running = []
         first = self.step
         step = first + batch + 1
-        if step >= self._num_steps:  # Greater where an execution is cut short.
+        # Keras counts an epoch's last execution as if it ran all its steps.
+        if step >= self._num_steps:
             return
         due = time.monotonic() - self._saved_at > BACKUP_SECONDS
         if self._ask(due):
@@ -285,13 +302,22 @@ class Backup(keras.callbacks.Callback):
         self._end_if_signalled()
 
     def _ask(self, due: bool = False, now: bool = False) -> bool:
-        """Returns whether to back up; a signal to any worker is for all."""
+        """Returns whether any worker is due for a backup or received a signal.
+
+        A signal to any worker counts as a signal to every worker. Between two
+        votes of the workers it returns False.
+
+        Args:
+            due: Whether this worker's last backup is too long ago.
+            now: Whether the workers vote at this call in any case.
+        """
         signum = self._vote(self._signals.received or int(due), now)
         if signum > 1:
             self._signals.received = signum
         return signum > 0
 
     def _end_if_signalled(self) -> None:
+        """Ends the program, with one line, if a signal came."""
         if self._signals.received:
             signum = self._signals.received
             self._signals.__exit__()
@@ -308,15 +334,15 @@ class Backup(keras.callbacks.Callback):
         self.seconds += now - self._counted_to
         self._saved_at = self._counted_to = now
         self._counters = [
-            {k: getattr(one, k) for k in self.COUNTERS if hasattr(one, k)}
-            for one in self._others
+            {k: getattr(other, k) for k in self.COUNTERS if hasattr(other, k)}
+            for other in self._others
         ]
         state = {name: getattr(self, name) for name in self.STATE}
         text = json.dumps({**state, "counters": self._counters}, default=float)
-        if self.step:  # Else validation has done it.
+        if self.step:  # At an epoch's end, validation has averaged them.
             distribution.average_statistics(self.model)
         metrics = self.model.metrics_variables if self.step else []
-        # Of several workers all must read them: to read is to sum.
+        # All workers must read the metrics: reading them sums over workers.
         running = [variable.numpy() for variable in metrics]
         if not cluster.is_chief():
             return
@@ -335,7 +361,7 @@ class Backup(keras.callbacks.Callback):
         checkpoint.write(self.path, {"state": np.array(text), **arrays})
 
     def _read(self) -> None:
-        """Reads what `_save` wrote, without touching a model."""
+        """Reads the file that `_save` wrote; changes no model."""
         with np.load(self.path, allow_pickle=False) as file:
             arrays = dict(file)
         state = json.loads(str(arrays["state"]))
@@ -352,17 +378,18 @@ class Backup(keras.callbacks.Callback):
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns weights, random states and the optimizer's variables."""
+    """Returns the model's variables and its optimizer's."""
     return [*model.variables, *model.optimizer.variables]
 
 
 def _assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
-    """Gives variables their values from a backup.
+    """Assigns the arrays of a backup to variables.
 
     Raises:
-        InputError: If they are not a backup of these variables.
+        InputError: If the arrays do not have the variables' shapes.
     """
-    if [tuple(one.shape) for one in variables] != [one.shape for one in arrays]:
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in arrays]:
         raise InputError(
             "--work_dir must hold a backup of this very model; the code that "
             "builds it has changed since. Remove the backup, or pass another "

@@ -1,10 +1,11 @@
 """Training input prepared by other machines, with tf.data service.
 
 The trainer decides which examples each batch has, as it does without the
-service. The service's workers take these small lists in turn, read, decode and
-augment, and send whole batches back, in whatever order they are done. So every
-example still comes once in an epoch, in the batch and with the random numbers
-that it would have; only the order of the batches is left to chance.
+service. The service's workers take these lists of indices in turn, read, decode
+and augment the examples, and send the batches back in the order in which they
+are done. So every example still comes once in an epoch, in the same batch and
+with the same random numbers as without the service; only the order of the
+batches is left to chance.
 """
 
 import socket
@@ -22,7 +23,16 @@ CONNECT_SECONDS = 10.0
 
 
 def check(address: str, split: Split) -> None:
-    """Raises `InputError` if a split cannot be read through the service."""
+    """Checks that a split can be read through the service.
+
+    Args:
+        address: The dispatcher, `grpc://host:port`.
+        split: The training examples.
+
+    Raises:
+        InputError: If `address` is malformed, no dispatcher answers there, or
+            the split cannot be read in any order.
+    """
     kind, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
     if kind != "grpc" or not host or not port.isdecimal():
@@ -34,7 +44,7 @@ def check(address: str, split: Split) -> None:
         raise InputError(
             "--data_service needs examples that can be read in any order: "
             "files of your own, or data in memory; not a stream of TFRecords. "
-            "Pass --pipeline=in_memory, or leave it away."
+            "Pass --pipeline=in_memory, or leave --data_service out."
         )
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
@@ -56,35 +66,44 @@ def for_training(
     address: str,
     replica: Replica = replicas.ALONE,
 ) -> tf.data.Dataset:
-    """Returns the batches of one epoch; see `data.for_training`.
+    """Returns the batches of one epoch; see `pipelines.for_training`.
 
-    The epoch is the one that `position` says now, however often it is iterated.
+    The epoch is the one that `position` has at the time of the call, however
+    often the data set is iterated.
 
     Args:
-        split: The examples; see `check`.
+        split: The examples, which `check` has accepted.
         batch_size: Examples per batch, of all replicas together.
         seed: Fixes the batches and the transform's random numbers.
         position: The epoch and the first step.
-        transform: See `data.for_training`.
+        transform: Maps a batch and its own seed, `(2,)` int64, to the
+            features and targets that the model is fitted to.
         address: The dispatcher, `grpc://host:port`.
-        replica: Which part of every batch to give.
+        replica: Which part of every batch to return.
+
+    Raises:
+        InputError: If a batch cannot be shared equally among replicas.
     """
     replicas.check(batch_size, replica)
-    epoch, step = (int(one) for one in position.read())
+    epoch, step = (int(tensor) for tensor in position.read())
     key = pipelines.epoch_key(seed, epoch)
     rows = _places(split.num_examples, batch_size, replica)[step:]
     steps = np.arange(step, step + len(rows), dtype=np.int64)
-    again = tf.range(split.num_examples + batch_size) % split.num_examples
-    order = tf.gather(pipelines.order(split, key, batch_size), again)
+    # A last batch that does not divide takes examples from the epoch's start.
+    wrapped_places = (
+        tf.range(split.num_examples + batch_size) % split.num_examples
+    )
+    order = tf.gather(pipelines.order(split, key, batch_size), wrapped_places)
     make = pipelines.maker(split, batch_size, transform, replica)
 
-    def prepare(index: Any, row: Any) -> Any:
+    def prepare(index: tf.Tensor, row: tf.Tensor) -> tuple[Any, ...]:
         places = tf.boolean_mask(row, row >= 0)
-        own = _read(split, tf.gather(order, places))
-        return make(key, index, own if replica.count == 1 else (places, own))
+        examples = _read(split, tf.gather(order, places))
+        batch = examples if replica.count == 1 else (places, examples)
+        return make(key, index, batch)
 
-    # What the service shares out among its workers are elements of the source:
-    # here whole batches, so that none is torn apart.
+    # The service shares the elements of the source out among its workers. Here
+    # an element is a batch, so that no batch is divided.
     return (
         tf.data.Dataset.from_tensor_slices((steps, rows))
         .map(prepare, tf.data.AUTOTUNE)
@@ -99,20 +118,32 @@ def for_training(
 
 
 def _places(num: int, batch_size: int, replica: Replica) -> np.ndarray:
-    """Returns the places in the epoch of each step's part, `(steps, part)`.
+    """Returns the examples' places in the epoch, for each step of a replica.
 
-    Where the last part is smaller, -1 follows; see `replicas.share`.
+    Args:
+        num: The number of examples in the epoch.
+        batch_size: Examples per batch, of all replicas together.
+        replica: Which part of every batch to return.
+
+    Returns:
+        `(num_steps, examples_per_step)` int64. A smaller last step is filled up
+        with -1. Places from `num` on stand for examples that come again; see
+        `replicas.share`.
     """
     part = batch_size // replica.count
     filled = num + -(num % batch_size) % replica.count
-    own = np.arange(replica.index, filled, replica.count, dtype=np.int64)
-    rows = np.full((-(-len(own) // part), part), -1, np.int64)
-    rows.reshape(-1)[: len(own)] = own
+    places = np.arange(replica.index, filled, replica.count, dtype=np.int64)
+    rows = np.full((-(-len(places) // part), part), -1, np.int64)
+    rows.reshape(-1)[: len(places)] = places
     return rows
 
 
-def _read(split: Split, indices: Any) -> Any:
-    """Returns the examples at `indices`, or the indices of those in memory."""
+def _read(split: Split, indices: tf.Tensor) -> Any:
+    """Returns the examples at `indices`, `(num,)`.
+
+    For a split in memory it returns the indices themselves:
+    `pipelines.maker` gathers the examples.
+    """
     if isinstance(split, MemorySplit):
         return indices
     at = split.at or (lambda index: index)

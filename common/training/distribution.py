@@ -16,17 +16,21 @@ from common.workers import cluster
 def batches(
     strategy: tf.distribute.Strategy,
     make: Callable[..., tf.data.Dataset],
-) -> Any:
-    """Returns batches for `fit`: of every device its own, if there are several.
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Returns the batches that `fit` takes, for all devices of this process.
 
-    What a device gets is decided by `make`, and by nothing in TensorFlow: it
-    does not shard again (as with `AutoShardPolicy.OFF`, but without its
-    splitting of batches, which can leave a device with none).
+    `make` alone decides which examples a device gets; TensorFlow does not shard
+    them again. `AutoShardPolicy.OFF` would not do: it splits batches, which can
+    leave a device without any.
 
     Args:
-        strategy: The model's.
-        make: Gives the batches of its argument `replica`, a `data.Replica`; all
-            must have as many.
+        strategy: The model's distribution strategy.
+        make: Returns the batches of the replica that its argument `replica`
+            names, a `data.Replica`. All replicas must have equally many.
+
+    Returns:
+        The data set that `make` returns if there is one device, else a
+        distributed data set that gives every device its own batches.
     """
     count = strategy.num_replicas_in_sync
     if count == 1:
@@ -37,7 +41,8 @@ def batches(
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         first = context.input_pipeline_id * local
         parts = [
-            make(replica=Replica(first + one, count)) for one in range(local)
+            make(replica=Replica(first + device, count))
+            for device in range(local)
         ]
         # A worker's devices are served in turn.
         turns = tf.data.Dataset.range(local).repeat()
@@ -47,8 +52,8 @@ def batches(
         )
 
     dataset = strategy.distribute_datasets_from_function(of_worker)
-    # A step takes one of each device's. Where Keras does not know how many
-    # there are, it makes one more, on an empty batch, and Adam moves on.
+    # A step takes one batch of each device. If Keras does not know the number
+    # of steps, it runs one too many, on an empty batch, and Adam updates.
     dataset._cardinality //= local
     return dataset
 
@@ -59,11 +64,12 @@ def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
     Two private functions of its trainer fail there (keras-team/keras#20585).
     `_maybe_symbolic_build` takes the mean of a batch over all devices, which
-    parts of different sizes do not have, nor workers; it needs the shapes only,
-    and one device knows them. `reduce_per_replica` takes the mean over workers
-    of a step's logs, scalars, along an axis that they do not have. A worker's
-    own logs do: an epoch's come from the metrics, which sum over all workers.
-    The tests say for which version of Keras this is needed.
+    fails for parts of different sizes, and with several workers; it needs the
+    shapes only, and the batch of one device has them. `reduce_per_replica`
+    takes the mean over workers of a step's logs along an axis that those
+    scalars do not have. A worker's own logs are enough: an epoch's logs come
+    from the metrics, which sum over all workers. The tests tell which version
+    of Keras needs this.
     """
     if strategy.num_replicas_in_sync == 1 and not isinstance(
         strategy, tf.distribute.MultiWorkerMirroredStrategy
@@ -76,53 +82,59 @@ def corrected_fit(strategy: tf.distribute.Strategy) -> Iterator[None]:
     ) -> None:
         if iterator is not None:
             data_batch = next(next(iter(iterator))[2])
-        one = keras.tree.map_structure(
+        first_batch = keras.tree.map_structure(
             lambda value: strategy.experimental_local_results(value)[0],
             data_batch,
         )
         with strategy.scope():
-            model._symbolic_build(data_batch=one)
+            model._symbolic_build(data_batch=first_batch)
 
-    mended = (
+    replacements = (
         (trainer.TensorFlowTrainer, "_maybe_symbolic_build", build),
-        (trainer, "_collective_all_reduce_multi_worker", lambda one: False),
+        (trainer, "_collective_all_reduce_multi_worker", lambda _: False),
     )
-    before = [getattr(owner, name) for owner, name, _ in mended]
-    for owner, name, better in mended:
-        setattr(owner, name, better)
+    originals = [getattr(owner, name) for owner, name, _ in replacements]
+    for owner, name, replacement in replacements:
+        setattr(owner, name, replacement)
     try:
         yield
     finally:
-        for (owner, name, _), one in zip(mended, before, strict=True):
-            setattr(owner, name, one)
+        for (owner, name, _), original in zip(
+            replacements, originals, strict=True
+        ):
+            setattr(owner, name, original)
 
 
 def average_statistics(model: keras.Model) -> None:
     """Gives every replica the mean of all replicas' moving statistics.
 
-    Each updates its own, as of batch normalization, and Keras declares no
-    aggregation for them: without this, each validates with its own, and
-    the release has those of the first. Training takes the batch's, and a mean
-    of moving averages is the moving average of the means: it goes on as before.
+    Each replica updates statistics of its own, such as those of batch
+    normalization, and Keras declares no aggregation for them: without this,
+    each replica would validate with its own, and the release would have those
+    of the first replica. Training is not changed: it uses the statistics of the
+    batch, and the mean of moving averages is the moving average of the means.
     All workers must call it.
     """
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
         return
     variables = [
-        one
-        for one in model.non_trainable_variables
-        if one.dtype.startswith("float")  # Random states are each one's own.
+        variable
+        for variable in model.non_trainable_variables
+        # The others are random states, which every replica keeps.
+        if variable.dtype.startswith("float")
     ]
     if not variables:
         return
     # In float64 the mean of equal values is that value, to the last bit.
-    own = strategy.run(
+    values = strategy.run(
         tf.function(
-            lambda: [tf.cast(one.value, tf.float64) for one in variables]
+            lambda: [
+                tf.cast(variable.value, tf.float64) for variable in variables
+            ]
         )
     )
-    for variable, value in zip(variables, own, strict=True):
+    for variable, value in zip(variables, values, strict=True):
         mean = strategy.reduce("MEAN", value, axis=None)
         variable.assign(tf.cast(mean, variable.dtype))
 
@@ -131,21 +143,21 @@ class AverageStatistics(keras.callbacks.Callback):
     """Validates with the statistics that the release will have."""
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Averages; see `average_statistics`."""
+        """Averages the model's moving statistics over all replicas."""
         average_statistics(self.model)
 
 
 class OwnRandomness(keras.callbacks.Callback):
-    """Gives every worker dropout of its own, not the first one's again."""
+    """Gives every worker its own dropout masks, not those of the first."""
 
-    _given = False
+    _done = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Adds the worker's number to the seeds that all have in common."""
-        if self._given:  # By an earlier `fit` of the same training.
+        """Adds the worker's number to the seeds, which all workers share."""
+        if self._done:  # In an earlier `fit` of the same training.
             return
-        self._given = True
+        self._done = True
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
-                own = np.array([cluster.index(), 0], np.uint32)
-                variable.assign(variable.numpy() + own)
+                offset = np.array([cluster.index(), 0], np.uint32)
+                variable.assign(variable.numpy() + offset)

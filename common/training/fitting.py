@@ -17,19 +17,19 @@ from common.workers import cluster
 
 from . import callbacks, checkpoint, data_service, distribution
 
-# Examples at a time where there is no gradient to keep.
+# Examples per batch in evaluation, which keeps no gradients.
 EVALUATION_BATCH = 500
 
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """What training did.
+    """The metrics and the speed of a training.
 
     Attributes:
         history: Values per epoch, by metric.
-        seconds: Wall time, that before a restart included.
-        examples_per_second: Training examples per second, validation's time
-            included.
+        seconds: Wall time, including that before a restart.
+        examples_per_second: Training examples per second; the time of
+            validation counts too.
     """
 
     history: dict[str, list[float]]
@@ -37,7 +37,7 @@ class Log:
     examples_per_second: float
 
     def describe(self) -> dict[str, float]:
-        """Returns the figures of `report.json`'s `training`."""
+        """Returns the figures for `training` in `report.json`."""
         return {
             "seconds": round(self.seconds, 1),
             "epochs": len(self.history.get("loss", ())),
@@ -47,11 +47,14 @@ class Log:
 
 @contextmanager
 def scope(options: Options) -> Iterator[None]:
-    """Gives the place to build and compile a model in: seeded, on its devices.
+    """Sets the seed and enters the devices for building a model in the block.
 
-    Keras draws initial weights from Python's `random`, and so may whatever was
-    imported or read since the program's start: a library that draws there on
-    its first run only made the same command give another model.
+    Keras draws initial weights from Python's `random`, and other libraries may
+    have drawn from it since the program's start. One did so on its first run
+    only, so that the same command gave another model.
+
+    Args:
+        options: Gives the seed and the distribution strategy.
     """
     runtime.set_seed(options.seed)
     with cluster.strategy(options.strategy).scope():
@@ -66,9 +69,10 @@ def learning_rate(
     Args:
         options: Gives the peak rate and the number of epochs.
         schedule: `cosine` warms up linearly and then falls to zero along half
-            a cosine (Loshchilov and Hutter, 2017); the others are constant.
-        warmup: The part of all steps in which the rate rises.
-        num_steps: Steps in an epoch.
+            a cosine (Loshchilov and Hutter, 2017); with any other value the
+            rate is constant.
+        warmup: The part of all steps in which the rate rises, from 0 to 1.
+        num_steps: The number of steps in an epoch.
     """
     peak = options.learning_rate
     if schedule != "cosine":
@@ -98,37 +102,46 @@ def fit(
     plateau: bool = False,
     first: Sequence[keras.callbacks.Callback] = (),
 ) -> Log:
-    """Fits a compiled model, leaves the best weights in it.
+    """Fits a compiled model and leaves the best weights in it.
 
     If `work_dir` holds a backup, training continues from there and ends with
     the weights of an uninterrupted run.
 
     Args:
         model: A compiled Keras 3 model.
-        splits: Train is fitted, valid decides which weights are best.
+        splits: The model is fitted to `train`; `valid` decides which weights
+            are best.
         options: Gives epochs, patience, batch size and seed.
-        work_dir: Where checkpoints and logs go.
-        transform: See `data.for_training`.
-        evaluation_transform: See `data.for_evaluation`.
-        monitor: See `callbacks.standard`, as are the rest.
-        mode: `max` or `min`.
-        plateau: Halve the rate on a plateau.
-        first: Callbacks that come before the standard ones, such as one that
-            adds the metric to monitor to an epoch's logs.
+        work_dir: The directory of the checkpoints and logs.
+        transform: See `pipelines.for_training`.
+        evaluation_transform: See `pipelines.for_evaluation`.
+        monitor: The validation metric that decides which weights are best.
+        mode: `max` if a larger metric is better, `min` if a smaller one is.
+        plateau: Whether to halve the learning rate when the metric stops
+            improving.
+        first: Callbacks that run before the standard ones, such as a callback
+            that adds the metric `monitor` to an epoch's logs.
+
+    Returns:
+        The metrics of all epochs and the speed.
+
+    Raises:
+        InputError: If training diverges, or `work_dir` is in use or cannot be
+            written.
     """
     position = pipelines.Position()
     strategy = model.distribute_strategy
     with strategy.scope():
-        # Before any file is read that has its variables.
+        # The optimizer's variables must exist before a backup is restored.
         model.optimizer.build(model.trainable_variables)
     if strategy.num_replicas_in_sync > 1:
-        # Keras's loop over several steps fails on inputs of several devices.
+        # Keras's loop over several steps fails on batches of several devices.
         model.steps_per_execution = 1
     train, valid = _inputs(
         splits, options, position, transform, evaluation_transform
     )
     with cluster.all_present(), _own(work_dir):
-        watch = callbacks.standard(
+        standard = callbacks.standard(
             work_dir,
             position,
             epochs=options.epochs,
@@ -138,35 +151,17 @@ def fit(
             patience=options.patience,
             plateau=plateau,
         )
-        backup = watch[-1]
-        watch = [
-            *first,
-            *watch,
-            distribution.OwnRandomness(),
-            distribution.AverageStatistics(),
-        ]
+        backup = standard[-1]
         cluster.agree(
             "--work_dir",
             f"{work_dir.name}, epoch {backup.epoch}, {backup.step}",
         )
         with closing(backup), distribution.corrected_fit(strategy):
-            while not backup.stopped:
-                position.set(backup.epoch, backup.step)
-                model.fit(
-                    distribution.batches(strategy, train),
-                    validation_data=distribution.batches(strategy, valid),
-                    initial_epoch=backup.epoch,
-                    # The rest of an interrupted epoch is a `fit` of its own:
-                    # Keras takes the length of the first epoch for that of
-                    # all. A service is told of one epoch at a time.
-                    epochs=backup.epoch + 1
-                    if backup.step or options.data_service
-                    else options.epochs,
-                    callbacks=watch,
-                    shuffle=False,
-                    verbose=0,
-                )
-    # Where training had ended before, nothing has read the optimizer's state.
+            _fit_epochs(
+                model, train, valid, options, position, backup,
+                [*first, *standard],
+            )  # fmt: skip
+    # A training that had ended before has not restored the optimizer yet.
     backup.restore(model)
     backup.best.restore(model)
     examples = len(backup.history["loss"]) * splits.train.num_examples
@@ -175,12 +170,56 @@ def fit(
     )
 
 
+def _fit_epochs(
+    model: keras.Model,
+    train: Callable[..., tf.data.Dataset],
+    valid: Callable[..., tf.data.Dataset],
+    options: Options,
+    position: pipelines.Position,
+    backup: callbacks.Backup,
+    watch: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Fits the epochs that `backup` says are left.
+
+    Args:
+        model: The compiled model.
+        train: Returns the training batches of a `replica`.
+        valid: Returns the validation batches of a `replica`.
+        options: Gives the number of epochs and the data service.
+        position: The training pipeline's position.
+        backup: The epoch and the step to begin with; one of `watch`.
+        watch: The callbacks, apart from those for several devices.
+    """
+    strategy = model.distribute_strategy
+    watch = [
+        *watch,
+        distribution.OwnRandomness(),
+        distribution.AverageStatistics(),
+    ]
+    while not backup.stopped:
+        position.set(backup.epoch, backup.step)
+        # The rest of an interrupted epoch needs a `fit` of its own, since Keras
+        # takes the length of the first epoch for that of all epochs. A data
+        # service gets the batches of one epoch at a time.
+        one_epoch = backup.step or options.data_service
+        model.fit(
+            distribution.batches(strategy, train),
+            validation_data=distribution.batches(strategy, valid),
+            initial_epoch=backup.epoch,
+            epochs=backup.epoch + 1 if one_epoch else options.epochs,
+            callbacks=watch,
+            shuffle=False,
+            verbose=0,
+        )
+
+
 @contextmanager
 def _own(work_dir: Path) -> Iterator[None]:
-    """Makes a work directory ready, and keeps it from other runs.
+    """Prepares a work directory and locks it while inside the block.
 
     Raises:
-        InputError: If it is in use, or cannot be written, now or later.
+        InputError: If the directory is in use, or cannot be written at any time
+            inside the block.
     """
     with runtime.writing("--work_dir", work_dir), ExitStack() as stack:
         if cluster.is_chief():
@@ -188,7 +227,7 @@ def _own(work_dir: Path) -> Iterator[None]:
             stack.enter_context(runtime.alone(work_dir))
             for note in checkpoint.mend(work_dir / callbacks.BACKUP):
                 console.get(stderr=True).print(note)
-        # The other workers read the backup when it has been looked at.
+        # The other workers read the backup after the chief has mended it.
         cluster.agree("--work_dir", work_dir.name)
         yield
 
@@ -200,7 +239,10 @@ def _inputs(
     transform: pipelines.TrainingTransform,
     evaluation_transform: pipelines.Transform,
 ) -> tuple[Callable[..., tf.data.Dataset], Callable[..., tf.data.Dataset]]:
-    """Returns what makes train's and valid's batches for a `replica`."""
+    """Returns the functions that make the batches of train and of valid.
+
+    Each takes the argument `replica`, whose batches it returns.
+    """
     for_training = pipelines.for_training
     if options.data_service:
         data_service.check(options.data_service, splits.train)
@@ -219,9 +261,12 @@ def _inputs(
 
 
 def finish(*work_dirs: Path) -> None:
-    """Removes the checkpoints of fits whose release is written, and locks.
+    """Removes the checkpoints and locks of fits whose release is written.
 
     The logs stay. The same command then trains anew.
+
+    Args:
+        *work_dirs: The `work_dir` of each fit.
     """
     for work_dir in work_dirs:
         checkpoint.remove(work_dir / callbacks.BACKUP)

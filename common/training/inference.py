@@ -1,4 +1,4 @@
-"""Inference: what a model gives for the batches of a split."""
+"""Inference: a model's outputs for the batches of a split."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,12 @@ def batches(
 
     Args:
         split: The examples.
-        transform: From a batch's features and labels to inputs and targets.
+        transform: Maps a batch's features and labels to inputs and targets; by
+            default it returns them unchanged.
+
+    Returns:
+        Pairs of inputs and targets, each an array or a structure of arrays
+        `(batch, ...)`.
     """
     return pipelines.for_evaluation(
         split, fitting.EVALUATION_BATCH, transform=transform
@@ -34,44 +39,47 @@ def batches(
 
 
 def check_finite(model: keras.Model, option: str) -> None:
-    """Refuses weights that a user handed in and that are no numbers.
+    """Checks that the weights of a user's file are finite numbers.
 
     Args:
-        model: The model that has loaded them.
-        option: What they were given by, such as `--weights=mine.weights.h5`.
+        model: The model that has loaded the weights.
+        option: The option and its value that named the file, such as
+            `--weights=mine.weights.h5`.
 
     Raises:
-        InputError: If one of them is infinite or not a number.
+        InputError: If a weight is infinite or not a number.
     """
-    for one in model.weights:
-        if not np.isfinite(keras.ops.convert_to_numpy(one)).all():
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise InputError(
-                f"{option} must hold finite numbers; {one.path} does not. "
-                "Training that made it has diverged."
+                f"{option} must hold finite numbers; {weight.path} does not. "
+                "The training that made it has diverged."
             )
 
 
 def outputs(
     model: Callable[[Any], Any], batches: Iterable[tuple[Any, Any]]
 ) -> tuple[Any, Any]:
-    """Returns what a model gives for batches, and their targets.
+    """Returns a model's outputs for batches, and the batches' targets.
 
-    One batch of inputs is held at a time; outputs and targets are kept.
+    One batch of inputs is held at a time; all outputs and targets are kept.
 
     Args:
         model: A Keras model, or a function of a batch's inputs.
-        batches: At least one; inputs and targets, each an array or a structure
-            of arrays whose first axis is the batch.
+        batches: At least one pair of inputs and targets, each an array or a
+            structure of arrays `(batch, ...)`.
 
     Returns:
-        Outputs and targets, in the order of the batches: the structures that
-        the model and the batches have, as NumPy arrays `(num, ...)`.
+        Outputs and targets in the order of the batches, as NumPy arrays
+        `(num, ...)` in the structures of the model's outputs and the targets.
     """
     if isinstance(model, keras.Model):
         model = functools.partial(model, training=False)
     run = tf.function(lambda inputs: model(inputs), reduce_retracing=True)
     pairs = []
     for inputs, targets in batches:
-        answer = tf.nest.map_structure(lambda one: one.numpy(), run(inputs))
-        pairs.append((answer, targets))
+        arrays = tf.nest.map_structure(
+            lambda tensor: tensor.numpy(), run(inputs)
+        )
+        pairs.append((arrays, targets))
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *pairs)

@@ -1,4 +1,4 @@
-"""Progress: one calm line per epoch, bars on terminals only."""
+"""Progress of training: one line per epoch, and bars on terminals only."""
 
 import time
 
@@ -9,7 +9,7 @@ from common import console
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Prints one line per epoch, and a bar within it on a terminal."""
+    """Prints one line per epoch, and shows a bar while an epoch runs."""
 
     def __init__(self, epochs: int, num_steps: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class EpochLines(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the bar."""
         if self._bar:
-            # The last execution's steps are counted past the epoch's end.
+            # Keras counts the last execution's steps past the epoch's end.
             steps = min(batch + 1, self._num_steps)
             self._bar.update(self._bar.task_ids[0], completed=steps)
 
@@ -55,6 +55,7 @@ class EpochLines(keras.callbacks.Callback):
         self._hide()
 
     def _hide(self) -> None:
+        """Removes the bar from the terminal."""
         if self._bar:
             self._bar.stop()
             self._bar = None
