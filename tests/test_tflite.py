@@ -31,8 +31,10 @@ def twin() -> tf_keras.Model:
 @pytest.fixture(scope="module")
 def files(twin) -> dict[str, bytes]:
     return {
-        one.name: conversion.convert(twin, one, CALIBRATION, ["probabilities"])
-        for one in parse(["float16", "dynamic", "int8"])
+        variant.name: conversion.convert(
+            twin, variant, CALIBRATION, ["probabilities"]
+        )
+        for variant in parse(["float16", "dynamic", "int8"])
     }
 
 
@@ -43,10 +45,10 @@ def files(twin) -> dict[str, bytes]:
 def test_a_file_gives_what_the_model_gives(
     twin, files, name, tolerance
 ) -> None:
-    found = litert.Runner(files[name])(image=IMAGES)["probabilities"]
-    assert found.shape == (7, 4) and found.dtype == np.float32
+    outputs = litert.Runner(files[name])(image=IMAGES)["probabilities"]
+    assert outputs.shape == (7, 4) and outputs.dtype == np.float32
     expected = twin(IMAGES, training=False).numpy()
-    assert np.max(np.abs(found - expected)) < tolerance
+    assert np.max(np.abs(outputs - expected)) < tolerance
 
 
 @pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8"])
@@ -54,7 +56,7 @@ def test_batches_give_what_examples_alone_give(files, name, monkeypatch):
     images = np.random.default_rng(2).random((600, 8, 8, 1), np.float32)
     alone = litert.Runner(files[name])
     expected = np.concatenate(
-        [alone(image=one[None])["probabilities"] for one in images]
+        [alone(image=image[None])["probabilities"] for image in images]
     )
     invoke, calls = litert.Runner.invoke, []
     monkeypatch.setattr(
@@ -64,9 +66,9 @@ def test_batches_give_what_examples_alone_give(files, name, monkeypatch):
     )
     batched = litert.Runner(files[name])
     for part in (images, images[:7], images[:1]):
-        found = batched(image=part)["probabilities"]
-        most = np.max(expected) * litert.TOLERANCE
-        np.testing.assert_allclose(found, expected[: len(part)], 0, most)
+        outputs = batched(image=part)["probabilities"]
+        atol = np.max(expected) * litert.TOLERANCE
+        np.testing.assert_allclose(outputs, expected[: len(part)], 0, atol)
     assert len(calls) <= litert.COMPARED + 1
 
 
@@ -85,8 +87,8 @@ def test_a_file_that_mixes_a_batch_is_run_one_by_one() -> None:
     content = conversion.convert(
         model, parse([])[0], {"x": rows[:1]}, ["y"], wrap=centred
     )
-    found = litert.Runner(content)(x=rows)["y"]
-    np.testing.assert_allclose(found, model(rows).numpy() / 2, atol=1e-6)
+    outputs = litert.Runner(content)(x=rows)["y"]
+    np.testing.assert_allclose(outputs, model(rows).numpy() / 2, atol=1e-6)
 
 
 def test_formats_differ_in_size_and_types(files) -> None:
@@ -95,7 +97,7 @@ def test_formats_differ_in_size_and_types(files) -> None:
     runner = litert.Runner(files["int8"])
     for detail in (runner.inputs["image"], runner.outputs["probabilities"]):
         assert detail["dtype"] == np.uint8
-    # An image's bytes are the file's input as they are.
+    # The bytes of an image are the file's input, unchanged.
     scale, zero_point = runner.inputs["image"]["quantization"]
     assert scale == pytest.approx(1 / 255, rel=0.01) and zero_point == 0
 
@@ -107,17 +109,17 @@ def test_a_file_can_compute_more_than_the_twin(twin) -> None:
             "doubled": 2.0 * twin(image), "first": image[:, 0, 0, 0],
         },
     )  # fmt: skip
-    found = litert.Runner(content)(image=IMAGES)
-    assert set(found) == {"doubled", "first"}
-    np.testing.assert_allclose(found["first"], IMAGES[:, 0, 0, 0])
-    np.testing.assert_allclose(found["doubled"], 2 * twin(IMAGES), atol=1e-5)
+    outputs = litert.Runner(content)(image=IMAGES)
+    assert set(outputs) == {"doubled", "first"}
+    np.testing.assert_allclose(outputs["first"], IMAGES[:, 0, 0, 0])
+    np.testing.assert_allclose(outputs["doubled"], 2 * twin(IMAGES), atol=1e-5)
 
 
 def test_contents_are_read_from_the_file(twin, files) -> None:
-    found = litert.inspect(files["float32"])
-    assert not found.stateful
-    assert {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(found.ops)
-    assert found.sparsity == 0.0
+    contents = litert.inspect(files["float32"])
+    assert not contents.stateful
+    assert {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(contents.ops)
+    assert contents.sparsity == 0.0
     sparse = tf_keras.models.clone_model(twin)
     sparse.set_weights(
         [
@@ -126,8 +128,8 @@ def test_contents_are_read_from_the_file(twin, files) -> None:
         ]
     )
     for name in ("float32", "float16", "dynamic", "int8"):
-        (one,) = [v for v in parse([name]) if v.name == name]
-        content = conversion.convert(sparse, one, CALIBRATION, ["p"])
+        (variant,) = [v for v in parse([name]) if v.name == name]
+        content = conversion.convert(sparse, variant, CALIBRATION, ["p"])
         assert litert.inspect(content).sparsity == pytest.approx(0.75, abs=0.02)
 
 
@@ -149,9 +151,9 @@ def test_a_random_part_of_a_split_can_be_measured() -> None:
     assert rows.max() > 4000 and rows.min() < 1000
     assert list(rows) == list(measurement.rows(5000, options))
     assert list(rows) != list(measurement.rows(5000, options.replace(seed=4)))
-    for few, most in ((100, 100), (50, 100), (50, 0)):
-        part = measurement.rows(few, options.replace(measure_examples=most))
-        assert len(np.arange(few)[part]) == few
+    for num, limit in ((100, 100), (50, 100), (50, 0)):
+        part = measurement.rows(num, options.replace(measure_examples=limit))
+        assert len(np.arange(num)[part]) == num
 
 
 def row(name, valid, gzip_bytes, metric=0.9):
@@ -167,12 +169,12 @@ def test_the_smallest_within_the_drop_is_chosen_on_validation() -> None:
             row("float32", 0.95, 100),
             row("int8", 0.945, 30),
             row("qat", 0.944, 20),
-            # Test says yes, but test is not asked.
+            # The metric on test is good enough, but test does not decide.
             row("tiny", 0.90, 5, metric=0.99),
         ],
         0.005,
     )
-    assert [one["name"] for one in rows if one["chosen"]] == ["int8"]
+    assert [row["name"] for row in rows if row["chosen"]] == ["int8"]
     assert rows[3]["drop"] == pytest.approx(-0.09)
 
 
@@ -184,18 +186,20 @@ def test_files_are_measured_and_the_chosen_one_copied(
         directory, {(): twin}, parse(["int8"]), CALIBRATION, ["probabilities"]
     )
     labels = np.array([0, 1, 2, 3, 0, 1, 2])
-    how = Measurement(
+    sample = Measurement(
         valid=lambda: [(IMAGES[:3], labels[:3])],
         test=lambda: [(IMAGES[:4], labels[:4]), (IMAGES[4:], labels[4:])],
         reference=twin(IMAGES).numpy(),
-        metric=lambda found, truth: float(np.mean(found.argmax(1) == truth)),
+        metric=lambda outputs, truth: float(
+            np.mean(outputs.argmax(1) == truth)
+        ),
     )
-    rows = measurement.measure_all(paths, how, max_drop=1.0)
-    assert [one["file"] for one in rows] == [
+    rows = measurement.measure_all(paths, sample, max_drop=1.0)
+    assert [row["file"] for row in rows] == [
         "mobile/float32.tflite", "mobile/int8.tflite",
     ]  # fmt: skip
-    for path, one in zip(paths, rows, strict=True):
-        assert one["bytes"] == path.stat().st_size > one["gzip_bytes"] > 0
-        assert 0 < one["latency_ms"]["p50"] <= one["latency_ms"]["p95"]
+    for path, row in zip(paths, rows, strict=True):
+        assert row["bytes"] == path.stat().st_size > row["gzip_bytes"] > 0
+        assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p95"]
     assert rows[0]["max_abs_error"] < 1e-6 < rows[1]["max_abs_error"] < 0.02
     assert (directory / "model.tflite").read_bytes() == paths[1].read_bytes()

@@ -1,8 +1,9 @@
 """TFLite (LiteRT) files: their conversion from a tf_keras twin.
 
-Files are converted from a tf_keras twin, from a concrete function with batch
-size 1, and hold built-in operators only: one that needs TensorFlow's own
-("Flex") is a failed export, for no Python or stock phone runtime runs it.
+Files are converted from a tf_keras twin, as a concrete function with batch size
+1, and hold built-in operators only. A model that needs TensorFlow's own
+operators ("Flex") is refused: no stock runtime, in Python or on phones, runs
+them.
 """
 
 import dataclasses
@@ -16,23 +17,23 @@ import tensorflow as tf
 from common import runtime
 from common.console import track
 from common.options import InputError
-from common.variants import Variant
+from common.variants import Techniques, Variant
 
 from . import litert, partly_float
 
-# From a twin to a function of named inputs that gives named outputs.
+# Maps a twin to a function that maps named inputs to named outputs.
 Wrap = Callable[[Any], Callable[..., dict[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Int8:
-    """How files of the format int8 are made.
+    """The settings for files of the format int8.
 
     Attributes:
-        io: The type of inputs and outputs that are real numbers: uint8, for
-            pixels the bytes of the image; int8; or float32, which leaves the
-            rounding to the file.
-        whole: Whether an operator that has no int8 kernel is an error; if not,
+        io: The type of inputs and outputs that are real numbers: uint8, which
+            for pixels are the bytes of the image; int8; or float32, so that the
+            file does the rounding.
+        whole: Whether an operator without an int8 kernel is an error; if not,
             it is computed in float.
         denylist: Layers that stay in float; then `io` is float32.
     """
@@ -56,13 +57,14 @@ def convert(
 
     Args:
         twin: A functional tf_keras model.
-        variant: Gives the format; after QAT the ranges come from training.
-        calibration: Inputs by name, `(num, ...)`, for the ranges of `int8`,
-            and for sizes that the twin leaves open.
+        variant: Gives the format, and whether the ranges of int8 come from
+            `calibration` or from quantization-aware training.
+        calibration: Inputs by name, `(num, ...)`, which give the ranges of
+            int8, and the sizes of axes that the twin leaves open.
         outputs: A name for each output of the twin.
         int8: The settings of the format int8.
-        wrap: Makes the function that the file computes instead of the twin
-            alone, from the inputs of `calibration` to `outputs`.
+        wrap: Returns, for the twin, the function that the file computes instead
+            of the twin alone: from the inputs of `calibration` to `outputs`.
 
     Raises:
         InputError: If the model needs operators that TFLite does not have.
@@ -97,7 +99,14 @@ def calibrate(
     calibration: litert.Arrays,
     outputs: Sequence[str],
 ) -> partly_float.Calibrated:
-    """Returns a twin with ranges, to be quantized with any layers in float."""
+    """Returns a calibrated twin, to be quantized with any layers in float.
+
+    Args:
+        twin: A functional tf_keras model.
+        variant: A variant of the format int8.
+        calibration: See `convert`.
+        outputs: See `convert`.
+    """
     converter = _converter(twin, outputs, calibration)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     _to_int8(converter, variant, calibration, Int8("float32", whole=False))
@@ -115,9 +124,9 @@ def _converter(
         function = _concrete(twin, outputs, examples)
     else:
         function = _wrapped(wrap(twin), examples)
-    # The converter saves what it is given. A twin would be saved with a graph
-    # for every layer, which takes many times as long and leaves the file as it
-    # is; the function needs its variables only.
+    # The converter saves the object that it gets. A twin would be saved with a
+    # graph for every layer, which takes many times as long and changes nothing
+    # in the file; the function needs its variables only.
     holder = tf.Module()
     holder.kept = list(function.variables)
     return tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
@@ -126,7 +135,7 @@ def _converter(
 def _to_int8(
     converter: Any, variant: Variant, calibration: litert.Arrays, int8: Int8
 ) -> None:
-    """Sets a converter up for full-integer quantization."""
+    """Prepares a converter for full-integer quantization."""
     if int8.io != "float32" and not int8.denylist:
         converter.inference_input_type = tf.as_dtype(int8.io)
         converter.inference_output_type = tf.as_dtype(int8.io)
@@ -141,7 +150,7 @@ def _to_int8(
 def _concrete(
     twin: Any, outputs: Sequence[str], examples: litert.Arrays
 ) -> Any:
-    """Returns the twin as a function of named inputs, batch size 1."""
+    """Returns the twin as a concrete function of named inputs, batch size 1."""
     specs = {}
     for tensor in twin.inputs:
         name = tensor.name.split(":")[0]
@@ -161,7 +170,10 @@ def _concrete(
 def _wrapped(
     serve: Callable[..., dict[str, Any]], examples: litert.Arrays
 ) -> Any:
-    """Returns a function of inputs like `examples`, batch size 1."""
+    """Returns `serve` as a concrete function of inputs like `examples`.
+
+    The batch size is 1.
+    """
     specs = {
         name: tf.TensorSpec(
             (1, *np.shape(array)[1:]), np.asarray(array).dtype, name
@@ -179,11 +191,11 @@ def plan(
 ) -> tuple[list[Variant], list[dict[str, str]]]:
     """Separates the variants that the converter can make from the others.
 
-    Converts the plain twin to float32 and looks at its operators.
+    It converts the twin to float32 and reads the file's operators.
 
     Args:
-        twin: The plain twin.
-        variants: The wanted variants; float32 is among them.
+        twin: The model's twin, not compressed.
+        variants: The variants of `--variants`; float32 is among them.
         example: See `convert`'s calibration.
         outputs: See `convert`.
 
@@ -202,7 +214,7 @@ def plan(
         if variant.format != "int8":
             possible.append(variant)
             continue
-        # Calibration of a WHILE ends the process: there is no error to catch.
+        # Calibration of a WHILE loop ends the process without an exception.
         kept = [step for step in variant.techniques if step != "qat"]
         nearest = "+".join((*kept, "dynamic"))
         refused.append(
@@ -218,7 +230,7 @@ def plan(
 
 def write(
     directory: Path,
-    twins: Mapping[Any, Any],
+    twins: Mapping[Techniques, Any],
     variants: Sequence[Variant],
     calibration: litert.Arrays,
     outputs: Sequence[str],
@@ -228,13 +240,17 @@ def write(
     """Converts every variant to `<directory>/<variant>.tflite`.
 
     Args:
-        directory: The release's `mobile`; made here.
-        twins: From `compression.compress`.
+        directory: The release's `mobile`, which must not exist yet.
+        twins: The twin of each variant's techniques; see
+            `compression.chain.compress`.
         variants: The variants to convert.
         calibration: See `convert`.
         outputs: See `convert`.
         int8: See `convert`.
         wrap: See `convert`.
+
+    Returns:
+        The files' paths, in the order of `variants`.
     """
     directory.mkdir()
     paths = []

@@ -1,7 +1,7 @@
-"""The files in a release's `mobile`: TFLite variants, and texts beside them.
+"""The files in a release's `mobile`: TFLite variants and text files.
 
-`labels.txt` has the classes and `features.txt` the columns, a line each, in the
-order of the files' outputs or inputs.
+`labels.txt` has a line per class, in the order of the outputs of the TFLite
+files; `features.txt` has a line per column, in the order of their inputs.
 """
 
 import contextlib
@@ -17,22 +17,22 @@ FEATURES = "features.txt"
 
 
 def write_names(path: Path, names: Sequence[str]) -> None:
-    """Writes names, of which none has a line break, a line each."""
+    """Writes one name per line; no name may have a line break."""
     path.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
 def read_names(path: Path, app: str) -> tuple[str, ...]:
-    """Returns what `write_names` wrote; see `read_text`."""
+    """Returns the names in a file of `write_names`; see `read_text`."""
     return tuple(read_text(path, app).split("\n")[:-1])
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON."""
+    """Writes a JSON value."""
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, app: str) -> Any:
-    """Returns what `write_json` wrote; see `read_text`."""
+    """Returns the value in a file of `write_json`; see `read_text`."""
     text = read_text(path, app)
     with reading(path):
         return json.loads(text)
@@ -41,9 +41,13 @@ def read_json(path: Path, app: str) -> Any:
 def read_text(path: Path, app: str) -> str:
     """Returns the text of a file that each release of an app has.
 
+    Args:
+        path: A file in the release.
+        app: The app's name, for the error.
+
     Raises:
-        InputError: If there is no such file, as in another app's release, or
-            it is damaged.
+        InputError: If the file does not exist, as in another app's release, or
+            is damaged.
     """
     if not path.is_file():
         raise InputError(f"--release must be of {app}; there is no {path}.")
@@ -53,10 +57,13 @@ def read_text(path: Path, app: str) -> str:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Refuses a release's text file whose content is not as we wrote it.
+    """Reports errors inside the block as damage to a release's file.
+
+    Args:
+        path: The file that the block reads.
 
     Raises:
-        InputError: Instead of what reading, parsing and looking up raise.
+        InputError: Instead of the errors of decoding, parsing and looking up.
     """
     try:
         yield
@@ -68,13 +75,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def variant(release: Path, name: str) -> Path:
-    """Returns the TFLite file of a variant.
+    """Returns the path of a variant's TFLite file.
 
     Raises:
-        InputError: If the release has none of this name; lists those it has.
+        InputError: If the release has no file of this name; the error lists the
+            names that it has.
     """
     path = release / "mobile" / f"{name}.tflite"
-    known = sorted(one.stem for one in path.parent.glob("*.tflite"))
+    known = sorted(file.stem for file in path.parent.glob("*.tflite"))
     if name not in known:
         raise InputError(
             f"--variant must be one of {', '.join(known)}; received "

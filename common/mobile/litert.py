@@ -16,36 +16,39 @@ from common import runtime
 SIGNATURE = "serving_default"
 LATENCY_RUNS = 200
 
-# Examples at a time, where the file allows it, and what the largest tensor may
-# then take.
-MOST_AT_A_TIME = 256
+# The largest batch, and the bytes that the largest tensor may then take.
+MAX_BATCH = 256
 TENSOR_BYTES = 16 * 2**20
-# In batches and one at a time, real outputs may differ by this part of their
-# greatest value: the sums of a product are added up in another order.
+# The real outputs of a batch may differ from those of single examples by this
+# part of their greatest value: products are summed in another order.
 TOLERANCE = 1e-5
-COMPARED = 3
+COMPARED = 3  # The examples of a batch that are compared.
 
-# Operators that remember what the run before them left.
+# Operators whose state lasts from one run to the next.
 STATEFUL = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN"}
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def examples(inputs: Arrays) -> Iterable[dict[str, np.ndarray]]:
-    """Yields examples one at a time, with their batch axis."""
+    """Yields single examples, with a batch axis of 1.
+
+    Args:
+        inputs: Inputs by name, `(num, ...)`.
+    """
     for index in range(len(next(iter(inputs.values())))):
         yield {name: array[index : index + 1] for name, array in inputs.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What is in a TFLite file, read from its flatbuffer.
+    """Facts about a TFLite file, read from its flatbuffer.
 
     Attributes:
         ops: The operators' names, each once, sorted.
-        sparsity: The part of all kernel weights that are zero.
-        stateful: Whether a call finds what the call before it left, as a fused
-            LSTM does.
+        sparsity: The part of all kernel weights that are zero, from 0 to 1.
+        stateful: Whether the file keeps a state between calls, as a fused LSTM
+            does.
     """
 
     ops: tuple[str, ...]
@@ -54,7 +57,7 @@ class Contents:
 
 
 def inspect(content: bytes) -> Contents:
-    """Reads the operators and the weights of a TFLite file."""
+    """Returns the facts about a TFLite file of these bytes."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     zeros, total = 0, 0
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
@@ -87,7 +90,18 @@ def ops(content: bytes) -> tuple[str, ...]:
 
 
 def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
-    """Returns a constant of two or more axes, its zero point taken off."""
+    """Returns the values of a constant tensor of two or more axes.
+
+    The zero point is subtracted from int8 values.
+
+    Args:
+        tensor: A tensor of the file.
+        buffers: The file's buffers.
+
+    Returns:
+        The flat values, or None if the tensor is no constant, has fewer axes,
+        or another type.
+    """
     raw = buffers[tensor.buffer].data
     kinds = {
         schema.TensorType.FLOAT32: np.float32,
@@ -104,10 +118,10 @@ def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
 
 
 def largest_tensor(content: bytes) -> int:
-    """Returns the number of elements of the largest computed tensor."""
+    """Returns the number of elements of a file's largest computed tensor."""
     model, sizes = schema.Model.GetRootAs(content, 0), [1]
-    for place in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(place)
+    for graph_index in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(graph_index)
         for index in range(graph.TensorsLength()):
             tensor = graph.Tensors(index)
             if not model.Buffers(tensor.Buffer()).DataLength():
@@ -123,22 +137,35 @@ class LoadError(RuntimeError):
 class Runner:
     """Runs a TFLite file.
 
-    `invoke` takes one example on one thread, as a phone does. Many examples
-    are run in batches on all cores, where the file can be resized and gives
-    the same outputs for a sample of them (see `TOLERANCE`).
+    `invoke` runs one example on one thread, as a phone does. Many examples
+    are run in batches on all cores, if the file can be resized and gives the
+    same outputs for a sample of them (see `TOLERANCE`).
 
     Integer inputs and outputs are converted from and to real values with the
     scale and zero point in the file, rounded to nearest and clipped.
+
+    Attributes:
+        inputs: LiteRT's description of each input, by name.
+        outputs: LiteRT's description of each output, by name.
     """
 
     def __init__(self, content: bytes, num_threads: int = 1) -> None:
+        """Prepares the file to run.
+
+        Args:
+            content: The file's bytes.
+            num_threads: The number of threads for `invoke`.
+
+        Raises:
+            LoadError: If LiteRT cannot run the file.
+        """
         self._content = content
         self._interpreter, problem = _load(content, num_threads)
         if problem:
             raise LoadError(f"LiteRT cannot run the file: {problem}")
-        self._forgets = bool(STATEFUL & set(ops(content)))
+        self._is_stateful = bool(STATEFUL & set(ops(content)))
         self._batched: Any = None
-        self._size = 0  # Examples at a time; 0: not known yet.
+        self._size = 0  # Examples per batch; 0 before it is known.
         runner = self._interpreter.get_signature_runner(SIGNATURE)
         self.inputs: dict[str, dict] = runner.get_input_details()
         self.outputs: dict[str, dict] = runner.get_output_details()
@@ -149,12 +176,12 @@ class Runner:
             name: quantize(np.asarray(array), self.inputs[name])
             for name, array in inputs.items()
         }
-        many = len(next(iter(quantized.values()))) > COMPARED
-        if many and not self._size:
-            self._size = self._most_at_a_time(quantized)
+        batchable = len(next(iter(quantized.values()))) > COMPARED
+        if batchable and not self._size:
+            self._size = self._batch_size(quantized)
         results = (
             self._in_batches(quantized)
-            if many and self._size > 1
+            if batchable and self._size > 1
             else self._one_by_one(quantized)
         )
         return {
@@ -163,7 +190,7 @@ class Runner:
         }
 
     def _one_by_one(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Returns the outputs as the file gives them."""
+        """Returns the file's outputs, not dequantized, from single examples."""
         results: dict[str, list] = {name: [] for name in self.outputs}
         for example in examples(inputs):
             self.invoke(example)
@@ -173,9 +200,10 @@ class Runner:
         return {name: np.concatenate(rows) for name, rows in results.items()}
 
     def _in_batches(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Returns the outputs as the file gives them; the last batch is filled.
+        """Returns the file's outputs, not dequantized, from batches.
 
-        It is filled with its last example: another size would be prepared anew.
+        The last batch is filled up with its last example: a batch of another
+        size would have to be prepared anew.
         """
         results: dict[str, list] = {name: [] for name in self.outputs}
         num = len(next(iter(inputs.values())))
@@ -190,14 +218,17 @@ class Runner:
                 results[name].append(value[: num - start])
         return {name: np.concatenate(rows) for name, rows in results.items()}
 
-    def _most_at_a_time(self, inputs: Arrays) -> int:
-        """Prepares the file for batches; returns their size, 1 if it cannot."""
+    def _batch_size(self, inputs: Arrays) -> int:
+        """Prepares the file for batches and returns their size.
+
+        The size is 1 if the file cannot run in batches.
+        """
         size = min(
             len(next(iter(inputs.values()))),
-            MOST_AT_A_TIME,
+            MAX_BATCH,
             TENSOR_BYTES // (4 * largest_tensor(self._content)),
         )
-        if self._forgets or size <= 1:
+        if self._is_stateful or size <= 1:
             return 1
         shapes = {
             self.inputs[name]["index"]: (size, *array.shape[1:])
@@ -206,13 +237,13 @@ class Runner:
         self._batched, problem = _load(
             self._content, len(os.sched_getaffinity(0)), shapes
         )
-        if problem or not self._gives_the_same(inputs, size):
+        if problem or not self._batches_agree(inputs, size):
             self._batched = None
             return 1
         return size
 
-    def _gives_the_same(self, inputs: Arrays, size: int) -> bool:
-        """Tells whether a batch's outputs are those of its examples alone."""
+    def _batches_agree(self, inputs: Arrays, size: int) -> bool:
+        """Returns whether a batch has the outputs of its single examples."""
         places = np.unique(np.linspace(0, size - 1, COMPARED).astype(int))
         expected = self._one_by_one(
             {name: array[places] for name, array in inputs.items()}
@@ -222,7 +253,8 @@ class Runner:
             actual = self._in_batches(
                 {name: array[:size] for name, array in inputs.items()}
             )
-        except (RuntimeError, ValueError):  # Some fail when they run only.
+        except (RuntimeError, ValueError):
+            # Some files can be resized, and fail only when they run.
             return False
         return all(
             len(actual[name]) == size
@@ -231,8 +263,8 @@ class Runner:
         )
 
     def invoke(self, inputs: Arrays) -> None:
-        """Runs one example that is already as the file takes it."""
-        if self._forgets:  # Each example is a sequence of its own.
+        """Runs one example, `(1, ...)`, already in the file's dtypes."""
+        if self._is_stateful:  # Each example is a sequence of its own.
             self._interpreter.reset_all_variables()
         for name, array in inputs.items():
             self._interpreter.set_tensor(self.inputs[name]["index"], array)
@@ -259,14 +291,17 @@ class Runner:
 def _load(
     content: bytes, num_threads: int, shapes: Mapping[int, Any] | None = None
 ) -> tuple[Any, str]:
-    """Returns an interpreter, and why it cannot run, "" if it can.
+    """Returns an interpreter and the reason why it cannot run the file.
 
     Args:
-        content: The file.
-        num_threads: The number of threads that it may use.
+        content: The file's bytes.
+        num_threads: The number of threads that the interpreter may use.
         shapes: New shapes of inputs, by the input's index.
+
+    Returns:
+        The interpreter, and the reason; empty if it can run the file.
     """
-    with runtime.native_stderr_hidden():  # "Created ... delegate".
+    with runtime.native_stderr_hidden():  # It prints "Created ... delegate".
         interpreter = litert.Interpreter(
             model_content=content, num_threads=num_threads
         )
@@ -276,17 +311,17 @@ def _load(
 
 
 def _same(actual: np.ndarray, expected: np.ndarray) -> bool:
-    """Tells whether outputs are equal; real numbers within `TOLERANCE`."""
+    """Returns whether outputs are equal; real numbers within `TOLERANCE`."""
     if actual.shape != expected.shape or actual.dtype.kind != "f":
         return np.array_equal(actual, expected)
-    most = np.max(np.abs(expected), initial=0.0)
-    return bool(np.all(np.abs(actual - expected) <= TOLERANCE * most))
+    largest = np.max(np.abs(expected), initial=0.0)
+    return bool(np.all(np.abs(actual - expected) <= TOLERANCE * largest))
 
 
 def _prepare(interpreter: Any) -> str:
-    """Prepares an interpreter to run; returns why it cannot, "" if it can.
+    """Prepares an interpreter; returns why it cannot run, else "".
 
-    XNNPACK, for one, takes no tensors whose scales are too far apart.
+    XNNPACK, for example, refuses tensors whose scales are too far apart.
     """
     try:
         interpreter.allocate_tensors()
@@ -296,7 +331,12 @@ def _prepare(interpreter: Any) -> str:
 
 
 def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Returns real values as the tensor that `detail` describes takes them."""
+    """Returns real values in the dtype and scale of a tensor.
+
+    Args:
+        array: Real values of any shape.
+        detail: LiteRT's description of the tensor.
+    """
     scale, zero_point = detail["quantization"]
     dtype = np.dtype(detail["dtype"])
     if not scale or dtype.kind == "f":
@@ -307,7 +347,12 @@ def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
 
 
 def dequantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Returns the real values of a tensor that `detail` describes."""
+    """Returns the real values, float32, of a quantized tensor.
+
+    Args:
+        array: The tensor's values; returned unchanged if it is not quantized.
+        detail: LiteRT's description of the tensor.
+    """
     scale, zero_point = detail["quantization"]
     if not scale or array.dtype.kind == "f":
         return array

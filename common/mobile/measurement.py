@@ -1,6 +1,7 @@
-"""Measuring TFLite files on whole splits, and choosing the one to ship.
+"""Measuring TFLite files, and choosing the file to ship.
 
-With `--measure_examples` the splits are cut to a random sample, see `rows`.
+Files are measured on all examples of valid and of test; with
+`--measure_examples`, on a random sample (see `rows`).
 """
 
 import dataclasses
@@ -18,10 +19,10 @@ from common.shared_options import Options
 
 from . import litert, thresholds
 
-# Inputs, an array or several by name, and targets.
+# Returns pairs of inputs, an array or arrays by name, and targets.
 Batches = Callable[[], Iterable[tuple[Any, np.ndarray]]]
 Metric = Callable[[np.ndarray, np.ndarray], float]
-# A split's outputs and targets.
+# A split's outputs and targets, each `(num, ...)`.
 Pair = tuple[np.ndarray, np.ndarray]
 Decide = Callable[[litert.Runner, Pair, Pair], dict[str, float]]
 
@@ -31,18 +32,18 @@ class Measurement:
     """The data and the metric that files are measured with.
 
     Attributes:
-        valid: Gives inputs and targets of the validation split, as arrays,
-            anew at each call. The file to ship is chosen on it.
-        test: The same of the test split, for reporting.
-        reference: What the Keras model gives for the test split.
-        metric: From outputs and targets to the task metric.
-        higher_is_better: Whether more of the metric is better; if not, a
-            rise counts as a drop.
-        output: The file's output that the metric takes; may be left out where
-            there is only one.
-        decide: From the file, and its outputs and targets of valid and of
-            test, to `threshold`, fitted on valid, and test's figures at it.
-        decided: The output that a threshold is compared with.
+        valid: Returns the batches of the validation split, as arrays; each call
+            starts anew. The file to ship is chosen on this split.
+        test: Returns the batches of the test split, for reporting.
+        reference: The Keras model's outputs for the test split, `(num, ...)`.
+        metric: Maps outputs and targets to the task metric.
+        higher_is_better: Whether a larger metric is better; if not, a rise
+            counts as a drop.
+        output: The name of the file's output that the metric takes; may be left
+            out if the file has one output.
+        decide: Maps the file, and its outputs and targets of valid and of test,
+            to `threshold`, fitted on valid, and the figures of test at it.
+        decided: The name of the output that the threshold is compared with.
     """
 
     valid: Batches
@@ -68,35 +69,38 @@ def sampled(
     Args:
         splits: The data.
         options: See `rows`.
-        batches: From a split to inputs and targets, as arrays.
-        reference: What the Keras model gives for the whole of test.
-        metric: See `Measurement`, as is the next.
+        batches: Maps a split to its batches of inputs and targets, as arrays.
+        reference: The Keras model's outputs for all of test, `(num, ...)`.
+        metric: See `Measurement`.
         higher_is_better: See `Measurement`.
     """
-    chosen = rows(splits.test.num_examples, options)
-    test = splits.test.choose(chosen)
+    test_rows = rows(splits.test.num_examples, options)
+    test = splits.test.choose(test_rows)
     valid = splits.valid.choose(rows(splits.valid.num_examples, options))
     return Measurement(
         valid=lambda: batches(valid),
         test=lambda: batches(test),
-        reference=reference[chosen],
+        reference=reference[test_rows],
         metric=metric,
         higher_is_better=higher_is_better,
     )
 
 
 def rows(num_examples: int, options: Options) -> Rows:
-    """Returns which examples of a split to measure on.
+    """Returns the examples of a split to measure on.
 
     Args:
         num_examples: The number of examples in the split.
-        options: Gives `measure_examples`, 0 for all, and the seed.
+        options: Gives the seed and `measure_examples`, which is 0 for all.
+
+    Returns:
+        Sorted random indices, or a slice of all examples.
     """
-    most = options.measure_examples
-    if not 0 < most < num_examples:
+    num_rows = options.measure_examples
+    if not 0 < num_rows < num_examples:
         return slice(None)
     generator = np.random.default_rng(options.seed)
-    return np.sort(generator.choice(num_examples, most, replace=False))
+    return np.sort(generator.choice(num_examples, num_rows, replace=False))
 
 
 def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
@@ -108,7 +112,11 @@ def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
         measurement: The data and the metric.
 
     Returns:
-        A row of `variants` in `report.json`, but for what `choose` adds.
+        A row of `variants` in `report.json`, without the keys that `choose`
+        adds.
+
+    Raises:
+        litert.LoadError: If LiteRT cannot run the file.
     """
     content = path.read_bytes()
     runner, contents = litert.Runner(content), litert.inspect(content)
@@ -134,7 +142,7 @@ def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
         "output": _describe(runner.outputs[result]),
         "max_abs_error": float(np.max(np.abs(outputs - measurement.reference))),
     }
-    if "prune" in name.split("+"):  # Elsewhere zeros are chance.
+    if "prune" in name.split("+"):  # In other variants zeros are chance.
         row["sparsity"] = round(contents.sparsity, 4)
     if measurement.decide:
         row["at_threshold"] = measurement.decide(runner, valid, test)
@@ -146,21 +154,25 @@ def run(
     batches: Iterable[tuple[Any, np.ndarray]],
     result: str = "",
 ) -> tuple[Pair, dict[str, np.ndarray]]:
-    """Returns a split's outputs and targets, and its first inputs.
+    """Returns a file's outputs for a split, the targets, and the first inputs.
 
     Args:
         runner: The file.
-        batches: Inputs and targets.
-        result: The output's name; by default the first.
+        batches: Pairs of inputs and targets.
+        result: The name of the output; by default the file's first output.
+
+    Returns:
+        The outputs and the targets, each `(num, ...)`; and at most
+        `litert.LATENCY_RUNS` rows of the first batch's inputs, by name.
     """
     result = result or next(iter(runner.outputs))
     outputs, targets = [], []
     first: dict[str, np.ndarray] = {}
-    for inputs, truth in batches:
+    for inputs, batch_targets in batches:
         if not isinstance(inputs, Mapping):
             inputs = {next(iter(runner.inputs)): inputs}
         outputs.append(runner(**inputs)[result])
-        targets.append(truth)
+        targets.append(batch_targets)
         first = first or {
             name: array[: litert.LATENCY_RUNS] for name, array in inputs.items()
         }
@@ -168,7 +180,7 @@ def run(
 
 
 def _describe(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the facts of a tensor that a phone's programmer needs."""
+    """Returns the facts about a tensor that callers of the file need."""
     scale, zero_point = detail["quantization"]
     return {
         "shape": [int(size) for size in detail["shape"]],
@@ -183,25 +195,27 @@ def choose(
     max_drop: float,
     higher_is_better: bool = True,
 ) -> list[dict[str, Any]]:
-    """Adds `drop`, on test, and `chosen`, which validation decides.
+    """Returns rows with `drop`, on test, and `chosen`, decided on valid.
+
+    The chosen file is the smallest, zipped, whose validation metric falls at
+    most `max_drop` below that of float32.
 
     Args:
-        rows: From `measure`; the first is float32.
-        max_drop: The most that the validation metric of the chosen file, the
-            smallest such, may fall below float32's.
+        rows: The rows of `measure`; the first is that of float32.
+        max_drop: The largest drop of the validation metric.
         higher_is_better: See `Measurement`.
     """
     first, sign = rows[0], 1 if higher_is_better else -1
-    able = [
+    eligible = [
         row
         for row in rows
-        # Metrics of the same outputs may differ in the last bit; where they
-        # are not numbers, float32 ships.
+        # Metrics of the same outputs may differ in the last bit. If a metric is
+        # NaN, the comparison fails, and float32 is left.
         if row is first
         or sign * (first["valid_metric"] - row["valid_metric"])
         <= max_drop + 1e-9
     ]
-    best = min(able, key=lambda row: row["gzip_bytes"])
+    best = min(eligible, key=lambda row: row["gzip_bytes"])
     return [
         {
             **row,
@@ -218,8 +232,8 @@ def measure_all(
     """Measures files, the first being float32, and copies the chosen one.
 
     Args:
-        paths: From `write`.
-        measurement: See `measure`.
+        paths: The paths that `conversion.write` returned.
+        measurement: The data and the metric.
         max_drop: See `choose`.
 
     Returns:
@@ -242,8 +256,8 @@ def ship(
 
     Args:
         paths: The files.
-        rows: What `measure` returned for each.
-        measurement: Says which way the metric is better.
+        rows: The row that `measure` returned for each file.
+        measurement: Gives `higher_is_better`, `decide` and `decided`.
         max_drop: See `choose`.
 
     Returns:
@@ -263,7 +277,7 @@ def ship(
 
 
 def state_note(names: Sequence[str]) -> str:
-    """Returns what must be done with files that keep a state between calls."""
+    """Returns a note on resetting files that keep a state between calls."""
     return (
         f"The files {', '.join(names)} keep a state between calls, that of a "
         "fused LSTM. Reset it before each call, or every answer but the first "

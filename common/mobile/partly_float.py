@@ -14,17 +14,17 @@ from common import runtime
 class Calibrated:
     """A twin with the ranges of its tensors, to be quantized in part.
 
-    Calibration is done once; a file with another set of float layers then
-    takes milliseconds. What stays in float is decided by operator, and an
-    operator belongs to every layer that was fused into it.
+    Calibration is done once; a file with another set of float layers then takes
+    milliseconds. An operator stays in float as a whole, and it belongs to every
+    layer that was fused into it.
 
     Attributes:
-        nodes: The operators of each layer, named by their output tensors.
-            Layers that left no operator are not in it.
+        nodes: For each layer, the names of its operators' output tensors.
+            Layers without an operator in the file are left out.
     """
 
     def __init__(self, converter: Any, twin: Any) -> None:
-        """Calibrates.
+        """Measures the ranges of the twin's tensors.
 
         Args:
             converter: A TFLite converter with a representative data set.
@@ -32,7 +32,8 @@ class Calibrated:
         """
         self._options = tf.lite.experimental.QuantizationDebugOptions()
         with warnings.catch_warnings(), runtime.native_stderr_hidden():
-            warnings.simplefilter("ignore")  # Its own use of tf.lite's.
+            # TensorFlow warns of its own use of deprecated `tf.lite` names.
+            warnings.simplefilter("ignore")
             self._debugger = tf.lite.experimental.QuantizationDebugger(
                 converter=converter,
                 debug_dataset=converter.representative_dataset,
@@ -43,7 +44,10 @@ class Calibrated:
     def quantize(self, denylist: Iterable[str]) -> bytes:
         """Returns an int8 file with the layers of `denylist` in float.
 
-        Its inputs and outputs are float.
+        Its inputs and outputs are float32.
+
+        Args:
+            denylist: Names of layers; a name without an operator has no effect.
         """
         self._options.denylisted_nodes = sorted(
             {node for layer in denylist for node in self.nodes.get(layer, ())}
@@ -64,7 +68,7 @@ def _nodes(content: bytes, twin: Any) -> dict[str, list[str]]:
         name = tensor["name"]
         # Fused operators are called "model/relu/Relu;model/dense/MatMul".
         parts = {part for op in name.split(";") for part in op.split("/")}
-        # An output is renamed, and no longer says which layer it is of.
+        # The file's outputs are renamed, without the name of their layer.
         owners = set(ends) if name in last else parts & layers
         for layer in owners:
             nodes[layer].append(name)
@@ -72,7 +76,7 @@ def _nodes(content: bytes, twin: Any) -> dict[str, list[str]]:
 
 
 def _layer_names(twin: Any) -> Iterable[str]:
-    """Yields the names of layers, those of nested models included."""
+    """Yields the names of layers, including those of nested models."""
     for layer in twin.layers:
         yield layer.name
         if hasattr(layer, "layers"):

@@ -1,7 +1,7 @@
 """The thresholds of a release's TFLite files, `mobile/thresholds.json`.
 
-Compression moves scores, so that each file has a threshold of its own, fitted
-to what that very file gives for the validation split.
+Compression changes scores. Each file therefore has a threshold of its own,
+fitted to that file's scores of the validation split.
 """
 
 import json
@@ -22,8 +22,8 @@ def write(
 
     Args:
         directory: The release's `mobile`.
-        rows: The `variants` of the report, with `at_threshold`.
-        output: The files' output that is compared with the threshold.
+        rows: The `variants` of the report, each with `at_threshold`.
+        output: The name of the files' output that the threshold is for.
     """
     values = {
         Path(row["file"]).name: row["at_threshold"]["threshold"] for row in rows
@@ -35,7 +35,15 @@ def write(
 
 
 def read(file: Path, default: float) -> float:
-    """Returns a file's threshold; `default` where the release has none."""
+    """Returns a file's threshold, or `default` if the release has none.
+
+    Args:
+        file: The TFLite file.
+        default: The threshold for releases without `thresholds.json`.
+
+    Raises:
+        InputError: If `thresholds.json` is damaged.
+    """
     path = file.with_name(FILE)
     if not path.is_file():
         return default
