@@ -1,4 +1,4 @@
-"""A float head behind a twin."""
+"""A float head on a twin."""
 
 import keras
 import numpy as np
@@ -21,34 +21,36 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def head() -> keras.Model:
-    """From x, y and the inner layer to an error and a norm."""
+    """Returns a model of x, y and the inner layer: an error and a sum."""
     x, y, inner = keras.Input((6,)), keras.Input((6,)), keras.Input((3,))
     error = ops.mean(ops.square(x - y), axis=-1)
     return keras.Model([x, y, inner], [error, ops.sum(inner, -1)], name="head")
 
 
 def expected(twin: tf_keras.Model, inner: np.ndarray) -> list[np.ndarray]:
+    """Returns the outputs of the twin and of the head, computed by NumPy."""
     y = twin.predict(X, verbose=0)
     return [y, np.mean((X - y) ** 2, -1), inner.sum(-1)]
 
 
 def test_the_head_takes_inputs_outputs_and_layers(model, head) -> None:
     twin = bridge.to_tf_keras(model)
-    found = attach(twin, head, ["inner"]).predict(X, verbose=0)
+    outputs = attach(twin, head, ["inner"]).predict(X, verbose=0)
     inner = np.asarray(model.get_layer("inner")(X))
-    for one, other in zip(found, expected(twin, inner), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for output, array in zip(outputs, expected(twin, inner), strict=True):
+        np.testing.assert_allclose(output, array, atol=1e-5)
 
 
-def test_layers_of_two_graphs_are_found_in_this_one(model, head) -> None:
-    # As TF-MOT's stripping leaves them: the same layers, called again.
+def test_layers_of_two_graphs_have_the_outputs_of_the_twins(
+    model, head
+) -> None:
+    # TF-MOT's stripping also calls the same layers again, in a new graph.
     twin = tf_keras.models.clone_model(
         bridge.to_tf_keras(model), clone_function=lambda layer: layer
     )
-    whole = attach(twin, head, ["inner"])
+    with_head = attach(twin, head, ["inner"])
     inner = np.asarray(model.get_layer("inner")(X))
-    for one, other in zip(
-        whole.predict(X, verbose=0), expected(twin, inner), strict=True
-    ):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    assert "head" in [layer.name for layer in whole.layers]
+    outputs = with_head.predict(X, verbose=0)
+    for output, array in zip(outputs, expected(twin, inner), strict=True):
+        np.testing.assert_allclose(output, array, atol=1e-5)
+    assert "head" in [layer.name for layer in with_head.layers]

@@ -141,8 +141,8 @@ def test_refusals_name_every_offender_in_one_line() -> None:
     z = L.Dense(2, activation=lambda x: x, name="custom")(Branch(name="b")(x))
     w = ops.map(lambda v: v * 2, z)
     model = keras.Model([inputs, text], [z, y, w], name="wild")
-    found = bridge.unsupported_layers(model)
-    assert len(found) == 7
+    problems = bridge.unsupported_layers(model)
+    assert len(problems) == 7
     with pytest.raises(UnsupportedLayerError) as error:
         bridge.to_tf_keras(model)
     message = str(error.value)

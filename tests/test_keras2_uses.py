@@ -154,10 +154,10 @@ def to_tflite(twin: Any, samples: Any = None) -> bytes:
 
 
 def run_tflite(model: bytes, inputs: Any) -> tuple[Any, Any]:
-    """Returns the outputs and how often each operation occurs."""
+    """Returns the outputs and the number of each operation's occurrences."""
     interpreter = Interpreter(model_content=model)
     interpreter.allocate_tensors()
-    found = [x["op_name"] for x in interpreter._get_ops_details()]
+    operations = [x["op_name"] for x in interpreter._get_ops_details()]
     (entry,), (end,) = (
         interpreter.get_input_details(),
         interpreter.get_output_details(),
@@ -168,7 +168,7 @@ def run_tflite(model: bytes, inputs: Any) -> tuple[Any, Any]:
         interpreter.set_tensor(entry["index"], row[None])
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(end["index"])[0])
-    return np.stack(outputs), collections.Counter(found)
+    return np.stack(outputs), collections.Counter(operations)
 
 
 RECURRENT = {
@@ -202,11 +202,11 @@ def test_recurrent_models_run_in_tflite(name: str) -> None:
     model = build()
     inputs = np.random.default_rng(0).integers(0, 50, (8, 12), "int32")
     inputs[:, 9:] = 0
-    outputs, found = run_tflite(to_tflite(bridge.to_tf_keras(model)), inputs)
+    outputs, counts = run_tflite(to_tflite(bridge.to_tf_keras(model)), inputs)
     np.testing.assert_allclose(
         outputs, model.predict(inputs, verbose=0), atol=1e-5
     )
-    assert found["UNIDIRECTIONAL_SEQUENCE_LSTM"] == fused
+    assert counts["UNIDIRECTIONAL_SEQUENCE_LSTM"] == fused
 
 
 def test_transformer_becomes_int8() -> None:
@@ -219,7 +219,7 @@ def test_transformer_becomes_int8() -> None:
 
 
 def application(name: str, size: int) -> keras.Model:
-    """Builds one with logits as outputs, for differences that show."""
+    """Returns a model with logits as outputs, which show differences."""
     return getattr(keras.applications, name)(
         weights=None,
         input_shape=(size, size, 3),
@@ -235,7 +235,7 @@ def test_applications(name: str) -> None:
     assert check.compare(model, twin) <= 1e-5
     kinds = {type(layer) for layer in twin.layers}
     assert not [kind for kind in kinds if "Lambda" in kind.__name__]
-    if name == "MobileNetV3Small":  # The one with operations of its own.
+    if name == "MobileNetV3Small":  # It has operations in its graph.
         sparsity.prune_low_magnitude(twin)
     keras.backend.clear_session()
     tf_keras.backend.clear_session()

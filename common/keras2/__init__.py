@@ -2,12 +2,10 @@
 
 TF-MOT (pruning, clustering, quantization-aware training) and the fused LSTM
 of the TFLite converter exist for Keras 2 only. `bridge.to_tf_keras` walks the
-graph
-of a functional or Sequential Keras 3 model and rebuilds it from stock
-tf_keras layers, the "twin": same names, same structure, same weights, same
-outputs. `weights.weights_back` copies the
-weights of a twin into the Keras 3 model,
-also after TF-MOT has worked on it.
+graph of a functional or Sequential Keras 3 model and rebuilds it from stock
+tf_keras layers. The result, the "twin", has the same names, structure, weights
+and outputs. `weights.weights_back` copies the weights of a twin, also after
+pruning or clustering, into the Keras 3 model.
 
 Example:
     twin = bridge.to_tf_keras(model)
@@ -15,7 +13,7 @@ Example:
     ...  # compile and fit
     weights.weights_back(tfmot.sparsity.keras.strip_pruning(pruned), model)
 
-A layer class that the bridge does not know is taught with `registry.converter`:
+For a layer class that the bridge does not know, register a converter:
 
     @converter("Swoosh")
     def _(layer: Swoosh) -> tf_keras.layers.Layer:

@@ -19,27 +19,27 @@ from . import (
 from .registry import UnsupportedLayerError
 
 
-def to_tf_keras(model: Any, *, check: bool = True) -> Any:
-    """Builds the tf_keras model that is equal to a Keras 3 model.
+def to_tf_keras(model: keras.Model, *, check: bool = True) -> tf_keras.Model:
+    """Returns the tf_keras model that is equal to a Keras 3 model.
 
     Layers are rebuilt as the stock tf_keras layers of the same class and
     name, so that TF-MOT recognises them; operations of `keras.ops` become
-    stock layers where there is one and otherwise small layers of our own.
-    Layers that are shared stay shared, nested models stay nested, inputs and
-    outputs keep their structure. Mixed precision becomes float32. The model
-    is not changed, and the twin is not compiled.
+    stock layers if there are such, and otherwise small layers of our own.
+    Shared layers stay shared, nested models stay nested, inputs and outputs
+    keep their structure. Mixed precision becomes float32. The model is not
+    changed, and the twin is not compiled.
 
     Args:
-        model: a functional or Sequential Keras 3 model with known input rank.
-        check: compares the outputs of both on random inputs.
+        model: A functional or Sequential Keras 3 model with known input rank.
+        check: Whether to compare the outputs of both on random inputs.
 
     Returns:
-        The twin, a functional `tf_keras.Model` with the model's weights.
+        The twin, a functional model with the weights of `model`.
 
     Raises:
-        UnsupportedLayerError: parts of the model have no equal in tf_keras;
-            all of them are named.
-        ValueError: the outputs of the twin differ from the model's.
+        UnsupportedLayerError: If parts of the model have no equal in tf_keras;
+            the error names all of them.
+        ValueError: If the outputs of the twin differ from the model's.
     """
     twin = _planned(model).build(model)
     weights.weights_to(model, twin)
@@ -50,28 +50,29 @@ def to_tf_keras(model: Any, *, check: bool = True) -> Any:
 
 @registry.stock_converter("Model")
 def _nested(model: Any) -> Any:
-    """Makes the twin of a model inside a wrapper such as TimeDistributed."""
+    """Returns the twin of a model inside a wrapper such as TimeDistributed."""
     return to_tf_keras(model, check=False)
 
 
-def around(model: Any, nested: Any, twin: Any) -> Any:
-    """Builds the twin of a model with another twin in place of a nested one.
+def around(
+    model: keras.Model, nested: keras.Model, twin: tf_keras.Model
+) -> tf_keras.Model:
+    """Returns the twin of a model, with a given twin for a nested model.
 
-    So a network that TF-MOT has worked on comes back behind the preprocessing
-    that it was trained with.
+    It puts a compressed network behind the preprocessing of the original.
 
     Args:
-        model: a functional Keras 3 model that calls `nested`; its other layers
+        model: A functional Keras 3 model that calls `nested`; its other layers
             hold no weights.
-        nested: the nested Keras 3 model.
-        twin: what stands for it: its twin, pruned, clustered or quantized.
+        nested: The nested Keras 3 model.
+        twin: The twin of `nested`, pruned, clustered or quantized.
 
     Returns:
-        A functional `tf_keras.Model`.
+        A functional model.
 
     Raises:
-        UnsupportedLayerError: see `to_tf_keras`.
-        ValueError: other layers of `model` have weights.
+        UnsupportedLayerError: If parts of `model` have no equal in tf_keras.
+        ValueError: If other layers of `model` have weights.
     """
     if len(model.weights) != len(nested.weights):
         raise ValueError(
@@ -83,11 +84,11 @@ def around(model: Any, nested: Any, twin: Any) -> Any:
     return builder.build(model)
 
 
-def unsupported_layers(model: Any) -> list[str]:
-    """Lists what keeps a Keras 3 model from having a twin.
+def unsupported_layers(model: keras.Model) -> list[str]:
+    """Returns the layers and operations without an equal in tf_keras.
 
     Args:
-        model: any Keras 3 model.
+        model: Any Keras 3 model.
 
     Returns:
         One line per layer or operation: its name, class and a remedy.
@@ -101,7 +102,7 @@ def _planned(model: Any) -> "_Builder":
     """Returns a builder that can build the twin of a model.
 
     Raises:
-        UnsupportedLayerError: see `to_tf_keras`.
+        UnsupportedLayerError: If parts of the model have no equal in tf_keras.
     """
     builder = _Builder()
     builder.plan(model)
@@ -114,14 +115,14 @@ def _planned(model: Any) -> "_Builder":
 
 
 class _Builder:
-    """Holds the layers made so far, so that shared ones are made once."""
+    """Builds a twin; makes each layer once, also a shared layer."""
 
     def __init__(self) -> None:
         self.made: dict[int, Any] = {}  # By id of the Keras 3 layer.
         self.problems: list[str] = []
 
     def plan(self, model: Any) -> None:
-        """Makes every layer, unbuilt, and notes those that can't be made."""
+        """Makes every layer, unbuilt, and notes the layers that fail."""
         try:
             functional = graph.as_functional(model)
         except UnsupportedLayerError as error:
@@ -140,28 +141,29 @@ class _Builder:
                 self._try(operation, layers.convert)
 
     def _try(self, part: Any, make: Any) -> None:
-        """Makes one part and remembers it, or notes why not."""
+        """Makes a layer's or operation's replacement, or notes the error."""
         try:
             self.made[id(part)] = make(part)
         except UnsupportedLayerError as error:
             self._note(getattr(part, "operation", part), error)
 
     def _note(self, part: Any, error: UnsupportedLayerError) -> None:
+        """Adds a line to the problems, unless it is there already."""
         line = f"{part.name!r} ({type(part).__name__}) {error}"
         if line not in self.problems:
             self.problems.append(line)
 
-    def build(self, model: Any) -> Any:
-        """Calls the planned layers on tf_keras tensors, as the graph says."""
+    def build(self, model: keras.Model) -> tf_keras.Model:
+        """Returns the twin: calls the planned layers in the graph's order."""
         functional = graph.as_functional(model)
         values = {id(t): _input(t) for t in functional.inputs}
         inputs = _replace(functional._inputs_struct, values)
         for node in graph.live_nodes(functional):
             outputs = self._call(node, values)
-            for ours, theirs in zip(
+            for tensor, value in zip(
                 node.outputs, operations.flatten(outputs), strict=True
             ):
-                values[id(ours)] = theirs
+                values[id(tensor)] = value
         outputs = _replace(functional._outputs_struct, values)
         twin = tf_keras.Model(
             inputs, outputs, name=registry.twin_name(model.name)
@@ -171,7 +173,12 @@ class _Builder:
         return twin
 
     def _call(self, node: Any, values: dict[int, Any]) -> Any:
-        """Makes one call of the graph with tf_keras tensors."""
+        """Returns the outputs of one call of the graph, as tf_keras tensors.
+
+        Args:
+            node: The call.
+            values: The tf_keras tensors so far, by id of Keras 3's.
+        """
         operation = node.operation
         args, kwargs = graph.call_arguments(node)
         args, kwargs = _replace((args, kwargs), values)
@@ -186,7 +193,7 @@ class _Builder:
 
 
 def _input(tensor: Any) -> Any:
-    """Makes the tf_keras input for a Keras 3 input tensor."""
+    """Returns the tf_keras input for a Keras 3 input tensor."""
     return tf_keras.Input(
         batch_shape=tuple(tensor.shape),
         dtype=tensor.dtype,
@@ -195,14 +202,14 @@ def _input(tensor: Any) -> Any:
 
 
 def _replace(structure: Any, values: dict[int, Any]) -> Any:
-    """Puts the values in the places of the symbolic tensors."""
+    """Returns a structure with values in place of symbolic tensors."""
     return keras.tree.map_structure(
         lambda x: values[id(x)] if graph.is_symbolic(x) else x, structure
     )
 
 
 def _constants(value: Any, inputs: Any) -> Any:
-    """Makes an array that is given to a call a tensor of the graph."""
+    """Returns an argument of a call, with an array turned into a tensor."""
     if stock_ops.is_tensor(value) or not hasattr(value, "shape"):
         return value
     array = keras.ops.convert_to_numpy(value)
@@ -211,7 +218,10 @@ def _constants(value: Any, inputs: Any) -> Any:
 
 
 def _without_mask(layer: Any, inputs: Any) -> Any:
-    """Ends a mask before a layer that takes none: tf_keras would raise."""
+    """Returns inputs without masks for a layer that supports none.
+
+    tf_keras would raise for inputs with a mask.
+    """
     if getattr(layer, "supports_masking", True):
         return inputs
     if all(

@@ -4,47 +4,51 @@ from typing import Any
 
 import keras
 import numpy as np
+import tf_keras
 
 from . import graph
 
 _TOLERANCE = 1e-4
 _TOLERANCE_HALF = 3e-2  # The model computes in 16 bits, the twin may not.
-_NOISE = 10.0  # Times what a change in the inputs' last bits makes.
-_SMALL = 1e-3  # Outputs below this are compared as if this large.
+# The tolerance, in multiples of the difference that a change of the inputs'
+# last bits makes, where rounding is amplified.
+_NOISE = 10.0
+_SMALL = 1e-3  # The least size of outputs that differences are relative to.
 _UNKNOWN_DIMENSION = 32
 _LARGER_DIMENSION = 128  # For networks that shrink images below one pixel.
 _BATCH = 2
 
 
-def compare(model: Any, twin: Any, seed: int = 0) -> float:
-    """Compares the outputs of a model and of its twin.
+def compare(model: keras.Model, twin: tf_keras.Model, seed: int = 0) -> float:
+    """Returns the difference between the outputs of a model and of its twin.
 
     Args:
-        model: the Keras 3 model.
-        twin: the tf_keras model.
-        seed: of the random inputs.
+        model: The Keras 3 model.
+        twin: The tf_keras model.
+        seed: The seed of the random inputs.
 
     Returns:
-        The largest difference, relative to the largest output, which counts
-        as `_SMALL` where it is below that.
+        The largest difference, relative to the output's largest value or to
+        `_SMALL`, whichever is larger.
 
     Raises:
-        ValueError: the difference exceeds the tolerance.
+        ValueError: If a difference exceeds the tolerance.
     """
-    inputs, ours = _inputs_and_outputs(model, seed)
+    inputs, outputs = _inputs_and_outputs(model, seed)
     _reset_states(twin)
-    theirs = _numbers(twin(inputs, training=False))
+    twin_outputs = _numbers(twin(inputs, training=False))
     worst = 0.0
-    for a, b in zip(ours, theirs, strict=True):
-        if a.shape != b.shape:
+    for expected, actual in zip(outputs, twin_outputs, strict=True):
+        if expected.shape != actual.shape:
             raise ValueError(
-                f"outputs of the twin must have the model's shape {a.shape}; "
-                f"received {b.shape}. Please report the model."
+                "outputs of the twin must have the model's shape "
+                f"{expected.shape}; received {actual.shape}. Please report the "
+                "model."
             )
-        difference, scale = _difference(a, b)
+        difference, scale = _difference(expected, actual)
         limit = _tolerance(model) * max(_SMALL, scale)
         if difference > limit:  # Deep, untrained networks amplify rounding.
-            limit = max(limit, _NOISE * _sensitivity(model, inputs, ours))
+            limit = max(limit, _NOISE * _sensitivity(model, inputs, outputs))
         if not difference <= limit:
             raise ValueError(
                 f"outputs of the twin must equal the model's to {limit:.1e}; "
@@ -55,8 +59,13 @@ def compare(model: Any, twin: Any, seed: int = 0) -> float:
     return worst
 
 
-def _inputs_and_outputs(model: Any, seed: int) -> tuple[Any, list[Any]]:
-    """Runs a model; a second time with larger inputs if it must."""
+def _inputs_and_outputs(
+    model: keras.Model, seed: int
+) -> tuple[Any, list[np.ndarray]]:
+    """Returns random inputs and a model's outputs for them.
+
+    If the model fails and has open dimensions, larger inputs are tried.
+    """
     _reset_states(model)
     inputs = random_inputs(model, seed)
     try:
@@ -68,8 +77,8 @@ def _inputs_and_outputs(model: Any, seed: int) -> tuple[Any, list[Any]]:
     return inputs, _numbers(model(inputs, training=False))
 
 
-def _reset_states(model: Any) -> None:
-    """Forgets what stateful layers remember."""
+def _reset_states(model: keras.Model | tf_keras.Model) -> None:
+    """Resets the states of stateful layers."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             _reset_states(layer)
@@ -78,17 +87,17 @@ def _reset_states(model: Any) -> None:
 
 
 def random_inputs(
-    model: Any, seed: int = 0, unknown: int = _UNKNOWN_DIMENSION
+    model: keras.Model, seed: int = 0, unknown: int = _UNKNOWN_DIMENSION
 ) -> Any:
-    """Makes inputs in the structure, shapes and dtypes a model takes.
+    """Returns random inputs in a model's structure, shapes and dtypes.
 
-    Integers stay below the sizes of the embeddings that they reach; unknown
-    dimensions become `unknown`, the batch 2.
+    Integers are below the size of the embeddings that they index. The batch
+    size is 2 if the model leaves it open.
 
     Args:
-        model: a functional or Sequential Keras 3 model.
-        seed: of the random numbers.
-        unknown: the size of dimensions that the model leaves open.
+        model: A functional or Sequential Keras 3 model.
+        seed: The seed of the random numbers.
+        unknown: The size of other dimensions that the model leaves open.
 
     Returns:
         Arrays in the structure of the model's inputs.
@@ -108,11 +117,15 @@ def random_inputs(
     )
 
 
-def index_bounds(functional: Any) -> dict[int, int]:
-    """Finds which tensors end up as indices, and what they must stay below.
+def index_bounds(functional: keras.Model) -> dict[int, int]:
+    """Returns the bounds of the tensors that are used as indices.
+
+    Args:
+        functional: A functional Keras 3 model.
 
     Returns:
-        By id of a symbolic tensor: the size of the smallest table it indexes.
+        The size of the smallest table that a symbolic tensor indexes, by the
+        tensor's id. Its values must be below that size.
     """
     bounds: dict[int, int] = {}
     for node in reversed(graph.live_nodes(functional)):
@@ -123,8 +136,8 @@ def index_bounds(functional: Any) -> dict[int, int]:
         )
         if graph.is_nested(operation):
             inner = graph.as_functional(operation)
-            found = index_bounds(inner)
-            limits = [found.get(id(t)) for t in inner.inputs]
+            inner_bounds = index_bounds(inner)
+            limits = [inner_bounds.get(id(t)) for t in inner.inputs]
         elif limit and type(operation).__name__ in _TABLES:
             limits = [limit] * len(inputs)
         else:
@@ -141,18 +154,18 @@ _TABLES = ("CategoryEncoding", "Embedding", "ReversibleEmbedding")
 
 
 def _sample(shape: list[int], dtype: str, bound: int | None, rng: Any) -> Any:
-    """Draws one input: indices, bytes, booleans or floats."""
+    """Returns one random input: indices, bytes, booleans or floats."""
     if bound is not None or "int" in dtype:
         top = bound or (256 if dtype == "uint8" else 2)
         return rng.integers(0, top, shape).astype(dtype)
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(dtype)
     values = rng.normal(size=shape)
-    values[0] = np.abs(values[0]) + 0.1  # Where logarithms and roots work.
+    values[0] = np.abs(values[0]) + 0.1  # For logarithms and roots.
     return keras.ops.convert_to_numpy(keras.ops.cast(values, dtype))
 
 
-def _numbers(outputs: Any) -> list[Any]:
+def _numbers(outputs: Any) -> list[np.ndarray]:
     """Returns the output tensors as a flat list of float64 arrays."""
     return [
         keras.ops.convert_to_numpy(keras.ops.cast(x, "float64"))
@@ -160,30 +173,35 @@ def _numbers(outputs: Any) -> list[Any]:
     ]
 
 
-def _difference(a: Any, b: Any) -> tuple[float, float]:
-    """Returns the largest difference and the largest finite value."""
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    difference = np.where(same, 0.0, np.abs(a - b))
-    finite = np.abs(a[np.isfinite(a)])
+def _difference(
+    expected: np.ndarray, actual: np.ndarray
+) -> tuple[float, float]:
+    """Returns the largest difference and the largest finite value expected."""
+    same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
+    difference = np.where(same, 0.0, np.abs(expected - actual))
+    finite = np.abs(expected[np.isfinite(expected)])
     return float(difference.max(initial=0.0)), float(finite.max(initial=0.0))
 
 
-def _sensitivity(model: Any, inputs: Any, outputs: list[Any]) -> float:
-    """Returns how far the last bits of float inputs move the outputs."""
-    moved = keras.tree.map_structure(
+def _sensitivity(
+    model: keras.Model, inputs: Any, outputs: list[np.ndarray]
+) -> float:
+    """Returns how much the outputs change with the float inputs' last bits."""
+    changed = keras.tree.map_structure(
         lambda x: x * (1 + 2.0**-22) if x.dtype.kind == "f" else x, inputs
     )
-    moved = keras.tree.map_structure(
-        lambda x, y: x.astype(y.dtype), moved, inputs
+    changed = keras.tree.map_structure(
+        lambda x, y: x.astype(y.dtype), changed, inputs
     )
     _reset_states(model)
-    others = _numbers(model(moved, training=False))
+    changed_outputs = _numbers(model(changed, training=False))
     return max(
-        _difference(a, b)[0] for a, b in zip(outputs, others, strict=True)
+        _difference(before, after)[0]
+        for before, after in zip(outputs, changed_outputs, strict=True)
     )
 
 
-def _tolerance(model: Any) -> float:
+def _tolerance(model: keras.Model) -> float:
     """Returns the relative tolerance for the model's precision."""
     policies = {layer.dtype_policy.name for layer in model.layers}
     half = any("16" in name for name in policies)

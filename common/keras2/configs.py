@@ -7,7 +7,7 @@ import tf_keras
 
 from . import registry, twin_layers
 
-# Arguments of Keras 3 constructors that change nothing at inference.
+# Arguments of Keras 3 constructors without an effect at inference.
 _IGNORED = frozenset(
     {
         "batch_input_shape",
@@ -22,29 +22,30 @@ _BASE = frozenset({"name", "trainable", "dtype", "activity_regularizer"})
 
 
 def rebuild(layer: Any, cls: Any = None, /, **changes: Any) -> Any:
-    """Builds the tf_keras layer of the same class and configuration.
+    """Returns a tf_keras layer of the same class and configuration.
 
     Args:
-        layer: the Keras 3 layer.
-        cls: the tf_keras class; the one of the same name if None.
-        **changes: constructor arguments to replace; None drops one.
+        layer: The Keras 3 layer.
+        cls: The tf_keras class; by default the class of the same name.
+        **changes: Values that replace constructor arguments; None leaves the
+            argument out.
 
     Returns:
         The tf_keras layer, not yet built.
 
     Raises:
-        UnsupportedLayerError: an argument has no equal in tf_keras.
+        UnsupportedLayerError: If an argument has no equal in tf_keras.
     """
     refuse_adapters(layer)
     cls = cls or getattr(tf_keras.layers, type(layer).__name__)
     config = {**layer.get_config(), **changes}
     known = parameters(cls) | _BASE
     if issubclass(cls, tf_keras.layers.RNN):
-        known |= {"zero_output_for_mask"}  # Taken, though not in a signature.
+        known |= {"zero_output_for_mask"}  # It is in no signature.
     kwargs = {}
     for key, value in config.items():
         if key.endswith("_initializer") or (key in changes and value is None):
-            continue  # Weights are copied, so how they began is no matter.
+            continue  # Weights are copied, so initializers have no effect.
         if key in known:
             kwargs[key] = value if key in changes else _value(layer, key, value)
         elif key not in _IGNORED and key not in changes:
@@ -54,30 +55,33 @@ def rebuild(layer: Any, cls: Any = None, /, **changes: Any) -> Any:
 
 
 def parameters(cls: Any) -> set[str]:
-    """Returns the names that a class's constructor takes, **kwargs followed."""
+    """Returns the names of a constructor's arguments.
+
+    If it takes `**kwargs`, those of the base classes' constructors count too.
+    """
     names: set[str] = set()
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        found = inspect.signature(vars(base)["__init__"]).parameters
-        names |= set(found)
-        if not any(p.kind is p.VAR_KEYWORD for p in found.values()):
+        arguments = inspect.signature(vars(base)["__init__"]).parameters
+        names |= set(arguments)
+        if not any(p.kind is p.VAR_KEYWORD for p in arguments.values()):
             break
     return names - {"self", "args", "kwargs"}
 
 
 def dtype_of(layer: Any) -> str:
-    """Returns the dtype of a twin layer; mixed policies become float32.
+    """Returns the dtype for the twin of a layer; mixed policies become float32.
 
-    Their weights are float32 already, and neither TF-MOT nor TFLite takes
-    computation in half precision.
+    The weights of mixed policies are float32 already, and neither TF-MOT nor
+    TFLite computes in half precision.
     """
     name = layer.dtype_policy.name
     return layer.dtype_policy.variable_dtype if "mixed" in name else name
 
 
 def refuse_adapters(layer: Any) -> None:
-    """Raises for a layer that Keras 3 quantized or gave LoRA weights."""
+    """Raises `UnsupportedLayerError` for quantized layers and LoRA weights."""
     if getattr(layer, "lora_enabled", False):
         raise registry.UnsupportedLayerError(
             "has LoRA weights; merge them into the kernel first"
@@ -89,7 +93,12 @@ def refuse_adapters(layer: Any) -> None:
 
 
 def activation_of(layer: Any, key: str = "activation") -> Any:
-    """Returns the tf_keras equal of a layer's activation function."""
+    """Returns the tf_keras activation that equals that of a Keras 3 layer.
+
+    Args:
+        layer: The Keras 3 layer.
+        key: The layer's attribute that holds the activation.
+    """
     return twin_layers.activation(getattr(layer, key))
 
 
@@ -122,13 +131,13 @@ def _object(key: str, value: dict[str, Any]) -> Any:
 
 
 def _refuse_unless_default(layer: Any, key: str, value: Any) -> None:
-    """Raises if an argument that tf_keras lacks departs from its default."""
+    """Raises if an argument that tf_keras lacks is not at its default."""
     default = None
     for base in type(layer).__mro__:
         if "__init__" in vars(base):
-            found = inspect.signature(vars(base)["__init__"]).parameters
-            if key in found:
-                default = found[key].default
+            arguments = inspect.signature(vars(base)["__init__"]).parameters
+            if key in arguments:
+                default = arguments[key].default
                 break
     if value in (None, False, default) or value == "channels_last":
         return

@@ -1,4 +1,4 @@
-"""Reads the graph of a Keras 3 model: what is called on what."""
+"""Reads the graph of a Keras 3 model: its calls and their arguments."""
 
 import inspect
 from typing import Any
@@ -10,17 +10,17 @@ from . import registry
 from .registry import UnsupportedLayerError
 
 
-def as_functional(model: Any) -> Any:
+def as_functional(model: keras.Model) -> keras.Model:
     """Returns the functional model that holds a model's graph.
 
     Args:
-        model: a Keras 3 model.
+        model: A Keras 3 model.
 
     Returns:
-        The model itself, or what is behind a Sequential one.
+        The model itself, or the functional model inside a Sequential model.
 
     Raises:
-        UnsupportedLayerError: the model has no graph to walk.
+        UnsupportedLayerError: If the model has no graph.
     """
     if isinstance(model, keras.Sequential):
         if type(model).call is not keras.Sequential.call:
@@ -44,17 +44,17 @@ _SUBCLASSED = (
 
 
 def is_nested(operation: Any) -> bool:
-    """Tells whether an operation is a model whose own graph is walked."""
+    """Returns whether an operation is a model without its own converter."""
     return (
         isinstance(operation, keras.Model) and registry.find(operation) is None
     )
 
 
-def live_nodes(functional: Any) -> list[Any]:
+def live_nodes(functional: keras.Model) -> list[Any]:
     """Returns the calls that the outputs depend on, in order of execution.
 
-    Keras 3 records the making of masks in the graph as well. tf_keras makes
-    its own, so a call that only leads to a mask is left out.
+    Keras 3 records the computation of masks in the graph as well. tf_keras
+    computes masks itself, so calls that only lead to a mask are left out.
     """
     by_depth = functional._nodes_by_depth
     nodes = [n for depth in sorted(by_depth) for n in by_depth[depth]]
@@ -76,16 +76,16 @@ def tensors(structure: Any) -> list[Any]:
 
 
 def is_symbolic(value: Any) -> bool:
-    """Tells whether a value is a Keras 3 symbolic tensor."""
+    """Returns whether a value is a Keras 3 symbolic tensor."""
     return isinstance(value, keras.KerasTensor)
 
 
 def call_arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Returns the arguments of a call, as tf_keras should be given them.
+    """Returns the positional and the named arguments of a call for tf_keras.
 
-    For a layer: one positional argument, the others by name; without those
-    that are None, without `training` (the model's own argument overrides it)
-    and without the masks that travel with the tensors.
+    For a layer, these are one positional argument, and the others by name.
+    Left out are arguments that are None, `training` (the model's own argument
+    overrides it), and the masks that the tensors carry themselves.
     """
     args, kwargs = node.arguments.args, node.arguments.kwargs
     operation = node.operation
@@ -117,12 +117,12 @@ def call_arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Tells whether a structure holds only None."""
+    """Returns whether a structure holds only None."""
     return all(x is None for x in keras.tree.flatten(value))
 
 
 def _is_own_mask(name: str, named: dict[str, Any]) -> bool:
-    """Tells whether an argument is the mask its tensors carry anyway."""
+    """Returns whether an argument is the mask that its tensors carry."""
     if name == "mask":
         owner = next(iter(named.values()))
     elif name.endswith("_mask"):
@@ -134,5 +134,5 @@ def _is_own_mask(name: str, named: dict[str, Any]) -> bool:
     ]
     given = keras.tree.flatten(named[name])
     return len(carried) == len(given) and all(
-        a is b for a, b in zip(carried, given, strict=True)
+        mask is argument for mask, argument in zip(carried, given, strict=True)
     )

@@ -36,20 +36,21 @@ _SERVING = (
 
 
 def convert(layer: Any) -> Any:
-    """Returns what stands for a Keras 3 layer in the twin.
+    """Returns the replacement of a Keras 3 layer in the twin.
 
     Args:
-        layer: any Keras 3 layer, or a model that a wrapper holds.
+        layer: Any Keras 3 layer, or a model inside a wrapper.
 
     Returns:
         A tf_keras layer, or a function of the layer's inputs.
 
     Raises:
-        UnsupportedLayerError: nothing stands for it; says why.
+        UnsupportedLayerError: If the layer has no equal in tf_keras; the error
+            gives the reason.
     """
-    found = registry.find(layer)
-    if found is not None:
-        return found(layer)
+    converter = registry.find(layer)
+    if converter is not None:
+        return converter(layer)
     if isinstance(layer, keras.Model):
         return registry.stock("Model")(layer)
     if registry.is_stock(layer) and hasattr(
@@ -83,7 +84,7 @@ def _lookup(layer: Any) -> Any:
 
 @stock_converter(*_AUGMENTATION)
 def _identity(layer: Any) -> Any:
-    """Augmentation that tf_keras lacks: the identity, as at inference."""
+    """Returns the identity, which augmentation is at inference."""
     return tf_keras.layers.Activation("linear", **_common(layer))
 
 
@@ -104,7 +105,7 @@ def _leaky_relu(layer: Any) -> Any:
 
 @stock_converter("Normalization")
 def _normalization(layer: Any) -> Any:
-    """Adapted statistics become constants: cloning a twin keeps those."""
+    """Makes adapted statistics constants, which cloning a twin keeps."""
     if layer.input_mean is not None:
         return configs.rebuild(layer)
     mean = keras.ops.convert_to_numpy(layer.adapt_mean)
@@ -147,9 +148,10 @@ def _time_distributed(layer: Any) -> Any:
 
 @stock_converter("SpectralNormalization")
 def _spectral(layer: Any) -> Any:
-    """The wrapped layer: its kernel is divided only while training.
+    """Returns the twin of the wrapped layer.
 
-    What tf_keras has can't be built beside Keras 3, nor be pruned.
+    Its kernel is divided only while training. The wrapper of tf_keras cannot be
+    built beside Keras 3, nor be pruned.
     """
     twin = convert(layer.layer)
     twin._name = registry.twin_name(layer.name)
@@ -163,8 +165,8 @@ def _batch_normalization(layer: Any) -> Any:
             "has renorm=True, which tf_keras lacks; train without it"
         )
     config = layer.get_config()
-    lost = {key: None for key in config if key.startswith("renorm")}
-    return configs.rebuild(layer, **lost)
+    dropped = {key: None for key in config if key.startswith("renorm")}
+    return configs.rebuild(layer, **dropped)
 
 
 @stock_converter("RMSNormalization")
@@ -182,7 +184,7 @@ def _layer_scale(layer: Any) -> Any:
 
 @stock_converter("StochasticDepth")
 def _stochastic_depth(layer: Any) -> Any:
-    """Dropout of whole examples."""
+    """Returns dropout of whole examples."""
     return tf_keras.layers.Dropout(
         layer.drop_path_rate, noise_shape=(None, 1, 1, 1), **_common(layer)
     )
@@ -190,7 +192,7 @@ def _stochastic_depth(layer: Any) -> Any:
 
 @stock_converter("CustomScaleLayer")
 def _custom_scale(layer: Any) -> Any:
-    """InceptionResNetV2's residual sum, of stock layers."""
+    """Returns InceptionResNetV2's residual sum, made of stock layers."""
     common = _common(layer)
     name = common["name"]
     scale = tf_keras.layers.Rescaling(

@@ -1,7 +1,4 @@
-"""The tf_keras layer that computes any operation of keras.ops.
-
-Like `twin_layers`, it imports the frameworks and is imported late.
-"""
+"""The tf_keras layer that computes any operation of keras.ops."""
 
 import importlib
 from typing import Any
@@ -19,14 +16,14 @@ _PACKAGE = "keras.src.ops."
 class OperationLayer(twin_layers.OpLayer):
     """Calls one operation of keras.ops as a graph recorded it.
 
-    Its inputs are only the tensors of that call; everything else the call
-    was given is configuration, so that the layer can be cloned and saved.
+    Its inputs are the tensors of that call; all other arguments of the call are
+    configuration, so that the layer can be cloned and saved.
 
     Args:
-        operation: module and class, like `numpy.Mean`.
-        config: the arguments of the operation's constructor.
-        arguments: the call's args and kwargs, encoded; see `encode`.
-        **kwargs: name and dtype of the layer.
+        operation: The module and the class, such as `numpy.Mean`.
+        config: The arguments of the operation's constructor, encoded.
+        arguments: The call's args and kwargs, encoded; see `encode`.
+        **kwargs: The name and the dtype of the layer.
     """
 
     def __init__(
@@ -45,13 +42,13 @@ class OperationLayer(twin_layers.OpLayer):
         self._function = cls(**decode(config, []))
 
     def call(self, inputs: Any) -> Any:
-        """Computes the operation; several outputs come as a flat list."""
+        """Returns the operation's output, or a flat list of several outputs."""
         args, kwargs = decode(self.arguments, tf.nest.flatten(inputs))
         outputs = keras.tree.flatten(self._function.call(*args, **kwargs))
         return outputs if len(outputs) > 1 else outputs[0]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what rebuilds the layer."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "operation": self.operation,
@@ -64,10 +61,11 @@ def describe(node: Any) -> dict[str, Any]:
     """Returns the configuration of the layer for a call of an operation.
 
     Args:
-        node: the call, as the Keras 3 graph holds it.
+        node: The call, as the Keras 3 graph holds it.
 
     Raises:
-        TypeError: an argument is a function, a variable or the like.
+        TypeError: If the operation is not of keras.ops, or an argument cannot
+            be encoded, such as a function or a variable.
     """
     cls = type(node.operation)
     if not cls.__module__.startswith(_PACKAGE):
@@ -84,20 +82,24 @@ def describe(node: Any) -> dict[str, Any]:
 
 
 def _layer_dtype(node: Any) -> str:
-    """Returns a float dtype for the layer: nothing is computed in it."""
+    """Returns a float dtype for the layer, which computes nothing in it."""
     dtype = node.outputs[0].dtype
     return dtype if "float" in dtype else "float32"
 
 
 def encode(value: Any, seen: list[Any]) -> Any:
-    """Writes call arguments as JSON types.
+    """Returns call arguments as JSON types.
 
     Args:
-        value: the arguments: tensors, constants and containers of them.
-        seen: collects the tensors in the order of their numbers.
+        value: Tensors, constants, and containers of them.
+        seen: Collects the tensors in the order of their numbers.
 
     Returns:
-        The same with {"tensor": number}, {"slice": ...} and the like.
+        The value, with `{"tensor": number}` for a tensor, `{"slice": [...]}`
+        for a slice, and so on.
+
+    Raises:
+        TypeError: If a value is a function, a variable or the like.
     """
     if isinstance(value, keras.KerasTensor):
         seen.append(value)
@@ -122,7 +124,7 @@ def encode(value: Any, seen: list[Any]) -> Any:
 
 
 def _encode_array(value: Any) -> Any:
-    """Writes a constant array; raises TypeError for anything else."""
+    """Returns a constant array as JSON types; raises TypeError for others."""
     if isinstance(value, tf.Variable | keras.Variable) or callable(value):
         raise TypeError(f"{type(value)} is not a constant")
     if isinstance(value, tf.Tensor):
@@ -135,7 +137,12 @@ def _encode_array(value: Any) -> Any:
 
 
 def decode(value: Any, tensors: list[Any]) -> Any:
-    """Reads what `encode` wrote, with tensors in their places."""
+    """Returns the value that `encode` encoded, with tensors in their places.
+
+    Args:
+        value: The encoded value.
+        tensors: The tensors, in the order of their numbers.
+    """
     if isinstance(value, list):
         return [decode(x, tensors) for x in value]
     if not isinstance(value, dict):

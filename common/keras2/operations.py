@@ -1,4 +1,4 @@
-"""Operations of keras.ops in a graph: stock layers, or a layer of our own."""
+"""Converts operations of keras.ops: to stock layers, or to `OperationLayer`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .registry import UnsupportedLayerError
 
 
 def check_input(layer: Any) -> None:
-    """Raises for an input that a TFLite model can't have."""
+    """Raises `UnsupportedLayerError` for inputs that TFLite cannot have."""
     if layer.dtype == "string":
         raise UnsupportedLayerError(
             "is a string input; put string preprocessing in the serving "
@@ -24,7 +24,11 @@ def check_input(layer: Any) -> None:
 
 
 def check(node: Any) -> None:
-    """Raises for an operation that the twin can't repeat."""
+    """Raises `UnsupportedLayerError` if the twin cannot repeat an operation.
+
+    Args:
+        node: The operation's call, as the Keras 3 graph holds it.
+    """
     operation = node.operation
     if not registry.is_stock(operation):
         raise UnsupportedLayerError(
@@ -33,19 +37,25 @@ def check(node: Any) -> None:
         )
     try:
         op_layer.describe(node)
-    # RuntimeError: what Keras raises where an operation has no configuration.
+    # Keras raises RuntimeError if an operation has no configuration.
     except (TypeError, ValueError, RuntimeError) as error:
         raise UnsupportedLayerError(
-            "holds what a configuration cannot (a function, a variable); "
-            "use stock layers in its place"
+            "has an argument that a configuration cannot hold (a function, a "
+            "variable); use stock layers in its place"
         ) from error
 
 
 def call(node: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Repeats an operation on tf_keras tensors."""
-    found = stock_ops.find(node, args, kwargs)
-    if found is not None:
-        layer, inputs = found
+    """Returns the outputs of an operation on tf_keras tensors.
+
+    Args:
+        node: The operation's call, as the Keras 3 graph holds it.
+        args: The call's arguments, with tf_keras tensors for Keras 3's.
+        kwargs: The call's arguments by name, with tf_keras tensors too.
+    """
+    stock = stock_ops.find(node, args, kwargs)
+    if stock is not None:
+        layer, inputs = stock
         return layer(inputs)
     inputs = [
         x for x in keras.tree.flatten((args, kwargs)) if stock_ops.is_tensor(x)

@@ -1,14 +1,14 @@
-"""Tells TF-MOT what to prune in layers that it would refuse or misread.
+"""Tells TF-MOT which weights to prune in layers that it does not know.
 
-TF-MOT's pruning asks a layer for `get_prunable_weights` and otherwise looks
-its class up. It looks for the RNN cells of `tf.keras`, which since TF 2.16
-is Keras 3, so it refuses every RNN of tf_keras; it knows no wrappers and few
-layers without weights. Layers of a twin therefore answer for themselves.
+TF-MOT's pruning calls a layer's `get_prunable_weights`, or else looks its class
+up. It looks for the RNN cells of `tf.keras`, which is Keras 3 since TF 2.16, so
+it refuses every RNN of tf_keras; it knows no wrappers and few layers without
+weights. Layers of a twin therefore get a `get_prunable_weights` of their own.
 """
 
 from typing import Any
 
-# Classes that TF-MOT's pruning looks up without fault.
+# Classes that TF-MOT's pruning looks up correctly.
 _KNOWN = frozenset(
     {
         "Conv1D",
@@ -30,8 +30,8 @@ def prepare(layer: Any) -> None:
     """Gives a built layer of a twin its `get_prunable_weights`.
 
     Args:
-        layer: a tf_keras layer. Nested models, classes that TF-MOT knows and
-            layers that answer already are left as they are.
+        layer: A tf_keras layer. Nested models, classes that TF-MOT knows and
+            layers with the method are not changed.
     """
     if hasattr(layer, "get_prunable_weights") or hasattr(layer, "layers"):
         return
@@ -50,5 +50,5 @@ def prunable_weights(layer: Any) -> list[Any]:
     names = ["kernel", "recurrent_kernel", "embeddings", "pointwise_kernel"]
     if hasattr(layer, "depthwise_kernel") or "Depthwise" in str(type(layer)):
         names = names[-1:]
-    found = [getattr(layer, name, None) for name in names]
-    return [v for v in found if v is not None]
+    weights = [getattr(layer, name, None) for name in names]
+    return [weight for weight in weights if weight is not None]

@@ -1,4 +1,4 @@
-"""The table of converters, and the error for what none of them takes."""
+"""The table of converters, and the error for layers without a converter."""
 
 import re
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from typing import Any
 
 from common.options import InputError
 
-# A converter takes the Keras 3 layer and returns what stands for it in the
-# twin: a tf_keras layer, or a function of the tensors the layer is called on.
+# A converter maps a Keras 3 layer to its replacement in the twin: a tf_keras
+# layer, or a function of the tensors that the layer is called on.
 Converter = Callable[[Any], Any]
 
 _USERS: dict[str | type, Converter] = {}
@@ -19,13 +19,13 @@ class UnsupportedLayerError(InputError):
 
 
 def converter(target: str | type) -> Callable[[Converter], Converter]:
-    """Registers a converter for one more class of Keras 3 layers.
+    """Returns a decorator that registers a converter for a class of layers.
 
-    It is preferred to the bridge's own for the same class. The layer that it
-    returns should carry the name of the layer that it is given: weights are
-    matched by it, in the order of `layer.weights`, and need equal shapes. A
-    function is called with tf_keras tensors, as the Keras 3 layer was with
-    its own; it suits layers without weights.
+    The converter replaces the bridge's own for the same class. The layer that
+    it returns must have the name of the Keras 3 layer: layers are matched by
+    name, and their weights in the order of `layer.weights`, with equal shapes.
+    A converter of a layer without weights may return a function, which is
+    called with tf_keras tensors as the Keras 3 layer was with its own.
 
     Example:
         @converter("LayerScale")
@@ -36,11 +36,11 @@ def converter(target: str | type) -> Callable[[Converter], Converter]:
         def _(layer):
             return lambda inputs, **kwargs: inputs
 
-    The layer that stands in should have `get_config`: TF-MOT clones models.
-    Register it with `tf_keras.saving.register_keras_serializable`.
+    The replacement must have `get_config`, since TF-MOT clones models. Register
+    its class with `tf_keras.saving.register_keras_serializable`.
 
     Args:
-        target: the layer class, or its name.
+        target: The Keras 3 class, or its name.
 
     Returns:
         The decorator; it returns the function unchanged.
@@ -54,7 +54,11 @@ def converter(target: str | type) -> Callable[[Converter], Converter]:
 
 
 def stock_converter(*names: str) -> Callable[[Converter], Converter]:
-    """Registers a converter for layers of Keras itself, by class name."""
+    """Returns a decorator that registers a converter for Keras's own layers.
+
+    Args:
+        *names: The names of the layers' classes.
+    """
 
     def register(function: Converter) -> Converter:
         for name in names:
@@ -65,21 +69,21 @@ def stock_converter(*names: str) -> Callable[[Converter], Converter]:
 
 
 def stock(name: str) -> Converter:
-    """Returns the converter of a class of Keras itself, by its name."""
+    """Returns the converter of a class of Keras's own, by the class's name."""
     return _STOCK[name]
 
 
 def find(layer: Any) -> Converter | None:
     """Returns the converter registered for a layer, or None."""
     cls = type(layer)
-    found = _USERS.get(cls) or _USERS.get(cls.__name__)
-    if found is None and is_stock(layer):
-        found = _STOCK.get(cls.__name__)
-    return found
+    function = _USERS.get(cls) or _USERS.get(cls.__name__)
+    if function is None and is_stock(layer):
+        function = _STOCK.get(cls.__name__)
+    return function
 
 
 def is_stock(operation: Any) -> bool:
-    """Tells whether a layer's or operation's class is part of Keras 3."""
+    """Returns whether a layer's or operation's class is part of Keras 3."""
     return type(operation).__module__.startswith("keras.src.")
 
 

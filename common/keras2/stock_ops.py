@@ -1,4 +1,4 @@
-"""Which stock tf_keras layer computes an operation of keras.ops, if any."""
+"""Finds stock tf_keras layers that compute operations of keras.ops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +13,17 @@ _MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 def find(
     node: Any, args: list[Any], kwargs: dict[str, Any]
 ) -> tuple[Any, Any] | None:
-    """Finds the stock layer for a call of an operation.
+    """Returns the stock layer for a call of an operation, and its inputs.
 
     Args:
-        node: the call, as the Keras 3 graph holds it.
-        args: its arguments, with tf_keras tensors in place of Keras 3's.
-        kwargs: likewise.
+        node: The call, as the Keras 3 graph holds it.
+        args: The call's arguments, with tf_keras tensors for Keras 3's.
+        kwargs: The call's arguments by name, with tf_keras tensors too.
 
     Returns:
-        The layer and its inputs, or None. A tensor with a mask has none:
-        operations end masks, and stock layers pass them on.
+        The layer and its inputs, or None if no stock layer is equal. There is
+        none for tensors with a mask: operations drop masks, but stock layers
+        pass them on.
     """
     flat = [x for part in args for x in _items(part)]
     if kwargs or any(getattr(x, "_keras_mask", None) is not None for x in flat):
@@ -46,7 +47,7 @@ def find(
 
 
 def is_tensor(value: Any) -> bool:
-    """Tells whether a value is a tf_keras symbolic tensor."""
+    """Returns whether a value is a tf_keras symbolic tensor."""
     return hasattr(value, "_keras_history")
 
 
@@ -57,7 +58,10 @@ def _items(part: Any) -> list[Any]:
 def _merge(
     name: str, inputs: list[Any], common: dict[str, Any]
 ) -> tuple[Any, Any] | None:
-    """Returns a merging layer for tensors of one rank and dtype."""
+    """Returns a merging layer and its inputs, or None.
+
+    Only tensors of equal rank and dtype can be merged.
+    """
     if not all(is_tensor(x) for x in inputs):
         return None
     if len({(x.shape.rank, x.dtype) for x in inputs}) > 1:
@@ -76,7 +80,7 @@ def _concatenate(node: Any, common: dict[str, Any]) -> Any:
 
 
 def _reshape(node: Any, common: dict[str, Any]) -> Any:
-    """A reshape that leaves the batch axis alone."""
+    """Returns a layer for a reshape that keeps the batch axis, else None."""
     source, shape = node.arguments.args[0].shape, node.operation.newshape
     if shape[0] not in (-1, None, source[0]) or None in shape[1:]:
         return None
@@ -114,7 +118,7 @@ def _max(node: Any, common: dict[str, Any]) -> Any:
 
 
 def _global_pool(kind: str, node: Any, common: dict[str, Any]) -> Any:
-    """A reduction over all axes but the first and the last."""
+    """Returns a layer for a reduction of all axes but the first and last."""
     source = node.arguments.args[0]
     rank = len(source.shape)
     axis = node.operation.axis

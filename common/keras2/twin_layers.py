@@ -1,8 +1,4 @@
-"""Layers and activations of twins that tf_keras itself does not have.
-
-Unlike its siblings this module imports the frameworks: the others import it
-late.
-"""
+"""Layers and activations of twins that tf_keras itself does not have."""
 
 from typing import Any
 
@@ -15,7 +11,7 @@ from . import registry
 PACKAGE = "Keras2Twin"
 register = tf_keras.saving.register_keras_serializable(PACKAGE)
 
-# What TF-MOT's quantization takes in an Activation layer.
+# Activations that TF-MOT can quantize in an Activation layer.
 QUANTIZABLE = frozenset(
     {
         "gelu",
@@ -28,7 +24,7 @@ QUANTIZABLE = frozenset(
         "tanh",
     }
 )
-# Same name and same formula in both versions.
+# Activations with the same name and formula in Keras 3 and tf_keras.
 _SHARED = frozenset(
     {
         "elu",
@@ -49,23 +45,24 @@ _SHARED = frozenset(
 
 
 def activation(function: Any) -> Any:
-    """Returns what tf_keras should use for a Keras 3 activation function.
+    """Returns the tf_keras activation that equals a Keras 3 activation.
 
     Args:
-        function: the function a Keras 3 layer holds; None means linear.
+        function: The activation function of a Keras 3 layer; None is linear.
 
     Returns:
         A name that tf_keras knows, or a registered function.
 
     Raises:
-        UnsupportedLayerError: the function is not one of Keras.
+        UnsupportedLayerError: If the function is not part of Keras, or tf_keras
+            has no equal.
     """
     name = getattr(function, "__name__", type(function).__name__)
     if function is None:
         return "linear"
     if not getattr(function, "__module__", "").startswith("keras.src."):
         raise registry.UnsupportedLayerError(
-            f"has activation {name}, which is not one of Keras; use a named "
+            f"has activation {name}, which is not one of Keras's; use a named "
             "activation or keras.ops in the graph"
         )
     if name == "gelu" and function.__module__.startswith("keras.src.ops"):
@@ -76,15 +73,15 @@ def activation(function: Any) -> Any:
         return "swish"
     if name not in _ACTIVATIONS:
         raise registry.UnsupportedLayerError(
-            f"has activation {name}, which tf_keras does not take as one; "
-            "use a named activation, or a layer of its own"
+            f"has activation {name}, which tf_keras does not take as an "
+            "activation; use a named activation, or a layer of its own"
         )
     return _ACTIVATIONS[name]
 
 
 @register
 def hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
-    """Computes relu6(x + 3) / 6; tf_keras's own is a different function."""
+    """Computes relu6(x + 3) / 6; tf_keras's hard_sigmoid differs from it."""
     return tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
 
 
@@ -113,7 +110,7 @@ def log_sigmoid(x: tf.Tensor) -> tf.Tensor:
 
 
 def _of_keras(name: str) -> Any:
-    """Registers an activation that is computed by Keras 3 itself."""
+    """Returns a registered activation that Keras 3 itself computes."""
 
     def function(x: tf.Tensor) -> tf.Tensor:
         return getattr(keras.activations, name)(x)
@@ -147,9 +144,9 @@ _ACTIVATIONS = {
 
 
 class OpLayer(tf_keras.layers.Layer):
-    """Base of the layers that stand for operations.
+    """The base of layers that replace operations.
 
-    They drop masks, as Keras 3's operations do, and have nothing to prune.
+    They drop masks, as Keras 3's operations do, and have no prunable weights.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -177,8 +174,8 @@ class DropMask(OpLayer):
 class OtherActivation(OpLayer):
     """Computes an activation that TF-MOT's quantization does not know.
 
-    One in a stock `Activation` layer makes `quantize_apply` fail for the
-    whole model; a layer of this class is left in float.
+    In a stock `Activation` layer, such an activation makes `quantize_apply`
+    fail for the whole model; a layer of this class stays in float.
     """
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
@@ -194,14 +191,14 @@ class OtherActivation(OpLayer):
         return mask
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what rebuilds the layer."""
+        """Returns the constructor's arguments."""
         name = tf_keras.activations.serialize(self.activation)
         return {**super().get_config(), "activation": name}
 
 
 @register
 class Constant(OpLayer):
-    """Gives a constant, whatever its input: a mask given as an array, say."""
+    """Returns a constant for any input, such as a mask passed as an array."""
 
     def __init__(self, value: Any, value_dtype: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -213,7 +210,7 @@ class Constant(OpLayer):
         return tf.constant(self.value, self.value_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what rebuilds the layer."""
+        """Returns the constructor's arguments."""
         config = {"value": self.value, "value_dtype": self.value_dtype}
         return {**super().get_config(), **config}
 
@@ -231,17 +228,17 @@ class StatelessLayer(OpLayer):
         self._layer = getattr(keras.layers, class_name).from_config(config)
 
     def call(self, inputs: Any) -> Any:
-        """Computes the layer."""
+        """Returns the layer's outputs."""
         return self._layer.call(inputs)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what rebuilds the layer."""
+        """Returns the constructor's arguments."""
         config = {"class_name": self.class_name, "config": self.config}
         return {**super().get_config(), **config}
 
 
 class _Scaling(tf_keras.layers.Layer):
-    """Base of layers with one vector of factors, which is not pruned."""
+    """The base of layers with factors, which are not pruned."""
 
     def get_prunable_weights(self) -> list[Any]:
         """Returns no weights: TF-MOT asks before it wraps a layer."""
@@ -253,7 +250,7 @@ class LayerScale(_Scaling):
     """Multiplies each channel by a factor; see arXiv 2103.17239."""
 
     def build(self, input_shape: Any) -> None:
-        """Makes the factors."""
+        """Creates the factors."""
         self.gamma = self.add_weight(name="gamma", shape=input_shape[-1:])
         super().build(input_shape)
 
@@ -274,7 +271,7 @@ class RMSNormalization(_Scaling):
         self.epsilon = epsilon
 
     def build(self, input_shape: Any) -> None:
-        """Makes the factors."""
+        """Creates the factors."""
         shape = [input_shape[axis] for axis in self.axis]
         self.scale = self.add_weight(name="scale", shape=shape)
         super().build(input_shape)
@@ -289,6 +286,6 @@ class RMSNormalization(_Scaling):
         return inputs * tf.math.rsqrt(square + self.epsilon) * scale
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what rebuilds the layer."""
+        """Returns the constructor's arguments."""
         config = {"axis": self.axis, "epsilon": self.epsilon}
         return {**super().get_config(), **config}

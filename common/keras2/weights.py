@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tf_keras
 
 from .registry import is_stock, twin_name
 
+# The attributes that hold the layers inside a stock layer.
 _PARTS = (
     "layer",
     "forward_layer",
@@ -19,65 +21,95 @@ _PARTS = (
 )
 
 
-def weights_to(model: Any, twin: Any) -> None:
+def weights_to(model: keras.Model, twin: tf_keras.Model) -> None:
     """Copies the weights and `trainable` flags of a model to its twin."""
-    for layer, other in layer_pairs(model, twin):
-        if other.trainable != layer.trainable:
-            other.trainable = layer.trainable  # Sets its parts too; they
-    for source, target in variable_pairs(model, twin):  # follow in order.
+    for layer, twin_layer in layer_pairs(model, twin):
+        # The flag of a container sets those of its parts, which come later in
+        # the pairs and get their own flags then.
+        if twin_layer.trainable != layer.trainable:
+            twin_layer.trainable = layer.trainable
+    for source, target in variable_pairs(model, twin):
         target.assign(keras.ops.convert_to_numpy(source))
 
 
-def weights_back(twin: Any, model: Any) -> None:
+def weights_back(twin: tf_keras.Model, model: keras.Model) -> None:
     """Copies the weights of a twin into the Keras 3 model it came from.
 
     Nothing is changed unless every weight fits. A twin that TF-MOT has
     wrapped must be stripped first.
 
     Args:
-        twin: what `to_tf_keras(model)` returned, or what TF-MOT's
-            `strip_pruning` or `strip_clustering` made of it.
-        model: the Keras 3 model, changed in place.
+        twin: The twin that `to_tf_keras(model)` returned, also after TF-MOT's
+            `strip_pruning` or `strip_clustering`.
+        model: The Keras 3 model, changed in place.
 
     Raises:
-        ValueError: a layer or a shape of the model has no match in the twin.
+        ValueError: If a layer or a weight's shape of the model has no match in
+            the twin.
     """
     for target, source in variable_pairs(model, twin):
         target.assign(source.numpy())
 
 
-def copy_weights(source: Any, target: Any, model: Any) -> None:
-    """Copies the weights of one twin of a model to another.
+def copy_weights(
+    source: tf_keras.Model, target: tf_keras.Model, model: keras.Model
+) -> None:
+    """Copies the weights of one twin of a model to another twin of it.
 
-    `set_weights` will not do: TF-MOT changes the order of a layer's weights.
+    `set_weights` would mix them up: TF-MOT changes the order of a layer's
+    weights.
+
+    Args:
+        source: The twin to copy from.
+        target: The twin to copy to, changed in place.
+        model: The Keras 3 model of both twins.
     """
-    theirs = [one for _, one in variable_pairs(model, source)]
-    ours = [one for _, one in variable_pairs(model, target)]
-    for one, other in zip(theirs, ours, strict=True):
-        other.assign(one.numpy())
+    source_variables = [
+        variable for _, variable in variable_pairs(model, source)
+    ]
+    target_variables = [
+        variable for _, variable in variable_pairs(model, target)
+    ]
+    for old, new in zip(source_variables, target_variables, strict=True):
+        new.assign(old.numpy())
 
 
-def mend(twin: Any, model: Any) -> None:
-    """Puts right what `strip_clustering` left in a wrong place in a twin."""
+def mend(twin: tf_keras.Model, model: keras.Model) -> None:
+    """Moves kernels that `strip_clustering` left in a wrong place in a twin."""
     variable_pairs(model, twin)
 
 
-def variable_pairs(model: Any, twin: Any) -> list[tuple[Any, Any]]:
-    """Pairs the weights of a model and of its twin, shapes checked."""
+def variable_pairs(
+    model: keras.Model, twin: tf_keras.Model
+) -> list[tuple[Any, Any]]:
+    """Returns the weights of a model, each with that of the twin.
+
+    Raises:
+        ValueError: If a layer or a weight's shape of the model has no match in
+            the twin.
+    """
     pairs: list[tuple[Any, Any]] = []
-    for layer, other in layer_pairs(model, twin):
-        pairs.extend(_leaf_pairs(layer, other))
+    for layer, twin_layer in layer_pairs(model, twin):
+        pairs.extend(_leaf_pairs(layer, twin_layer))
     return pairs
 
 
-def layer_pairs(layer: Any, other: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields matching layers of model and twin, containers first."""
+def layer_pairs(layer: Any, twin_layer: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields each layer of a model with that of the twin, containers first.
+
+    Args:
+        layer: A Keras 3 layer or model.
+        twin_layer: The tf_keras layer or model that it became.
+
+    Raises:
+        ValueError: If a layer with weights has no match in the twin.
+    """
     if isinstance(layer, keras.layers.SpectralNormalization):
-        yield from layer_pairs(layer.layer, other)
+        yield from layer_pairs(layer.layer, twin_layer)
         return
-    yield layer, other
+    yield layer, twin_layer
     if isinstance(layer, keras.Model):
-        twins = {part.name: part for part in other.layers}
+        twins = {part.name: part for part in twin_layer.layers}
         for part in layer.layers:
             match = twins.get(twin_name(part.name))
             if match is not None:
@@ -89,32 +121,34 @@ def layer_pairs(layer: Any, other: Any) -> Iterator[tuple[Any, Any]]:
                     "(strip_pruning, strip_clustering) before copying back."
                 )
         return
-    _mend_attention(other)
+    _mend_attention(twin_layer)
     for name, part in _parts(layer).items():
-        yield from layer_pairs(part, getattr(other, name))
-    for part, match in zip(
-        getattr(layer, "cells", ()), getattr(other, "cells", ()), strict=True
+        yield from layer_pairs(part, getattr(twin_layer, name))
+    for cell, twin_cell in zip(
+        getattr(layer, "cells", ()),
+        getattr(twin_layer, "cells", ()),
+        strict=True,
     ):
-        yield from layer_pairs(part, match)
+        yield from layer_pairs(cell, twin_cell)
 
 
 def _parts(layer: Any) -> dict[str, Any]:
-    """Returns the layers that a stock layer has."""
+    """Returns the layers inside a stock layer, by attribute."""
     if not is_stock(layer):
         return {}
-    found = {name: getattr(layer, name, None) for name in _PARTS}
+    attributes = {name: getattr(layer, name, None) for name in _PARTS}
     return {
         name: part
-        for name, part in found.items()
+        for name, part in attributes.items()
         if isinstance(part, keras.layers.Layer)
     }
 
 
 def _mend_attention(layer: Any) -> None:
-    """Puts kernels in the place where TF-MOT should have put them.
+    """Moves the kernels of an attention layer to the layers inside it.
 
-    Its `strip_clustering` sets an attribute called "_query_dense.kernel" of
-    the attention layer in place of the attribute of the part.
+    TF-MOT's `strip_clustering` sets an attribute "_query_dense.kernel" of the
+    attention layer, where it should set `kernel` of `_query_dense`.
     """
     for name, value in list(vars(layer).items()):
         part, dot, attribute = name.rpartition(".")
@@ -122,29 +156,34 @@ def _mend_attention(layer: Any) -> None:
             setattr(getattr(layer, part), attribute, value)
 
 
-def _leaf_pairs(layer: Any, other: Any) -> list[tuple[Any, Any]]:
-    """Pairs the weights that a layer owns itself."""
+def _leaf_pairs(layer: Any, twin_layer: Any) -> list[tuple[Any, Any]]:
+    """Pairs the weights that a layer owns itself, not those of its parts."""
     if isinstance(layer, keras.layers.Normalization):
-        return []  # Constants in the twin.
+        return []  # The twin has them as constants.
     if isinstance(layer, keras.Model) or hasattr(layer, "cells"):
         return []
     if _parts(layer):
         return []
-    ours = list(layer.weights)
-    theirs = _by_name(ours, other) or list(other.weights)
-    shapes = [tuple(v.shape) for v in ours], [tuple(v.shape) for v in theirs]
-    if shapes[0] != shapes[1]:
+    weights = list(layer.weights)
+    twin_weights = _by_name(weights, twin_layer) or list(twin_layer.weights)
+    shapes = [tuple(weight.shape) for weight in weights]
+    twin_shapes = [tuple(weight.shape) for weight in twin_weights]
+    if shapes != twin_shapes:
         raise ValueError(
             f"layer {layer.name!r} must have weights of the same shapes in "
-            f"model and twin; received {shapes[0]} and {shapes[1]}. Pass the "
+            f"model and twin; received {shapes} and {twin_shapes}. Pass the "
             "twin made from this model."
         )
-    return list(zip(ours, theirs, strict=True))
+    return list(zip(weights, twin_weights, strict=True))
 
 
-def _by_name(ours: list[Any], other: Any) -> list[Any] | None:
-    """Finds weights as attributes: strip_clustering changes their order."""
-    found = [getattr(other, v.name, None) for v in ours]
-    if all(hasattr(v, "assign") for v in found):
-        return found
+def _by_name(weights: list[Any], twin_layer: Any) -> list[Any] | None:
+    """Returns the twin's attributes with the weights' names, or None.
+
+    None means that an attribute is missing. `strip_clustering` changes the
+    order of `twin_layer.weights`.
+    """
+    attributes = [getattr(twin_layer, weight.name, None) for weight in weights]
+    if all(hasattr(attribute, "assign") for attribute in attributes):
+        return attributes
     return None
