@@ -135,7 +135,7 @@ def test_a_release_judges_all_rows_of_ready_made_features(table_of) -> None:
     rows = [f"{i * 100},note,{i % 2},{i},{i / 10}" for i in reversed(range(9))]
     path = table_of(*rows, header="Time,other,Class,V2,V1")
     plan = DataOptions().plan(0)
-    found = data.whole(str(path), plan, ("V1", "V2"), None)
+    found = data.load_for_evaluation(str(path), plan, ("V1", "V2"), None)
     (fold,) = found.folds
     assert (found.names, fold.splits.judged) == (("V1", "V2"), "all")
     assert fold.splits.describe()["test"] == 9
@@ -143,7 +143,7 @@ def test_a_release_judges_all_rows_of_ready_made_features(table_of) -> None:
     assert fold.splits.test.features[2].tolist() == pytest.approx([0.2, 2])
     assert fold.test.fraud.tolist() == [0, 1] * 4 + [0]
     with pytest.raises(InputError, match="one column called V3"):
-        data.whole(str(path), plan, ("V1", "V3"), None)
+        data.load_for_evaluation(str(path), plan, ("V1", "V3"), None)
 
 
 @pytest.mark.parametrize("name", ["nothing", "some/folder", "digits"])

@@ -17,11 +17,11 @@ SIZES = Sizes(8, [16, 8], [12], 3, 2, 0.1, "both")
 @pytest.fixture(scope="module")
 def raw() -> np.ndarray:
     rng = np.random.default_rng(0)
-    found = rng.gamma(1.0, 50.0, (400, len(features.NAMES)))
-    found[:, 1:3] = rng.integers(0, 2, (400, 2))
-    found[:, 10::2] = np.where(rng.random((400, 3)) < 0.9, 0, rng.random(
+    values = rng.gamma(1.0, 50.0, (400, len(features.NAMES)))
+    values[:, 1:3] = rng.integers(0, 2, (400, 2))
+    values[:, 10::2] = np.where(rng.random((400, 3)) < 0.9, 0, rng.random(
         (400, 3)))  # fmt: skip
-    return found.astype(np.float32)
+    return values.astype(np.float32)
 
 
 def build(kind: str, raw: np.ndarray) -> detectors.Detector:
@@ -30,17 +30,17 @@ def build(kind: str, raw: np.ndarray) -> detectors.Detector:
     if kind == "sequence":
         shaped = np.stack([raw, raw[::-1], raw], axis=1)
     fraud = (np.arange(len(raw)) % 10 == 0).astype(int)
-    found = detectors.build(kind, features.NAMES, shaped, fraud, SIZES)
-    return found, shaped
+    detector = detectors.build(kind, features.NAMES, shaped, fraud, SIZES)
+    return detector, shaped
 
 
 def test_bins_are_a_trees_thresholds() -> None:
     values = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8])[:, None]
     inputs = keras.Input((1,))
     codes = encoding.piecewise_linear(inputs, values, 4)
-    found = keras.Model(inputs, codes)(np.array([[-1], [3.0], [99]], "f4"))
+    encoded = keras.Model(inputs, codes)(np.array([[-1], [3.0], [99]], "f4"))
     expected = [[0, 0, 0, 0], [1, 0.5, 0, 0], [1, 1, 1, 1]]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(encoded, expected, atol=1e-6)
 
 
 def test_bins_look_beyond_the_commonest_value() -> None:
@@ -54,15 +54,15 @@ def test_bins_look_beyond_the_commonest_value() -> None:
 
 def test_ratios_are_those_of_the_named_features(raw) -> None:
     names = encoding.names(features.NAMES)
-    found = encoding.derived_values(raw, features.NAMES)
-    column = found[:, names.index("amount/customer_mean_30d")]
+    derived = encoding.derived_values(raw, features.NAMES)
+    column = derived[:, names.index("amount/customer_mean_30d")]
     mean = raw[:, features.NAMES.index("customer_mean_30d")]
     np.testing.assert_allclose(
         column, np.log((raw[:, 0] + 1) / (mean + 1)), rtol=1e-5
     )
     inputs = keras.Input(raw.shape[1:])
     model = keras.Model(inputs, encoding.derive(inputs, features.NAMES))
-    np.testing.assert_allclose(model(raw), found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(raw), derived, rtol=1e-4, atol=1e-5)
     # A table of ready-made features has none.
     assert encoding.names(("V1", "Amount")) == ("V1", "Amount")
 
@@ -70,16 +70,19 @@ def test_ratios_are_those_of_the_named_features(raw) -> None:
 @pytest.mark.parametrize("kind", detectors.MODELS)
 def test_detectors_give_scores_that_survive_conversion(kind, raw) -> None:
     detector, shaped = build(kind, raw)
-    model = detector.whole()
+    model = detector.full_model()
     expected = model.predict(shaped[:50], verbose=0)
     assert expected.shape == (50, 1) and np.all(expected >= 0)
     twin = bridge.to_tf_keras(detector.network)
-    whole = bridge.around(model, detector.network, twin)
+    full_twin = bridge.around(model, detector.network, twin)
     content = conversion.convert(
-        whole, variants.parse(["float32"])[0], {"features": shaped}, ["score"]
+        full_twin,
+        variants.parse(["float32"])[0],
+        {"features": shaped},
+        ["score"],
     )
-    found = litert.Runner(content)(features=shaped[:50])["score"]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    scores = litert.Runner(content)(features=shaped[:50])["score"]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ("classifier", "hybrid", "sequence"))
@@ -88,7 +91,7 @@ def test_parts_add_up_to_the_difference_of_the_logits(kind, raw) -> None:
     explainer = explain.Explainer(detector)
     parts = explainer.parts(shaped[:20]).numpy()
     assert parts.shape == (20, len(detector.quantities))
-    score = detector.whole()(shaped[:20]).numpy()[:, 0]
+    score = detector.full_model()(shaped[:20]).numpy()[:, 0]
     network = detector.network
     typical = detector.typical if detector.typical[1:] else detector.typical[0]
     base = float(np.ravel(network(typical))[0])
@@ -103,15 +106,15 @@ def test_an_autoencoders_parts_are_its_scores(raw) -> None:
     explainer = explain.Explainer(detector)
     parts = explainer.parts(odd)
     np.testing.assert_allclose(
-        np.mean(parts, axis=1), detector.whole()(odd)[:, 0], rtol=1e-4
+        np.mean(parts, axis=1), detector.full_model()(odd)[:, 0], rtol=1e-4
     )
     assert all(b"amount" in row[0] for row in explainer.reasons(parts).numpy())
 
 
 def test_values_below_the_expected_are_no_surprise_if_asked() -> None:
-    target, found = np.array([[1.0, 5.0]], "f4"), np.array([[3.0, 3.0]], "f4")
-    above = networks.surprise(target, found, "above")
-    both = networks.surprise(target, found, "both")
+    target, output = np.array([[1.0, 5.0]], "f4"), np.array([[3.0, 3.0]], "f4")
+    above = networks.surprise(target, output, "above")
+    both = networks.surprise(target, output, "both")
     assert np.array(above).tolist() == [[0.0, 2.0]]
     assert np.array(both).tolist() == [[2.0, 2.0]]
 
@@ -125,7 +128,7 @@ def test_errors_count_in_their_own_deviations(raw) -> None:
     np.testing.assert_allclose(detector.spread, spread, rtol=1e-4)
     expected = np.minimum(np.abs(errors) / spread, encoding.LARGEST)
     np.testing.assert_allclose(
-        detector.whole()(raw)[:, 0], expected.mean(axis=1), rtol=1e-3
+        detector.full_model()(raw)[:, 0], expected.mean(axis=1), rtol=1e-3
     )
     parts = explain.Explainer(detector).parts(raw)
     np.testing.assert_allclose(parts, expected, rtol=1e-3, atol=1e-5)
@@ -152,9 +155,9 @@ def test_an_autoencoder_in_training_sees_a_part_of_its_inputs(raw) -> None:
     seen, target = encode(raw, fraud, seed=(1, 2))
     hidden = np.mean((np.array(seen) == 0) & (np.array(target) != 0))
     assert 0.4 < hidden < 0.6
-    whole, same = encode(raw, fraud)
-    np.testing.assert_array_equal(whole, same)
-    np.testing.assert_array_equal(whole, target)
+    inputs, same = encode(raw, fraud)
+    np.testing.assert_array_equal(inputs, same)
+    np.testing.assert_array_equal(inputs, target)
 
 
 def test_what_lowers_a_score_is_no_reason(raw) -> None:
@@ -167,30 +170,30 @@ def test_what_lowers_a_score_is_no_reason(raw) -> None:
 
 
 def test_losses_treat_rare_frauds_as_asked() -> None:
-    target, found = np.array([[1.0], [0.0]]), np.array([[0.3], [0.3]])
+    target, output = np.array([[1.0], [0.0]]), np.array([[0.3], [0.3]])
     fraud = np.array([1] + [0] * 9)
     plain, weighted, focal = (
-        np.ravel(detectors.loss(name, fraud)(target[:1], found[:1]))[0]
+        np.ravel(detectors.loss(name, fraud)(target[:1], output[:1]))[0]
         for name in ("none", "weights", "focal")
     )
     assert weighted == pytest.approx(0.9 * plain, rel=1e-4)
     assert focal < plain
-    honest = np.ravel(detectors.loss("weights", fraud)(target[1:], found[1:]))
+    honest = np.ravel(detectors.loss("weights", fraud)(target[1:], output[1:]))
     assert honest[0] == pytest.approx(-0.1 * np.log(0.7), rel=1e-4)
 
 
 def test_a_hybrid_keeps_the_autoencoder_it_is_built_on(raw) -> None:
     inner, _ = build("autoencoder", raw)
     fraud = (np.arange(len(raw)) % 10 == 0).astype(int)
-    found = detectors.build(
+    detector = detectors.build(
         "hybrid", features.NAMES, raw, fraud, SIZES, before=inner
     )
-    network = found.network
+    network = detector.network
     assert (
         network.get_layer("code_0").kernel
         is inner.network.get_layer("code_0").kernel
     )
-    trained = {one.path for one in network.trainable_variables}
+    trained = {variable.path for variable in network.trainable_variables}
     assert not any(path.startswith("code_") for path in trained)
 
 

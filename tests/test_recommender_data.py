@@ -272,7 +272,7 @@ def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
     assert numbered.catalogue.ids == ("", "W", "X", "Y", "Z", "Q")
     assert lists(numbered) == ["XYQ", "ZX", "X"]
     assert "1 rows of items that the release does not know" in numbered.notes
-    found = protocols.whole(numbered, "leave_last_out")
+    found = protocols.for_evaluation(numbered, "leave_last_out")
     assert found.judged == "all" and not len(found.train.values)
     assert found.test.users.tolist() == [0, 1]
     assert [found.test.history[user].tolist() for user in (0, 1)] == [
@@ -283,7 +283,7 @@ def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
     with pytest.raises(InputError, match="none that it knows"):
         interactions.numbered_as(fresh, ["V", "W"])
     with pytest.raises(InputError, match="at least 2 interactions"):
-        protocols.whole(clean("aX bY"), "leave_last_out")
+        protocols.for_evaluation(clean("aX bY"), "leave_last_out")
 
 
 def test_a_table_that_judges_needs_no_titles_and_no_core(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""What the same features give to models that are not neural networks."""
+"""Models that are not neural networks, on the same features."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +12,12 @@ from common.console import track
 from . import encoding, ranking
 from .data import Data, Fold
 
+# From raw features `(num, features)` to scores `(num,)`.
 Score = Callable[[np.ndarray], np.ndarray]
 
 
 def logistic_regression(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """The Handbook's: standardized features, scikit-learn's defaults."""
+    """Fits the Handbook's: standardized features, scikit-learn's defaults."""
     model = pipeline.make_pipeline(
         scaling.StandardScaler(),
         linear_model.LogisticRegression(max_iter=1000),
@@ -25,7 +26,7 @@ def logistic_regression(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
 
 
 def random_forest(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """The Handbook's: 100 full trees."""
+    """Fits the Handbook's random forest of 100 full trees."""
     model = ensemble.RandomForestClassifier(
         100, random_state=seed, n_jobs=-1
     ).fit(raw, fraud)
@@ -33,7 +34,7 @@ def random_forest(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
 
 
 def gradient_boosting(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """Histogram gradient boosting, 100 small steps."""
+    """Fits histogram gradient boosting of 100 small steps."""
     model = ensemble.HistGradientBoostingClassifier(
         learning_rate=0.05, max_leaf_nodes=15, random_state=seed
     ).fit(raw, fraud)
@@ -41,13 +42,13 @@ def gradient_boosting(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
 
 
 def isolation_forest(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """Without labels; scikit-learn's defaults."""
+    """Fits an isolation forest, without labels, by scikit-learn's defaults."""
     model = ensemble.IsolationForest(random_state=seed).fit(raw)
     return lambda rows: -model.score_samples(rows)
 
 
 def pca_reconstruction(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """Without labels: the squared error of two principal components."""
+    """Scores by the squared error of two principal components, no labels."""
     scaler = scaling.StandardScaler().fit(raw)
     model = decomposition.PCA(2, random_state=seed).fit(scaler.transform(raw))
 
@@ -60,9 +61,10 @@ def pca_reconstruction(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
 
 
 def deviations(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
-    """Without labels, without a model: how far above its mean each quantity is.
+    """Scores by how far each quantity is above its mean, without labels.
 
-    What is left of the autoencoder when it expects the mean of everything.
+    There is no model: this is an autoencoder that expects the mean of every
+    quantity.
     """
     scaler = scaling.StandardScaler().fit(raw)
 
@@ -75,23 +77,29 @@ def deviations(raw: np.ndarray, fraud: np.ndarray, seed: int) -> Score:
 
 SUPERVISED = (logistic_regression, random_forest, gradient_boosting)
 UNSUPERVISED = (isolation_forest, pca_reconstruction, deviations)
-DERIVED = (deviations,)  # Sees the ratios of amounts too, as networks do.
+DERIVED = (deviations,)  # These see the ratios of amounts, as networks do.
 
 
 def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
-    """Returns the rows of `baselines` in `report.json`: means over folds."""
+    """Returns the rows of `baselines` in `report.json`: means over folds.
+
+    Args:
+        data: The folds.
+        seed: The seed of the models that are random.
+        top: Cards looked at a day.
+    """
     makers = (*SUPERVISED, *UNSUPERVISED)
-    labelled = all(one.splits.train.labels.any() for one in data.folds)
+    labelled = all(fold.splits.train.labels.any() for fold in data.folds)
     rows = []
     for make in track(makers, "baselines", len(makers)):
         if make in SUPERVISED and not labelled:
             continue
         names = data.names if make in DERIVED else ()
-        found = [judge(make, one, names, seed, top) for one in data.folds]
+        folds = [judge(make, fold, names, seed, top) for fold in data.folds]
         metrics = {
-            key: float(np.mean([each[key] for each in found]))
-            for key in found[0]
-            if all(key in each for each in found)
+            key: float(np.mean([figures[key] for figures in folds]))
+            for key in folds[0]
+            if all(key in figures for figures in folds)
         }
         name = make.__name__.replace("_", " ")
         rows.append({"name": name, "metrics": metrics})
@@ -105,13 +113,14 @@ def judge(
     seed: int,
     top: int,
 ) -> dict[str, float]:
-    """Returns what a baseline is worth on one fold.
+    """Returns the metrics of a baseline on one fold.
 
     Args:
-        make: Fits it.
+        make: Fits the baseline.
         fold: The data.
-        names: The features, if it sees the ratios between them too; or none.
-        seed: Of what is random in it.
+        names: The names of the features, if the baseline sees the ratios
+            between them too; otherwise ().
+        seed: The seed of a baseline that is random.
         top: Cards looked at a day.
     """
 
@@ -120,9 +129,10 @@ def judge(
 
     train, judged = fold.splits.train, fold.test
     score = make(seen(train.features), train.labels, seed)
-    found = score(seen(fold.splits.test.features))
-    about = (judged.fraud, judged.customer, judged.day)
-    return ranking.summarize(found, *about, top)
+    scores = score(seen(fold.splits.test.features))
+    return ranking.summarize(
+        scores, judged.fraud, judged.customer, judged.day, top
+    )
 
 
 def last(features: np.ndarray) -> np.ndarray:

@@ -38,7 +38,14 @@ class FraudSplits(Splits):
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """Whose transactions a split holds, and when; `(num,)` each."""
+    """The labels, customers, days and ids of a split's transactions.
+
+    Attributes:
+        fraud: 1 for fraud, 0 for none, `(num,)` integers.
+        customer: The customers' indices, `(num,)` integers.
+        day: Whole days since 1970-01-01, `(num,)` integers.
+        ids: The user's ids of the transactions, `(num,)`.
+    """
 
     fraud: np.ndarray
     customer: np.ndarray
@@ -46,18 +53,18 @@ class Judged:
     ids: np.ndarray
 
     def pick(self, rows: np.ndarray) -> "Judged":
-        """Returns what is known of the transactions at `rows`."""
-        return Judged(*(one[rows] for one in vars(self).values()))
+        """Returns the same arrays for the transactions at `rows` only."""
+        return Judged(*(array[rows] for array in vars(self).values()))
 
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """A training and its judges.
+    """The data of one training, and of its validation and test.
 
     Attributes:
         splits: Features `(num, features)`, or `(num, steps, features)`.
-        valid: About the rows of the split.
-        test: Likewise.
+        valid: Labels, customers, days and ids of `splits.valid`.
+        test: Labels, customers, days and ids of `splits.test`.
     """
 
     splits: FraudSplits
@@ -67,12 +74,14 @@ class Fold:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What the app works on.
+    """The data that the app works on.
 
     Attributes:
-        names: The raw features.
-        folds: In the order of time; the last one's model is released.
-        history: What serving continues with, if there are transactions.
+        names: The names of the raw features.
+        folds: The folds in the order of time; the last fold's model is
+            released.
+        history: The history that serving continues; None for ready-made
+            features.
     """
 
     names: tuple[str, ...]
@@ -81,7 +90,7 @@ class Data:
 
 
 def names_of(plan: Plan) -> tuple[str, ...]:
-    """Returns the features of transactions that a plan takes."""
+    """Returns the names of the features that a plan computes."""
     return features.EXTENDED if plan.extended else features.NAMES
 
 
@@ -89,7 +98,7 @@ def load(dataset: str, plan: Plan) -> Data:
     """Loads a table, or an embedded set by its name.
 
     Raises:
-        InputError: If the data are not as they must be; see `transactions`.
+        InputError: If the data cannot be used; see `transactions`.
     """
     if not tables.is_table(dataset):
         if "/" in dataset or dataset not in tfds_sets.EMBEDDED[1:]:
@@ -108,17 +117,17 @@ def load(dataset: str, plan: Plan) -> Data:
     return of_features(Path(dataset), plan)
 
 
-def whole(
+def load_for_evaluation(
     path: str, plan: Plan, names: tuple[str, ...], history: History | None
 ) -> Data:
-    """Loads all rows of a table to judge a release by; none is to train on.
+    """Loads all rows of a table as the test split that judges a release.
 
     Args:
         path: The table.
-        plan: Gives columns, delay and steps; its protocol plays no part.
-        names: The release's features.
-        history: The release's, which later transactions continue, as they do
-            in prediction; without one the table has ready-made features.
+        plan: Gives columns, delay and steps; its protocol is not used.
+        names: The names of the release's features.
+        history: The release's history, which later transactions continue, as
+            they do in prediction; None for a table of ready-made features.
 
     Returns:
         One fold that has only a test split.
@@ -129,14 +138,14 @@ def whole(
         names = names_of(plan)
         rows, judged, notes = _read_later(path, plan, history)
     splits = FraudSplits.whole(Path(path).name, CLASSES, rows, notes)
-    none = judged.pick(np.arange(0))
-    return Data(names, (Fold(splits, none, judged),), None)
+    empty = judged.pick(np.arange(0))
+    return Data(names, (Fold(splits, empty, judged),), None)
 
 
 def _read_later(
     path: str, plan: Plan, history: History
 ) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
-    """Reads transactions that continue a history, if they are later."""
+    """Reads transactions, which continue the history if they are later."""
     table, notes = read(path, _own_columns(path, plan), plan.skip_bad)
     num = len(table)
     if table.time[0] >= history.last:
@@ -154,13 +163,13 @@ def _read_later(
 
 
 def _own_columns(path: str, plan: Plan) -> Columns:
-    """Returns the columns of a table, which may have no ids."""
+    """Returns the plan's columns, without ids if the table has none."""
     has_ids = plan.columns.id in tables.names(path)
     return plan.columns if has_ids else dataclasses.replace(plan.columns, id="")
 
 
 def _judged(table: Transactions, rows: np.ndarray) -> Judged:
-    """Returns whose transactions are in `rows`, and when."""
+    """Returns labels, customers, days and ids of the transactions at `rows`."""
     return Judged(
         table.fraud[rows], table.customer[rows], table.day[rows],
         table.ids[rows],
@@ -174,13 +183,14 @@ def features_from(
     names: Sequence[str],
     steps: int,
 ) -> np.ndarray:
-    """Returns what a model gets of the transactions from row `start` on.
+    """Returns a model's inputs for the transactions from row `start` on.
 
     Args:
         table: Transactions in the order of time.
-        start: The first row wanted; those before are its history.
+        start: The first row whose features are returned; the rows before it
+            are their history.
         delay: Days until labels are known.
-        names: The features.
+        names: The names of the features.
         steps: Transactions in a sequence; 0 for none.
 
     Returns:
@@ -194,7 +204,14 @@ def features_from(
 
 
 def is_feature_table(known: list[str], columns: Columns) -> bool:
-    """Tells a table of ready-made features: nothing of cards is in it."""
+    """Tells whether a table has ready-made features.
+
+    It does if no column of customers, terminals or amounts is in it.
+
+    Args:
+        known: The names of the table's columns.
+        columns: The names of the columns of transactions.
+    """
     cards = (columns.customer, columns.terminal, columns.amount)
     return not set(cards) & set(known)
 
@@ -203,9 +220,9 @@ def simulated(name: str) -> Transactions:
     """Returns an embedded set of simulated transactions."""
     stored = tfds_sets.builder(name).as_dataset(split="train")
     days = list(stored.as_numpy_iterator())
-    days.sort(key=lambda one: one["time"][0])
+    days.sort(key=lambda day: day["time"][0])
     column = {
-        key: np.concatenate([one[key] for one in days]) for key in days[0]
+        key: np.concatenate([day[key] for day in days]) for key in days[0]
     }
     customers, customer = np.unique(column["customer"], return_inverse=True)
     terminals, terminal = np.unique(column["terminal"], return_inverse=True)
@@ -224,19 +241,16 @@ def simulated(name: str) -> Transactions:
 def of_transactions(
     table: Transactions, notes: tuple[str, ...], name: str, plan: Plan
 ) -> Data:
-    """Computes the features of transactions and splits them."""
-    found = features.compute(table, plan.delay, names=names_of(plan))
-    if plan.protocol == "time":
-        rows = [
-            protocols.time_fold(
-                table, plan.train_days, plan.test_days, plan.delay
-            )
-        ]
-    else:
-        rows = [
-            protocols.handbook_fold(table, *weeks, plan.delay)
-            for weeks in protocols.PROTOCOLS[plan.protocol]
-        ]
+    """Computes the features of transactions and splits them into folds.
+
+    Args:
+        table: The transactions in the order of time.
+        notes: What was repaired while they were read, for the user.
+        name: The data set's name in the report.
+        plan: How the data become folds.
+    """
+    raw = features.compute(table, plan.delay, names=names_of(plan))
+    rows = _rows_of_folds(table, plan)
     notes += (
         "Left out of valid and test: customers whose fraud is known by then.",
     )
@@ -248,9 +262,9 @@ def of_transactions(
     steps = previous(table, plan.steps) if plan.steps else None
 
     def split(part: np.ndarray) -> MemorySplit:
-        picked = found[part]
+        picked = raw[part]
         if steps is not None:
-            picked = found[steps[part]] * (steps[part] >= 0)[..., None]
+            picked = raw[steps[part]] * (steps[part] >= 0)[..., None]
         return MemorySplit(picked, table.fraud[part].astype(np.int64))
 
     folds = [
@@ -258,19 +272,33 @@ def of_transactions(
             FraudSplits(
                 name,
                 CLASSES,
-                split(one.train),
-                split(one.valid),
-                split(one.test),
+                split(fold.train),
+                split(fold.valid),
+                split(fold.test),
                 notes,
             ),
-            _judged(table, one.valid),
-            _judged(table, one.test),
+            _judged(table, fold.valid),
+            _judged(table, fold.test),
         )
-        for one in rows
+        for fold in rows
     ]
-    more = STEPS_WITHIN if plan.steps else 0
-    history = History(table, plan.delay, names_of(plan), more)
+    more_days = STEPS_WITHIN if plan.steps else 0
+    history = History(table, plan.delay, names_of(plan), more_days)
     return Data(names_of(plan), tuple(folds), history)
+
+
+def _rows_of_folds(table: Transactions, plan: Plan) -> list[protocols.Fold]:
+    """Returns the rows of each fold of the plan's protocol."""
+    if plan.protocol == "time":
+        return [
+            protocols.time_fold(
+                table, plan.train_days, plan.test_days, plan.delay
+            )
+        ]
+    return [
+        protocols.handbook_fold(table, *weeks, plan.delay)
+        for weeks in protocols.PROTOCOLS[plan.protocol]
+    ]
 
 
 def of_features(path: Path, plan: Plan) -> Data:
@@ -297,22 +325,23 @@ def read_features(
 
     Args:
         path: The table.
-        names: The features to read; none for all columns but time and label.
-        plan: Gives time and label.
+        names: The features to read; () for all columns but time and label.
+        plan: Gives the columns of time and label.
 
     Returns:
-        The features' names, the rows, what judges them, and what was repaired.
+        The features' names; the rows; their labels and days, each row with a
+        customer of its own; and notes on what was repaired.
     """
     known = tables.names(path)
     time, label = plan.columns.time, plan.columns.label
     if set(CARD_SET) <= set(known):
         time, label = CARD_SET
-    for one in (time, label):
-        if one not in known:
+    for name in (time, label):
+        if name not in known:
             raise InputError(
                 f"--dataset must have columns of transactions, or ready-made "
                 f"features with --time_column and --label_column; {path} has "
-                f"{', '.join(known)}: no {one}."
+                f"{', '.join(known)}: no {name}."
             )
     wanted = [*names, time, label] if names else known
     table = tables.read(path, wanted)
@@ -336,14 +365,17 @@ def read_features(
     return names, split, Judged(fraud, kept, day, kept), tuple(checks.notes)
 
 
-def check_labels(found: Data, in_train: bool) -> None:
-    """Refuses folds that cannot train or judge a model.
+def check_labels(data: Data, in_train: bool) -> None:
+    """Checks that every split that needs labels has both classes.
 
     Args:
-        found: The data.
+        data: The data.
         in_train: Whether training needs labels.
+
+    Raises:
+        InputError: If such a split has frauds only, or none.
     """
-    for fold in found.folds:
+    for fold in data.folds:
         for name in ("train", "valid", "test")[not in_train :]:
             labels = getattr(fold.splits, name).labels
             if 0 < labels.sum() < len(labels):

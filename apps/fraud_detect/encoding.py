@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-# Logarithms of ratios, added where both features are there: what is spent
-# now, today and this week against the customer's habit.
+# Logarithms of these ratios are added where both features exist: the spending
+# of now, today and this week against the customer's habit.
 RATIOS = (
     ("amount", "customer_mean_7d"),
     ("amount", "customer_mean_30d"),
@@ -25,7 +25,11 @@ LARGEST = 8.0  # Standardized values are clipped to this many deviations.
 
 
 def names(raw: Sequence[str]) -> tuple[str, ...]:
-    """Returns what the quantities derived from raw features are called."""
+    """Returns the names of the quantities that `derive` makes.
+
+    Args:
+        raw: The names of the raw features.
+    """
     pairs = [f"{a}/{b}" for a, b in _pairs(raw)]
     return (*raw, *pairs)
 
@@ -34,25 +38,39 @@ def _pairs(raw: Sequence[str]) -> list[tuple[str, str]]:
     return [pair for pair in RATIOS if set(pair) <= set(raw)]
 
 
-def derive(raw: keras.KerasTensor, called: Sequence[str]) -> keras.KerasTensor:
-    """Adds the ratios to raw features `(..., features)`."""
+def derive(
+    raw: keras.KerasTensor, feature_names: Sequence[str]
+) -> keras.KerasTensor:
+    """Adds the ratios to raw features.
+
+    Args:
+        raw: `(..., features)`.
+        feature_names: The names of the features.
+
+    Returns:
+        `(..., quantities)`, named by `names`.
+    """
     parts = [raw]
-    for pair in _pairs(called):
-        first, second = (
-            raw[..., called.index(one) : called.index(one) + 1] for one in pair
-        )
+    for pair in _pairs(feature_names):
+        places = (feature_names.index(name) for name in pair)
+        first, second = (raw[..., place : place + 1] for place in places)
         # One unit of money keeps the ratio of small amounts calm.
         parts.append(ops.log((first + 1.0) / (second + 1.0)))
     return layers.Concatenate(name="derived")(parts) if parts[1:] else raw
 
 
-def derived_values(raw: np.ndarray, called: Sequence[str]) -> np.ndarray:
-    """Returns what `derive` gives for an array."""
-    found = [raw]
-    for pair in _pairs(called):
-        one, other = (raw[..., [called.index(name)]] for name in pair)
-        found.append(np.log((one + 1.0) / (other + 1.0)))
-    return np.concatenate(found, axis=-1)
+def derived_values(raw: np.ndarray, feature_names: Sequence[str]) -> np.ndarray:
+    """Returns the quantities of `derive` for an array.
+
+    Args:
+        raw: `(..., features)`.
+        feature_names: The names of the features; () adds no ratio.
+    """
+    parts = [raw]
+    for pair in _pairs(feature_names):
+        first, second = (raw[..., [feature_names.index(name)]] for name in pair)
+        parts.append(np.log((first + 1.0) / (second + 1.0)))
+    return np.concatenate(parts, axis=-1)
 
 
 def piecewise_linear(
@@ -73,7 +91,7 @@ def piecewise_linear(
     Returns:
         `(..., bins * quantities)` in [0, 1]; the quantity changes fastest.
     """
-    edges = np.stack([bin_edges(one, bins) for one in values.T], axis=1)
+    edges = np.stack([bin_edges(column, bins) for column in values.T], axis=1)
     width = np.maximum(np.diff(edges, axis=0), 1e-3)
     copies = layers.Concatenate(name="copies")([derived] * bins)
     inside = layers.Normalization(
@@ -83,10 +101,10 @@ def piecewise_linear(
 
 
 def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Returns `bins + 1` ascending edges, at quantiles.
+    """Returns `bins + 1` ascending edges at the quantiles of `values`.
 
-    Where one value fills many quantiles (no fraud at most terminals), the
-    other values' quantiles are used too.
+    If a single value fills many quantiles (most terminals have no fraud), the
+    quantiles of the other values are used too.
     """
     share = np.linspace(0, 1, bins + 1)
     edges = np.unique(np.quantile(values, share))
@@ -105,7 +123,7 @@ def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
 def standardize(
     derived: keras.KerasTensor, values: np.ndarray
 ) -> keras.KerasTensor:
-    """Takes mean and deviation of training off, and clips.
+    """Standardizes by the training values, and clips at `LARGEST` deviations.
 
     Args:
         derived: `(..., quantities)`.

@@ -1,8 +1,7 @@
-"""Why a transaction was flagged: how much each quantity raised its score."""
-
-from typing import Any
+"""Why a transaction was flagged: the part of each quantity in its score."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from . import model as detectors
@@ -18,11 +17,12 @@ class Explainer:
     A classifier's parts are integrated gradients (Sundararajan et al.,
     Axiomatic attribution for deep networks, 2017) along the straight path from
     the mean encoding of honest transactions: they add up to the difference of
-    the two logits. An autoencoder's are the errors its score is the mean of.
+    the two logits. An autoencoder's parts are the errors; their mean is its
+    score.
 
     Attributes:
-        quantities: What the parts are of.
-        tracked: What a SavedModel must be saved with.
+        quantities: The names of the quantities, one for each part.
+        tracked: The models that a SavedModel must be saved with.
     """
 
     def __init__(self, detector: detectors.Detector) -> None:
@@ -34,19 +34,26 @@ class Explainer:
             self._network = keras.Model(self._network.inputs, before)
         self.tracked = [detector.encode, self._network]
 
-    def parts(self, raw: Any) -> Any:
-        """Returns the parts `(batch, quantities)` for raw features."""
+    def parts(self, raw: np.ndarray | tf.Tensor) -> tf.Tensor:
+        """Returns each quantity's part of the score, `(batch, quantities)`.
+
+        Args:
+            raw: `(batch, features)` or `(batch, steps, features)`.
+        """
         encoded = self._detector.encoded(raw)
         if not self._detector.errors:
             return self._integrated_gradients(encoded)
-        found = self._network(encoded[0], training=False)
+        rebuilt = self._network(encoded[0], training=False)
         return networks.surprise(
-            encoded[0], found, self._detector.errors, self._detector.spread
+            encoded[0], rebuilt, self._detector.errors, self._detector.spread
         )
 
-    def _integrated_gradients(self, encoded: list[Any]) -> Any:
-        typical = [tf.constant(one) for one in self._detector.typical]
-        away = [one - two for one, two in zip(encoded, typical, strict=True)]
+    def _integrated_gradients(self, encoded: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the parts of a classifier's logit, `(batch, quantities)`."""
+        typical = [tf.constant(mean) for mean in self._detector.typical]
+        away = [
+            end - start for end, start in zip(encoded, typical, strict=True)
+        ]
         # All steps in one batch: one pass through the network and back.
         points = [
             tf.concat(
@@ -61,22 +68,28 @@ class Explainer:
         gradients = tape.gradient(logit, points)
         return tf.add_n(
             [
-                self._by_quantity(a, b)
-                for a, b in zip(gradients, away, strict=True)
+                self._by_quantity(gradient, way)
+                for gradient, way in zip(gradients, away, strict=True)
             ]
         )
 
-    def _by_quantity(self, gradients: Any, away: Any) -> Any:
-        """Returns mean gradient times way, summed over columns that repeat."""
+    def _by_quantity(self, gradients: tf.Tensor, away: tf.Tensor) -> tf.Tensor:
+        """Returns the mean gradient times the way, summed by quantity.
+
+        Args:
+            gradients: `(STEPS * batch, ..., columns)`, where the columns are
+                the quantities, repeated.
+            away: The way from the typical encoding, `(batch, ..., columns)`.
+        """
         num, inner = len(self.quantities), away.shape[1:].num_elements()
         way = tf.reshape(away, (-1, inner // num, num))
         steps = tf.reshape(gradients, (STEPS, -1, inner // num, num))
         return tf.reduce_sum(tf.reduce_mean(steps, axis=0) * way, axis=1)
 
-    def reasons(self, parts: Any) -> Any:
+    def reasons(self, parts: tf.Tensor) -> tf.Tensor:
         """Returns the names of the greatest parts, `(batch, SHOWN)` strings.
 
-        Those that did not raise the score are "".
+        A part that did not raise the score has the name "".
         """
         values, order = tf.math.top_k(parts, SHOWN)
         names = tf.gather(tf.constant(self.quantities), order)

@@ -15,7 +15,7 @@ day): days since the first and the last known fraud in the windows' reach and
 honest transactions since; days since the first known fraud of an ordinary
 amount, which is a sign of the terminal and not of the card, and honest
 transactions since; how many known frauds in a row are its latest transactions,
-and days since they began.
+and days since this run began.
 
 One function computes them, for a whole table or for one new transaction behind
 its history: training and serving cannot drift apart.
@@ -38,14 +38,14 @@ NAMES = (
     "weekend",
     "night",
     *(
-        f"customer_{what}_{days}d"
+        f"customer_{statistic}_{days}d"
         for days in WINDOWS
-        for what in ("count", "mean")
+        for statistic in ("count", "mean")
     ),
     *(
-        f"terminal_{what}_{days}d"
+        f"terminal_{statistic}_{days}d"
         for days in WINDOWS
-        for what in ("count", "risk")
+        for statistic in ("count", "risk")
     ),
 )
 
@@ -90,92 +90,129 @@ def compute(
         table: Transactions in the order of time; those before `start` are
             their history.
         delay: Days until a transaction's label is known.
-        start: The first row wanted.
+        start: The first row whose features are returned.
         names: `NAMES` or `EXTENDED`.
 
     Returns:
         `(num - start, len(names)) float32`, columns as in `names`.
     """
-    found = np.empty((len(table) - start, len(names)), np.float32)
-    found[:, 0] = table.amount[start:]
+    values = np.empty((len(table) - start, len(names)), np.float32)
+    values[:, 0] = table.amount[start:]
     weekday = (table.day[start:] + 3) % 7  # 1970-01-01 was a Thursday.
-    found[:, 1] = weekday >= 5
-    found[:, 2] = table.time[start:] % DAY // 3600 <= NIGHT_ENDS
+    values[:, 1] = weekday >= 5
+    values[:, 2] = table.time[start:] % DAY // 3600 <= NIGHT_ENDS
     units = np.rint(table.amount / AMOUNT_UNIT).astype(np.int64)
     of_customers = Windows(table.customer, table.time, units, start)
     of_terminals = Windows(table.terminal, table.time, table.fraud, start)
     late = of_terminals.until(delay * DAY)
+    _fill_windows(values, of_customers, of_terminals, delay, late)
+    if len(names) > len(NAMES):
+        oldest = of_terminals.until((delay + max(WINDOWS)) * DAY)
+        habit = values[:, NAMES.index("customer_mean_30d")]
+        values[:, 15:17] = _habits(of_customers, habit)
+        values[:, 17:20] = _known_frauds(of_terminals, oldest, late)
+        unusual = _unusual(table, units)
+        cards = Windows(table.customer, table.time, unusual, start)
+        recent = cards.until(UNUSUAL_DAYS * DAY)
+        values[:, 20] = cards.between(recent, cards.here - 1)[1]
+        ordinary = Windows(
+            table.terminal, table.time, (table.fraud == 1) & ~unusual, start
+        )
+        values[:, 21:23] = _ordinary_frauds(
+            ordinary, of_terminals, oldest, late
+        )
+        values[:, 23:] = _fraud_runs(of_terminals, oldest, late)
+    return values
+
+
+def _fill_windows(
+    values: np.ndarray,
+    of_customers: Windows,
+    of_terminals: Windows,
+    delay: int,
+    late: np.ndarray,
+) -> None:
+    """Fills in the counts, means and risks over `WINDOWS`.
+
+    Args:
+        values: The feature table, `(rows, features) float32`; changed in place.
+        of_customers: Windows whose values are amounts in `AMOUNT_UNIT`.
+        of_terminals: Windows whose values are the labels.
+        delay: Days until a transaction's label is known.
+        late: The position behind the last transaction whose label is known.
+    """
     for index, days in enumerate(WINDOWS):
         count, total = of_customers.between(
             of_customers.until(days * DAY), of_customers.here
         )
-        found[:, 3 + 2 * index] = count
-        found[:, 4 + 2 * index] = total * AMOUNT_UNIT / count
+        values[:, 3 + 2 * index] = count
+        values[:, 4 + 2 * index] = total * AMOUNT_UNIT / count
         count, total = of_terminals.between(
             of_terminals.until((delay + days) * DAY), late
         )
-        found[:, 9 + 2 * index] = count
-        found[:, 10 + 2 * index] = total / np.maximum(count, 1)
-    if len(names) > len(NAMES):
-        habit = found[:, NAMES.index("customer_mean_30d")]
-        found[:, 15:17] = _habits(of_customers, habit)
-        oldest = of_terminals.until((delay + max(WINDOWS)) * DAY)
-        found[:, 17:20] = _known_frauds(of_terminals, oldest, late)
-        unusual = _unusual(table, units)
-        cards = Windows(table.customer, table.time, unusual, start)
-        recent = cards.until(UNUSUAL_DAYS * DAY)
-        found[:, 20] = cards.between(recent, cards.here - 1)[1]
-        ordinary = Windows(
-            table.terminal, table.time, (table.fraud == 1) & ~unusual, start
-        )
-        found[:, 21:23] = _ordinary_frauds(ordinary, of_terminals, oldest, late)
-        found[:, 23:] = _fraud_runs(of_terminals, oldest, late)
-    return found
+        values[:, 9 + 2 * index] = count
+        values[:, 10 + 2 * index] = total / np.maximum(count, 1)
 
 
 def _habits(of_customers: Windows, habit: np.ndarray) -> np.ndarray:
-    """Returns the mean amounts before this one and long before it.
+    """Returns a customer's mean amounts just before and long before each row.
 
-    Where there is none, `habit`.
+    Args:
+        of_customers: Windows whose values are amounts in `AMOUNT_UNIT`.
+        habit: `(rows,)` mean amounts that stand where a span has no
+            transaction.
+
+    Returns:
+        `(rows, 2)`: the mean of the 30 days before the transaction, and of the
+        days `PAST` before it.
     """
     month = of_customers.until(max(WINDOWS) * DAY)
     spans = (
         (month, of_customers.here - 1),
         tuple(of_customers.until(days * DAY) for days in PAST),
     )
-    found = []
+    means = []
     for first, last in spans:
         count, total = of_customers.between(first, last)
         mean = total * AMOUNT_UNIT / np.maximum(count, 1)
-        found.append(np.where(count > 0, mean, habit))
-    return np.stack(found, axis=1)
+        means.append(np.where(count > 0, mean, habit))
+    return np.stack(means, axis=1)
 
 
 def _known_frauds(
     of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
 ) -> np.ndarray:
-    """Returns days since the first and last known fraud, and honest ones since.
+    """Returns what is known of the frauds at each row's terminal.
 
     Args:
         of_terminals: Windows whose values are the labels.
         oldest: The first position within reach.
-        late: The position behind what is known.
+        late: The position behind the last transaction whose label is known.
+
+    Returns:
+        `(rows, 3)`: days since the first and since the last known fraud, and
+        the known honest transactions since the last.
     """
-    first, last, some = of_terminals.marked(oldest, late)
-    found = [
+    first, last, any_fraud = of_terminals.marked(oldest, late)
+    columns = [
         of_terminals.age(first) / DAY,
         of_terminals.age(last) / DAY,
         np.minimum(late - 1 - last, NEVER),
     ]
-    return np.stack([np.where(some, one, NEVER) for one in found], axis=1)
+    return np.stack(
+        [np.where(any_fraud, column, NEVER) for column in columns], axis=1
+    )
 
 
 def _unusual(table: Transactions, units: np.ndarray) -> np.ndarray:
-    """Tells which amounts are far above the customer's of the month before.
+    """Tells which amounts are far above the customer's mean before.
 
     Args:
         table: See `compute`.
-        units: Its amounts in `AMOUNT_UNIT`.
+        units: The table's amounts in `AMOUNT_UNIT`, `(num,) int64`.
+
+    Returns:
+        `(num,) bool`.
     """
     amounts = Windows(table.customer, table.time, units, 0)
     count, total = amounts.between(
@@ -191,29 +228,38 @@ def _ordinary_frauds(
     oldest: np.ndarray,
     late: np.ndarray,
 ) -> np.ndarray:
-    """Returns days since the first one, and known honest transactions since.
+    """Returns what is known of frauds of ordinary amounts at the terminal.
 
     Args:
-        ordinary: Windows whose values tell frauds of ordinary amounts.
+        ordinary: Windows whose values are 1 for frauds of ordinary amounts.
         of_terminals: Windows of the same rows; their values are the labels.
         oldest: The first position within reach.
-        late: The position behind what is known.
+        late: The position behind the last transaction whose label is known.
+
+    Returns:
+        `(rows, 2)`: days since the first such fraud, and the known honest
+        transactions since.
     """
-    first, _, some = ordinary.marked(oldest, late)
+    first, _, any_fraud = ordinary.marked(oldest, late)
     count, frauds = of_terminals.between(np.minimum(first, late), late)
-    found = [ordinary.age(first) / DAY, np.minimum(count - frauds, NEVER)]
-    return np.stack([np.where(some, one, NEVER) for one in found], axis=1)
+    columns = [ordinary.age(first) / DAY, np.minimum(count - frauds, NEVER)]
+    return np.stack(
+        [np.where(any_fraud, column, NEVER) for column in columns], axis=1
+    )
 
 
 def _fraud_runs(
     of_terminals: Windows, oldest: np.ndarray, late: np.ndarray
 ) -> np.ndarray:
-    """Returns the latest known frauds in a row, and days since they began.
+    """Returns the run of known frauds that a terminal's known rows end with.
 
     Args:
         of_terminals: Windows whose values are the labels.
         oldest: The first position within reach.
-        late: The position behind what is known.
+        late: The position behind the last transaction whose label is known.
+
+    Returns:
+        `(rows, 2)`: the number of frauds in the run, and days since it began.
     """
     begin = of_terminals.run(oldest, late)
     days = of_terminals.age(np.minimum(begin, late - 1)) / DAY

@@ -11,7 +11,7 @@ from common.options import InputError
 from . import features
 from .transactions import DAY, Transactions
 
-ROOM = 4096  # New rows until what is too old is let go.
+ROOM = 4096  # New rows that fit before rows that are too old are dropped.
 COLUMNS = ("time", "customer", "terminal", "amount", "fraud")
 
 
@@ -25,7 +25,7 @@ class History:
     Attributes:
         delay: Days until labels are known.
         names: The features to compute.
-        more_days: See `__init__`.
+        more_days: Days that are kept beyond the features' own reach.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class History:
         """Keeps the part of `table` that the next transaction can reach.
 
         Args:
-            table: All that has happened.
+            table: All transactions until now.
             delay: Days until labels are known.
             names: The features to compute.
-            more_days: Days before the last one whose transactions' own
-                features are needed too, for sequences.
+            more_days: Days before the last transaction. The features of the
+                transactions in these days are needed too, for sequences.
         """
         self.delay, self.names, self.more_days = delay, names, more_days
         self._reach = (features.reach(delay, names) + more_days) * DAY
@@ -51,7 +51,7 @@ class History:
         self._hold(table)
 
     def _hold(self, table: Transactions) -> None:
-        """Takes the end of `table` as all that is held."""
+        """Replaces the content by the end of `table` within reach."""
         oldest = table.time[-1] - self._reach
         kept = table.pick(np.flatnonzero(table.time > oldest))
         self._num = len(kept)
@@ -65,11 +65,11 @@ class History:
 
     @property
     def last(self) -> int:
-        """The second of the last transaction."""
+        """The time of the last transaction, seconds since 1970-01-01."""
         return int(self._columns["time"][self._num - 1])
 
     def table(self) -> Transactions:
-        """Returns what is held."""
+        """Returns the transactions that the history holds."""
         return Transactions(
             **{name: a[: self._num] for name, a in self._columns.items()},
             ids=np.array(list(self._row_of)),
@@ -88,14 +88,17 @@ class History:
         """Takes in a new transaction and returns its features.
 
         Args:
-            time: Seconds since 1970-01-01; not before the last one's.
-            customer: As in the table that the history was made of.
-            terminal: Likewise.
-            amount: Not negative.
-            id: What `label` will call it.
+            time: Seconds since 1970-01-01, not before the last transaction's.
+            customer: The customer's id, as in the table of the history.
+            terminal: The terminal's id, as in that table.
+            amount: The amount, not negative.
+            id: The transaction's id, by which `label` will name it.
 
         Returns:
             `(len(names),) float32`.
+
+        Raises:
+            InputError: If the transaction is older than the last one.
         """
         if time < self.last:
             raise InputError(
@@ -104,46 +107,64 @@ class History:
             )
         if self._num == len(self._columns["time"]):
             self._hold(self.table())
-        one, other = (
-            self._customers.index(customer),
-            self._terminals.index(terminal),
-        )
+        customer_index = self._customers.index(customer)
+        terminal_index = self._terminals.index(terminal)
         row, self._num = self._num, self._num + 1
         for name, value in zip(
-            COLUMNS, (time, one, other, amount, 0), strict=True
+            COLUMNS,
+            (time, customer_index, terminal_index, amount, 0),
+            strict=True,
         ):
             self._columns[name][row] = value
         self._row_of[id] = row
-        self._of_customer.setdefault(one, []).append(row)
-        self._of_terminal.setdefault(other, []).append(row)
-        rows = self._rows_that_matter(one, other)
-        few = Transactions(
+        self._of_customer.setdefault(customer_index, []).append(row)
+        self._of_terminal.setdefault(terminal_index, []).append(row)
+        rows = self._rows_that_matter(customer_index, terminal_index)
+        relevant = Transactions(
             **{name: a[rows] for name, a in self._columns.items()},
             ids=rows,
             customers=np.empty(0),
             terminals=np.empty(0),
         )
-        return features.compute(few, self.delay, len(rows) - 1, self.names)[0]
+        return features.compute(
+            relevant, self.delay, len(rows) - 1, self.names
+        )[0]
 
     def _rows_that_matter(self, customer: int, terminal: int) -> np.ndarray:
-        """Returns the rows of both, and of those defrauded at the terminal.
+        """Returns the rows that the features of a new transaction depend on.
 
-        Whether their amounts were ordinary is told by their other payments.
+        These are the rows of the customer, of the terminal, and of every
+        customer who was defrauded at the terminal: their other payments tell
+        whether the frauds' amounts were ordinary.
         """
-        here = self._of_terminal[terminal]
-        fraud, of_row = self._columns["fraud"], self._columns["customer"]
-        cards = {int(of_row[row]) for row in here if fraud[row]} | {customer}
-        mine = (self._of_customer[one] for one in cards)
-        return np.array(sorted({*here}.union(*mine)))
+        at_terminal = self._of_terminal[terminal]
+        fraud, customers = self._columns["fraud"], self._columns["customer"]
+        defrauded = {int(customers[row]) for row in at_terminal if fraud[row]}
+        of_customers = (
+            self._of_customer[index] for index in defrauded | {customer}
+        )
+        return np.array(sorted({*at_terminal}.union(*of_customers)))
 
     def label(self, id: int | str, fraud: int) -> None:
-        """Notes what was found out about a transaction."""
+        """Stores the label of a transaction, once it is known.
+
+        Args:
+            id: The transaction's id.
+            fraud: 1 for fraud, 0 for none.
+
+        Raises:
+            InputError: If the history does not hold the transaction.
+        """
         if id not in self._row_of:
             raise InputError(f"the history has no transaction {id!r}.")
         self._columns["fraud"][self._row_of[id]] = fraud
 
     def followed_by(self, new: Transactions) -> Transactions:
-        """Returns what is held and new transactions in one table."""
+        """Returns the held transactions and new ones in one table.
+
+        Raises:
+            InputError: If a new transaction is older than the last one held.
+        """
         old = self.table()
         if new.time[0] < old.time[-1]:
             raise InputError(
@@ -159,18 +180,18 @@ class History:
             ("customer", "customers"),
             ("terminal", "terminals"),
         ):
-            both = np.concatenate(
+            texts = np.concatenate(
                 [
-                    getattr(one, names)[getattr(one, key)].astype(str)
-                    for one in (old, new)
+                    getattr(table, names)[getattr(table, key)].astype(str)
+                    for table in (old, new)
                 ]
             )
-            joined[names], joined[key] = np.unique(both, return_inverse=True)
+            joined[names], joined[key] = np.unique(texts, return_inverse=True)
         ids = np.concatenate([old.ids.astype(str), new.ids.astype(str)])
         return Transactions(ids=ids, **joined)
 
     def save(self, path: Path) -> None:
-        """Writes what is held to a compressed `.npz` file."""
+        """Writes the history to a compressed `.npz` file."""
         arrays = dataclasses.asdict(self.table())
         days = np.array([self.delay, self.more_days])
         names = np.array(self.names)
@@ -178,7 +199,7 @@ class History:
 
     @classmethod
     def load(cls, path: Path) -> "History":
-        """Reads what `save` wrote."""
+        """Reads a history that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
         delay, more_days = map(int, columns.pop("days"))
@@ -187,10 +208,10 @@ class History:
 
 
 class _Names:
-    """Numbers ids, new ones too."""
+    """Gives each id a number from 0 on; a new id gets the next number."""
 
     def __init__(self, known: np.ndarray) -> None:
-        self._index = {one: i for i, one in enumerate(known.tolist())}
+        self._index = {id: i for i, id in enumerate(known.tolist())}
 
     def index(self, name: int | str) -> int:
         return self._index.setdefault(name, len(self._index))

@@ -5,7 +5,7 @@ clusters and quantizes; encoding and score stay in float around it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,8 +16,8 @@ from keras import ops
 from . import encoding, networks
 from .settings import Sizes
 
-LEAST_SPREAD = 0.05  # Of errors, in deviations of the quantity.
-ROWS_AT_A_TIME = 8192  # Where nothing is trained.
+LEAST_SPREAD = 0.05  # Added to errors' spread; in the quantity's deviations.
+ROWS_AT_A_TIME = 8192  # Rows of a batch where nothing is trained.
 MODELS = ("classifier", "autoencoder", "hybrid", "sequence")
 ENCODINGS = {
     "classifier": ("codes",),
@@ -32,15 +32,17 @@ class Detector:
     """A model in the parts that training, compression and serving need.
 
     Attributes:
-        quantities: What the encoded columns stand for; they repeat.
-        encode: From raw features to a list of encodings.
-        network: From those to a probability, or to a reconstruction.
-        typical: The mean encodings of honest transactions: the reference of
-            explanations.
-        errors: How an autoencoder's errors count, `above` or `both`; "" for
+        quantities: The names of the quantities that are encoded. The columns
+            of an encoding are these quantities, repeated.
+        encode: The model from raw features to a list of encodings.
+        network: The model from the encodings to a probability, or to a
+            reconstruction.
+        typical: The mean encodings of honest transactions, each with a batch
+            axis of 1: the reference of explanations.
+        errors: Which errors of an autoencoder count, `above` or `both`; "" for
             the other kinds.
-        spread: The standard deviation of each of those errors in training;
-            none before.
+        spread: The standard deviation of each error on the training data,
+            `(quantities,)`; None before training.
     """
 
     quantities: tuple[str, ...]
@@ -51,20 +53,25 @@ class Detector:
     spread: np.ndarray | None = None
 
     def encoded(self, raw: Any) -> list[Any]:
-        """Returns the encodings of raw features, a list also of one."""
+        """Returns the encodings of raw features, always as a list.
+
+        Args:
+            raw: `(batch, features)` or `(batch, steps, features)`: an array, a
+                tensor or a Keras tensor.
+        """
         return as_list(self.encode(raw, training=False))
 
-    def whole(self) -> keras.Model:
-        """Returns the model from raw features to `score`."""
+    def full_model(self) -> keras.Model:
+        """Returns the model from raw features to scores `(batch, 1)`."""
         raw = keras.Input(self.encode.input_shape[1:], name="features")
         encoded = self.encoded(raw)
-        found = self.network(encoded if encoded[1:] else encoded[0])
+        output = self.network(encoded if encoded[1:] else encoded[0])
         if self.errors:
             errors = networks.surprise(
-                encoded[0], found, self.errors, self.spread
+                encoded[0], output, self.errors, self.spread
             )
-            found = ops.mean(errors, axis=-1, keepdims=True)
-        return keras.Model(raw, found, name="detector")
+            output = ops.mean(errors, axis=-1, keepdims=True)
+        return keras.Model(raw, output, name="detector")
 
 
 def build(
@@ -83,9 +90,9 @@ def build(
         raw: Training features, `(num, features)`; for `sequence`
             `(num, steps, features)`.
         fraud: `(num,)` labels. An autoencoder does not see them.
-        sizes: Of the networks.
-        before: For `hybrid`, a trained autoencoder; without it, an untrained
-            one takes its place.
+        sizes: The sizes of the networks.
+        before: The trained autoencoder that a `hybrid` is built on; without it
+            an untrained autoencoder takes its place.
     """
     flat = raw.reshape(-1, raw.shape[-1]).astype(np.float64)
     values = encoding.derived_values(flat, names)
@@ -95,50 +102,67 @@ def build(
         "codes": lambda: encoding.piecewise_linear(derived, values, sizes.bins),
         "standard": lambda: encoding.standardize(derived, values),
     }
-    encoded = [makers[one]() for one in ENCODINGS[kind]]
+    encoded = [makers[name]() for name in ENCODINGS[kind]]
     encode = keras.Model(inputs, encoded, name="encode")
-    shapes = [tuple(one.shape[1:]) for one in encoded]
-    if kind == "autoencoder":
-        network = networks.autoencoder(shapes[0], sizes)
-    elif kind == "sequence":
-        network = networks.sequence(shapes[0], sizes)
-    elif kind == "classifier":
-        network = networks.classifier(shapes[0], sizes)
-    else:
-        inner = (
-            before.network if before else networks.autoencoder(shapes[1], sizes)
-        )
-        network = networks.hybrid(shapes[0], sizes, inner)
+    shapes = [tuple(tensor.shape[1:]) for tensor in encoded]
     return Detector(
         encoding.names(names),
         encode,
-        network,
+        _network(kind, shapes, sizes, before),
         typical_of(encode, raw if kind == "autoencoder" else raw[fraud == 0]),
         sizes.errors if kind == "autoencoder" else "",
     )
 
 
-def as_list(found: Any) -> list[Any]:
-    """Returns a model's outputs as a list: Keras gives one without it."""
-    return list(found) if isinstance(found, list | tuple) else [found]
+def _network(
+    kind: str,
+    shapes: Sequence[tuple[int, ...]],
+    sizes: Sizes,
+    before: Detector | None,
+) -> keras.Model:
+    """Returns the untrained network of a detector.
 
-
-def outputs(model: keras.Model, rows: Any) -> list[np.ndarray]:
-    """Returns a model's outputs for rows, in parts, as a list.
-
-    Not by `predict`: that would share the rows among several workers.
+    Args:
+        kind: One of `MODELS`.
+        shapes: The shapes of the encodings, without batch axes.
+        sizes: See `build`.
+        before: See `build`.
     """
-    parts = []
+    if kind == "autoencoder":
+        return networks.autoencoder(shapes[0], sizes)
+    if kind == "sequence":
+        return networks.sequence(shapes[0], sizes)
+    if kind == "classifier":
+        return networks.classifier(shapes[0], sizes)
+    inner = before.network if before else networks.autoencoder(shapes[1], sizes)
+    return networks.hybrid(shapes[0], sizes, inner)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Returns a model's outputs as a list; Keras gives a single one bare."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def outputs(model: keras.Model, rows: np.ndarray) -> list[np.ndarray]:
+    """Returns a model's outputs for all rows, always as a list.
+
+    `predict` is not used: it would share the rows among several workers.
+
+    Args:
+        model: A model with one input.
+        rows: `(num, ...)`.
+    """
+    batches = []
     for start in range(0, len(rows), ROWS_AT_A_TIME):
-        found = model(rows[start : start + ROWS_AT_A_TIME], training=False)
-        parts.append([np.asarray(one) for one in as_list(found)])
-    return [np.concatenate(one) for one in zip(*parts, strict=True)]
+        tensors = model(rows[start : start + ROWS_AT_A_TIME], training=False)
+        batches.append([np.asarray(tensor) for tensor in as_list(tensors)])
+    return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
 
 
 def typical_of(encode: keras.Model, raw: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the mean encodings, each with a batch axis of 1."""
     return tuple(
-        one.mean(axis=0, keepdims=True) for one in outputs(encode, raw)
+        values.mean(axis=0, keepdims=True) for values in outputs(encode, raw)
     )
 
 
@@ -148,55 +172,58 @@ def settle(
     """Returns a trained detector that knows the spread of its errors.
 
     Args:
-        detector: Of any kind; only an autoencoder has errors.
-        raw: Training features.
-        network: What stands for the detector's own network: its twin, whose
-            errors are others after pruning.
+        detector: A detector of any kind; only an autoencoder has errors.
+        raw: Training features, `(num, features)`.
+        network: A Keras 3 or tf_keras network that takes the place of the
+            detector's own: its twin, which errs differently after pruning.
     """
     if not detector.errors:
         return detector
     (encoded,) = outputs(detector.encode, raw)
-    (found,) = outputs(network or detector.network, encoded)
+    (rebuilt,) = outputs(network or detector.network, encoded)
     return dataclasses.replace(
-        detector, spread=np.std(encoded - found, axis=0) + LEAST_SPREAD
+        detector, spread=np.std(encoded - rebuilt, axis=0) + LEAST_SPREAD
     )
 
 
-def transform(detector: Detector, kind: str, corruption: float) -> Any:
-    """Returns the map from raw features and labels to what is fitted.
+def transform(
+    detector: Detector, kind: str, corruption: float
+) -> Callable[..., tuple[Any, Any]]:
+    """Returns the map from raw features and labels to inputs and targets.
 
     Args:
         detector: Gives the encoding.
         kind: One of `MODELS`.
         corruption: The part of an autoencoder's inputs that is hidden if the
-            map is given a seed, as it is in training: what it expects of a
-            quantity then comes from the others (Vincent et al., Extracting
-            and composing robust features with denoising autoencoders, 2008).
+            map gets a seed, as it does in training: the autoencoder then
+            learns to expect a quantity from the others (Vincent et al.,
+            Extracting and composing robust features with denoising
+            autoencoders, 2008).
     """
 
     def encode(raw: Any, fraud: Any, seed: Any = None) -> tuple[Any, Any]:
         encoded = detector.encoded(raw)
         if kind == "autoencoder":
-            whole = encoded[0]
+            target = encoded[0]
             if seed is None:
-                return whole, whole
+                return target, target
             return tf.nn.experimental.stateless_dropout(
-                whole, corruption, seed
-            ), whole
+                target, corruption, seed
+            ), target
         target = ops.cast(fraud, "float32")[:, None]
         return tuple(encoded) if encoded[1:] else encoded[0], target
 
     return encode
 
 
-def loss(imbalance: str, fraud: np.ndarray) -> Any:
+def loss(imbalance: str, fraud: np.ndarray) -> keras.losses.Loss:
     """Returns the loss of a classifier.
 
     Args:
-        imbalance: `none` for cross-entropy; `weights` counts a fraud as often
-            as there are honest transactions to one; `focal` lets easy ones
-            count less (Lin et al., Focal loss, 2017).
-        fraud: The training labels.
+        imbalance: `none` for cross-entropy; `weights` counts frauds and honest
+            transactions so that both classes weigh the same; `focal` lets easy
+            transactions count less (Lin et al., Focal loss, 2017).
+        fraud: The training labels, `(num,)` zeros and ones.
     """
     if imbalance == "focal":
         return keras.losses.BinaryFocalCrossentropy(gamma=2.0)

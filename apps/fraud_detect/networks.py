@@ -16,13 +16,18 @@ from .settings import Sizes
 
 
 def classifier(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """Some multilayer perceptrons whose logits are averaged."""
+    """Returns a network that averages the logits of multilayer perceptrons.
+
+    Args:
+        shape: The shape of the codes, without the batch axis.
+        sizes: The sizes of the network.
+    """
     codes = keras.Input(shape, name="codes")
     return _probability([codes], _perceptrons(codes, sizes))
 
 
 def _perceptrons(x: keras.KerasTensor, sizes: Sizes) -> list[keras.KerasTensor]:
-    """Returns the logit of each member."""
+    """Returns the logit of each perceptron, `(batch, 1)`."""
     return [
         _perceptron(x, sizes.units, sizes.dropout) for _ in range(sizes.members)
     ]
@@ -31,7 +36,7 @@ def _perceptrons(x: keras.KerasTensor, sizes: Sizes) -> list[keras.KerasTensor]:
 def _perceptron(
     x: keras.KerasTensor, units: Sequence[int], dropout: float
 ) -> keras.KerasTensor:
-    """Returns a logit."""
+    """Returns the logit of one perceptron, `(batch, 1)`."""
     for width in units:
         x = layers.Dense(width, activation="relu")(x)
         x = layers.Dropout(dropout)(x) if dropout else x
@@ -41,7 +46,7 @@ def _perceptron(
 def _probability(
     inputs: list[keras.KerasTensor], logits: list[keras.KerasTensor]
 ) -> keras.Model:
-    """Returns the model of the mean of `logits`."""
+    """Returns the model whose output is the sigmoid of the mean logit."""
     mean = layers.Average()(logits) if logits[1:] else logits[0]
     score = layers.Activation("sigmoid", name="probability")(mean)
     return keras.Model(
@@ -50,10 +55,16 @@ def _probability(
 
 
 def sequence(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """An LSTM over a customer's last transactions, this one the last."""
+    """Returns an LSTM over a customer's last transactions.
+
+    Args:
+        shape: `(steps, codes)`.
+        sizes: The sizes of the network.
+    """
     codes = keras.Input(shape, name="codes")
     x = layers.LSTM(sizes.units[0])(codes)
-    # What happens now must not have to pass through the state alone.
+    # The present transaction also reaches the perceptron directly, not only
+    # through the LSTM's state.
     now = layers.Flatten(name="now")(codes[:, -1:])
     x = layers.Concatenate()([x, now])
     x = layers.Dropout(sizes.dropout)(x) if sizes.dropout else x
@@ -62,56 +73,72 @@ def sequence(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
 
 
 def autoencoder(shape: tuple[int, ...], sizes: Sizes) -> keras.Model:
-    """Some autoencoders whose reconstructions are averaged.
+    """Returns a network that averages the reconstructions of autoencoders.
 
     The layers of their codes are called `code_0`, `code_1`, ...
+
+    Args:
+        shape: The shape of the standardized quantities, without the batch axis.
+        sizes: The sizes of the network.
     """
     standard = keras.Input(shape, name="standard")
-    found = []
+    reconstructions = []
     for index in range(sizes.members):
         x = standard
         for width in sizes.autoencoder_units:
             x = layers.Dense(width, activation="relu")(x)
-        # Bounded: what is far from all training data gets no code of its own.
+        # tanh is bounded: a value far from all training data gets no code of
+        # its own.
         x = layers.Dense(sizes.code, "tanh", name=f"code_{index}")(x)
         for width in reversed(sizes.autoencoder_units):
             x = layers.Dense(width, activation="relu")(x)
-        found.append(layers.Dense(shape[-1])(x))
-    mean = layers.Average()(found) if found[1:] else found[0]
+        reconstructions.append(layers.Dense(shape[-1])(x))
+    mean = (
+        layers.Average()(reconstructions)
+        if reconstructions[1:]
+        else reconstructions[0]
+    )
     return keras.Model(standard, mean, name="network")
 
 
 def hybrid(
     shape: tuple[int, ...], sizes: Sizes, inner: keras.Model
 ) -> keras.Model:
-    """A classifier that also sees an autoencoder's code and errors.
+    """Returns a classifier that also sees an autoencoder's code and errors.
 
-    The autoencoder `inner` stays as it is in training.
+    Args:
+        shape: The shape of the codes, without the batch axis.
+        sizes: The sizes of the network.
+        inner: The autoencoder; its weights are not trained further.
     """
     inner.trainable = False
     codes = keras.Input(shape, name="codes")
     (standard,) = inner.inputs
-    code = [one.output for one in inner.layers if one.name.startswith("code_")]
+    code = [
+        layer.output for layer in inner.layers if layer.name.startswith("code_")
+    ]
     errors = surprise(standard, inner.outputs[0], sizes.errors)
     x = layers.Concatenate()([codes, *code, errors])
     return _probability([codes, standard], _perceptrons(x, sizes))
 
 
 def surprise(
-    target: Any, found: Any, errors: str, spread: np.ndarray | None = None
+    target: Any, output: Any, errors: str, spread: np.ndarray | None = None
 ) -> Any:
-    """Returns the error of each quantity, from 0 on.
+    """Returns the error of each quantity, `(batch, quantities)`, from 0 on.
 
     Args:
-        target: What is, `(batch, quantities)`.
-        found: What the autoencoder made of it.
+        target: The true values, `(batch, quantities)`; as `output`, an array, a
+            tensor or a Keras tensor.
+        output: The autoencoder's reconstruction of them.
         errors: See `Sizes`.
-        spread: See `Detector`; errors are divided by it and clipped.
+        spread: See `Detector`; if given, errors are divided by it and clipped.
     """
-    difference = layers.Subtract(name="difference")([target, found])
+    difference = layers.Subtract(name="difference")([target, output])
     largest = None
     if spread is not None:
-        # What is easy to reconstruct must not be outvoted by what never is.
+        # Quantities that are easy to reconstruct must not be outvoted by
+        # those that nothing predicts.
         difference = layers.Normalization(
             mean=np.zeros_like(spread), variance=spread**2, name="spread"
         )(difference)

@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     """Predicts, or evaluates, with a release."""
     use = evaluation.use(config, APP)
     scorer = Scorer(use.served)
-    # A release is asked as it was trained: the same columns, the same weeks.
+    # The release's own options: the same columns, the same weeks.
     options = use.config
     if config.mode == "predict":
         predict_file(
@@ -38,37 +38,41 @@ def run(config: Config) -> None:
             options.on_bad_input == "skip", options.raw_output,
         )  # fmt: skip
         return
-    # Given ones choose their own threshold; the release has one for its own.
+    # A given --alerts chooses a new threshold; otherwise the release's holds.
     alerts = config.alerts if is_given(config, "alerts") else None
-    found = (
+    data = (
         train.load_data(options, scorer.names, scorer.history())
         if use.whole
         else train.load_data(options)
     )
-    evaluation.show(evaluate(scorer, found, options.costs(), alerts))
+    evaluation.show(evaluate(scorer, data, options.costs(), alerts))
 
 
 class Scorer:
-    """A released detector, asked as a client asks a server.
+    """A released detector, called as a client calls a server.
 
     Attributes:
         names: The raw features.
         steps: Transactions in a sequence; 0 for none.
     """
 
-    def __init__(self, asked: served.Served) -> None:
-        self._served = asked
-        self.names = _names(asked)
-        shape = asked.inputs()[self.names[0]].shape
+    def __init__(self, model: served.Served) -> None:
+        self._served = model
+        self.names = _names(model)
+        shape = model.inputs()[self.names[0]].shape
         self.steps = int(shape[1]) if len(shape) > 1 else 0
 
     def __call__(self, raw: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `score`, `is_fraud` and `reasons` for raw features."""
+        """Returns `score`, `is_fraud` and `reasons` for raw features.
+
+        Args:
+            raw: `(num, features)`, or `(num, steps, features)`, float32.
+        """
         parts = []
         for start in range(0, len(raw), BATCH):
-            few = raw[start : start + BATCH]
+            batch = raw[start : start + BATCH]
             named: dict[str, Any] = {
-                name: few[..., i] for i, name in enumerate(self.names)
+                name: batch[..., i] for i, name in enumerate(self.names)
             }
             parts.append(self._served(**named))
         return {
@@ -77,9 +81,9 @@ class Scorer:
         }
 
     def history(self) -> History | None:
-        """Returns what the release knows of the past, if it has any.
+        """Returns the release's history, or None if it has none.
 
-        Where only a server is known there is none: it takes features.
+        A server without the release's files has none either: it takes features.
         """
         if not self._served.has_files:
             return None
@@ -87,16 +91,16 @@ class Scorer:
         return History.load(path) if path.is_file() else None
 
 
-def _names(asked: served.Served) -> tuple[str, ...]:
+def _names(model: served.Served) -> tuple[str, ...]:
     """Returns the names of the raw features."""
-    if not asked.has_files:
-        return tuple(asked.inputs())
-    return files.read_names(asked.release / "mobile" / files.FEATURES, APP)
+    if not model.has_files:
+        return tuple(model.inputs())
+    return files.read_names(model.release / "mobile" / files.FEATURES, APP)
 
 
 def evaluate(
     scorer: Scorer,
-    found: Data,
+    data: Data,
     costs: Costs,
     alerts: float | None = None,
 ) -> dict[str, Any]:
@@ -104,13 +108,14 @@ def evaluate(
 
     Args:
         scorer: The release.
-        found: The data.
-        costs: What it is judged by.
-        alerts: Judge so many alerts a day, whatever the release's threshold.
+        data: The data.
+        costs: The costs, and the cards looked at a day.
+        alerts: If given, the threshold is chosen for so many alerts a day, and
+            the release's own threshold is not used.
     """
-    fold = found.folds[-1]
+    fold = data.folds[-1]
     evaluation.check_names(
-        "features", fold.splits.name, found.names, scorer.names
+        "features", fold.splits.name, data.names, scorer.names
     )
     raw = fold.splits.test.features
     steps = (scorer.steps,) if scorer.steps else ()
@@ -122,7 +127,7 @@ def evaluate(
     answer = scorer(raw)
     score = answer["score"].astype(np.float64)
     flagged = answer["is_fraud"].astype(bool)
-    # Any threshold between the two groups says the same.
+    # Any threshold between the two groups flags the same transactions.
     threshold = score[flagged].min() if flagged.any() else np.inf
     if alerts is not None:
         threshold = ranking.threshold(score, fold.test.day, alerts)
@@ -137,23 +142,23 @@ def evaluate(
 
 
 def unknown(fraud: np.ndarray, any_alert: bool, costs: Costs) -> dict[str, str]:
-    """Returns which metrics cannot be computed, and why.
+    """Returns the metrics that cannot be computed, each with the reason.
 
     Args:
         fraud: `(num,)` zeros and ones.
         any_alert: Whether there is any alert.
-        costs: Names the card precision.
+        costs: Gives the number in the name of the card precision.
     """
-    found = {}
+    reasons = {}
     ranked = ("average_precision", "auc_roc")
     if not any_alert:
-        found["precision"] = "there is no alert"
+        reasons["precision"] = "there is no alert"
     if fraud.all():
-        found |= dict.fromkeys(ranked, "all transactions are frauds")
+        reasons |= dict.fromkeys(ranked, "all transactions are frauds")
     if not fraud.any():
         names = (*ranked, f"card_precision@{costs.top}", "recall")
-        found |= dict.fromkeys(names, "there is no fraud")
-    return found
+        reasons |= dict.fromkeys(names, "there is no fraud")
+    return reasons
 
 
 def predict_file(
@@ -164,9 +169,21 @@ def predict_file(
     skip_bad: bool,
     raw_output: bool = False,
 ) -> None:
-    """Scores the rows of a table; prints the most suspicious.
+    """Scores the rows of a table and prints the most suspicious ones.
 
-    New transactions continue the history that the release was made with.
+    New transactions continue the release's history.
+
+    Args:
+        scorer: The release.
+        path: The table.
+        output: The CSV or JSON file to write, or "".
+        columns: The names in the table.
+        skip_bad: Whether bad rows are left out and counted, or an error.
+        raw_output: Whether a CSV file keeps cells that a spreadsheet would
+            take for formulas as they are.
+
+    Raises:
+        InputError: If the table cannot be used, or the file not be written.
     """
     predictions.check_output(output)
     if not path:
@@ -190,10 +207,10 @@ def predict_file(
 def _rows(
     scorer: Scorer, ids: np.ndarray, raw: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """Yields what is said of each transaction, `BATCH` at a time."""
+    """Yields the output row of each transaction, scored `BATCH` at a time."""
     for start in range(0, len(raw), BATCH):
         answer = scorer(raw[start : start + BATCH])
-        for id, score, flag, why in zip(
+        for id, score, flag, reasons in zip(
             ids[start : start + BATCH], answer["score"], answer["is_fraud"],
             answer["reasons"], strict=True,
         ):  # fmt: skip
@@ -201,14 +218,14 @@ def _rows(
                 "id": str(id),
                 "score": round(float(score), 6),
                 "is_fraud": bool(flag),
-                "reasons": ", ".join(one.decode() for one in why if one),
+                "reasons": ", ".join(name.decode() for name in reasons if name),
             }
 
 
 def _worst(
     rows: Iterable[predictions.Row],
 ) -> tuple[list[predictions.Row], int]:
-    """Returns the most suspicious rows, and how many of all are flagged."""
+    """Returns the most suspicious rows, and the number of all flagged rows."""
     flagged = 0
 
     def counted() -> Iterator[predictions.Row]:
@@ -233,15 +250,15 @@ def _new(
     columns = dataclasses.replace(
         columns,
         id=columns.id if columns.id in known else "",
-        label="",  # Nobody knows it yet.
+        label="",  # The labels are not known yet.
     )
     new, notes = read(path, columns, skip_bad, INPUTS)
     table = history.followed_by(new)
     start = len(table) - len(new)
-    found = features_from(
+    raw = features_from(
         table, start, history.delay, history.names, scorer.steps
     )
-    return new.ids, found, notes
+    return new.ids, raw, notes
 
 
 def _ready_made(

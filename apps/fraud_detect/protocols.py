@@ -1,9 +1,9 @@
-"""Which transactions train a model, and which judge it.
+"""The transactions that train a model, and those that judge it.
 
 The protocol of the Fraud Detection Handbook (Le Borgne et al., 2022, chapters 3
 and 5): a span trains, a span as long as the delay of labels is skipped, the
-next span tests. Cards that are known to be compromised would be blocked: their
-customers leave the test.
+next span tests. Cards that are known to be compromised would be blocked in
+practice: their customers are left out of the test.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ WEEK = 7
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """One training and its judge, as rows of the table.
+    """The data of one training, of its validation and test, as rows of a table.
 
     Attributes:
-        train: Rows to fit.
+        train: Rows that the model is fitted to, `(num,) int64`.
         valid: Rows for every choice: epochs, thresholds, the file to ship.
-        test: Rows to report.
+        test: Rows whose metrics are reported.
     """
 
     train: np.ndarray
@@ -50,14 +50,25 @@ PROTOCOLS = {
 def handbook_fold(
     table: Transactions, train: str, valid: str, test: str, delay: int
 ) -> Fold:
-    """Returns the rows of a fold of weeks that begin on the given days."""
-    found = Fold(
+    """Returns the rows of a fold of weeks that begin on the given days.
+
+    Args:
+        table: All transactions.
+        train: The first day of the training week, as in 2018-07-25.
+        valid: The first day of the validation week.
+        test: The first day of the test week.
+        delay: Days until labels are known.
+
+    Raises:
+        InputError: If a week has no transaction.
+    """
+    fold = Fold(
         between(table, seconds(train), WEEK),
         judged(table, seconds(valid), WEEK, WEEK, delay),
         judged(table, seconds(test), WEEK, WEEK, delay),
     )
     for rows, start in zip(
-        dataclasses.astuple(found), (train, valid, test), strict=True
+        dataclasses.astuple(fold), (train, valid, test), strict=True
     ):
         if not len(rows):
             raise InputError(
@@ -65,21 +76,24 @@ def handbook_fold(
                 f"of {start} has no transaction. Use --protocol=time for data "
                 "of your own."
             )
-    return found
+    return fold
 
 
 def time_fold(
     table: Transactions, train_days: int, test_days: int, delay: int
 ) -> Fold:
-    """Returns the rows of a split by time: train, valid, test, gaps between.
+    """Returns the rows of a split by time: train, valid and test.
 
-    Each gap is as long as labels take to come.
+    Between them are gaps as long as labels take to come.
 
     Args:
         table: All transactions.
-        train_days: Days that train; 0 for all there are.
-        test_days: Days at the end that test; as many validate.
+        train_days: Days that train; 0 for all days before the gap.
+        test_days: Days at the end that test; as many days validate.
         delay: Days until labels are known.
+
+    Raises:
+        InputError: If the table spans too few days.
     """
     end = (int(table.day[-1]) + 1) * DAY
     test = end - test_days * DAY
@@ -112,13 +126,14 @@ def judged(
 ) -> np.ndarray:
     """Returns the rows of a span that may judge a model.
 
-    Left out are customers with a fraud that is known by then: in the span that
-    would train, and, for each day, on the days up to `delay` and one before.
+    Left out are customers with a fraud that is known by then: a fraud in the
+    span that would train, or, for each day of the span, one that happened at
+    least `delay` + 1 days earlier, from `start` - `delay` - 1 days on.
 
     Args:
         table: All transactions.
-        start: First second of the span.
-        days: Its length.
+        start: The first second of the span.
+        days: The length of the span.
         train_days: The length of the span that trains, which ends `delay` days
             before `start`.
         delay: Days until labels are known.

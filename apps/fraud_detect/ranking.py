@@ -13,9 +13,10 @@ def card_precision(
 ) -> float:
     """Returns the part of frauds among the `k` most suspicious cards of a day.
 
-    A card's score is that of its most suspicious transaction of the day; it
-    counts as fraud if any of that day's is. Cards that are found leave the
-    later days. Mean over days. Le Borgne et al., Fraud Detection Handbook,
+    A card's score is that of its most suspicious transaction of the day; the
+    card counts as fraud if any of its transactions that day is. A compromised
+    card among the `k` is left out on later days. The result is the mean over
+    days. Le Borgne et al., Fraud Detection Handbook,
     2022, section 4.4.
 
     Args:
@@ -25,10 +26,10 @@ def card_precision(
         day: `(num,)` integers.
         k: Cards that can be looked at each day.
     """
-    found = np.zeros(int(customer.max()) + 1, bool)
+    caught = np.zeros(int(customer.max()) + 1, bool)
     precisions = []
-    for one in np.unique(day):
-        rows = np.flatnonzero((day == one) & ~found[customer])
+    for today in np.unique(day):
+        rows = np.flatnonzero((day == today) & ~caught[customer])
         cards, card = np.unique(customer[rows], return_inverse=True)
         best = np.full(len(cards), -np.inf)
         np.maximum.at(best, card, score[rows])
@@ -36,7 +37,7 @@ def card_precision(
         bad[card[fraud[rows] == 1]] = True
         top = np.argsort(-best, kind="stable")[:k]
         hits = cards[top[bad[top]]]
-        found[hits] = True
+        caught[hits] = True
         precisions.append(len(hits) / k)
     return float(np.mean(precisions))
 
@@ -50,13 +51,20 @@ def summarize(
 ) -> dict[str, float]:
     """Returns the metrics that need no threshold.
 
-    Those of the whole ranking are left out where all are frauds, or none is;
-    that of cards where there are none, each row being one of its own, or fewer
-    than can be looked at.
+    The two metrics of the ranking of transactions are left out if all
+    transactions are frauds, or none is. Card precision is left out if there are
+    fewer cards than `k`, or if every row is a card of its own.
+
+    Args:
+        score: `(num,)` floats, more is more suspicious.
+        fraud: `(num,)` zeros and ones.
+        customer: `(num,)` integers.
+        day: `(num,)` integers.
+        k: Cards that can be looked at each day.
     """
-    found = {}
+    figures = {}
     if 0 < fraud.sum() < len(fraud):
-        found = {
+        figures = {
             "average_precision": float(
                 metrics.average_precision_score(fraud, score)
             ),
@@ -64,15 +72,15 @@ def summarize(
         }
     if k <= len(np.unique(customer)) < len(customer):
         precision = card_precision(score, fraud, customer, day, k)
-        found[f"card_precision@{k}"] = precision
-    return found
+        figures[f"card_precision@{k}"] = precision
+    return figures
 
 
 def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
-    """Returns the score from which on there are `alerts` alerts a day.
+    """Returns the threshold that gives `alerts` alerts a day.
 
-    Where many share a score, as eight bits make them, no threshold may give
-    that number; it is then the one that comes nearer.
+    If many transactions share a score, as those of int8 files do, no threshold
+    may give that number; the result is then the one that comes nearest.
 
     Args:
         score: `(num,)` floats.
@@ -92,7 +100,14 @@ def threshold(score: np.ndarray, day: np.ndarray, alerts: float) -> float:
 def at_threshold(
     score: np.ndarray, fraud: np.ndarray, day: np.ndarray, threshold: float
 ) -> dict[str, float]:
-    """Returns precision, recall and alerts a day of a threshold."""
+    """Returns precision, recall and alerts a day at a threshold.
+
+    Args:
+        score: `(num,)` floats.
+        fraud: `(num,)` zeros and ones.
+        day: `(num,)` integers.
+        threshold: Transactions with this score or more are flagged.
+    """
     flagged = score >= threshold
     hits = float(np.sum(fraud[flagged]))
     return {
@@ -109,14 +124,14 @@ def cost_curve(
     miss_cost: float,
     alert_cost: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what each number of alerts costs.
+    """Returns the cost of each possible number of alerts.
 
     Args:
         score: `(num,)` floats.
         fraud: `(num,)` zeros and ones.
         day: `(num,)` integers.
-        miss_cost: Of a fraud that is not flagged.
-        alert_cost: Of looking at an alert.
+        miss_cost: The cost of a fraud that is not flagged.
+        alert_cost: The cost of looking at an alert.
 
     Returns:
         Alerts a day and cost a day, `(num + 1,)` each, from none to all.

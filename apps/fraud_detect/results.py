@@ -1,7 +1,7 @@
-"""What this app leaves: the files for phones, the report's figures."""
+"""The results of the app: the files for phones, the report's figures."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from common.report import plots
 from common.report.page import Table
 from common.shared_options import Options
 from common.training import fitting, inference
+from common.variants import Techniques, Variant
 
 from . import ranking
 from .data import Data, Fold, Judged
@@ -35,10 +36,10 @@ class Outcome:
     Attributes:
         fold: The data.
         detector: The model in its parts.
-        model: The whole, from raw features to scores.
-        log: What training did.
-        valid: Scores `(num,)`.
-        test: Likewise.
+        model: The full model, from raw features to scores.
+        log: The log of the training.
+        valid: Scores of the validation split, `(num,) float32`.
+        test: Scores of the test split, `(num,) float32`.
         threshold: From this score on there are `Costs.alerts` alerts a day on
             the validation split.
         work_dirs: Where training kept its checkpoints.
@@ -57,12 +58,19 @@ class Outcome:
 def measure(
     score: np.ndarray, judged: Judged, threshold: float, costs: Costs
 ) -> dict[str, float]:
-    """Returns all figures of a split."""
-    found = ranking.summarize(
+    """Returns all metrics of a split.
+
+    Args:
+        score: `(num,)` floats.
+        judged: The labels, customers and days of the same transactions.
+        threshold: Transactions with this score or more are flagged.
+        costs: Gives the cards looked at a day, and the costs.
+    """
+    metrics = ranking.summarize(
         score, judged.fraud, judged.customer, judged.day, costs.top
     )
     return {
-        **found,
+        **metrics,
         **at_threshold(score, judged.fraud, judged.day, threshold, costs),
     }
 
@@ -74,7 +82,15 @@ def at_threshold(
     threshold: float,
     costs: Costs,
 ) -> dict[str, float]:
-    """Returns precision, recall, alerts a day and what they cost."""
+    """Returns precision, recall, alerts a day and cost a day at a threshold.
+
+    Args:
+        score: `(num,)` floats.
+        fraud: `(num,)` zeros and ones.
+        day: `(num,)` integers.
+        threshold: Transactions with this score or more are flagged.
+        costs: The costs of a missed fraud and of an alert.
+    """
     at = ranking.at_threshold(score, fraud, day, threshold)
     missed = (1 - at["recall"]) * int(fraud.sum()) / len(np.unique(day))
     cost = missed * costs.miss + at["alerts_per_day"] * costs.alert
@@ -82,16 +98,18 @@ def at_threshold(
 
 
 def decide(valid: Pair, test: Pair, costs: Costs) -> dict[str, float]:
-    """Returns a file's threshold, and what it gives on test.
+    """Returns a file's threshold, and its metrics on test.
 
     Args:
-        valid: Scores `(num, 1)`, which the threshold is fitted to; fraud and
-            day `(num, 2)`.
-        test: Likewise, to be judged.
+        valid: Scores `(num, 1)`, and labels and days `(num, 2)`, of the
+            validation split, which the threshold is fitted to.
+        test: The same of the test split, which is judged.
         costs: Gives the alert budget.
     """
-    (known, about), (score, truth) = valid, test
-    threshold = ranking.threshold(known[:, 0], about[:, 1], costs.alerts)
+    (valid_score, valid_truth), (score, truth) = valid, test
+    threshold = ranking.threshold(
+        valid_score[:, 0], valid_truth[:, 1], costs.alerts
+    )
     at = at_threshold(score[:, 0], truth[:, 0], truth[:, 1], threshold, costs)
     return {"threshold": threshold, **at}
 
@@ -99,27 +117,27 @@ def decide(valid: Pair, test: Pair, costs: Costs) -> dict[str, float]:
 def summarize(
     outcomes: Sequence[Outcome], costs: Costs
 ) -> dict[str, dict[str, float]]:
-    """Returns the metrics of each split, means over the folds."""
-    found = {}
+    """Returns the metrics of `valid` and `test`, means over the folds."""
+    means = {}
     for name in ("valid", "test"):
-        each = [
+        folds = [
             measure(getattr(o, name), getattr(o.fold, name), o.threshold, costs)
             for o in outcomes
         ]
-        found[name] = {
-            key: float(np.mean([one[key] for one in each]))
-            for key in each[0]
-            if all(key in one for one in each)
+        means[name] = {
+            key: float(np.mean([metrics[key] for metrics in folds]))
+            for key in folds[0]
+            if all(key in metrics for metrics in folds)
         }
-        found[name]["threshold"] = outcomes[-1].threshold
-    return found
+        means[name]["threshold"] = outcomes[-1].threshold
+    return means
 
 
 def write_mobile(
     directory: Path,
     outcome: Outcome,
-    twins: dict,
-    variants: list,
+    twins: Mapping[Techniques, Any],
+    variants: Sequence[Variant],
     names: Sequence[str],
     costs: Costs,
     options: Options,
@@ -127,45 +145,71 @@ def write_mobile(
     """Writes and measures the TFLite files, `features.txt` and thresholds.
 
     Encoding and score stay in float in every file.
+
+    Args:
+        directory: The release's `mobile`, made here.
+        outcome: The model that is released.
+        twins: The network's tf_keras twins, from `chain.compress`.
+        variants: The files to write.
+        names: The raw features' names.
+        costs: Gives the alert budget of the thresholds.
+        options: Give the seed and the size of the sample; see
+            `measurement.rows`.
+
+    Returns:
+        The rows of `variants` in `report.json`.
     """
     detector, splits = outcome.detector, outcome.fold.splits
     raw, network = splits.train.features, detector.network
-    whole = {
+    models = {
         techniques: bridge.around(
-            settle(detector, raw, twin).whole(), network, twin
+            settle(detector, raw, twin).full_model(), network, twin
         )
         for techniques, twin in twins.items()
     }
-    few = splits.train.sample(CALIBRATION_ROWS, options.seed)
-    layers = {one.name for model in whole.values() for one in model.layers}
+    sample = splits.train.sample(CALIBRATION_ROWS, options.seed)
+    layers = {layer.name for model in models.values() for layer in model.layers}
     floats = tuple(sorted(layers - {network.name}))
     paths = conversion.write(
-        directory, whole, variants, {"features": few.features}, ["score"],
+        directory, models, variants, {"features": sample.features}, ["score"],
         conversion.Int8("float32", whole=False, denylist=floats),
     )  # fmt: skip
     files.write_names(directory / files.FEATURES, names)
-    fold = outcome.fold
+    return measurement.measure_all(
+        paths, _measurement(outcome, costs, options), options.max_drop
+    )
+
+
+def _measurement(
+    outcome: Outcome, costs: Costs, options: Options
+) -> Measurement:
+    """Returns the data and the metric that the files are measured with."""
+    fold, splits = outcome.fold, outcome.fold.splits
     rows = {
         name: measurement.rows(getattr(splits, name).num_examples, options)
         for name in ("valid", "test")
     }
     valid, test = (getattr(splits, k).choose(v) for k, v in rows.items())
-    how = Measurement(
+    return Measurement(
         valid=lambda: dated(valid, fold.valid.day[rows["valid"]]),
         test=lambda: dated(test, fold.test.day[rows["test"]]),
         reference=outcome.test[rows["test"], None],
-        metric=lambda found, truth: float(
-            curves.average_precision_score(truth[:, 0], found[:, 0])
+        metric=lambda scores, truth: float(
+            curves.average_precision_score(truth[:, 0], scores[:, 0])
         ),
         decide=lambda _, valid, test: decide(valid, test, costs),
     )
-    return measurement.measure_all(paths, how, options.max_drop)
 
 
 def dated(
     split: Split, day: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields batches of raw features, and of labels and days `(num, 2)`."""
+    """Yields batches of raw features, and of labels and days `(batch, 2)`.
+
+    Args:
+        split: The transactions.
+        day: The days of the same transactions, `(num,)` integers.
+    """
     start = 0
     for raw, labels in inference.batches(split):
         days = day[start : start + len(labels)]
@@ -178,14 +222,14 @@ def draw(
     outcomes: Sequence[Outcome],
     costs: Costs,
     explainer: Explainer,
-) -> list[Any]:
+) -> list[plots.Plot | Table]:
     """Returns the plots and tables of the report.
 
     Args:
         result: The report.
-        outcomes: Of all folds.
-        costs: See `Costs`.
-        explainer: Says why transactions were flagged.
+        outcomes: The outcomes of all folds.
+        costs: The alert budget and the costs.
+        explainer: Names the reasons for which transactions were flagged.
     """
     last = outcomes[-1]
     second = next(key for key in result["history"] if key != "loss")
@@ -203,7 +247,7 @@ def draw(
 
 
 def precision_recall(outcome: Outcome) -> plots.Plot:
-    """Plots precision against recall on test, and the threshold chosen."""
+    """Returns the plot of precision against recall, the threshold marked."""
     fraud, score = outcome.fold.test.fraud, outcome.test
     figure = plots.new_figure(6.4, 4.2)
     axes = figure.subplots()
@@ -226,7 +270,7 @@ def precision_recall(outcome: Outcome) -> plots.Plot:
 
 
 def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
-    """Plots the cost of a day against the alerts of a day."""
+    """Returns the plot of the cost of a day against its alerts."""
     judged = outcome.fold.test
     alerts, cost = ranking.cost_curve(
         outcome.test, judged.fraud, judged.day, costs.miss, costs.alert
@@ -252,32 +296,31 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
 
 
 def by_week(outcomes: Sequence[Outcome], costs: Costs) -> Table:
-    """Tabulates the test weeks; each fold has its own model."""
+    """Returns the table of the test weeks; each fold has its own model."""
     weeks: list[tuple[list[Any], dict[str, float]]] = []
-    for one in outcomes:
-        judged = one.fold.test
+    for outcome in outcomes:
+        judged = outcome.fold.test
         week = (judged.day - judged.day[0]) // 7
         for number in np.unique(week):
             part = week == number
-            few = Judged(
-                *(getattr(judged, field.name)[part]
-                  for field in dataclasses.fields(judged))
-            )  # fmt: skip
-            if not 0 < few.fraud.sum() < len(few.fraud):
+            of_week = judged.pick(part)
+            if not 0 < of_week.fraud.sum() < len(of_week.fraud):
                 continue  # Ranking metrics need both classes.
-            start = str(np.datetime64(int(few.day[0]), "D"))
-            found = measure(one.test[part], few, one.threshold, costs)
-            lead = [start, len(few.day), int(few.fraud.sum())]
-            weeks.append((lead, found))
-    # A week may lack what the others have: cards, for one.
-    names = list(dict.fromkeys(key for _, found in weeks for key in found))
-    rows = [[*lead, *map(found.get, names)] for lead, found in weeks]
+            start = str(np.datetime64(int(of_week.day[0]), "D"))
+            metrics = measure(
+                outcome.test[part], of_week, outcome.threshold, costs
+            )
+            lead = [start, len(of_week.day), int(of_week.fraud.sum())]
+            weeks.append((lead, metrics))
+    # A week may lack a metric of the others, such as the card precision.
+    names = list(dict.fromkeys(key for _, metrics in weeks for key in metrics))
+    rows = [[*lead, *map(metrics.get, names)] for lead, metrics in weeks]
     header = ["week of", "transactions", "frauds", *names]
     return Table("By week", "Test figures of each week.", header, rows)
 
 
 def alert_table(outcome: Outcome, explainer: Explainer) -> Table:
-    """Tabulates the most suspicious test transactions and why."""
+    """Returns the table of the most suspicious test transactions."""
     judged = outcome.fold.test
     order = np.argsort(-outcome.test, kind="stable")[:SHOWN_ALERTS]
     raw = outcome.fold.splits.test.pick(order).features
@@ -285,8 +328,8 @@ def alert_table(outcome: Outcome, explainer: Explainer) -> Table:
     rows = [
         [judged.ids[row], float(outcome.test[row]),
          "fraud" if judged.fraud[row] else "honest",
-         ", ".join(one.decode() for one in why if one)]
-        for row, why in zip(order, reasons, strict=True)
+         ", ".join(name.decode() for name in row_reasons if name)]
+        for row, row_reasons in zip(order, reasons, strict=True)
     ]  # fmt: skip
     return Table(
         "The strongest alerts",
@@ -297,9 +340,14 @@ def alert_table(outcome: Outcome, explainer: Explainer) -> Table:
     )
 
 
-def write_history(directory: Path, found: Data) -> None:
-    """Writes what serving continues with, if the data are transactions."""
-    if found.history is not None:
-        place = directory / "assets.extra"
-        place.mkdir(exist_ok=True)
-        found.history.save(place / "history.npz")
+def write_history(directory: Path, data: Data) -> None:
+    """Writes the history that serving continues, if there is one.
+
+    Args:
+        directory: The release.
+        data: The data that the release was made from.
+    """
+    if data.history is not None:
+        assets = directory / "assets.extra"
+        assets.mkdir(exist_ok=True)
+        data.history.save(assets / "history.npz")

@@ -1,4 +1,4 @@
-"""Options about data and judgement, and about how large networks are."""
+"""Options about the data, the costs and the sizes of the networks."""
 
 import dataclasses
 import re
@@ -10,15 +10,16 @@ from common.shared_options import Options
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """How a user's table calls what is needed; "" where it has no such column.
+    """The names of the columns in a user's table; "" for a column it lacks.
 
     Attributes:
-        time: Dates with times, or seconds since 1970-01-01.
-        customer: Any ids.
-        terminal: Any ids.
-        amount: Numbers, none negative.
-        label: 1 for fraud, 0 for none.
-        id: Unique; without it rows are numbered.
+        time: The column of dates with times, or of seconds since 1970-01-01.
+        customer: The column of the customers' ids.
+        terminal: The column of the terminals' ids.
+        amount: The column of the amounts, none of them negative.
+        label: The column of the labels: 1 for fraud, 0 for none.
+        id: The column of the transactions' ids, all different; without it rows
+            are numbered.
     """
 
     time: str
@@ -42,7 +43,7 @@ class Plan:
         test_days: Days that test, and that validate, with `time`.
         steps: Transactions in a sequence; 0 for none.
         skip_bad: Leave bad rows out.
-        data_dir: See `tfds_source.builder`.
+        data_dir: The directory of TFDS data; see `tfds_sets.builder`.
     """
 
     columns: Columns
@@ -58,7 +59,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """What the threshold is judged by.
+    """The costs, and the budgets of alerts and cards.
 
     Attributes:
         alerts: Transactions to flag a day.
@@ -80,13 +81,14 @@ class Sizes:
     Attributes:
         bins: See `encoding.piecewise_linear`.
         units: The widths of the hidden layers.
-        autoencoder_units: Those of an autoencoder, up to its code.
+        autoencoder_units: The widths of an autoencoder's hidden layers, up to
+            its code.
         code: The width of the code.
         members: Networks whose outputs are averaged.
         dropout: The part of hidden units dropped in training.
-        errors: Which errors of an autoencoder are suspicious: `above`, values
-            greater than it expects, as for amounts and shares of fraud; `both`
-            where high values mean no more than low ones.
+        errors: Which errors of an autoencoder are suspicious: `above` for
+            values greater than it expects, as of amounts and shares of fraud;
+            `both` if values that are too low are as suspicious.
     """
 
     bins: int
@@ -100,31 +102,41 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions(Options):
-    """What is read, what trains and tests, and what alerts cost."""
+    """Options about the data, the folds and the costs of alerts."""
 
     protocol: str = option(
         "time",
-        "what trains and what tests.",
+        "which days train and which days test.",
         choices=("time", "handbook_p1", "handbook_p2", "handbook_p3"),
         data=True,
     )
     time_column: str = option(
-        "TX_DATETIME", "date and time, or seconds.", data=True
+        "TX_DATETIME",
+        "column of dates with times, or of seconds since 1970.",
+        data=True,
     )
-    customer_column: str = option("CUSTOMER_ID", "who pays.", data=True)
-    terminal_column: str = option("TERMINAL_ID", "where.", data=True)
-    amount_column: str = option("TX_AMOUNT", "how much.", data=True)
+    customer_column: str = option(
+        "CUSTOMER_ID", "column of the customers' ids.", data=True
+    )
+    terminal_column: str = option(
+        "TERMINAL_ID", "column of the terminals' ids.", data=True
+    )
+    amount_column: str = option(
+        "TX_AMOUNT", "column of the amounts.", data=True
+    )
     label_column: str = option(
-        "TX_FRAUD", "1 for fraud, 0 for none.", data=True
+        "TX_FRAUD", "column of the labels: 1 for fraud, 0 for none.", data=True
     )
     id_column: str = option(
-        "TRANSACTION_ID", "unique; rows if absent.", data=True
+        "TRANSACTION_ID",
+        "column of unique ids; without it rows are numbered.",
+        data=True,
     )
     on_bad_input: str = option(
         "fail", "what to do with bad rows.", choices=("fail", "skip"), data=True
     )
     extended: bool = option(
-        False, "ten features more than the Handbook's 15.", data=True
+        False, "compute ten features more than the Handbook's 15.", data=True
     )
     delay: int = option(7, "days until labels are known.", minimum=0, data=True)
     train_days: int = option(
@@ -134,7 +146,10 @@ class DataOptions(Options):
         data=True,
     )
     test_days: int = option(
-        7, "days that test, and that validate, likewise.", minimum=1, data=True
+        7,
+        "days that test, and as many that validate, with --protocol=time.",
+        minimum=1,
+        data=True,
     )
 
     alerts: float = option(
@@ -170,7 +185,11 @@ class DataOptions(Options):
         )
 
     def plan(self, steps: int) -> Plan:
-        """Returns how data become folds, of sequences if there are steps."""
+        """Returns how data become folds.
+
+        Args:
+            steps: Transactions in a sequence; 0 for none.
+        """
         return Plan(
             self.columns(),
             self.protocol,
@@ -184,7 +203,7 @@ class DataOptions(Options):
         )
 
     def costs(self) -> Costs:
-        """Returns what alerts are judged by."""
+        """Returns the costs, and the budgets of alerts and cards."""
         return Costs(
             self.alerts, self.top_cards, self.miss_cost, self.alert_cost
         )
@@ -192,27 +211,33 @@ class DataOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions(DataOptions):
-    """How large the networks are."""
+    """Options about the sizes of the networks."""
 
     units: tuple[str, ...] = option(("64", "32"), "widths of hidden layers.")
     code: int = option(
         4, "width of the autoencoder's code.", minimum=1, maximum=4096
     )
     autoencoder_units: tuple[str, ...] = option(
-        ("32",), "widths of its hidden layers, up to the code."
+        ("32",), "widths of the autoencoder's hidden layers, up to the code."
     )
     corruption: float = option(
-        0.5, "part of its inputs hidden in training.", minimum=0.0, maximum=0.9
+        0.5,
+        "part of the autoencoder's inputs hidden in training.",
+        minimum=0.0,
+        maximum=0.9,
     )
     errors: str = option(
         "above",
-        "which of its errors are suspicious.",
+        "which errors of the autoencoder are suspicious.",
         choices=("above", "both"),
     )
     members: int = option(1, "networks to average.", minimum=1, maximum=100)
     bins: int = option(16, "bins of each quantity.", minimum=2, maximum=4096)
     dropout: float = option(
-        0.3, "part of hidden units dropped.", minimum=0.0, maximum=0.9
+        0.3,
+        "part of hidden units dropped in training.",
+        minimum=0.0,
+        maximum=0.9,
     )
 
     def __post_init__(self) -> None:
@@ -222,7 +247,7 @@ class NetworkOptions(DataOptions):
             widths(name, getattr(self, name))
 
     def sizes(self) -> Sizes:
-        """Returns how large the networks are."""
+        """Returns the sizes of the networks."""
         return Sizes(
             self.bins, widths("units", self.units),
             widths("autoencoder_units", self.autoencoder_units),
@@ -234,12 +259,12 @@ def widths(name: str, value: tuple[str, ...]) -> list[int]:
     """Returns the widths in the option called `name`.
 
     Raises:
-        InputError: If they are no widths.
+        InputError: If the option has anything but widths.
     """
-    # At most four digits: no layer is wider, and "²" is none that int() knows.
+    # At most four digits: no layer is wider. int() does not know the digit "²".
     if not value or not all(re.fullmatch("[1-9][0-9]{0,3}", v) for v in value):
         raise InputError(
             f"--{name} must be widths such as 64,32, up to 9999; received "
             f"{quote(','.join(value))}."
         )
-    return [int(one) for one in value]
+    return [int(width) for width in value]

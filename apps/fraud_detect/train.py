@@ -32,17 +32,19 @@ def load_data(
 
     Args:
         config: The options.
-        features: The raw features of a release that all rows of the table
-            judge.
-        history: That release's.
+        features: The names of a release's raw features, if all rows of the
+            table are to judge that release; () to load data for training.
+        history: That release's history.
     """
     steps = config.steps if config.model == "sequence" else 0
     plan = config.plan(steps)
     if features:
-        return tables.whole(config.dataset, plan, features, history)
-    found = tables.load(config.dataset, plan)
-    tables.check_labels(found, in_train=config.model != "autoencoder")
-    return found
+        return tables.load_for_evaluation(
+            config.dataset, plan, features, history
+        )
+    data = tables.load(config.dataset, plan)
+    tables.check_labels(data, in_train=config.model != "autoencoder")
+    return data
 
 
 def build_model(
@@ -52,7 +54,15 @@ def build_model(
     kind: str,
     before: detectors.Detector | None = None,
 ) -> detectors.Detector:
-    """Builds a detector; `before` is what a hybrid is built on."""
+    """Builds an untrained detector.
+
+    Args:
+        config: The options.
+        features: The names of the raw features.
+        splits: The data.
+        kind: One of `model.MODELS`.
+        before: The trained autoencoder that a hybrid is built on.
+    """
     train = splits.train
     return detectors.build(
         kind, features, train.features, train.labels, config.sizes(), before
@@ -67,7 +77,8 @@ def compile_model(
 ) -> keras.Model:
     """Compiles a network with AdamW and the loss of its kind."""
     steps = pipelines.num_steps(splits.train, config.batch_size)
-    # Absolute: rare frauds hardly move it, so they stay hard to reconstruct.
+    # Rare frauds hardly move the absolute error, so that the autoencoder does
+    # not learn to reconstruct them.
     loss: Any = "mean_absolute_error"
     metric: Any = keras.metrics.RootMeanSquaredError(name="rmse")
     if kind != "autoencoder":
@@ -93,7 +104,11 @@ def fit(
     kind: str,
     before: detectors.Detector | None = None,
 ) -> tuple[detectors.Detector, fitting.Log, Path]:
-    """Trains a detector; returns it, the log, and its checkpoints' place."""
+    """Trains a detector; the arguments are those of `build_model`.
+
+    Returns:
+        The trained detector, the log, and the folder of its checkpoints.
+    """
     with fitting.scope(config):
         detector = build_model(config, features, splits, kind, before)
         compile_model(detector.network, config, splits, kind)
@@ -117,13 +132,17 @@ def train(
     """Trains a model on one fold, scores it and chooses its threshold."""
     splits, before, work_dirs = fold.splits, None, []
     if config.model == "hybrid":
-        before, _, place = fit(config, features, splits, "autoencoder")
-        work_dirs.append(place)
-    detector, log, place = fit(config, features, splits, config.model, before)
-    work_dirs.append(place)
-    detector.network.trainable = True  # For what compression fine-tunes.
-    model = detector.whole()
-    valid, test = (evaluate(model, one) for one in (splits.valid, splits.test))
+        before, _, work_dir = fit(config, features, splits, "autoencoder")
+        work_dirs.append(work_dir)
+    detector, log, work_dir = fit(
+        config, features, splits, config.model, before
+    )
+    work_dirs.append(work_dir)
+    # A hybrid's autoencoder was frozen; compression fine-tunes all weights.
+    detector.network.trainable = True
+    model = detector.full_model()
+    valid = evaluate(model, splits.valid)
+    test = evaluate(model, splits.test)
     threshold = ranking.threshold(valid, fold.valid.day, config.alerts)
     return results.Outcome(
         fold, detector, model, log, valid, test, threshold, work_dirs
@@ -131,7 +150,7 @@ def train(
 
 
 def evaluate(model: keras.Model, split: Split) -> np.ndarray:
-    """Returns the scores `(num,)` of a split."""
+    """Returns the scores of a split, `(num,) float32`."""
     return inference.outputs(model, inference.batches(split))[0][:, 0]
 
 
@@ -140,7 +159,7 @@ def signatures(
     explainer: explain.Explainer,
     features: tuple[str, ...],
 ) -> dict[str, export.Signature]:
-    """Returns what a client may send: the raw features, each by its name."""
+    """Returns the signature that takes each raw feature by its name."""
 
     def serve(*columns: Any) -> dict[str, Any]:
         raw = tf.stack(columns, axis=-1)
@@ -151,15 +170,15 @@ def signatures(
             "reasons": explainer.reasons(explainer.parts(raw)),
         }
 
-    few = outcome.fold.splits.valid.sample(8, seed=0).features
+    example = outcome.fold.splits.valid.sample(8, seed=0).features
     return {
         "serving_default": export.Signature(
             serve,
             tuple(
-                tf.TensorSpec((None, *few.shape[1:-1]), tf.float32, name)
+                tf.TensorSpec((None, *example.shape[1:-1]), tf.float32, name)
                 for name in features
             ),
-            tuple(few[..., index] for index in range(len(features))),
+            tuple(example[..., index] for index in range(len(features))),
         )
     }
 
@@ -167,14 +186,14 @@ def signatures(
 def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
-    found = load_data(config)
-    splits = found.folds[-1].splits
+    data = load_data(config)
+    splits = data.folds[-1].splits
     variants, refused = chain.plan(
-        build_model(config, found.names, splits, config.model).network,
+        build_model(config, data.names, splits, config.model).network,
         names.parse(config.variants),
         config,
     )
-    outcomes = [train(config, found.names, one) for one in found.folds]
+    outcomes = [train(config, data.names, fold) for fold in data.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model, config.corruption)
@@ -183,17 +202,17 @@ def run(config: Config) -> dict[str, Any]:
     explainer = explain.Explainer(last.detector)
     return publishing.publish(
         APP, config, splits, last.model,
-        signatures=signatures(last, explainer, found.names),
+        signatures=signatures(last, explainer, data.names),
         tracked=explainer.tracked,
         write_mobile=lambda directory: results.write_mobile(
-            directory, last, twins, variants, found.names, costs, config
+            directory, last, twins, variants, data.names, costs, config
         ),
-        write_more=lambda directory: results.write_history(directory, found),
+        write_more=lambda directory: results.write_history(directory, data),
         task_metric="average_precision",
         metrics=results.summarize(outcomes, costs),
         draw=lambda report: results.draw(report, outcomes, costs, explainer),
         log=last.log, refused=refused,
-        baselines=baselines.measure(found, config.seed, config.top_cards)
+        baselines=baselines.measure(data, config.seed, config.top_cards)
         if config.baselines else (),
-        work_dirs=[path for one in outcomes for path in one.work_dirs],
+        work_dirs=[path for outcome in outcomes for path in outcome.work_dirs],
     )  # fmt: skip

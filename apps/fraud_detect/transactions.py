@@ -1,6 +1,7 @@
 """Transactions as columns in the order of time, read from a user's table."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ class Transactions:
         terminal: Indices into `terminals`, `(num,) int64`.
         amount: `(num,) float64`, none negative.
         fraud: 1 for a known fraud, else 0, `(num,) int8`.
-        ids: What the user calls each transaction, `(num,)`.
-        customers: What the user calls each customer, sorted.
-        terminals: What the user calls each terminal, sorted.
+        ids: The user's ids of the transactions, `(num,)`.
+        customers: The user's ids of the customers, sorted.
+        terminals: The user's ids of the terminals, sorted.
     """
 
     time: np.ndarray
@@ -68,13 +69,13 @@ def read(
     """Reads transactions and puts them into the order of time, then of ids.
 
     Args:
-        path: See `tables.read`.
+        path: The table's file; see `tables.read`.
         columns: The names in the table.
         skip_bad: Whether bad rows are left out and counted, or an error.
-        option: What named the file, for errors.
+        option: The option that named the file, for error messages.
 
     Returns:
-        The transactions, and what was repaired, one line each.
+        The transactions, and notes on what was repaired, one line each.
 
     Raises:
         InputError: If a column is missing or a row is bad.
@@ -90,26 +91,26 @@ def read(
     fraud = np.zeros(num)
     if columns.label:
         fraud = numbers(table[columns.label], columns.label, checks)
-        other = (fraud != 0) & (fraud != 1)
-        checks.refuse(other, columns.label, "must be 0 or 1", fraud)
+        invalid = (fraud != 0) & (fraud != 1)
+        checks.refuse(invalid, columns.label, "must be 0 or 1", fraud)
     ids = np.arange(num)
     if columns.id:
         ids = _keys(table[columns.id], columns.id, checks)
-        seen = np.ones(num, bool)
-        seen[np.unique(ids, return_index=True)[1]] = False
-        checks.refuse(seen, columns.id, "must be unique", ids)
-    who = _keys(table[columns.customer], columns.customer, checks)
-    where = _keys(table[columns.terminal], columns.terminal, checks)
+        repeated = np.ones(num, bool)
+        repeated[np.unique(ids, return_index=True)[1]] = False
+        checks.refuse(repeated, columns.id, "must be unique", ids)
+    customer_ids = _keys(table[columns.customer], columns.customer, checks)
+    terminal_ids = _keys(table[columns.terminal], columns.terminal, checks)
     kept = checks.good_rows()
-    # Not the file's order: where times are equal, it may be that of a shuffle.
+    # Equal times are ordered by id: the order in the file may be arbitrary.
     order = kept[np.lexsort((ids[kept], time[kept]))]
     late = int(np.sum(np.diff(time[kept]) < 0))
     if late:
         checks.notes.append(
             f"{late} rows came before an earlier one; all were sorted by time."
         )
-    customers, customer = np.unique(who[order], return_inverse=True)
-    terminals, terminal = np.unique(where[order], return_inverse=True)
+    customers, customer = np.unique(customer_ids[order], return_inverse=True)
+    terminals, terminal = np.unique(terminal_ids[order], return_inverse=True)
     return Transactions(
         time[order],
         customer,
@@ -123,10 +124,10 @@ def read(
 
 
 class Checks:
-    """Counts bad rows, or ends at the first.
+    """Counts bad rows and leaves them out, or raises an error at the first.
 
     Attributes:
-        notes: What was left out, one line per rule.
+        notes: The numbers of rows left out, one line per rule.
     """
 
     def __init__(self, path: Path, num: int, skip_bad: bool) -> None:
@@ -135,15 +136,19 @@ class Checks:
         self._good = np.ones(num, bool)
 
     def refuse(
-        self, bad: np.ndarray, column: str, rule: str, values: Any
+        self,
+        bad: np.ndarray,
+        column: str,
+        rule: str,
+        values: Sequence[Any] | np.ndarray,
     ) -> None:
         """Marks the rows where `bad` as unusable.
 
         Args:
             bad: `(num,) bool`.
             column: The column's name.
-            rule: What its values must be.
-            values: They, for the message.
+            rule: The rule for the column's values, as in "must not be empty".
+            values: The column's values, `(num,)`, to be quoted in the message.
 
         Raises:
             InputError: If bad rows are not to be skipped.
@@ -162,10 +167,10 @@ class Checks:
         self.notes.append(f"{count} rows left out: {column} {rule}.")
 
     def good_rows(self) -> np.ndarray:
-        """Returns the rows that are left.
+        """Returns the indices of the rows that are not bad.
 
         Raises:
-            InputError: If there is none.
+            InputError: If all rows are bad.
         """
         if not self._good.any():
             raise InputError(f"--dataset must have good rows; {self._path} "
@@ -174,17 +179,16 @@ class Checks:
 
 
 def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
-    """Returns a column as float64; what is no finite number is refused."""
+    """Returns a column as `(num,) float64`; refuses all but finite numbers."""
     shown: Any
     if _is_number(column.type):
-        # Beyond 2**53 the nearest float64 is meant.
-        exact = column.cast(pa.float64(), safe=False)
-        shown = found = exact.to_numpy()
+        # Integers beyond 2**53 become the nearest float64.
+        shown = values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         shown = column.to_pylist()
-        found = np.array([_number(one) for one in shown])
-    checks.refuse(~np.isfinite(found), name, "must be a number", shown)
-    return found
+        values = np.array([_number(cell) for cell in shown])
+    checks.refuse(~np.isfinite(values), name, "must be a number", shown)
+    return values
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -197,7 +201,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _number(value: object) -> float:
-    """Returns a cell's number, NaN if it is none."""
+    """Returns a cell's number, or NaN if the cell is not a number."""
     try:
         return float(str(value))
     except ValueError:
@@ -208,15 +212,17 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     """Returns a column of times as whole seconds since 1970-01-01."""
     rule = "must be a date and time such as 2018-07-25 13:05:00"
     if _is_number(column.type):
-        found = np.nan_to_num(numbers(column, name, checks))
-        far = np.abs(found) > LAST_SECOND
-        checks.refuse(far, name, "must be seconds, up to the year 9999", found)
-        return np.floor(np.where(far, 0, found)).astype(np.int64)
+        values = np.nan_to_num(numbers(column, name, checks))
+        too_far = np.abs(values) > LAST_SECOND
+        checks.refuse(
+            too_far, name, "must be seconds, up to the year 9999", values
+        )
+        return np.floor(np.where(too_far, 0, values)).astype(np.int64)
     if not (
         pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
     ):
         texts = column.to_pylist()
-        parsed = [_moment(one) for one in texts]
+        parsed = [_moment(cell) for cell in texts]
         times = np.array(parsed, "datetime64[s]")
         checks.refuse(np.isnat(times), name, rule, texts)
         return times.astype(np.int64)
@@ -226,9 +232,9 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
 
 
 def _moment(text: object) -> np.datetime64:
-    """Returns a cell's time, NaT if it is none."""
+    """Returns a cell's time, or NaT if the cell is not a time."""
     cell = str(text)[: LONGEST_DATE + 1].strip().removesuffix("Z")
-    if len(cell) > LONGEST_DATE:  # NumPy warns of what it cannot parse.
+    if len(cell) > LONGEST_DATE:  # NumPy warns of text it cannot parse.
         return np.datetime64("NaT")
     try:
         return np.datetime64(cell, "s")
@@ -246,10 +252,10 @@ def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         rule = "must be text where numbers lose their last digits"
         checks.refuse(rounded, name, rule, column.to_numpy())
     texts = [str(cell or "") for cell in column.to_pylist()]
-    long = np.array([len(text) > LONGEST_ID for text in texts])
+    too_long = np.array([len(text) > LONGEST_ID for text in texts])
     rule = f"must have at most {LONGEST_ID} characters"
-    checks.refuse(long, name, rule, texts)
-    # An array of texts gives every row the room of the longest one.
+    checks.refuse(too_long, name, rule, texts)
+    # An array of texts gives every row as much memory as the longest text.
     keys = np.array([text[:LONGEST_ID] for text in texts])
     checks.refuse(empty | (keys == ""), name, "must not be empty", keys)
     return keys

@@ -10,22 +10,23 @@ class Windows:
     in that order, and its sum a difference of two running totals.
 
     Attributes:
-        here: The position behind each wanted row, in that order.
+        here: For each row from `start` on, the position behind it in that
+            order, `(num - start,) int64`.
     """
 
     def __init__(
         self, group: np.ndarray, time: np.ndarray, value: np.ndarray, start: int
     ) -> None:
-        """Sorts.
+        """Sorts the rows by group and time.
 
         Args:
             group: `(num,)` integers from 0 on.
             time: `(num,) int64` seconds, ascending.
             value: `(num,)` integers to be added up.
-            start: The first row whose spans are wanted.
+            start: The first row whose spans are computed.
         """
         self._time = time - time[0]
-        # Beyond the longest span there is, so that groups do not touch.
+        # Longer than any span, so that a span never reaches another group.
         self._step = int(self._time[-1]) + 1
         order = np.argsort(group, kind="stable")  # Ties keep the rows' order.
         self._group = group.astype(np.int64)
@@ -42,17 +43,24 @@ class Windows:
         self._start = start
 
     def until(self, ago: int) -> np.ndarray:
-        """Returns the position behind what is at least `ago` seconds old."""
+        """Returns the positions behind rows at least `ago` seconds old.
+
+        Args:
+            ago: Seconds before each row from `start` on.
+
+        Returns:
+            `(num - start,) int64`: a position for each of those rows.
+        """
         group = self._group[self._wanted]
         # A time before the first row must not reach into the group before.
         when = np.maximum(self._time[self._wanted] - ago, -1)
         keys = group * self._step + when
-        found = np.empty(len(keys), np.int64)
+        positions = np.empty(len(keys), np.int64)
         # Looked up in the sorted order, neighbours are in the cache.
-        found[self._wanted - self._start] = np.searchsorted(
+        positions[self._wanted - self._start] = np.searchsorted(
             self._sorted, keys, side="right"
         )
-        return found
+        return positions
 
     def between(
         self, first: np.ndarray, last: np.ndarray
@@ -66,31 +74,33 @@ class Windows:
         """Returns where the first and last values other than 0 are.
 
         Args:
-            first: Positions.
+            first: Positions of the spans' beginnings.
             last: Positions behind the spans' ends.
 
         Returns:
-            Two positions, and whether there is any; where there is none, the
-            positions mean nothing.
+            The positions of the first and of the last such value, and whether
+            the span has any; if not, its two positions mean nothing.
         """
         if not len(self._marks):
             return first, first, np.zeros(len(first), bool)
-        one = np.searchsorted(self._marks, first)
-        other = np.searchsorted(self._marks, last) - 1
+        first_mark = np.searchsorted(self._marks, first)
+        last_mark = np.searchsorted(self._marks, last) - 1
         limit = len(self._marks) - 1
         return (
-            self._marks[np.clip(one, 0, limit)],
-            self._marks[np.clip(other, 0, limit)],
-            one <= other,
+            self._marks[np.clip(first_mark, 0, limit)],
+            self._marks[np.clip(last_mark, 0, limit)],
+            first_mark <= last_mark,
         )
 
     def run(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """Returns where the values other than 0 at the end of spans begin.
+        """Returns where the run of values other than 0 at spans' ends begins.
 
         Args:
-            first: Positions.
-            last: Positions behind the spans' ends: the result if the last
-                value is 0, or there is none.
+            first: Positions of the spans' beginnings.
+            last: Positions behind the spans' ends.
+
+        Returns:
+            Positions; `last` where a span ends with a 0 or is empty.
         """
         return np.maximum(first, self._zero_before[last])
 

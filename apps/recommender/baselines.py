@@ -1,4 +1,4 @@
-"""Simple recommenders that published neural ones often lose to.
+"""Simple recommenders that often beat published neural recommenders.
 
 All are computed here, on the same split, ranked and measured like the models.
 Their settings were chosen on the validation split of MovieLens 100K.
@@ -37,7 +37,7 @@ def item_knn(train: scipy.sparse.csr_matrix, neighbours: int) -> Scores:
 
     Args:
         train: The interactions.
-        neighbours: Of each item, only so many nearest ones count.
+        neighbours: The number of an item's nearest items that count.
     """
     norms = np.sqrt(np.asarray(train.sum(axis=0)).ravel())
     unit = train @ scipy.sparse.diags_array(1 / np.maximum(norms, 1))
@@ -62,12 +62,19 @@ def implicit_models(
     als: dict[str, float],
     bpr: dict[str, float],
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields ALS and BPR of the package `implicit`: scores of all users."""
+    """Yields names and scores `(users, items + 1)` of ALS and BPR.
+
+    Args:
+        train: The interactions.
+        seed: The seed of both models.
+        als: Settings of ALS in the package `implicit`.
+        bpr: Settings of BPR in that package.
+    """
     from implicit.als import AlternatingLeastSquares
     from implicit.bpr import BayesianPersonalizedRanking
 
     common = {"factors": FACTORS, "random_state": seed, "num_threads": 1}
-    # Its own threads; with BLAS's as well it is slow, and says so.
+    # `implicit` has its own threads: with BLAS's threads as well it is slow.
     with threadpoolctl.threadpool_limits(1, "blas"):
         models = {
             "ALS": AlternatingLeastSquares(**common, iterations=15, **als),
@@ -103,15 +110,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def rank(scores: Scores, task: Task, num_items: int) -> np.ndarray:
     """Returns the best unseen items of the task's users, `(users, k) int`."""
     history = linear.matrix(task.history, num_items)
-    found = []
+    parts = []
     for start in range(0, len(task.users), CHUNK):
         seen = history[task.users[start : start + CHUNK]]
-        found.append(best(np.asarray(scores(seen)), seen))
-    return np.concatenate(found)
+        parts.append(best(np.asarray(scores(seen)), seen))
+    return np.concatenate(parts)
 
 
 def best(scores: np.ndarray, seen: scipy.sparse.csr_matrix) -> np.ndarray:
-    """Returns the `LENGTH` best unseen items; padding where there are fewer."""
+    """Returns the `LENGTH` best unseen items of each user.
+
+    Args:
+        scores: `(users, items + 1)`.
+        seen: The histories as ones, `(users, items + 1)`.
+
+    Returns:
+        `(users, k) int`, best first; padding ends a list that is too short.
+    """
     scores = scores.astype(np.float32)
     scores[seen.nonzero()] = -np.inf
     scores[:, PADDING] = -np.inf
@@ -135,19 +150,21 @@ def lists(
     num_items, task = len(protocol.data.catalogue), protocol.test
     train = linear.matrix(task.history, num_items)
     settings = SETTINGS[protocol.name]
-    found = {"most popular": rank(popular(train), task, num_items)}
+    by_name = {"most popular": rank(popular(train), task, num_items)}
     if num_items > MAX_ITEMS:
-        return found, [
+        return by_name, [
             f"baselines with item-item matrices and factors left out: more "
             f"than {MAX_ITEMS:,} items"
         ]
     k, penalty = settings["neighbours"], settings["penalty"]
-    found[f"ItemKNN ({k})"] = rank(item_knn(train, k), task, num_items)
-    found[f"EASE ({penalty:g})"] = rank(ease(train, penalty), task, num_items)
+    by_name[f"ItemKNN ({k})"] = rank(item_knn(train, k), task, num_items)
+    by_name[f"EASE ({penalty:g})"] = rank(ease(train, penalty), task, num_items)
     if importlib.util.find_spec("implicit") is None:
-        return found, ["ALS and BPR left out: `pip install implicit` for them"]
+        return by_name, [
+            "ALS and BPR left out: `pip install implicit` for them"
+        ]
     for name, scores in implicit_models(
         train, seed, settings["als"], settings["bpr"]
     ):
-        found[name] = best(scores[task.users], train[task.users])
-    return found, []
+        by_name[name] = best(scores[task.users], train[task.users])
+    return by_name, []

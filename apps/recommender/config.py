@@ -21,25 +21,30 @@ class Config(Options):
         data=True,
     )
     user_column: str = option(
-        "user_id", "own table: the users' ids.", data=True
+        "user_id", "own table: column of the users' ids.", data=True
     )
     item_column: str = option(
-        "item_id", "own table: the items' ids.", data=True
+        "item_id", "own table: column of the items' ids.", data=True
     )
     time_column: str = option(
         "",
-        "own table: numbers or dates; by default the rows are in order.",
+        "own table: column of times, numbers or dates; by default the rows are "
+        "in order.",
         data=True,
     )
-    rating_column: str = option("", "own table: numbers.", data=True)
-    title_column: str = option("", "own table: the items' titles.", data=True)
+    rating_column: str = option(
+        "", "own table: column of ratings, numbers.", data=True
+    )
+    title_column: str = option(
+        "", "own table: column of the items' titles.", data=True
+    )
     features_column: str = option(
         "",
-        "own table: words of an item, such as genres, joined by |.",
+        "own table: column of an item's words, such as genres, joined by |.",
         data=True,
     )
     min_rating: float = option(
-        0.0, "lower ratings are left out.", minimum=0.0, data=True
+        0.0, "rows with a lower rating are left out.", minimum=0.0, data=True
     )
     k_core: int = option(
         0,
@@ -53,7 +58,7 @@ class Config(Options):
     )  # fmt: skip
     protocol: str = option(
         "leave_last_out",
-        "what is held out.",
+        "which interactions are held out for validation and test.",
         choices=PROTOCOLS,
         data=True,
     )
@@ -68,15 +73,20 @@ class Config(Options):
         minimum=1,
         maximum=10_000,
     )
-    dim: int = option(64, "size of the vectors.", minimum=1, maximum=4096)
+    dim: int = option(
+        64, "size of the users' and items' vectors.", minimum=1, maximum=4096
+    )
     blocks: int = option(
         3,
-        "sequential: convolutions, each sees twice as far.",
+        "sequential: number of convolutions; each sees twice as far back.",
         minimum=1,
         maximum=16,
     )
     dropout: float = option(
-        0.4, "of histories; sequential: of features.", minimum=0.0, maximum=0.9
+        0.4,
+        "part of the items of a history dropped; sequential: of the features.",
+        minimum=0.0,
+        maximum=0.9,
     )
     user_dropout: float = option(
         0.5, "part of examples whose user is unknown; 1: no users at all.",
@@ -85,18 +95,27 @@ class Config(Options):
     wide: float = option(
         0.0, "weight of the linear part: an item-item matrix.", minimum=0.0
     )
-    wide_penalty: float = option(8.0, "of that matrix.", minimum=1e-3)
+    wide_penalty: float = option(
+        8.0, "penalty of the item-item matrix.", minimum=1e-3
+    )
     wide_rank: int = option(
-        16, "its leading directions.", minimum=0, maximum=4096
+        16,
+        "number of leading directions in the item-item matrix.",
+        minimum=0,
+        maximum=4096,
     )
     softmax: str = option(
         "auto",
-        "over all items, or a sample; auto: all up to 20,000.",
+        "softmax over all items, or over a sample; auto: all up to 20,000.",
         choices=("auto", "full", "sampled"),
     )
-    weight_decay: float = option(0.0, "AdamW's, of all weights.", minimum=0.0)
+    weight_decay: float = option(
+        0.0, "AdamW's decay of all weights.", minimum=0.0
+    )
     refit: bool = option(
-        False, "fit again, validation's interactions too, for the best epochs."
+        False,
+        "fit again, to validation's interactions too, for as many epochs as "
+        "were best.",
     )
     k: int = option(
         20,
@@ -105,4 +124,6 @@ class Config(Options):
         maximum=10_000,
         training=False,
     )
-    baselines: bool = option(True, "fit them as well.", training=False)
+    baselines: bool = option(
+        True, "fit the simple recommenders too.", training=False
+    )

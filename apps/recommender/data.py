@@ -26,21 +26,27 @@ def read_table(
     title: str = "",
     features: str = "",
 ) -> Raw:
-    """Reads a table of the user's own; arguments are names of columns.
+    """Reads a table of the user's own.
+
+    All arguments but `path` are names of columns; "" if there is no such
+    column.
 
     Args:
         path: CSV, TSV, JSON lines or Parquet.
-        user: Ids of any type.
-        item: Likewise.
-        time: Numbers or dates, or "" if there is no such column.
-        rating: Numbers, or "".
-        title: The items' titles, or "".
-        features: Words of an item, joined by `|`, or "".
+        user: The column of the users' ids, text or whole numbers.
+        item: The column of the items' ids, text or whole numbers.
+        time: The column of times, numbers or dates.
+        rating: The column of ratings, numbers.
+        title: The column of the items' titles.
+        features: The column of words of an item, joined by `|`.
+
+    Raises:
+        InputError: If a column is missing, or has values of another type.
     """
-    wanted = [user, item, time, rating, title, features]
-    columns = [one for one in wanted if one]
-    text = [one for one in (user, item, title, features) if one]
-    table = tables.read(path, columns, text)
+    names = (user, item, time, rating, title, features)
+    columns = [name for name in names if name]
+    text_columns = [name for name in (user, item, title, features) if name]
+    table = tables.read(path, columns, text_columns)
     users, user_ids = _encode(table[user], user)
     items, item_ids = _encode(table[item], item)
     return Raw(
@@ -52,7 +58,7 @@ def read_table(
         _numbers(table[rating], rating) if rating else None,
         _by_item(table[title], items, item_ids) if title else {},
         {
-            key: [one for one in value.split(FEATURE_SEPARATOR) if one]
+            key: [word for word in value.split(FEATURE_SEPARATOR) if word]
             for key, value in _by_item(table[features], items, item_ids).items()
         }
         if features
@@ -63,7 +69,7 @@ def read_table(
 def _encode(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
     """Returns indices, -1 for missing ids, and the ids as text."""
     if pa.types.is_floating(column.type):
-        # A column of whole numbers with gaps, as some writers leave it.
+        # Some writers store whole numbers as floats if some are missing.
         column = pc.if_else(pc.is_nan(column), None, column)
         if pc.any(pc.greater_equal(pc.abs(column), 2.0**53)).as_py():
             raise InputError(
@@ -91,7 +97,7 @@ def _encode(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
     )
     column = pc.if_else(missing, None, column)
     encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):  # No chunk, or one.
+    if isinstance(encoded, pa.ChunkedArray):  # It has at most one chunk.
         encoded = encoded.chunk(0)
     indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
     return indices.astype(np.int64), encoded.dictionary.to_pylist()
@@ -107,7 +113,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("us", column.type.tz))
             column = column.cast(pa.int64())
-        # Beyond 2**53, as nanoseconds are, the nearest float64 is meant.
+        # Numbers beyond 2**53, as nanoseconds are, become the nearest float64.
         column = column.cast(pa.float64(), safe=False)
     except pa.ArrowException:
         raise InputError(
@@ -124,9 +130,9 @@ def _by_item(
     index, first = np.unique(items, return_index=True)
     text = column.cast(pa.string()).take(pa.array(first)).to_pylist()
     return {
-        item_ids[one]: value or ""
-        for one, value in zip(index, text, strict=True)
-        if one >= 0
+        item_ids[item]: value or ""
+        for item, value in zip(index, text, strict=True)
+        if item >= 0
     }
 
 
@@ -136,14 +142,14 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
     Returns:
         The set's name with its version, and the rows.
     """
-    found = tfds_sets.builder(name, data_dir, _check)
+    builder = tfds_sets.builder(name, data_dir, _check)
     keys = ("user_id", "movie_id", "timestamp", "user_rating")
     more = ("movie_title", "movie_genres")
-    labels = found.info.features["movie_genres"].feature
+    labels = builder.info.features["movie_genres"].feature
     rows: dict[str, list] = {key: [] for key in keys}
     titles: dict[str, str] = {}
     genres: dict[str, list[str]] = {}
-    dataset = found.as_dataset(split="train").map(
+    dataset = builder.as_dataset(split="train").map(
         lambda row: {key: row[key] for key in (*keys, *more)}
     )
     for batch in dataset.ragged_batch(BATCH):
@@ -151,26 +157,26 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
             rows[key].append(batch[key].numpy())
         ids = batch["movie_id"].numpy()
         for index in np.unique(ids, return_index=True)[1]:
-            one = tf.compat.as_text(ids[index])
-            if one not in titles:
-                titles[one] = tf.compat.as_text(
+            movie = tf.compat.as_text(ids[index])
+            if movie not in titles:
+                titles[movie] = tf.compat.as_text(
                     batch["movie_title"][index].numpy()
                 )
-                genres[one] = [
+                genres[movie] = [
                     labels.int2str(int(number))
                     for number in batch["movie_genres"][index].numpy()
                 ]
     columns = {key: np.concatenate(rows[key]) for key in keys}
-    # TFDS's order is shuffled: that rows are out of time order says nothing.
+    # TFDS shuffles its rows: they are sorted here, without a note to the user.
     order = np.argsort(columns["timestamp"], kind="stable")
-    columns = {key: one[order] for key, one in columns.items()}
+    columns = {key: values[order] for key, values in columns.items()}
     user_ids, user = np.unique(columns["user_id"], return_inverse=True)
     item_ids, item = np.unique(columns["movie_id"], return_inverse=True)
-    return f"{found.info.full_name}", Raw(
+    return f"{builder.info.full_name}", Raw(
         user,
         item,
-        [tf.compat.as_text(one) for one in user_ids],
-        [tf.compat.as_text(one) for one in item_ids],
+        [tf.compat.as_text(id) for id in user_ids],
+        [tf.compat.as_text(id) for id in item_ids],
         columns["timestamp"].astype(np.float64),
         columns["user_rating"].astype(np.float64),
         titles,
@@ -178,12 +184,12 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
     )
 
 
-def _check(found: Any) -> None:
+def _check(builder: Any) -> None:
     """Refuses sets that have no interactions of users and movies."""
     needed = ("user_id", "movie_id", "timestamp", "movie_genres")
-    missing = [key for key in needed if key not in found.info.features]
+    missing = [key for key in needed if key not in builder.info.features]
     if missing:
         raise InputError(
             f"--dataset must have users and movies, such as "
-            f"movielens/100k-ratings; {found.name} has no {missing[0]}."
+            f"movielens/100k-ratings; {builder.name} has no {missing[0]}."
         )

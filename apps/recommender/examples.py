@@ -21,7 +21,13 @@ MODES = ("sequence", "next", "set")
 
 
 def mode_of(model: str, protocol: str) -> str:
-    """Returns one of `MODES`: order is no help in a random split."""
+    """Returns the mode of training examples, one of `MODES`.
+
+    Args:
+        model: See `Config.model`.
+        protocol: See `Config.protocol`; the order of items is no help in a
+            random split.
+    """
     if model == "sequential":
         return "sequence"
     return "next" if protocol == "leave_last_out" else "set"
@@ -33,7 +39,7 @@ def training(lists: Ragged, mode: str, length: int) -> MemorySplit:
     Args:
         lists: The items to train on.
         mode: One of `MODES`.
-        length: Of a history.
+        length: The length of a history.
 
     Returns:
         Features `user`, `start` (of the user's list) and `end` (of the
@@ -56,7 +62,7 @@ def training(lists: Ragged, mode: str, length: int) -> MemorySplit:
         end = ends[rows] - (np.arange(len(rows)) - first) * length
     features = {"user": rows, "start": starts[rows], "end": end}
     return MemorySplit(
-        {name: one.astype(np.int64) for name, one in features.items()},
+        {name: values.astype(np.int64) for name, values in features.items()},
         lists.values[end - 1],
     )
 
@@ -64,12 +70,12 @@ def training(lists: Ragged, mode: str, length: int) -> MemorySplit:
 def transform(
     lists: Ragged, mode: str, length: int, user_dropout: float = 0.0
 ) -> pipelines.TrainingTransform:
-    """Returns what makes inputs and targets of a batch of windows.
+    """Returns the transform from windows to inputs and targets.
 
     Args:
-        lists: As in `training`.
+        lists: The items to train on.
         mode: One of `MODES`.
-        length: Of a history.
+        length: The length of a history.
         user_dropout: The part of examples whose user is made unknown, so that
             unknown users are served as well.
     """
@@ -80,7 +86,7 @@ def transform(
     def cut(features: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         end, start = features["end"], features["start"]
         if mode == "sequence":
-            # Windows of each epoch are cut elsewhere; the last stays.
+            # Each epoch cuts windows at other places; a list's last stays.
             last = tf.gather(offsets, features["user"] + 1)
             shift = tf.random.stateless_uniform(
                 tf.shape(end), seed, 0, length, tf.int64
@@ -102,8 +108,8 @@ def _window(values: Any, start: Any, end: Any, length: int) -> Any:
     """Returns the last `length` items before `end`, padding first."""
     position = end[:, None] + tf.range(-length, 0, dtype=tf.int64)
     inside = position >= start[:, None]
-    found = tf.gather(values, tf.where(inside, position, 0))
-    window = tf.where(inside, found, PADDING)
+    items = tf.gather(values, tf.where(inside, position, 0))
+    window = tf.where(inside, items, PADDING)
     return tf.ensure_shape(window, (None, length))
 
 

@@ -31,7 +31,7 @@ def fold(
     Returns:
         A model from `history (batch, length) int32` and, perhaps, `user
         (batch,) int32`, 0 for unknown, to `scores (batch, items + 1)`. The
-        layer `query` gives what is multiplied with the items.
+        layer `query` gives the vector that is multiplied with the items.
     """
     settings = trained.settings
     history = keras.Input((settings.length,), dtype="int32", name="history")
@@ -109,6 +109,6 @@ def _pairs(items: NeuralItems, query: Any) -> Any:
     of_query = _dense(kernel, bias, "of_query")(query)
     hidden = ops.add(ops.expand_dims(of_query, 1), of_item[None])
     last = layers.Dense(1, use_bias=False, name="last")
-    found = last(ops.relu(hidden))
+    scores = last(ops.relu(hidden))
     last.set_weights(items.last.get_weights())
-    return ops.squeeze(found, -1)
+    return ops.squeeze(scores, -1)

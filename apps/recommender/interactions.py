@@ -11,7 +11,8 @@ import numpy as np
 from common.options import InputError
 
 PADDING = 0  # The item index that stands for no item.
-# Words of titles that are features: in so many titles, and so many words.
+# A word is a feature if at least FEWEST_TITLES titles have it; of these words the
+# MOST_WORDS most frequent are taken.
 FEWEST_TITLES, MOST_WORDS = 3, 256
 
 
@@ -21,7 +22,8 @@ class Ragged:
 
     Attributes:
         values: `(num,) int32`, the lists one after another.
-        offsets: `(users + 1,) int64`: where each list starts, and the end.
+        offsets: `(users + 1,) int64`: where each list starts; the last is the
+            end of all lists.
     """
 
     values: np.ndarray
@@ -51,12 +53,18 @@ class Ragged:
         """
         position = self.offsets[users + 1, None] + np.arange(-length, 0)
         inside = position >= self.offsets[users, None]
-        found = self.values[np.where(inside, position, 0)]
-        return np.where(inside, found, PADDING)
+        items = self.values[np.where(inside, position, 0)]
+        return np.where(inside, items, PADDING)
 
 
 def ragged(rows: np.ndarray, values: np.ndarray, num_rows: int) -> Ragged:
-    """Returns lists of `values`, whose `rows` are in order."""
+    """Returns lists of values.
+
+    Args:
+        rows: The list of each value, `(num,)` integers, ascending.
+        values: `(num,)` integers.
+        num_rows: The number of lists; some may be empty.
+    """
     ends = np.cumsum(np.bincount(rows, minlength=num_rows))
     return Ragged(values.astype(np.int32), np.concatenate([[0], ends]))
 
@@ -66,11 +74,12 @@ class Catalogue:
     """The items; index 0 is padding.
 
     Attributes:
-        ids: As the user writes them, `items + 1` strings.
-        titles: Likewise; ids where there are no titles.
+        ids: The ids as the user writes them, `items + 1` strings.
+        titles: The titles, `items + 1` strings; an item without a title has its
+            id instead.
         features: `(items + 1, features) uint8`: genres and frequent words of
             titles as 0 and 1.
-        feature_names: What they are.
+        feature_names: The names of the features.
     """
 
     ids: tuple[str, ...]
@@ -87,14 +96,14 @@ class Raw:
     """Columns as they were read, one row per interaction.
 
     Attributes:
-        user: Index into `user_ids`, `(num,)`; -1 where the id is missing.
-        item: Likewise.
+        user: Indices into `user_ids`, `(num,)`; -1 where the id is missing.
+        item: Indices into `item_ids`, `(num,)`; -1 where the id is missing.
         user_ids: The users' ids.
         item_ids: The items' ids.
         time: `(num,)` numbers that order a user's rows, or None; NaN where
             missing.
         rating: `(num,)` floats, or None; NaN where missing.
-        titles: By item id.
+        titles: Titles by item id.
         features: Words by item id, e.g. genres.
     """
 
@@ -115,9 +124,9 @@ class Interactions:
     """Clean interactions.
 
     Attributes:
-        name: The data set's.
-        items: What each user took, oldest first, each item once.
-        user_ids: One per user.
+        name: The data set's name.
+        items: The items that each user took, oldest first, each item once.
+        user_ids: The id of each user.
         catalogue: The items.
         notes: Repairs, for the user to read.
     """
@@ -130,9 +139,9 @@ class Interactions:
 
     def digest(self) -> int:
         """Returns a number that changes when the interactions do."""
-        found = zlib.crc32(self.items.values.tobytes())
-        found = zlib.crc32(self.items.offsets.tobytes(), found)
-        return zlib.crc32(self.catalogue.features.tobytes(), found)
+        digest = zlib.crc32(self.items.values.tobytes())
+        digest = zlib.crc32(self.items.offsets.tobytes(), digest)
+        return zlib.crc32(self.catalogue.features.tobytes(), digest)
 
 
 def clean(
@@ -143,14 +152,14 @@ def clean(
     k_core: int = 0,
     skip_bad: bool = False,
 ) -> Interactions:
-    """Drops, sorts and counts; see the notes of the result.
+    """Returns sorted interactions without bad and repeated rows, with notes.
 
     Args:
         name: The data set's name.
         raw: The rows.
         min_rating: Rows rated lower are no interactions.
         k_core: Users and items with fewer rows are dropped, again and again,
-            until none is left; 0 keeps all.
+            until no such user or item is left; 0 keeps all.
         skip_bad: Drop rows with missing values instead of refusing them.
 
     Raises:
@@ -189,9 +198,10 @@ def clean(
 
 
 def numbered_as(data: Interactions, known: Sequence[str]) -> Interactions:
-    """Returns interactions with a release's numbers of the items.
+    """Returns interactions whose items are numbered as in a release.
 
-    Items that it does not know come after its own; they cannot be recommended.
+    Items that the release does not know come after its own; they cannot be
+    recommended.
 
     Args:
         data: Interactions that the release has not seen.
@@ -201,22 +211,24 @@ def numbered_as(data: Interactions, known: Sequence[str]) -> Interactions:
         InputError: If the release knows none of the items.
     """
     ids = data.catalogue.ids
-    more = sorted(set(ids[1:]) - set(known))
-    if len(more) == len(ids) - 1:
+    unknown = sorted(set(ids[1:]) - set(known))
+    if len(unknown) == len(ids) - 1:
         raise InputError(
             f"--dataset must have items of the release, such as {known[0]}; "
-            f"{data.name} has {more[0]} and none that it knows."
+            f"{data.name} has {unknown[0]} and none that it knows."
         )
-    every = ("", *known, *more)
-    place = {one: index for index, one in enumerate(every)}
-    values = np.array([place[one] for one in ids])[data.items.values]
+    all_ids = ("", *known, *unknown)
+    place = {id: index for index, id in enumerate(all_ids)}
+    values = np.array([place[id] for id in ids])[data.items.values]
     notes = list(data.notes)
-    strange = int(np.sum(values > len(known)))
-    _note(notes, strange, "rows of items that the release does not know")
+    num_unknown = int(np.sum(values > len(known)))
+    _note(notes, num_unknown, "rows of items that the release does not know")
     return dataclasses.replace(
         data,
         items=Ragged(values.astype(np.int32), data.items.offsets),
-        catalogue=Catalogue(every, every, np.zeros((len(every), 0), np.uint8)),
+        catalogue=Catalogue(
+            all_ids, all_ids, np.zeros((len(all_ids), 0), np.uint8)
+        ),
         notes=tuple(notes),
     )
 
@@ -228,20 +240,20 @@ def _note(notes: list[str], count: int, text: str) -> None:
 
 
 def _good(name: str, raw: Raw, skip_bad: bool, notes: list[str]) -> np.ndarray:
-    """Returns which rows have all values; refuses the others by default."""
+    """Tells which rows have all values, `(num,) bool`; by default all must."""
     missing = {"user id": raw.user < 0, "item id": raw.item < 0}
     if raw.time is not None:
         missing["time"] = np.isnan(raw.time)
     if raw.rating is not None:
         missing["rating"] = np.isnan(raw.rating)
-    for what, where in missing.items():
-        if where.any() and not skip_bad:
+    for column, rows in missing.items():
+        if rows.any() and not skip_bad:
             raise InputError(
-                f"--dataset must have the {what} in every row; {name} lacks "
-                f"{where.sum():,}, the first in row {int(where.argmax()) + 1}. "
+                f"--dataset must have the {column} in every row; {name} lacks "
+                f"{rows.sum():,}, the first in row {int(rows.argmax()) + 1}. "
                 "Mend them, or pass --on_bad_input=skip."
             )
-        _note(notes, where.sum(), f"rows without a {what} left out")
+        _note(notes, rows.sum(), f"rows without a {column} left out")
     return ~np.any(list(missing.values()), axis=0)
 
 
@@ -254,12 +266,12 @@ def _first_of_each(
 
 
 def _core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
-    """Returns which rows belong to the k-core (Seidman, 1983)."""
+    """Tells which rows belong to the k-core (Seidman, 1983), `(num,) bool`."""
     keep = np.ones(len(user), bool)
     while True:
-        few = np.bincount(user[keep], minlength=user.max(initial=0) + 1) < k
-        rare = np.bincount(item[keep], minlength=item.max(initial=0) + 1) < k
-        drop = keep & (few[user] | rare[item])
+        of_user = np.bincount(user[keep], minlength=user.max(initial=0) + 1)
+        of_item = np.bincount(item[keep], minlength=item.max(initial=0) + 1)
+        drop = keep & ((of_user < k)[user] | (of_item < k)[item])
         if not drop.any():
             return keep
         keep &= ~drop
@@ -277,11 +289,11 @@ def _indexed(
             f"{len(users)} and {len(items)} in {len(item)} rows, "
             "without repetitions and rows left out."
         )
-    ids = ("", *(raw.item_ids[one] for one in items))
+    ids = ("", *(raw.item_ids[index] for index in items))
     return Interactions(
         name,
         ragged(user, item + 1, len(users)),
-        tuple(raw.user_ids[one] for one in users),
+        tuple(raw.user_ids[index] for index in users),
         _catalogue(ids, raw),
         tuple(notes),
     )
@@ -289,11 +301,11 @@ def _indexed(
 
 def _catalogue(ids: tuple[str, ...], raw: Raw) -> Catalogue:
     """Returns the items with their titles and features."""
-    titles = tuple(raw.titles.get(one) or one for one in ids)
-    words = [list(raw.features.get(one, ())) for one in ids]
+    titles = tuple(raw.titles.get(id) or id for id in ids)
+    words = [list(raw.features.get(id, ())) for id in ids]
     if raw.titles:
-        for row, found in zip(words, _title_words(titles), strict=True):
-            row.extend(found)
+        for row, of_title in zip(words, _title_words(titles), strict=True):
+            row.extend(of_title)
     names = sorted({word for row in words for word in row})
     column = {word: index for index, word in enumerate(names)}
     features = np.zeros((len(ids), len(names)), np.uint8)
@@ -303,15 +315,15 @@ def _catalogue(ids: tuple[str, ...], raw: Raw) -> Catalogue:
 
 
 def _title_words(titles: Sequence[str]) -> list[list[str]]:
-    """Returns the words of each title, those that several have."""
-    found = [
-        [f"title: {word}" for word in set(re.findall(r"\w+", one.lower()))]
-        for one in titles
+    """Returns the words of each title that are frequent enough."""
+    rows = [
+        [f"title: {word}" for word in set(re.findall(r"\w+", title.lower()))]
+        for title in titles
     ]
-    counts = collections.Counter(word for row in found for word in row)
+    counts = collections.Counter(word for row in rows for word in row)
     known = {
         word
         for word, count in counts.most_common(MOST_WORDS)
         if count >= FEWEST_TITLES
     }
-    return [[word for word in row if word in known] for row in found]
+    return [[word for word in row if word in known] for row in rows]

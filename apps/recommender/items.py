@@ -43,11 +43,11 @@ class Items(layers.Layer):
 
     def call(self, ids: Any) -> Any:
         """Returns the vectors of items: `ids.shape + (dim,)`."""
-        found = tf.gather(self.embeddings, ids)
+        vectors = tf.gather(self.embeddings, ids)
         if self.kernel is None:
-            return found
+            return vectors
         features = tf.cast(tf.gather(self._features, ids), tf.float32)
-        return found + tf.tensordot(features, self.kernel, 1)
+        return vectors + tf.tensordot(features, self.kernel, 1)
 
     def table(self) -> Any:
         """Returns the vectors of all items, `(items + 1, dim)`."""
@@ -81,8 +81,8 @@ class NeuralItems(Items):
         self.of_query = layers.Dense(self.dim, name="of_query")
         self.of_item = layers.Dense(self.dim, use_bias=False, name="of_item")
         self.last = layers.Dense(1, use_bias=False, name="last")
-        for one in (self.of_query, self.of_item, self.last):
-            one.build((None, self.dim))
+        for layer in (self.of_query, self.of_item, self.last):
+            layer.build((None, self.dim))
 
     def _network(self, queries: Any, vectors: Any) -> Any:
         hidden = tf.nn.relu(self.of_query(queries) + self.of_item(vectors))

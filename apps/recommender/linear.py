@@ -18,7 +18,7 @@ LOW_RANK = 0.6  # The weight of the leading directions.
 
 
 def matrix(lists: Ragged, num_items: int) -> scipy.sparse.csr_matrix:
-    """Returns lists as ones in `(users, items + 1) float32`."""
+    """Returns lists as a matrix of ones, `(users, items + 1) float32`."""
     ones = np.ones(len(lists.values), np.float32)
     shape = (len(lists), num_items + 1)
     return scipy.sparse.csr_matrix(
@@ -27,16 +27,16 @@ def matrix(lists: Ragged, num_items: int) -> scipy.sparse.csr_matrix:
 
 
 def ease(gram: np.ndarray, penalty: float) -> np.ndarray:
-    """Returns EASE's matrix, a diagonal of zeros.
+    """Returns EASE's matrix, `(items + 1, items + 1)`, zeros on its diagonal.
 
     Args:
         gram: `(items + 1, items + 1) float64`: how often two items were taken
             by the same user.
         penalty: The weight of the squared matrix.
     """
-    whole = gram.copy()
-    whole[np.diag_indices_from(whole)] += penalty
-    inverse = np.linalg.inv(whole)
+    penalized = gram.copy()
+    penalized[np.diag_indices_from(penalized)] += penalty
+    inverse = np.linalg.inv(penalized)
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return weights
@@ -49,8 +49,8 @@ def item_item(
 
     Args:
         lists: The interactions.
-        num_items: Padding not among them.
-        penalty: EASE's, of the normalized interactions.
+        num_items: The number of items, padding not among them.
+        penalty: EASE's penalty, for the normalized interactions.
         rank: The number of leading directions; 0 for none.
 
     Returns:
@@ -62,10 +62,10 @@ def item_item(
     scaled = scipy.sparse.diags_array(1 / users) @ taken
     scaled = scaled @ scipy.sparse.diags_array(1 / items)
     gram = (scaled.T @ scaled).toarray().astype(np.float64)
-    found = ease(gram, penalty)
+    weights = ease(gram, penalty)
     rank = min(rank, num_items - 1)
     if rank:
-        start = np.ones(len(gram))  # Or the signs of rounding are random.
+        start = np.ones(len(gram))  # Fixed, for the same result in each run.
         _, leading = linalg.eigsh(gram, rank, v0=start)
-        found += LOW_RANK * leading @ leading.T
-    return (found / items[:, None] * items).astype(np.float32)
+        weights += LOW_RANK * leading @ leading.T
+    return (weights / items[:, None] * items).astype(np.float32)

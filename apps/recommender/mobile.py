@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from common.compression.finetuning import Finetuning
 from common.mobile import conversion, litert, measurement
 from common.mobile.measurement import Measurement
 from common.shared_options import Options
+from common.variants import Techniques, Variant
 
 from . import examples
 from .interactions import Catalogue
@@ -32,13 +33,14 @@ INT8 = conversion.Int8("float32", whole=False)
 
 
 def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
-    """Returns what a file computes: the best unseen items of a history.
+    """Returns the function of a file: the best unseen items of a history.
 
     Seen items get the lowest score of all, not minus infinity, which would
     leave an int8 file no steps for the others.
 
     Args:
-        twin: From `history` to `scores`, padding's first.
+        twin: The tf_keras model from `history` to the scores of all items,
+            padding the first of them.
         length: The last items that the twin looks at.
     """
 
@@ -59,16 +61,24 @@ def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
 def finetuning(
     protocol: Protocol, mode: str, model: keras.Model, options: Options
 ) -> Finetuning:
-    """Returns how twins, from history to scores, are fitted further."""
+    """Returns the data and the loss that compressed twins are fitted with.
+
+    Args:
+        protocol: The data.
+        mode: One of `examples.MODES`: how the network was trained.
+        model: The folded model, from history to scores.
+        options: Give batch size, seed and the compression options.
+    """
     length = model.input["history"].shape[1]
     size = model.output_shape[-1]
-    one = "set" if mode == "set" else "next"
-    cut = examples.transform(protocol.train, one, length)
+    # A folded model has a single output: it cannot be fitted to sequences.
+    mode = "set" if mode == "set" else "next"
+    cut = examples.transform(protocol.train, mode, length)
 
     def transform(features: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         inputs, targets = cut(features, labels, seed)
         history = inputs["history"]
-        if one == "set":
+        if mode == "set":
             # Half of a user's items are to be found from the other half.
             chance = tf.random.stateless_uniform(tf.shape(history), seed + 2)
             history = tf.where(chance < 0.5, 0, history)
@@ -77,8 +87,8 @@ def finetuning(
         total = tf.reduce_sum(rows, axis=1, keepdims=True)
         return {"history": history}, rows / tf.maximum(total, 1.0)
 
-    split = examples.training(protocol.train, one, length)
-    width = max(one.output_dim for one in model.layers if _looks_up(one))
+    split = examples.training(protocol.train, mode, length)
+    width = max(layer.output_dim for layer in model.layers if _looks_up(layer))
     most = max(1, MAX_LOOKUPS // (length * width))
     return Finetuning(
         split.sample(FINETUNING, options.seed),
@@ -96,8 +106,8 @@ def _looks_up(layer: keras.layers.Layer) -> bool:
 
 def write(
     directory: Path,
-    twins: Mapping[Any, Any],
-    variants: list,
+    twins: Mapping[Techniques, Any],
+    variants: Sequence[Variant],
     protocol: Protocol,
     length: int,
     options: Options,
@@ -106,17 +116,20 @@ def write(
 
     Args:
         directory: The release's `mobile`.
-        twins: From `compression.compress`.
-        variants: What to make.
+        twins: The tf_keras twins, from `chain.compress`.
+        variants: The files to write.
         protocol: The data.
         length: The last items that the model looks at.
-        options: Gives the seed and the drop allowed.
+        options: Give the seed, the size of the sample and the drop allowed.
+
+    Returns:
+        The rows of `variants` in `report.json`.
     """
     width = max(length, int(protocol.data.items.lengths.max()))
-    few = np.random.default_rng(options.seed).permutation(protocol.valid.users)
-    calibration = {
-        "history": protocol.valid.history.padded(few[:CALIBRATION], width)
-    }
+    users = np.random.default_rng(options.seed).permutation(
+        protocol.valid.users
+    )[:CALIBRATION]
+    calibration = {"history": protocol.valid.history.padded(users, width)}
     paths = conversion.write(
         directory, twins, variants, calibration, ["indices", "scores"], INT8,
         wrap=lambda twin: answer(twin, length),
@@ -130,21 +143,26 @@ def write(
         )
         for task in (protocol.valid, protocol.test)
     )
-    how = Measurement(
+    measured_with = Measurement(
         valid=lambda: batches(valid, width),
         test=lambda: batches(test, width),
         reference=np.zeros(1),  # Errors are of scores: see `_with_errors`.
         metric=ndcg_of_padded,
         output="indices",
     )
-    rows = measurement.measure_all(paths, how, options.max_drop)
+    rows = measurement.measure_all(paths, measured_with, options.max_drop)
     return _with_errors(paths, rows, next(iter(batches(protocol.test, width))))
 
 
 def batches(
     task: Task, width: int
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Yields histories and targets, as `tflite.measure` takes them."""
+    """Yields histories and targets, as `Measurement` takes them.
+
+    Args:
+        task: The users, their histories and targets.
+        width: The length of the padded histories.
+    """
     most = int(task.targets.lengths.max())
     for start in range(0, len(task.users), BATCH):
         users = task.users[start : start + BATCH]
@@ -157,17 +175,20 @@ def _with_errors(
     rows: list[dict[str, Any]],
     batch: tuple[dict[str, np.ndarray], np.ndarray],
 ) -> list[dict[str, Any]]:
-    """Puts the greatest differences of scores, from float32's, in the rows.
+    """Adds the greatest difference from the float32 file's scores to each row.
 
-    Measured on the scores of a batch's best lists, place by place: indices
+    The scores of a batch's lists are compared, place by place; indices of items
     have no distance.
     """
-    found = [
+    scores_of_files = [
         litert.Runner(path.read_bytes())(**batch[0])["scores"] for path in paths
     ]
     return [
-        {**row, "max_abs_error": float(np.max(np.abs(scores - found[0])))}
-        for row, scores in zip(rows, found, strict=True)
+        {
+            **row,
+            "max_abs_error": float(np.max(np.abs(scores - scores_of_files[0]))),
+        }
+        for row, scores in zip(rows, scores_of_files, strict=True)
     ]
 
 

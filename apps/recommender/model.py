@@ -68,7 +68,12 @@ class Bag(layers.Layer):
         super().build(input_shape)
 
     def call(self, history: Any, training: bool = False) -> Any:
-        """Returns `(batch, dim)` for `history (batch, length)`."""
+        """Returns the vector of each history, `(batch, dim) float32`.
+
+        Args:
+            history: `(batch, length) int32`, padding first.
+            training: Whether items are left out at random.
+        """
         keep = tf.cast(history != PADDING, tf.float32)
         if training and self.dropout:
             chance = keras.random.uniform(tf.shape(keep), seed=self._random)
@@ -84,7 +89,13 @@ class Bag(layers.Layer):
 
 
 def rows_of(history: Any, weights: Any, num_columns: Any) -> Any:
-    """Returns histories as rows of zeros and weights, `(batch, columns)`."""
+    """Returns histories as rows of zeros and weights, `(batch, columns)`.
+
+    Args:
+        history: `(batch, length)` integers, the columns of the weights.
+        weights: `(batch, length) float32`.
+        num_columns: The number of columns.
+    """
     batch, length = tf.unstack(tf.shape(history))
     rows = tf.repeat(tf.range(batch), length)
     columns = tf.cast(tf.reshape(history, [-1]), tf.int32)
@@ -94,7 +105,7 @@ def rows_of(history: Any, weights: Any, num_columns: Any) -> Any:
 
 
 def convolutions(x: Any, settings: Settings) -> Any:
-    """Stock layers from item vectors `(batch, length, dim)` to queries.
+    """Returns the queries of item vectors, both `(batch, length, dim)`.
 
     Residual blocks of causal, dilated convolutions (Yuan et al., 2019,
     NextItNet): a query knows the items up to its own place only.
@@ -117,11 +128,12 @@ class Recommender(keras.Model):
     """A network in training: from histories to queries; softmax over items.
 
     Attributes:
-        settings: What it was made with.
+        settings: The settings that the network was made with.
         items: The item tower.
         users: The table of users' vectors, row 0 for unknown ones, or None.
-        bag: Of `two_tower`, `mf` and `neumf`.
-        network: Of `sequential`: item vectors to queries at every place.
+        bag: The bag of histories of `two_tower`, `mf` and `neumf`; else None.
+        network: The network of `sequential`, from item vectors to queries at
+            every place; else None.
     """
 
     def __init__(

@@ -34,18 +34,18 @@ def run(config: Config) -> None:
 
 
 class Recommender:
-    """A released recommender, asked by ids."""
+    """A released recommender, called with ids."""
 
-    def __init__(self, asked: served.Served) -> None:
+    def __init__(self, model: served.Served) -> None:
         if (
-            asked.has_files
-            and not (asked.release / "mobile" / "items.csv").is_file()
+            model.has_files
+            and not (model.release / "mobile" / "items.csv").is_file()
         ):
             raise InputError(
-                f"--release must be of recommender; {asked.release} has no "
+                f"--release must be of recommender; {model.release} has no "
                 "mobile/items.csv."
             )
-        self._served = asked
+        self._served = model
 
     def item_ids(self) -> list[str]:
         """Returns the ids of the items, in the order of their numbers."""
@@ -54,18 +54,20 @@ class Recommender:
             return [row["item_id"] for row in csv.DictReader(file)]
 
     def users(self, user_ids: list[str]) -> dict[str, np.ndarray]:
-        """Returns lists for users, known or not."""
+        """Returns the lists of users, known or not; see `serving.Server`."""
         return self._served(user_id=user_ids)
 
     def histories(self, histories: list[list[str]]) -> dict[str, np.ndarray]:
-        """Returns lists for histories of item ids, oldest first."""
-        width = max(1, *(len(one) for one in histories))
-        padded = [[""] * (width - len(one)) + one for one in histories]
+        """Returns the lists for histories of item ids, oldest first."""
+        width = max(1, *(len(history) for history in histories))
+        padded = [
+            [""] * (width - len(history)) + history for history in histories
+        ]
         return self._served("history", item_ids=padded)
 
 
 def check_dataset(dataset: str, trained: Mapping[str, Any]) -> None:
-    """Refuses a TFDS set that a release was not trained on."""
+    """Raises `InputError` for a TFDS set that is not the release's own."""
     if dataset != trained["dataset"] and not tables.is_table(dataset):
         raise InputError(
             f"--dataset must be the release's, {trained['dataset']}, or a "
@@ -74,12 +76,11 @@ def check_dataset(dataset: str, trained: Mapping[str, Any]) -> None:
 
 
 def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
-    """Returns the metrics on the test split, which may be all.
+    """Returns the metrics on the test split, which may be all data.
 
-    The signature `history` is asked.
-
-    Users' own vectors play no part here: `serving_default` leaves out what a
-    user took in test as well.
+    The lists come from the signature `history`, without the users' own vectors:
+    the lists of `serving_default` leave out the test items, which the user took
+    too.
     """
     task, catalogue = protocol.test, protocol.data.catalogue
     num_items, unknown = len(catalogue), {}
@@ -89,7 +90,7 @@ def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
             (f"popularity@{k}" for k in quality.CUTOFFS),
             "what the release was trained on is not among these data",
         )
-    place = {one: index for index, one in enumerate(catalogue.ids)}
+    place = {id: index for index, id in enumerate(catalogue.ids)}
     lists = []
     for start in range(0, len(task.users), BATCH):
         users = task.users[start : start + BATCH]
@@ -97,18 +98,17 @@ def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
             [catalogue.ids[item] for item in task.history[user]]
             for user in users
         ]
-        found = recommender.histories(histories)["item_ids"]
-        lists.append(
-            [[place.get(one.decode(), 0) for one in row] for row in found]
-        )
-    whole = np.array([row for part in lists for row in part])
+        item_ids = recommender.histories(histories)["item_ids"]
+        lists += [[place.get(id.decode(), 0) for id in row] for row in item_ids]
     return evaluation.describe(
         protocol.describe()["name"],
         task.num_examples,
         protocol.judged,
         {
             "users": len(task.users),
-            **quality.summarize(whole, task, protocol.train, num_items),
+            **quality.summarize(
+                np.array(lists), task, protocol.train, num_items
+            ),
         },
         unknown,
         protocol.notes,
@@ -116,10 +116,10 @@ def evaluate(recommender: Recommender, protocol: Protocol) -> dict[str, Any]:
 
 
 def predict_users(recommender: Recommender, config: Config) -> None:
-    """Prints a list for each user, or for a history; writes them if asked to.
+    """Prints a list for each user, or for a history; `--output` writes them.
 
-    `--inputs` names users, joined by commas; or a file with one in a line; or
-    `history:` and item ids, joined by commas.
+    `--inputs` names users, joined by commas; or a file with a user in each
+    line; or `history:` and item ids, joined by commas.
     """
     predictions.check_output(config.output)
     text = config.inputs
@@ -140,7 +140,7 @@ def predict_users(recommender: Recommender, config: Config) -> None:
 def _rows_of_users(
     recommender: Recommender, names: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yields the recommendations for users, `BATCH` of whom are asked for."""
+    """Yields the recommendations for users, served `BATCH` users at a time."""
     for start in range(0, len(names), BATCH):
         batch = names[start : start + BATCH]
         yield from _rows(batch, recommender.users(batch))
@@ -166,16 +166,16 @@ def _names(text: str) -> list[str]:
 
 
 def _rows(
-    names: list[str], found: dict[str, np.ndarray]
+    names: list[str], answer: dict[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
     """Yields one row per recommendation."""
     for row, name in enumerate(names):
-        for rank in range(found["item_ids"].shape[1]):
-            if found["item_ids"][row, rank]:
+        for rank in range(answer["item_ids"].shape[1]):
+            if answer["item_ids"][row, rank]:
                 yield {
                     "for": name,
                     "rank": rank + 1,
-                    "item_id": found["item_ids"][row, rank].decode(),
-                    "title": found["titles"][row, rank].decode(),
-                    "score": float(found["scores"][row, rank]),
+                    "item_id": answer["item_ids"][row, rank].decode(),
+                    "title": answer["titles"][row, rank].decode(),
+                    "score": float(answer["scores"][row, rank]),
                 }

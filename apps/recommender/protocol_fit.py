@@ -1,4 +1,4 @@
-"""Fitting: what `training.fit` needs, and the metric that it watches."""
+"""Fitting a network to a protocol, and the metric that the fit watches."""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,10 +28,10 @@ EPOCHS = "epochs"
 class Watch(keras.callbacks.Callback):
     """Adds NDCG@10 over all unseen items to an epoch's logs.
 
-    Without a task it adds the number of epochs: the last one is the best.
+    Without a task it adds the number of epochs, so that the last is the best.
 
     Attributes:
-        monitor: What it adds.
+        monitor: The name of the added figure.
     """
 
     def __init__(
@@ -44,27 +44,27 @@ class Watch(keras.callbacks.Callback):
         self._run: Any = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Ranks for validation's users."""
+        """Adds the figure to `logs`, in place."""
         if logs is None:
             return
         if self._task is None:
             logs[EPOCHS] = epoch + 1
             return
-        few = self._task.users[:WATCHED]
-        task = Task(few, self._task.history, self._task.targets)
+        users = self._task.users[:WATCHED]
+        task = Task(users, self._task.history, self._task.targets)
         logs[MONITOR] = quality.ndcg(self.lists(task), task)
 
     def lists(self, task: Task) -> np.ndarray:
         """Returns the lists for a task's users, `(users, k) int32`."""
         self._run = self._run or tf.function(self._best, reduce_retracing=True)
         width = max(int(task.history.lengths.max()), 1)
-        found = []
+        lists = []
         for start in range(0, len(task.users), ranking.USERS_AT_A_TIME):
             users = task.users[start : start + ranking.USERS_AT_A_TIME]
             history = tf.constant(task.history.padded(users, width))
             user = tf.constant(users + 1, tf.int32)
-            found.append(self._run(history, user).numpy())
-        return np.concatenate(found)
+            lists.append(self._run(history, user).numpy())
+        return np.concatenate(lists)
 
     def _best(self, history: Any, user: Any) -> Any:
         model: networks.Recommender = self.model
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def splits(protocol: Protocol, mode: str, length: int) -> Splits:
-    """Returns the training examples, and validation's for its loss."""
+    """Returns the training examples, and those of the validation loss."""
     valid = examples.evaluation(protocol.valid, mode, length)
     train = examples.training(protocol.train, mode, length)
     return Splits(protocol.data.name, (), train, valid, valid)
@@ -99,13 +99,13 @@ def fit(
     user_dropout: float,
     refit: bool,
 ) -> tuple[networks.Recommender, fitting.Log, np.ndarray]:
-    """Fits a network to train; or to validation as well, in a second fit.
+    """Fits a network to `train`; with `refit` again to validation as well.
 
     Args:
-        make: Gives a compiled network.
+        make: Returns a compiled network.
         protocol: The data.
-        options: Gives epochs, patience, batch size and seed.
-        work_dir: See `training.fit`.
+        options: Give epochs, patience, batch size and seed.
+        work_dir: The folder of checkpoints; see `fitting.fit`.
         mode: One of `examples.MODES`.
         wide: An item-item matrix to add when validation's lists are made.
         user_dropout: See `examples.transform`.
@@ -113,25 +113,25 @@ def fit(
             epochs as were best for validation.
 
     Returns:
-        The network, the first fit's log with the time of both, and its lists
-        for validation.
+        The network; the log of the first fit, with the seconds of both fits;
+        the first fit's lists for validation, `(users, k) int32`.
     """
     watch = Watch(protocol.valid, wide)
     model = make(options, protocol)
     log = _fit(model, protocol, options, work_dir, watch, mode, user_dropout)
-    watch.set_model(model)  # Keras has not, where training was over before.
+    watch.set_model(model)  # Keras does not if no epoch was left to train.
     lists = watch.lists(protocol.valid)
     if not refit:
         return model, log, lists
-    whole = refitted(protocol)
+    refit_protocol = refitted(protocol)
     best = int(np.argmax(log.history[MONITOR])) + 1
     again = options.replace(epochs=best, patience=0)
-    model = make(again, whole)
-    more = _fit(
-        model, whole, again, work_dir / "refit", Watch(None), mode,
+    model = make(again, refit_protocol)
+    refit_log = _fit(
+        model, refit_protocol, again, work_dir / "refit", Watch(None), mode,
         user_dropout,
     )  # fmt: skip
-    seconds = log.seconds + more.seconds
+    seconds = log.seconds + refit_log.seconds
     return model, dataclasses.replace(log, seconds=seconds), lists
 
 

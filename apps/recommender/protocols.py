@@ -1,4 +1,4 @@
-"""Protocols: which interactions are for fitting, choosing and reporting."""
+"""Protocols: they split interactions for fitting, choosing and reporting."""
 
 import dataclasses
 import zlib
@@ -12,19 +12,20 @@ from common.options import InputError
 from .interactions import Interactions, Ragged, ragged
 
 TEST_SHARE = 0.25
-VALID_SHARE = 0.1  # Of what test leaves.
-# One for fitting, one for choosing, one for reporting.
+VALID_SHARE = 0.1  # Of the interactions that are not in test.
+# A user needs an interaction each for fitting, choosing and reporting.
 FEWEST = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is asked of a model: given histories, find the targets.
+    """The task of a model: given the users' histories, find their targets.
 
     Attributes:
         users: `(num,) int64`, the users who have targets.
-        history: What every user took before, all users' lists.
-        targets: What every user took then; those of `users` are not empty.
+        history: For every user, the items taken before the targets.
+        targets: For every user, the items to find; the lists of `users` are not
+            empty.
     """
 
     users: np.ndarray
@@ -44,9 +45,10 @@ class Protocol:
     Attributes:
         name: One of `config.PROTOCOLS`.
         data: All interactions.
-        train: What models are fitted to.
-        valid: For every choice; histories are of `train`.
-        test: For reporting; histories are of `train` and `valid`.
+        train: The lists that models are fitted to.
+        valid: The task for every choice; its histories are `train`.
+        test: The task for reporting; its histories are `train` and the targets
+            of `valid`.
         judged: See `splits.Splits.judged`.
     """
 
@@ -59,7 +61,7 @@ class Protocol:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Repairs of the data, and who is not tested."""
+        """Repairs of the data, and the number of users without a test item."""
         untested = len(self.train) - len(self.test.users)
         if not untested:
             return self.data.notes
@@ -91,8 +93,11 @@ def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
         name: `leave_last_out` tests each user's last interaction and validates
             with the one before it; `random_75_25` tests a random quarter of
             each user's, and validates with a tenth of the rest. Users with
-            fewer than `FEWEST` are only trained on.
-        seed: Of the random split.
+            fewer than `FEWEST` interactions are only trained on.
+        seed: The seed of the random split.
+
+    Raises:
+        InputError: If no user has `FEWEST` interactions.
     """
     ranks = _ranks(data.items, name, seed)
     size = data.items.lengths[data.items.rows]
@@ -105,8 +110,8 @@ def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
     train = _where(data.items, ~in_test & ~in_valid)
     before = _where(data.items, ~in_test)
     valid_task, test_task = (
-        _task(history, _where(data.items, found))
-        for history, found in ((train, in_valid), (before, in_test))
+        _task(history, _where(data.items, in_targets))
+        for history, in_targets in ((train, in_valid), (before, in_test))
     )
     if not len(test_task.users):
         raise InputError(
@@ -116,21 +121,24 @@ def split(data: Interactions, name: str, seed: int = 0) -> Protocol:
     return Protocol(name, data, train, valid_task, test_task)
 
 
-def whole(data: Interactions, name: str, seed: int = 0) -> Protocol:
-    """Returns interactions that only judge a release: none is to train on.
+def for_evaluation(data: Interactions, name: str, seed: int = 0) -> Protocol:
+    """Returns interactions that only judge a release; `train` is empty.
 
-    Every user with two interactions or more is asked; what test does not hold
-    out is the history.
+    Every user with two interactions or more is tested; the interactions that
+    are no targets are the history.
 
     Args:
         data: Clean interactions.
         name: See `split`.
         seed: See `split`.
+
+    Raises:
+        InputError: If no user has two interactions.
     """
     size = data.items.lengths[data.items.rows]
     in_test = _ranks(data.items, name, seed) < _num_test(size, name)
     in_test &= size > 1
-    history, targets, none = (
+    history, targets, empty = (
         _where(data.items, rows)
         for rows in (~in_test, in_test, np.zeros_like(in_test))
     )
@@ -139,8 +147,8 @@ def whole(data: Interactions, name: str, seed: int = 0) -> Protocol:
             f"--dataset must have users with at least 2 interactions; "
             f"{data.name} has none."
         )
-    test, valid = _task(history, targets), _task(none, none)
-    return Protocol(name, data, none, valid, test, ALL)
+    test, valid = _task(history, targets), _task(empty, empty)
+    return Protocol(name, data, empty, valid, test, ALL)
 
 
 def refitted(protocol: Protocol) -> Protocol:
@@ -149,10 +157,11 @@ def refitted(protocol: Protocol) -> Protocol:
 
 
 def _num_test(size: np.ndarray, name: str) -> np.ndarray:
-    """Returns how many of a user's interactions are tested.
+    """Returns the number of a user's interactions that are tested.
 
     Args:
-        size: How many there are, `(num,) int64`.
+        size: For each interaction, the number that its user has, `(num,)
+            int64`.
         name: See `split`.
     """
     if name == "leave_last_out":
@@ -175,7 +184,7 @@ def _ranks(items: Ragged, name: str, seed: int) -> np.ndarray:
 
 
 def _where(items: Ragged, keep: np.ndarray) -> Ragged:
-    """Returns the lists with only some of their values."""
+    """Returns the lists with only the values where `keep` is true."""
     return ragged(items.rows[keep], items.values[keep], len(items))
 
 

@@ -1,4 +1,4 @@
-"""Quality of recommended lists: arrays in, one figure per user out."""
+"""Quality of recommended lists: figures of each user, and means."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,33 +19,33 @@ def per_user(lists: np.ndarray, task: Task) -> dict[str, np.ndarray]:
     """Returns hit rate, NDCG, recall and reciprocal rank of each user.
 
     Args:
-        lists: `(users, k) int` items, best first; padding where there are no
-            more. A user's ideal list has all targets first.
-        task: Its users, in the order of `lists`.
+        lists: `(users, k) int` items, best first; padding at the end of a list
+            that is too short. A user's ideal list has all targets first.
+        task: The targets; its users are in the order of `lists`.
 
     Returns:
         `(users,) float64` by name.
     """
     hits = _hits(lists, task)
     num_targets = task.targets.lengths[task.users]
-    found: dict[str, np.ndarray] = {}
+    figures: dict[str, np.ndarray] = {}
     for k in CUTOFFS:
-        some = hits[:, :k]
-        gains = 1.0 / np.log2(np.arange(2, some.shape[1] + 2))
+        hits_at_k = hits[:, :k]
+        gains = 1.0 / np.log2(np.arange(2, hits_at_k.shape[1] + 2))
         ideal = np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))
         best = ideal[np.minimum(num_targets, k) - 1]
-        first = np.argmax(some, axis=1) + 1
-        found |= {
-            f"ndcg@{k}": some @ gains / best,
-            f"hr@{k}": some.any(axis=1).astype(float),
-            f"recall@{k}": some.sum(axis=1) / num_targets,
-            f"mrr@{k}": np.where(some.any(axis=1), 1.0 / first, 0.0),
+        first = np.argmax(hits_at_k, axis=1) + 1
+        figures |= {
+            f"ndcg@{k}": hits_at_k @ gains / best,
+            f"hr@{k}": hits_at_k.any(axis=1).astype(float),
+            f"recall@{k}": hits_at_k.sum(axis=1) / num_targets,
+            f"mrr@{k}": np.where(hits_at_k.any(axis=1), 1.0 / first, 0.0),
         }
-    return found
+    return figures
 
 
 def _hits(lists: np.ndarray, task: Task) -> np.ndarray:
-    """Returns which items of the lists are targets, `(users, k) bool`."""
+    """Tells which items of the lists are targets, `(users, k) bool`."""
     size = int(max(lists.max(initial=0), task.targets.values.max())) + 1
     wanted = np.sort(task.targets.rows * size + task.targets.values)
     keys = task.users[:, None] * size + lists
@@ -53,8 +53,15 @@ def _hits(lists: np.ndarray, task: Task) -> np.ndarray:
     return (wanted[place] == keys) & (lists != PADDING)
 
 
-def beyond(lists: np.ndarray, train: Ragged, num_items: int) -> dict:
-    """Returns what the lists do to the catalogue.
+def beyond(
+    lists: np.ndarray, train: Ragged, num_items: int
+) -> dict[str, float]:
+    """Returns the coverage of the catalogue, and the bias to popular items.
+
+    Args:
+        lists: See `per_user`.
+        train: The interactions that popularity is counted in.
+        num_items: The number of items, padding not among them.
 
     Returns:
         `coverage@k`: the part of all items that is in some list.
@@ -67,12 +74,12 @@ def beyond(lists: np.ndarray, train: Ragged, num_items: int) -> dict:
     below = np.searchsorted(ordered, counts, "left")
     upto = np.searchsorted(ordered, counts, "right")
     percentile = np.concatenate([[0.0], (below + upto) / 2 / num_items])
-    found = {}
+    figures = {}
     for k in CUTOFFS:
-        some = lists[:, :k][lists[:, :k] != PADDING]
-        found[f"coverage@{k}"] = len(np.unique(some)) / num_items
-        found[f"popularity@{k}"] = float(np.mean(percentile[some]))
-    return found
+        items = lists[:, :k][lists[:, :k] != PADDING]
+        figures[f"coverage@{k}"] = len(np.unique(items)) / num_items
+        figures[f"popularity@{k}"] = float(np.mean(percentile[items]))
+    return figures
 
 
 def summarize(
@@ -80,13 +87,13 @@ def summarize(
 ) -> dict[str, Any]:
     """Returns all figures, and 95 % bootstrap intervals of `INTERVALS`.
 
-    A list as long as the catalogue hits whatever the model is: then only what
-    looks at the order is left.
+    A list as long as the catalogue has all targets, whatever the model is. At
+    such a cutoff only the metrics of the order, NDCG and MRR, are kept.
     """
     users = per_user(lists, task)
-    means = {name: float(np.mean(one)) for name, one in users.items()}
+    means = {name: float(np.mean(values)) for name, values in users.items()}
     means |= beyond(lists, train, num_items)
-    said = {
+    reported = {
         name: value
         for name, value in means.items()
         if name.startswith(("ndcg", "mrr"))
@@ -95,18 +102,23 @@ def summarize(
     intervals = {
         name: list(metrics.bootstrap_interval(np.mean, users[name]))
         for name in INTERVALS
-        if name in said
+        if name in reported
     }
-    return {**said, "intervals": intervals}
+    return {**reported, "intervals": intervals}
 
 
 def ndcg(lists: np.ndarray, task: Task) -> float:
-    """Returns the task metric, NDCG@10."""
+    """Returns the task metric, NDCG@10, the mean over the users."""
     return float(np.mean(per_user(lists, task)["ndcg@10"]))
 
 
 def ndcg_of_padded(lists: np.ndarray, targets: np.ndarray) -> float:
-    """Returns NDCG@10 for targets `(users, any) int`, padded."""
+    """Returns NDCG@10 where the targets are a padded array.
+
+    Args:
+        lists: `(users, k) int` items, best first.
+        targets: `(users, any) int` items; `PADDING` is no target.
+    """
     hits = (lists[:, :10, None] == targets[:, None]).any(axis=2)
     hits &= lists[:, :10] != PADDING
     gains = 1.0 / np.log2(np.arange(2, 12))
@@ -117,11 +129,17 @@ def ndcg_of_padded(lists: np.ndarray, targets: np.ndarray) -> float:
 
 def by_activity(
     values: Mapping[str, np.ndarray], task: Task, groups: int = 4
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     """Returns figures of groups of users by the length of their history.
 
+    Args:
+        values: From `per_user`.
+        task: The users and their histories.
+        groups: The number of groups, of about equal sizes.
+
     Returns:
-        The lengths, the number of users, NDCG@10, HR@10, recall@10.
+        A row for each group: the lengths, the number of users, NDCG@10, HR@10
+        and recall@10.
     """
     lengths = task.history.lengths[task.users]
     order = np.argsort(lengths, kind="stable")

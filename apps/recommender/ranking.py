@@ -22,7 +22,7 @@ class Ranker:
 
     Attributes:
         length: The last items of a history that the model looks at.
-        num_items: Padding not among them.
+        num_items: The number of items, padding not among them.
         has_user: Whether the model knows users.
     """
 
@@ -52,42 +52,57 @@ class Ranker:
             k: The length of the lists.
 
         Returns:
-            Items `(batch, k) int32`, best first, and scores; padding and -inf
-            where there are no more.
+            Items `(batch, k) int32`, best first, and their scores `(batch, k)
+            float32`. A list that is too short ends with padding and -inf.
         """
         inputs = {"history": fit(history, self.length)}
         if self.has_user:
             unknown = tf.zeros_like(history[:, 0])
             inputs["user"] = unknown if user is None else user
-        found = self._model(inputs, training=False)
+        outputs = self._model(inputs, training=False)
         parts = []
         for start in range(0, self.num_items + 1, self._at_a_time):
             stop = min(start + self._at_a_time, self.num_items + 1)
-            scores = self._part(found, start, stop)
+            scores = self._part(outputs, start, stop)
             parts.append(best(scores, history, start, k))
         items, scores = (
-            tf.concat(one, axis=1) for one in zip(*parts, strict=True)
+            tf.concat(arrays, axis=1) for arrays in zip(*parts, strict=True)
         )
         scores, order = tf.math.top_k(scores, min(k, self.num_items))
         return tf.gather(items, order, batch_dims=1), scores
 
-    def _part(self, found: Any, start: int, stop: int) -> Any:
-        """Returns the scores of some items."""
+    def _part(self, outputs: Any, start: int, stop: int) -> Any:
+        """Returns the scores of the items from `start` to before `stop`."""
         if self._products is None:
-            return found[:, start:stop]
+            return outputs[:, start:stop]
         kernel = self._products.kernel[:, start:stop]
-        return tf.matmul(found, kernel) + self._products.bias[start:stop]
+        return tf.matmul(outputs, kernel) + self._products.bias[start:stop]
 
 
 def fit(history: Any, length: int) -> Any:
-    """Returns the last `length` items, with more padding if need be."""
+    """Returns the last `length` items of histories, padded to that length.
+
+    Args:
+        history: `(batch, any) int32`, padding first.
+        length: The length of the result.
+    """
     missing = tf.maximum(length - tf.shape(history)[1], 0)
     padded = tf.pad(history, [[0, 0], [missing, 0]], constant_values=PADDING)
     return tf.ensure_shape(padded[:, -length:], (None, length))
 
 
 def best(scores: Any, history: Any, start: int, k: int) -> tuple[Any, Any]:
-    """Returns the best `k` of some items, those of the history left out."""
+    """Returns the best `k` unseen items of a part of the catalogue.
+
+    Args:
+        scores: `(batch, items) float32`, of the items from `start` on.
+        history: `(batch, any) int32`, the items that are left out.
+        start: The first item of the part.
+        k: The number of items to return.
+
+    Returns:
+        Items `(batch, k) int32`, padding where there are too few, and scores.
+    """
     size = scores.shape[1]
     batch, length = tf.unstack(tf.shape(history))
     row = tf.repeat(tf.range(batch), length)

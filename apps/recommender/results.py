@@ -1,4 +1,4 @@
-"""What this app leaves: the report's figures, tables and plots."""
+"""The results of the app: the report's figures, tables and plots."""
 
 import dataclasses
 from typing import Any
@@ -18,28 +18,39 @@ SHOWN_ITEMS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A protocol and notes, as `report.build` asks data about itself."""
+    """A protocol with more notes, as `report.build` takes it.
+
+    Attributes:
+        protocol: The data.
+        more: Notes of the baselines.
+    """
 
     protocol: Protocol
     more: tuple[str, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All notes."""
+        """The notes of the protocol and the further ones."""
         return (*self.protocol.notes, *self.more)
 
     def describe(self) -> dict[str, Any]:
-        """Returns name and sizes."""
+        """Returns the name and the sizes of the data."""
         return self.protocol.describe()
 
 
 def compare(
     protocol: Protocol, wanted: bool, seed: int
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Returns the baselines' rows of the report, and notes."""
+    """Returns the baselines' rows of the report, and notes.
+
+    Args:
+        protocol: The data.
+        wanted: Whether baselines are fitted at all.
+        seed: The seed of the baselines that are random.
+    """
     if not wanted:
         return [], ()
-    found, notes = baselines.lists(protocol, seed)
+    lists_by_name, notes = baselines.lists(protocol, seed)
     num_items = len(protocol.data.catalogue)
     rows = [
         {
@@ -48,7 +59,7 @@ def compare(
                 lists, protocol.test, protocol.train, num_items
             ),
         }
-        for name, lists in found.items()
+        for name, lists in lists_by_name.items()
     ]
     return rows, tuple(notes)
 
@@ -56,19 +67,27 @@ def compare(
 def summarize(
     lists: dict[str, np.ndarray], protocol: Protocol
 ) -> dict[str, dict[str, Any]]:
-    """Returns the metrics of each split."""
+    """Returns the metrics of each split, by the names in `lists`."""
     tasks = {"valid": protocol.valid, "test": protocol.test}
     num_items = len(protocol.data.catalogue)
     return {
-        name: quality.summarize(one, tasks[name], protocol.train, num_items)
-        for name, one in lists.items()
+        name: quality.summarize(
+            lists_of_split, tasks[name], protocol.train, num_items
+        )
+        for name, lists_of_split in lists.items()
     }
 
 
 def draw(
     result: dict[str, Any], protocol: Protocol, lists: np.ndarray
-) -> list[Any]:
-    """Returns the tables and plots of the report."""
+) -> list[plots.Plot | Table]:
+    """Returns the tables and plots of the report.
+
+    Args:
+        result: The report.
+        protocol: The data.
+        lists: The test users' lists, `(users, k) int`.
+    """
     users = quality.per_user(lists, protocol.test)
     return [
         plots.size_against_metric(
@@ -89,7 +108,7 @@ def draw(
 def _against_baselines(result: dict[str, Any]) -> plots.Plot:
     """Plots NDCG@10 with intervals, the model's and the baselines'."""
     rows = [
-        *((one["name"], one["metrics"]) for one in result["baselines"]),
+        *((row["name"], row["metrics"]) for row in result["baselines"]),
         (result["config"]["model"], result["metrics"]["test"]),
     ]
     figure = plots.new_figure(8.0, 0.9 + 0.42 * len(rows))

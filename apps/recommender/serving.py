@@ -16,10 +16,10 @@ EXAMPLES = 4
 
 
 class Server(tf.Module):
-    """Everything that answers need, to be saved with the model.
+    """The tables and functions behind the signatures, saved with the model.
 
-    A known user is served from what the user took; an unknown one, and a
-    history without a known item, gets the most popular items.
+    A known user is served from the items that the user took. An unknown user,
+    and a history without a known item, get the most popular items.
     """
 
     def __init__(self, model: keras.Model, protocol: Protocol, k: int) -> None:
@@ -27,7 +27,7 @@ class Server(tf.Module):
         data = protocol.data
         self.k = k
         self.ranker = Ranker(model)
-        # Index 0 is what they do not know: padding, and the unknown user.
+        # Unknown ids have index 0: the padding item, and the unknown user.
         self.item_index = _index(data.catalogue.ids[1:])
         self.user_index = _index(data.user_ids)
         self.ids = tf.constant(data.catalogue.ids)
@@ -38,25 +38,27 @@ class Server(tf.Module):
         counts = np.bincount(
             data.items.values, minlength=len(data.catalogue) + 1
         )
-        # The list is the same for all, but for what each has seen.
+        # So long that the user with the longest history has k unseen items.
         longest = int(data.items.lengths.max()) + k
         popular = 1 + np.argsort(-counts[1:], kind="stable")[:longest]
         self.popular = tf.constant(popular.astype(np.int32))
         self.popular_counts = tf.constant(counts[popular].astype(np.float32))
 
     def user(self, user_id: Any) -> dict[str, Any]:
-        """Answers `user_id (batch,) string`."""
+        """Returns the lists of users, `user_id (batch,) string`."""
         user = tf.cast(self.user_index(user_id), tf.int32)
         start = tf.gather(self.offsets, user)
         end = tf.gather(self.offsets, user + 1)
         width = tf.maximum(tf.reduce_max(end - start), 1)
         position = end[:, None] + tf.range(-width, 0)
         inside = position >= start[:, None]
-        found = tf.gather(self.values, tf.where(inside, position, 0))
-        return self._answer(tf.where(inside, found, PADDING), user)
+        items = tf.gather(self.values, tf.where(inside, position, 0))
+        return self._answer(tf.where(inside, items, PADDING), user)
 
     def history(self, item_ids: Any) -> dict[str, Any]:
-        """Answers `item_ids (batch, any) string`, oldest first.
+        """Returns the lists for histories, `item_ids (batch, any) string`.
+
+        The ids are the oldest first.
 
         Empty strings and unknown ids are passed over.
         """
@@ -95,7 +97,7 @@ def _index(ids: Any) -> keras.layers.StringLookup:
 def signatures(
     server: Server, protocol: Protocol
 ) -> dict[str, export.Signature]:
-    """Returns what a client may send."""
+    """Returns the signatures: lists by a user's id, or by a history."""
     known = list(protocol.data.user_ids[:EXAMPLES])
     ids = protocol.data.catalogue.ids
     history = [[ids[1], ids[2], "no such item"], ["", "", ""]]

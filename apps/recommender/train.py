@@ -37,7 +37,8 @@ def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
 
     Args:
         config: The options.
-        known: The items of a release that all users of the table judge.
+        known: The ids of a release's items, if all users of the table are to
+            judge that release; () to load data for training.
     """
     k_core = config.k_core
     if tables.is_table(config.dataset):
@@ -45,7 +46,7 @@ def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
         if not known:
             roles += ["title", "features"]
         elif "k_core" not in config.given:
-            k_core = 0  # That of training: here it would leave users out.
+            k_core = 0  # Training's value would leave users out here.
         columns = {role: getattr(config, f"{role}_column") for role in roles}
         name, raw = config.dataset, data.read_table(config.dataset, **columns)
     else:
@@ -58,7 +59,7 @@ def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
     )  # fmt: skip
     if known:
         clean = interactions.numbered_as(clean, known)
-        return protocols.whole(clean, config.protocol, config.seed)
+        return protocols.for_evaluation(clean, config.protocol, config.seed)
     return protocols.split(clean, config.protocol, config.seed)
 
 
@@ -136,11 +137,11 @@ def fold(
     wide: np.ndarray | None,
     with_user: bool = True,
 ) -> keras.Model:
-    """Returns stock layers from history, and user, to scores.
+    """Returns a model of stock layers from history, and user, to scores.
 
     Args:
         model: The network.
-        wide: From `item_item`; slow for many items, so made once a fit.
+        wide: The matrix of `item_item`, made once because it is slow.
         with_user: Whether there is an input for the user.
     """
     return folding.fold(model, with_user, wide)
@@ -154,7 +155,7 @@ def evaluate(model: keras.Model, task: protocols.Task) -> np.ndarray:
 def signatures(
     model: keras.Model, protocol: protocols.Protocol, k: int
 ) -> tuple[dict[str, export.Signature], serving.Server]:
-    """Returns what a client may send, and what it needs: ids in, lists out."""
+    """Returns the signatures, from ids to lists, and the server behind them."""
     server = serving.Server(model, protocol, k)
     return serving.signatures(server, protocol), server
 
@@ -165,7 +166,7 @@ def run(config: Config) -> dict[str, Any]:
     protocol = load_data(config)
     work_dir = config.run_dir(APP, protocol.digest())
     mode = examples.mode_of(config.model, config.protocol)
-    # Before training, so that nobody trains for an hour to learn it.
+    # Before training, so that a refused option does not cost an hour of it.
     wide = item_item(config, protocol)
     plain = fold(build_model(config, protocol), wide, with_user=False)
     variants, refused = chain.plan(plain, names.parse(config.variants), config)
