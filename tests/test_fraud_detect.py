@@ -82,7 +82,7 @@ def test_the_model_learns(released) -> None:
     expected = 100 * (1 - test["recall"]) * _frauds(released) / 7
     expected += 5 * test["alerts_per_day"]
     assert test["cost_per_day"] == pytest.approx(expected)
-    assert [one["name"] for one in result["baselines"]] == [
+    assert [row["name"] for row in result["baselines"]] == [
         "logistic regression", "random forest", "gradient boosting",
         "isolation forest", "pca reconstruction", "deviations",
     ]  # fmt: skip
@@ -120,15 +120,15 @@ def test_the_release_is_whole(released) -> None:
 def test_every_variant_keeps_its_amounts_apart(released, config) -> None:
     """Eight bits of raw amounts would leave nothing of a risk of 0.1."""
     result, release = released
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     split = app.load_data(config).folds[-1].splits.test
     plain = litert.Runner((release / "mobile" / "float32.tflite").read_bytes())
     expected = plain(features=split.features[:300])["score"]
     for name in ("int8", "qat"):
         runner = litert.Runner((release / rows[name]["file"]).read_bytes())
         assert runner.inputs["features"]["dtype"] == np.float32
-        found = runner(features=split.features[:300])["score"]
-        assert np.corrcoef(found[:, 0], expected[:, 0])[0, 1] > 0.8
+        score = runner(features=split.features[:300])["score"]
+        assert np.corrcoef(score[:, 0], expected[:, 0])[0, 1] > 0.8
         assert rows[name]["bytes"] < rows["float32"]["bytes"]
     assert rows["float32"]["max_abs_error"] < 1e-5
     assert rows["prune+int8"]["gzip_bytes"] < rows["int8"]["gzip_bytes"]
@@ -138,7 +138,7 @@ def test_every_file_keeps_the_alert_budget(released, config) -> None:
     result, release = released
     fold = app.load_data(config).folds[-1]
     limits = json.loads((release / "mobile/thresholds.json").read_text())
-    chosen = next(one for one in result["variants"] if one["chosen"])
+    chosen = next(row for row in result["variants"] if row["chosen"])
     for row in [*result["variants"], {**chosen, "file": "mobile/model.tflite"}]:
         file = release / row["file"]
         runner = litert.Runner(file.read_bytes())
@@ -147,14 +147,14 @@ def test_every_file_keeps_the_alert_budget(released, config) -> None:
         expected = ranking.threshold(score, fold.valid.day, config.alerts)
         assert limit == row["at_threshold"]["threshold"] == expected
         score = runner(features=fold.splits.test.features)["score"][:, 0]
-        found = results.at_threshold(
+        figures = results.at_threshold(
             score, fold.test.fraud, fold.test.day, limit, config.costs()
         )
-        assert row["at_threshold"] == {"threshold": limit, **found}
-    whole = result["variants"][0]["at_threshold"]
+        assert row["at_threshold"] == {"threshold": limit, **figures}
+    plain = result["variants"][0]["at_threshold"]
     for name in ("recall", "precision", "cost_per_day"):
         expected = result["metrics"]["test"][name]
-        assert whole[name] == pytest.approx(expected, rel=0.05)
+        assert plain[name] == pytest.approx(expected, rel=0.05)
 
 
 def test_the_saved_model_answers_without_this_project(released, config) -> None:
@@ -166,9 +166,9 @@ import json, sys, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 feed = json.loads(sys.argv[2])
 feed = {name: tf.constant(v, tf.float32) for name, v in feed.items()}
-found = model.signatures["serving_default"](**feed)
-found = {name: v.numpy().astype(str).tolist() for name, v in found.items()}
-print(json.dumps(found))
+answer = model.signatures["serving_default"](**feed)
+answer = {name: v.numpy().astype(str).tolist() for name, v in answer.items()}
+print(json.dumps(answer))
 """
     names = (release / "mobile" / "features.txt").read_text().split()
     feed = {name: raw[:, i].tolist() for i, name in enumerate(names)}
@@ -176,27 +176,27 @@ print(json.dumps(found))
         [sys.executable, "-c", code, str(release), json.dumps(feed)],
         capture_output=True, check=True, env={**os.environ, "PYTHONPATH": ""},
     )  # fmt: skip
-    found = json.loads(done.stdout)
+    answer = json.loads(done.stdout)
     model = keras.saving.load_model(release / "model.keras", safe_mode=True)
     expected = model.predict(raw, verbose=0)[:, 0]
-    score = np.array(found["score"], float)
+    score = np.array(answer["score"], float)
     np.testing.assert_allclose(score, expected, atol=1e-5)
     limit = result["metrics"]["test"]["threshold"]
-    assert [one == "True" for one in found["is_fraud"]] == [
-        one >= limit for one in score
+    assert [flag == "True" for flag in answer["is_fraud"]] == [
+        value >= limit for value in score
     ]
     known = {*names, ""}
-    assert {part for row in found["reasons"] for one in row
-            for part in one.split("/")} <= known  # fmt: skip
+    assert {part for row in answer["reasons"] for name in row
+            for part in name.split("/")} <= known  # fmt: skip
 
 
 def test_evaluate_gives_the_reports_figures(released, config, capsys) -> None:
     result, release = released
     capsys.readouterr()
     program.run(app.Config(mode="evaluate", release=str(release)))
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     for name in ("average_precision", "auc_roc", "recall", "cost_per_day"):
-        assert found[name] == pytest.approx(result["metrics"]["test"][name])
+        assert printed[name] == pytest.approx(result["metrics"]["test"][name])
 
 
 def evaluate(capsys, release: Path, **changes) -> dict:
@@ -216,9 +216,9 @@ def test_evaluate_judges_all_rows_of_a_file(
     fraud_reference.write_csv(
         home / "later.csv", dataclasses.replace(new, fraud=fraud.astype("i1"))
     )
-    found = evaluate(capsys, release, dataset=str(home / "later.csv"))
-    assert (found["dataset"], found["examples"]) == ("later.csv", 40)
-    assert found["split"] == "all" and "not_computed" not in found
+    printed = evaluate(capsys, release, dataset=str(home / "later.csv"))
+    assert (printed["dataset"], printed["examples"]) == ("later.csv", 40)
+    assert printed["split"] == "all" and "not_computed" not in printed
     # The very scores of prediction.
     output = home / "later.json"
     program.run(
@@ -229,7 +229,7 @@ def test_evaluate_judges_all_rows_of_a_file(
     )  # fmt: skip
     rows = json.loads(output.read_text())
     score = [row["score"] for row in rows]
-    assert found["auc_roc"] == pytest.approx(
+    assert printed["auc_roc"] == pytest.approx(
         metrics.roc_auc_score(fraud, score), abs=1e-6
     )
     # Named or not, the release's own table is judged by its test split.
@@ -244,28 +244,28 @@ def test_evaluate_says_what_it_cannot_compute(
     _, release = released
     rows = table.pick(np.flatnonzero(table.fraud == 0)[:50])
     fraud_reference.write_csv(home / "honest.csv", rows)
-    found = evaluate(capsys, release, dataset=str(home / "honest.csv"))
-    assert found["examples"] == 50
+    printed = evaluate(capsys, release, dataset=str(home / "honest.csv"))
+    assert printed["examples"] == 50
     for name in ("auc_roc", "average_precision", "recall"):
-        assert found[name] is None
-        assert found["not_computed"][name] == "there is no fraud"
-    assert found["alerts_per_day"] >= 0 and found["cost_per_day"] >= 0
-    assert any("look back no further" in note for note in found["notes"])
+        assert printed[name] is None
+        assert printed["not_computed"][name] == "there is no fraud"
+    assert printed["alerts_per_day"] >= 0 and printed["cost_per_day"] >= 0
+    assert any("look back no further" in note for note in printed["notes"])
 
 
 def test_given_alerts_win_over_the_releases(released, capsys) -> None:
     _, release = released  # It has 10 a day; 50 is the default.
     given = frozenset({"alerts"})
-    found = evaluate(capsys, release, alerts=50.0, given=given)
-    assert found["alerts_per_day"] == pytest.approx(50, abs=1)
+    printed = evaluate(capsys, release, alerts=50.0, given=given)
+    assert printed["alerts_per_day"] == pytest.approx(50, abs=1)
     assert evaluate(capsys, release)["alerts_per_day"] < 30
 
 
 def test_a_release_of_sequences_is_told_from_others(config, released) -> None:
     scorer = predict.Scorer(served.Local(released[1]))
-    found = app.load_data(config.replace(model="sequence"))
+    data = app.load_data(config.replace(model="sequence"))
     with pytest.raises(InputError, match="must be the release's"):
-        predict.evaluate(scorer, found, config.costs())
+        predict.evaluate(scorer, data, config.costs())
 
 
 def new_payments(table, num: int = 5):
@@ -290,7 +290,7 @@ def test_predict_continues_the_history(
         )
     )
     rows = json.loads(output.read_text())
-    assert [one["id"] for one in rows] == [str(one) for one in new.ids]
+    assert [row["id"] for row in rows] == [str(id) for id in new.ids]
     assert "flagged; shown: 5" in capsys.readouterr().out
     # One at a time gives the same.
     history = History.load(release / "assets.extra" / "history.npz")
@@ -368,7 +368,7 @@ def test_the_other_models_are_released(config, home, model, changes) -> None:
     assert result["baselines"] == []
     assert result["metrics"]["test"]["auc_roc"] > 0.4
     assert result["serving"]["max_abs_error"] <= 1e-5
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     assert rows["float32"]["max_abs_error"] < 1e-4
     scorer = predict.Scorer(served.Local(home / model / "fraud_detect" / "1"))
     assert scorer.steps == changes.get("steps", 0)

@@ -55,8 +55,8 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     with pytest.raises(InputError, match=words) as caught:
         read(path, COLUMNS, skip_bad=False)
     assert "\n" not in str(caught.value)
-    found, notes = read(path, COLUMNS, skip_bad=True)
-    assert len(found) == 1 and found.amount[0] == 5.5
+    table, notes = read(path, COLUMNS, skip_bad=True)
+    assert len(table) == 1 and table.amount[0] == 5.5
     assert len(notes) == 1 and notes[0].startswith("1 rows left out")
 
 
@@ -74,15 +74,15 @@ def test_hours_without_a_day_are_refused(table_of) -> None:
 
 def test_amounts_above_two_to_the_53_are_the_nearest_float(table_of) -> None:
     path = table_of(GOOD, f"2,2018-04-01 11:00:00,a,x,{2**53 + 1},0")
-    found, _ = read(path, COLUMNS, skip_bad=False)
-    assert found.amount[1] == 2.0**53
+    table, _ = read(path, COLUMNS, skip_bad=False)
+    assert table.amount[1] == 2.0**53
 
 
 def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
     path = table_of(GOOD, "2,2018-03-01 10:00:00,b,y,7,1")
-    found, notes = read(path, COLUMNS, skip_bad=False)
-    assert found.ids.tolist() == [2, 1] and found.fraud.tolist() == [1, 0]
-    assert found.customers[found.customer].tolist() == ["b", "a"]
+    table, notes = read(path, COLUMNS, skip_bad=False)
+    assert table.ids.tolist() == [2, 1] and table.fraud.tolist() == [1, 0]
+    assert table.customers[table.customer].tolist() == ["b", "a"]
     assert notes == [
         "1 rows came before an earlier one; all were sorted by time."
     ]
@@ -90,8 +90,8 @@ def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
 
 def test_rows_of_one_time_are_in_the_order_of_their_ids(table_of) -> None:
     path = table_of("3" + GOOD[1:], "2" + GOOD[1:], GOOD)
-    found, notes = read(path, COLUMNS, skip_bad=False)
-    assert found.ids.tolist() == [1, 2, 3] and not notes
+    table, notes = read(path, COLUMNS, skip_bad=False)
+    assert table.ids.tolist() == [1, 2, 3] and not notes
 
 
 def test_a_missing_column_is_named(table_of) -> None:
@@ -106,9 +106,9 @@ def test_times_may_be_seconds_and_columns_have_other_names(table_of) -> None:
         time_column="t", customer_column="who", terminal_column="where",
         amount_column="paid", label_column="bad",
     ).columns()  # fmt: skip
-    found, _ = read(path, dataclasses.replace(columns, id=""), False)
-    assert found.time.tolist() == [60]
-    assert found.customers.tolist() == ["1"]  # An id, though all digits.
+    table, _ = read(path, dataclasses.replace(columns, id=""), False)
+    assert table.time.tolist() == [60]
+    assert table.customers.tolist() == ["1"]  # An id, though all digits.
 
 
 def test_the_card_set_is_read_without_any_option(table_of) -> None:
@@ -118,9 +118,9 @@ def test_the_card_set_is_read_without_any_option(table_of) -> None:
         for i in reversed(range(100))
     ]
     path = table_of(*rows, header="Time,V1,V2,Amount,Class")
-    found = data.load(str(path), DataOptions().plan(0))
-    assert found.names == ("V1", "V2", "Amount") and found.history is None
-    splits = found.folds[0].splits
+    loaded = data.load(str(path), DataOptions().plan(0))
+    assert loaded.names == ("V1", "V2", "Amount") and loaded.history is None
+    splits = loaded.folds[0].splits
     assert splits.describe() == {
         "name": "t.csv", "train": 60, "valid": 20, "test": 20,
     }  # fmt: skip
@@ -135,9 +135,9 @@ def test_a_release_judges_all_rows_of_ready_made_features(table_of) -> None:
     rows = [f"{i * 100},note,{i % 2},{i},{i / 10}" for i in reversed(range(9))]
     path = table_of(*rows, header="Time,other,Class,V2,V1")
     plan = DataOptions().plan(0)
-    found = data.load_for_evaluation(str(path), plan, ("V1", "V2"), None)
-    (fold,) = found.folds
-    assert (found.names, fold.splits.judged) == (("V1", "V2"), "all")
+    loaded = data.load_for_evaluation(str(path), plan, ("V1", "V2"), None)
+    (fold,) = loaded.folds
+    assert (loaded.names, fold.splits.judged) == (("V1", "V2"), "all")
     assert fold.splits.describe()["test"] == 9
     assert fold.splits.train.num_examples == len(fold.valid.fraud) == 0
     assert fold.splits.test.features[2].tolist() == pytest.approx([0.2, 2])
@@ -191,21 +191,21 @@ def test_a_split_by_time_leaves_room_for_the_labels() -> None:
     assert set(table.day[fold.test]) <= set(range(last - 4, last + 1))
     assert set(table.day[fold.valid]) <= set(range(last - 12, last - 7))
     assert set(table.day[fold.train]) == set(range(last - 25, last - 15))
-    whole = protocols.time_fold(table, train_days=0, test_days=5, delay=3)
-    assert table.day[whole.train[0]] == table.day[0]
-    assert whole.train[-1] == fold.train[-1]
+    longest = protocols.time_fold(table, train_days=0, test_days=5, delay=3)
+    assert table.day[longest.train[0]] == table.day[0]
+    assert longest.train[-1] == fold.train[-1]
 
 
 def test_sequences_are_a_customers_own_and_recent() -> None:
     table = fraud_reference.simulated()
     rows = sequences.previous(table, 4)
     for row in range(0, len(table), 97):
-        mine = [
+        expected = [
             i for i in range(row + 1)
             if table.customer[i] == table.customer[row]
             and table.time[i] > table.time[row] - sequences.STEPS_WITHIN * DAY
         ][-4:]  # fmt: skip
-        assert rows[row].tolist() == [-1] * (4 - len(mine)) + mine
+        assert rows[row].tolist() == [-1] * (4 - len(expected)) + expected
 
 
 class TestRanking:
@@ -216,20 +216,20 @@ class TestRanking:
 
     def test_cards_that_are_found_leave_the_later_days(self) -> None:
         # Day 0: card 0 first, a fraud. Day 1: card 2 alone, a fraud.
-        found = ranking.card_precision(
+        precision = ranking.card_precision(
             self.score, self.fraud, self.customer, self.day, 1
         )
-        assert found == 1.0
-        found = ranking.card_precision(
+        assert precision == 1.0
+        precision = ranking.card_precision(
             self.score, self.fraud, self.customer, self.day, 2
         )
-        assert found == pytest.approx((1 / 2 + 1 / 2) / 2)
+        assert precision == pytest.approx((1 / 2 + 1 / 2) / 2)
 
     def test_the_threshold_gives_the_budget(self) -> None:
         limit = ranking.threshold(self.score, self.day, 2)
         assert limit == 0.6
-        found = ranking.at_threshold(self.score, self.fraud, self.day, limit)
-        assert found == {
+        figures = ranking.at_threshold(self.score, self.fraud, self.day, limit)
+        assert figures == {
             "precision": 0.5, "recall": pytest.approx(2 / 3),
             "alerts_per_day": 2.0,
         }  # fmt: skip
@@ -267,7 +267,7 @@ def test_labels_are_needed_where_they_are_used() -> None:
     none_early = dataclasses.replace(
         table, fraud=table.fraud * (table.time > start + 32 * DAY)
     )
-    found = data.of_transactions(none_early, (), "x", DataOptions().plan(0))
+    loaded = data.of_transactions(none_early, (), "x", DataOptions().plan(0))
     with pytest.raises(InputError, match="in train; received 0 frauds"):
-        data.check_labels(found, in_train=True)
-    data.check_labels(found, in_train=False)
+        data.check_labels(loaded, in_train=True)
+    data.check_labels(loaded, in_train=False)

@@ -22,17 +22,17 @@ DELAY = 7
 
 @pytest.fixture(scope="module")
 def path() -> str:
-    found = os.environ.get("HANDBOOK_TRANSACTIONS", "")
-    if not Path(found).is_file():
+    file = os.environ.get("HANDBOOK_TRANSACTIONS", "")
+    if not Path(file).is_file():
         pytest.skip("set HANDBOOK_TRANSACTIONS to the Handbook's transactions")
-    return found
+    return file
 
 
 @pytest.fixture(scope="module")
 def table(path):
-    found, _ = read(path, DataOptions().columns(), skip_bad=False)
-    assert len(found) == 1_754_155
-    return found
+    transactions, _ = read(path, DataOptions().columns(), skip_bad=False)
+    assert len(transactions) == 1_754_155
+    return transactions
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +58,27 @@ def test_the_test_week_one_at_a_time_equals_the_batch(table, raw) -> None:
     history = History(table.pick(slice(0, start)), DELAY, features.EXTENDED)
     wrong = 0
     for row in range(start, end):
-        found = history.add(
+        values = history.add(
             int(table.time[row]),
             table.customers[table.customer[row]].item(),
             table.terminals[table.terminal[row]].item(),
             float(table.amount[row]),
             table.ids[row].item(),
         )
-        wrong += not np.array_equal(found, raw[row])
+        wrong += not np.array_equal(values, raw[row])
     assert wrong == 0 and end - start > 60_000
 
 
 def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
     plan = DataOptions(protocol="handbook_p1").plan(0)
-    found = data.load(path, plan)
-    splits = found.folds[0].splits
+    loaded = data.load(path, plan)
+    splits = loaded.folds[0].splits
     assert splits.describe() == {
         "name": Path(path).name, "train": 67_240, "valid": 57_800,
         "test": 58_264,
     }  # fmt: skip
     rows = {
-        one["name"]: one["metrics"] for one in baselines.measure(found, 0, 100)
+        row["name"]: row["metrics"] for row in baselines.measure(loaded, 0, 100)
     }
     published = {
         "logistic regression": (0.871, 0.606, 0.291),
@@ -139,5 +139,5 @@ def test_published_settings(
     result = app.run(options)
     for metric, floor in floors.items():
         assert result["metrics"]["test"][metric] >= floor, metric
-    (chosen,) = (one for one in result["variants"] if one["chosen"])
+    (chosen,) = (row for row in result["variants"] if row["chosen"])
     assert chosen["drop"] <= 0.005

@@ -43,11 +43,11 @@ def protocol(released):
 
 def test_the_model_learns_and_baselines_are_beside_it(released) -> None:
     result, _ = released
-    found = {one["name"]: one["metrics"] for one in result["baselines"]}
+    figures = {row["name"]: row["metrics"] for row in result["baselines"]}
     test = result["metrics"]["test"]
-    assert test["ndcg@10"] > found["most popular"]["ndcg@10"]
-    assert {"ItemKNN (300)", "EASE (400)"} <= set(found)
-    assert {*test} == {*found["EASE (400)"]}
+    assert test["ndcg@10"] > figures["most popular"]["ndcg@10"]
+    assert {"ItemKNN (300)", "EASE (400)"} <= set(figures)
+    assert {*test} == {*figures["EASE (400)"]}
     low, high = test["intervals"]["ndcg@10"]
     assert low < test["ndcg@10"] < high
     assert result["dataset"]["protocol"] == "random_75_25"
@@ -76,20 +76,20 @@ def test_every_variant_was_measured_on_its_file(released, protocol) -> None:
     result, release = released
     for row in result["variants"]:
         content = (release / row["file"]).read_bytes()
-        runner, found, wanted = litert.Runner(content), [], []
+        runner, lists, wanted = litert.Runner(content), [], []
         width = runner.inputs["history"]["shape"][1]
         for inputs, targets in mobile.batches(protocol.test, width):
-            found.append(runner(**inputs)["indices"])
+            lists.append(runner(**inputs)["indices"])
             wanted.append(targets)
         metric = quality.ndcg_of_padded(
-            np.concatenate(found), np.concatenate(wanted)
+            np.concatenate(lists), np.concatenate(wanted)
         )
         assert row["metric"] == pytest.approx(metric), row["name"]
-        assert not any("Flex" in one for one in row["ops"])
+        assert not any("Flex" in name for name in row["ops"])
         if row["name"] == "float32":
             # No users' vectors are trained less than the whole is.
             assert row["max_abs_error"] == 0.0
-    sizes = [one["gzip_bytes"] for one in result["variants"]]
+    sizes = [row["gzip_bytes"] for row in result["variants"]]
     assert sizes[0] > 4 * sizes[1]
 
 
@@ -101,8 +101,8 @@ users = model.signatures["serving_default"](
 items = model.signatures["history"](
     item_ids=tf.constant(json.loads(sys.argv[3])))
 print(json.dumps([
-    {k: v.numpy().astype(str).tolist() for k, v in one.items()}
-    for one in (users, items)]))
+    {k: v.numpy().astype(str).tolist() for k, v in answer.items()}
+    for answer in (users, items)]))
 """
 
 
@@ -111,12 +111,12 @@ def answers(released, protocol) -> tuple[dict, dict]:
     """A known and an unknown user; a history, one with unknown, an empty."""
     _, release = released
     ids = protocol.data.catalogue.ids
-    asked = (
+    requests = (
         [protocol.data.user_ids[3], "nobody"],
         [[ids[5], ids[6], ""], [ids[5], "nothing", ids[6]], ["", "", ""]],
     )
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(release), *map(json.dumps, asked)],
+        [sys.executable, "-c", CODE, str(release), *map(json.dumps, requests)],
         capture_output=True, check=True, cwd=release,
     )  # fmt: skip
     users, histories = json.loads(done.stdout)
@@ -132,13 +132,13 @@ def popular(protocol) -> list[str]:
 def test_a_known_user_gets_nothing_seen(answers, protocol) -> None:
     users, _ = answers
     seen = {protocol.data.catalogue.ids[i] for i in protocol.data.items[3]}
-    found = users["item_ids"][0]
-    assert len(set(found)) == 20 and not seen & set(found) and "" not in found
-    scores = [float(one) for one in users["scores"][0]]
+    items = users["item_ids"][0]
+    assert len(set(items)) == 20 and not seen & set(items) and "" not in items
+    scores = [float(score) for score in users["scores"][0]]
     assert scores == sorted(scores, reverse=True)
     catalogue = protocol.data.catalogue
     titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
-    assert users["titles"][0] == [titles[one] for one in found]
+    assert users["titles"][0] == [titles[item] for item in items]
 
 
 def test_an_unknown_user_gets_popular_items(answers, protocol) -> None:
@@ -149,30 +149,30 @@ def test_an_unknown_user_gets_popular_items(answers, protocol) -> None:
 
 def test_unknown_items_of_a_history_are_passed_over(answers, protocol) -> None:
     _, histories = answers
-    one, same = histories["item_ids"][:2]
-    assert one == same and one != popular(protocol)
+    items, same = histories["item_ids"][:2]
+    assert items == same and items != popular(protocol)
     ids = protocol.data.catalogue.ids
-    assert not {ids[5], ids[6], ""} & set(one)
+    assert not {ids[5], ids[6], ""} & set(items)
 
 
 def test_the_model_file_loads_safely_and_agrees(released, protocol) -> None:
     _, release = released
     model = keras.saving.load_model(release / "model.keras", safe_mode=True)
-    found = app.evaluate(model, protocol.test)
-    assert quality.ndcg(found, protocol.test) == pytest.approx(
+    lists = app.evaluate(model, protocol.test)
+    assert quality.ndcg(lists, protocol.test) == pytest.approx(
         report.read(release)["metrics"]["test"]["ndcg@10"]
     )
 
 
 def test_evaluate_gives_the_reports_figures(released, protocol) -> None:
     result, release = released
-    found = predict.evaluate(
+    figures = predict.evaluate(
         predict.Recommender(served.Local(release)), protocol
     )
     for name in ("ndcg@10", "hr@20", "recall@10"):
         # By history alone: without the users' own vectors.
         expected = pytest.approx(result["metrics"]["test"][name], abs=0.01)
-        assert found[name] == expected
+        assert figures[name] == expected
 
 
 def test_evaluate_judges_all_users_of_a_table_that_is_named(
@@ -188,15 +188,15 @@ def test_evaluate_judges_all_users_of_a_table_that_is_named(
         mode="evaluate", release=str(release), dataset=str(table)
     )
     program.run(config)
-    found = json.loads(capsys.readouterr().out)
-    assert found["dataset"] == f"{table}, random_75_25"
-    assert (found["split"], found["users"]) == ("all", 31)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["dataset"] == f"{table}, random_75_25"
+    assert (printed["split"], printed["users"]) == ("all", 31)
     quarter = np.maximum(np.round(items.lengths[:30] / 4), 1).sum()
-    assert found["examples"] == quarter + 1
-    assert 0 < found["ndcg@10"] < 1 and 0 < found["coverage@10"] <= 1
-    assert found["popularity@10"] is None
-    assert "popularity@20" in found["not_computed"]
-    assert any("does not know" in note for note in found["notes"])
+    assert printed["examples"] == quarter + 1
+    assert 0 < printed["ndcg@10"] < 1 and 0 < printed["coverage@10"] <= 1
+    assert printed["popularity@10"] is None
+    assert "popularity@20" in printed["not_computed"]
+    assert any("does not know" in note for note in printed["notes"])
     with pytest.raises(InputError, match="must be a file"):
         program.run(config.replace(dataset="none.csv"))
 
@@ -264,5 +264,5 @@ def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
     recommender = predict.Recommender(
         served.Local(Path("saved_models/recommender/1"))
     )
-    found = recommender.users(["client-0", "new client"])["item_ids"]
-    assert found.shape == (2, 5) and found[0, 0].startswith(b"sku/")
+    items = recommender.users(["client-0", "new client"])["item_ids"]
+    assert items.shape == (2, 5) and items[0, 0].startswith(b"sku/")

@@ -30,11 +30,11 @@ def clean(pairs: str, k_core: int = 0, **changes) -> interactions.Interactions:
     return interactions.clean("mine", raw(pairs, **changes), k_core=k_core)
 
 
-def lists(found: interactions.Interactions) -> list[str]:
-    ids = found.catalogue.ids
+def lists(data: interactions.Interactions) -> list[str]:
+    ids = data.catalogue.ids
     return [
-        "".join(ids[item] for item in found.items[user])
-        for user in range(len(found.items))
+        "".join(ids[item] for item in data.items[user])
+        for user in range(len(data.items))
     ]
 
 
@@ -50,29 +50,29 @@ def load(path: str, **options) -> protocols.Protocol:
 
 def test_rows_are_sorted_by_time_and_repetitions_counted() -> None:
     time = np.array([3.0, 1, 2, 2, 4])
-    found = clean("aX aY bX bY aX", time=time)
-    assert lists(found) == ["YX", "XY"]
-    assert found.notes == (
+    tidy = clean("aX aY bX bY aX", time=time)
+    assert lists(tidy) == ["YX", "XY"]
+    assert tidy.notes == (
         "1 rows out of time order sorted",
         "1 repeated user-item rows left out",
     )
-    assert found.user_ids == ("a", "b")
-    assert found.catalogue.ids == ("", "X", "Y")
+    assert tidy.user_ids == ("a", "b")
+    assert tidy.catalogue.ids == ("", "X", "Y")
 
 
 def test_without_times_the_order_of_rows_counts() -> None:
-    found = clean("bY aX bX aY")
-    assert lists(found) == ["XY", "YX"]
-    assert "the order of the rows" in found.notes[0]
+    tidy = clean("bY aX bX aY")
+    assert lists(tidy) == ["XY", "YX"]
+    assert "the order of the rows" in tidy.notes[0]
 
 
 def test_k_core_and_ratings() -> None:
     pairs = "aX aY bX bY cX cZ"
     assert lists(clean(pairs, k_core=2)) == ["XY", "XY"]
     rating = np.array([5.0, 5, 5, 1, 5, 5])
-    found = interactions.clean("mine", raw(pairs, rating=rating), min_rating=3)
-    assert lists(found) == ["XY", "X", "XZ"]
-    assert "1 rows rated below 3 left out" in found.notes
+    tidy = interactions.clean("mine", raw(pairs, rating=rating), min_rating=3)
+    assert lists(tidy) == ["XY", "X", "XZ"]
+    assert "1 rows rated below 3 left out" in tidy.notes
     with pytest.raises(InputError, match="--min_rating must be 0"):
         interactions.clean("mine", raw(pairs), min_rating=3)
 
@@ -113,11 +113,11 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path) -> None:
     path = write(tmp_path, text + "\n")
     with pytest.raises(InputError, match=r"lacks 1, the first in row 13"):
         load(path, time_column="when")
-    found = load(path, time_column="when", on_bad_input="skip")
-    assert len(found.data.items.values) == 12
-    assert found.notes == tuple(
-        f"1 rows without a {what} left out"
-        for what in ("user id", "item id", "time")
+    protocol = load(path, time_column="when", on_bad_input="skip")
+    assert len(protocol.data.items.values) == 12
+    assert protocol.notes == tuple(
+        f"1 rows without a {column} left out"
+        for column in ("user id", "item id", "time")
     )
 
 
@@ -133,16 +133,16 @@ def test_columns_of_every_kind(tmp_path) -> None:
     )
     path = tmp_path / "mine.parquet"
     parquet.write_table(table, path)
-    found = data.read_table(
+    raw_table = data.read_table(
         str(path), user="who", item="what", time="day", title="name",
         features="kind",
     )  # fmt: skip
-    assert found.user_ids == ["7", "8"] and found.item_ids == ["1", "2"]
-    assert found.user.tolist() == [0, 0, 1, -1]
-    assert found.time is not None
-    assert found.time[1] < found.time[0] < found.time[2]
-    assert np.isnan(found.time[3])
-    tidy = interactions.clean("mine", found, skip_bad=True)
+    assert raw_table.user_ids == ["7", "8"] and raw_table.item_ids == ["1", "2"]
+    assert raw_table.user.tolist() == [0, 0, 1, -1]
+    assert raw_table.time is not None
+    assert raw_table.time[1] < raw_table.time[0] < raw_table.time[2]
+    assert np.isnan(raw_table.time[3])
+    tidy = interactions.clean("mine", raw_table, skip_bad=True)
     assert tidy.catalogue.titles == ("", "One", "Two")
     assert tidy.catalogue.feature_names == ("x", "y")
     assert tidy.catalogue.features.tolist() == [[0, 0], [1, 1], [0, 1]]
@@ -157,20 +157,20 @@ def test_options_name_the_columns(tmp_path) -> None:
         for item in range(5)
     ]
     path = write(tmp_path, "\n".join(["who,what,stars,name,kind", *rows]))
-    found = load(
+    tidy = load(
         path, user_column="who", item_column="what", rating_column="stars",
         title_column="name", features_column="kind", min_rating=5.0,
     ).data  # fmt: skip
-    assert found.catalogue.titles == ("", "T1", "T2", "T3", "T4")
-    assert found.catalogue.feature_names == ("x", "y")
-    assert all(len(items) == 4 for items in found.items)
+    assert tidy.catalogue.titles == ("", "T1", "T2", "T3", "T4")
+    assert tidy.catalogue.feature_names == ("x", "y")
+    assert all(len(items) == 4 for items in tidy.items)
 
 
 def test_words_that_several_titles_have_are_features() -> None:
     titles = {"W": "Star Trek", "X": "Star Wars", "Y": "A star", "Z": "Wars"}
-    found = clean("aW aX aY aZ bX", titles=titles, features={"Y": ["old"]})
-    assert found.catalogue.feature_names == ("old", "title: star")
-    assert found.catalogue.features[1:].tolist() == [
+    tidy = clean("aW aX aY aZ bX", titles=titles, features={"Y": ["old"]})
+    assert tidy.catalogue.feature_names == ("old", "title: star")
+    assert tidy.catalogue.features[1:].tolist() == [
         [0, 1], [0, 1], [1, 1], [0, 0],
     ]  # fmt: skip
 
@@ -183,44 +183,46 @@ def test_ids_with_fractions_are_refused(tmp_path) -> None:
 
 
 def test_leave_last_out_holds_out_the_last_two() -> None:
-    found = protocols.split(clean("aX aY aZ bX bY bZ bW cX"), "leave_last_out")
-    ids = found.data.catalogue.ids
+    protocol = protocols.split(
+        clean("aX aY aZ bX bY bZ bW cX"), "leave_last_out"
+    )
+    ids = protocol.data.catalogue.ids
     tested = {
-        found.data.user_ids[user]: ids[found.test.targets[user][0]]
-        for user in found.test.users
+        protocol.data.user_ids[user]: ids[protocol.test.targets[user][0]]
+        for user in protocol.test.users
     }
     assert tested == {"a": "Z", "b": "W"}
-    assert [ids[i] for i in found.test.history[1]] == ["X", "Y", "Z"]
-    assert [ids[i] for i in found.valid.targets[1]] == ["Z"]
-    assert found.train.lengths.tolist() == [1, 2, 1]
-    assert "1 users have no test item" in found.notes
+    assert [ids[i] for i in protocol.test.history[1]] == ["X", "Y", "Z"]
+    assert [ids[i] for i in protocol.valid.targets[1]] == ["Z"]
+    assert protocol.train.lengths.tolist() == [1, 2, 1]
+    assert "1 users have no test item" in protocol.notes
 
 
 def test_random_75_25_holds_out_a_quarter_by_seed() -> None:
     rng = np.random.default_rng(0)
     pairs = " ".join(f"{u}{i}" for u in "abc" for i in rng.permutation(list(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn")))  # fmt: skip
-    one, same, other = (
+    first, same, other = (
         protocols.split(clean(pairs), "random_75_25", seed)
         for seed in (0, 0, 1)
     )
-    assert one.test.targets.lengths.tolist() == [10] * 3
-    assert one.valid.targets.lengths.tolist() == [3] * 3
+    assert first.test.targets.lengths.tolist() == [10] * 3
+    assert first.valid.targets.lengths.tolist() == [3] * 3
     for user in range(3):
-        parts = (one.train, one.valid.targets, one.test.targets)
+        parts = (first.train, first.valid.targets, first.test.targets)
         every = np.concatenate([part[user] for part in parts])
-        assert sorted(every) == sorted(one.data.items[user])
-    assert np.array_equal(one.test.targets.values, same.test.targets.values)
+        assert sorted(every) == sorted(first.data.items[user])
+    assert np.array_equal(first.test.targets.values, same.test.targets.values)
     assert not np.array_equal(
-        one.test.targets.values, other.test.targets.values
+        first.test.targets.values, other.test.targets.values
     )
-    whole = protocols.refitted(one)
-    assert len(whole.train.values) == 3 * 30
+    refit = protocols.refitted(first)
+    assert len(refit.train.values) == 3 * 30
 
 
-def cut(found: protocols.Protocol, mode: str, length: int) -> list:
-    split = examples.training(found.train, mode, length)
-    change = examples.transform(found.train, mode, length)
+def cut(protocol: protocols.Protocol, mode: str, length: int) -> list:
+    split = examples.training(protocol.train, mode, length)
+    change = examples.transform(protocol.train, mode, length)
     features = dict(split.features)
     inputs, targets = change(features, split.labels, np.array([1, 2]))
     return [inputs["history"].numpy(), targets.numpy(), inputs["user"].numpy()]
@@ -229,11 +231,11 @@ def cut(found: protocols.Protocol, mode: str, length: int) -> list:
 @pytest.mark.parametrize("mode", examples.MODES)
 def test_no_window_holds_what_is_held_out(mode) -> None:
     config = app.Config(dataset="tastes")
-    found = protocols.split(
+    protocol = protocols.split(
         clean(" ".join(f"{u}{i}" for u in "abc" for i in "ABCDEFGHIJ")),
         config.protocol,
     )
-    history, targets, user = cut(found, mode, 4)
+    history, targets, user = cut(protocol, mode, 4)
     held = {9, 10}
     assert not held & set(history.ravel()) and not held & set(targets.ravel())
     assert set(user) == {1, 2, 3}
@@ -247,22 +249,22 @@ def test_no_window_holds_what_is_held_out(mode) -> None:
 
 
 def test_users_are_made_unknown_at_random() -> None:
-    found = protocols.split(
+    protocol = protocols.split(
         clean(" ".join(f"{u}{i}" for u in "abc" for i in "ABCDEFGHIJ")),
         "leave_last_out",
     )
-    split = examples.training(found.train, "next", 4)
-    change = examples.transform(found.train, "next", 4, user_dropout=1.0)
+    split = examples.training(protocol.train, "next", 4)
+    change = examples.transform(protocol.train, "next", 4, user_dropout=1.0)
     inputs, _ = change(split.features, split.labels, np.array([1, 2]))
     assert not inputs["user"].numpy().any()
 
 
 def test_the_digest_follows_the_data() -> None:
-    one = protocols.split(clean("aX aY aZ bX bY bZ"), "leave_last_out")
+    first = protocols.split(clean("aX aY aZ bX bY bZ"), "leave_last_out")
     other = protocols.split(clean("aX aY aZ bZ bY bX"), "leave_last_out")
-    assert one.digest() != other.digest()
-    same = dataclasses.replace(one)
-    assert same.digest() == one.digest()
+    assert first.digest() != other.digest()
+    same = dataclasses.replace(first)
+    assert same.digest() == first.digest()
 
 
 def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
@@ -272,14 +274,17 @@ def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
     assert numbered.catalogue.ids == ("", "W", "X", "Y", "Z", "Q")
     assert lists(numbered) == ["XYQ", "ZX", "X"]
     assert "1 rows of items that the release does not know" in numbered.notes
-    found = protocols.for_evaluation(numbered, "leave_last_out")
-    assert found.judged == "all" and not len(found.train.values)
-    assert found.test.users.tolist() == [0, 1]
-    assert [found.test.history[user].tolist() for user in (0, 1)] == [
+    protocol = protocols.for_evaluation(numbered, "leave_last_out")
+    assert protocol.judged == "all" and not len(protocol.train.values)
+    assert protocol.test.users.tolist() == [0, 1]
+    assert [protocol.test.history[user].tolist() for user in (0, 1)] == [
         [2, 3], [4],
     ]  # fmt: skip
-    assert [found.test.targets[user].tolist() for user in (0, 1)] == [[5], [2]]
-    assert "1 users have no test item" in found.notes
+    assert [protocol.test.targets[user].tolist() for user in (0, 1)] == [
+        [5],
+        [2],
+    ]
+    assert "1 users have no test item" in protocol.notes
     with pytest.raises(InputError, match="none that it knows"):
         interactions.numbered_as(fresh, ["V", "W"])
     with pytest.raises(InputError, match="at least 2 interactions"):
@@ -289,7 +294,7 @@ def test_a_release_is_asked_for_every_user_of_two_rows() -> None:
 def test_a_table_that_judges_needs_no_titles_and_no_core(tmp_path) -> None:
     path = write(tmp_path, "user_id,item_id\na,1\na,2\nb,2\nb,3\n")
     config = app.Config(dataset=path, title_column="title", k_core=5)
-    found = app.load_data(config, known=["1", "2", "3"])
-    assert found.test.num_examples == 2
+    protocol = app.load_data(config, known=["1", "2", "3"])
+    assert protocol.test.num_examples == 2
     with pytest.raises(InputError, match="at least 2 users"):
         app.load_data(config.replace(given=frozenset({"k_core"})), ["1"])

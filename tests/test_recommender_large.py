@@ -8,7 +8,7 @@ DATA = "movielens/100k-ratings"
 
 
 def best_baseline(result: dict) -> float:
-    return max(one["metrics"]["ndcg@10"] for one in result["baselines"])
+    return max(row["metrics"]["ndcg@10"] for row in result["baselines"])
 
 
 def test_leave_last_out(run) -> None:
@@ -18,12 +18,12 @@ def test_leave_last_out(run) -> None:
         variants=("float32", "int8", "prune+int8"),
     )  # fmt: skip
     assert result["dataset"]["test"] == 943
-    found = result["metrics"]["test"]["ndcg@10"]
-    assert found > max(0.065, best_baseline(result))
-    whole = result["variants"][0]
-    (chosen,) = (one for one in result["variants"] if one["chosen"])
+    ndcg = result["metrics"]["test"]["ndcg@10"]
+    assert ndcg > max(0.065, best_baseline(result))
+    plain = result["variants"][0]
+    (chosen,) = (row for row in result["variants"] if row["chosen"])
     assert chosen["drop"] <= 0.005
-    assert whole["gzip_bytes"] >= 4 * chosen["gzip_bytes"]
+    assert plain["gzip_bytes"] >= 4 * chosen["gzip_bytes"]
 
 
 def test_random_75_25(run) -> None:

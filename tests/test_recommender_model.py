@@ -55,9 +55,9 @@ def build(**changes) -> networks.Recommender:
 
 
 def inputs(num: int = 5) -> dict[str, np.ndarray]:
-    found = protocol()
+    data = protocol()
     users = np.arange(num)
-    history = found.train.padded(users, LENGTH)
+    history = data.train.padded(users, LENGTH)
     history[0] = 0
     return {"history": history, "user": users.astype(np.int32)}
 
@@ -72,11 +72,11 @@ def scores(model: networks.Recommender, given: dict) -> np.ndarray:
 def test_folding_keeps_the_scores(name) -> None:
     model, given = build(model=name, wide=0.0), inputs()
     folded = app.fold(model, None)
-    asked = {key: given[key] for key in folded.input}
-    assert ("user" in asked) == (name != "sequential")
-    np.testing.assert_allclose(folded(asked), scores(model, given), atol=1e-5)
+    taken = {key: given[key] for key in folded.input}
+    assert ("user" in taken) == (name != "sequential")
+    np.testing.assert_allclose(folded(taken), scores(model, given), atol=1e-5)
     kinds = {type(layer).__module__ for layer in folded.layers}
-    assert all(one.startswith("keras.src.") for one in kinds)
+    assert all(kind.startswith("keras.src.") for kind in kinds)
     unknown = app.fold(model, None, with_user=False)
     given["user"][:] = 0
     np.testing.assert_allclose(
@@ -96,12 +96,12 @@ def test_the_wide_part_is_the_item_item_matrix() -> None:
     options = config(model="two_tower", wide=2.0, wide_penalty=3.0)
     model, given = build(model="two_tower"), inputs()
     plain = app.fold(model, None)
-    both = app.fold(model, app.item_item(options, protocol()))
+    joined = app.fold(model, app.item_item(options, protocol()))
     rows = networks.rows_of(
         given["history"], np.ones((5, LENGTH), np.float32), NUM_ITEMS + 1
     )
     added = rows @ app.item_item(options, protocol())
-    np.testing.assert_allclose(both(given) - plain(given), added, atol=1e-5)
+    np.testing.assert_allclose(joined(given) - plain(given), added, atol=1e-5)
 
 
 def test_a_query_does_not_know_the_future() -> None:
@@ -116,10 +116,10 @@ def test_a_query_does_not_know_the_future() -> None:
 def test_dropout_leaves_items_out_and_keeps_padding_silent() -> None:
     bag = networks.Bag(NUM_ITEMS, 4, dropout=0.5)
     history = np.array([[1, 2, 3, 4]])
-    whole, padded = bag(history), bag(np.array([[0, 0, 1, 2, 3, 4]]))
-    np.testing.assert_allclose(whole, padded, atol=1e-6)
-    some = [bag(history, training=True).numpy() for _ in range(5)]
-    assert len({one.tobytes() for one in some}) > 1
+    plain, padded = bag(history), bag(np.array([[0, 0, 1, 2, 3, 4]]))
+    np.testing.assert_allclose(plain, padded, atol=1e-6)
+    sums = [bag(history, training=True).numpy() for _ in range(5)]
+    assert len({array.tobytes() for array in sums}) > 1
     assert not bag(np.zeros((1, 4), np.int32)).numpy().any()
 
 
@@ -136,8 +136,8 @@ def test_the_loss_is_the_cross_entropy_of_real_targets() -> None:
     queries = model(given)
     logs = tf.nn.log_softmax(model.items.scores(queries)).numpy()
     expected = -((logs[0, 3] + logs[0, 5]) / 2 + logs[1, 7]) / 2
-    found = model.compute_loss(y=targets, y_pred=queries)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    loss = model.compute_loss(y=targets, y_pred=queries)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_loss_at_every_place_leaves_padding_out() -> None:
@@ -146,10 +146,10 @@ def test_the_loss_at_every_place_leaves_padding_out() -> None:
     targets[1, -1] = 7
     queries = model(given)
     logs = tf.nn.log_softmax(model.items.scores(queries)).numpy()
-    found = model.compute_loss(y=targets, y_pred=queries)
-    assert float(found) == pytest.approx(-logs[1, -1, 7], rel=1e-5)
+    loss = model.compute_loss(y=targets, y_pred=queries)
+    assert float(loss) == pytest.approx(-logs[1, -1, 7], rel=1e-5)
     last = model.compute_loss(y=targets, y_pred=queries, training=False)
-    assert float(last) == pytest.approx(float(found), rel=1e-5)
+    assert float(last) == pytest.approx(float(loss), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", networks.MODELS)
@@ -197,11 +197,13 @@ def test_item_features_move_the_vectors() -> None:
 
 @pytest.mark.parametrize("name", ["float32", "int8"])
 def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
-    found = protocol()
+    data = protocol()
     folded = app.fold(build(), None, with_user=False)
     twin = bridge.to_tf_keras(folded, check=False)
-    histories = found.test.history.padded(np.arange(NUM_USERS), 12)
-    (variant,) = (one for one in variants.parse((name,)) if one.name == name)
+    histories = data.test.history.padded(np.arange(NUM_USERS), 12)
+    (variant,) = (
+        variant for variant in variants.parse((name,)) if variant.name == name
+    )
     content = conversion.convert(
         twin, variant, {"history": histories}, ["indices", "scores"],
         mobile.INT8, wrap=lambda twin: mobile.answer(twin, LENGTH),
@@ -214,9 +216,9 @@ def test_a_phones_file_leaves_out_what_was_seen(name) -> None:
         # 20 of the 21 unseen: the last may tie with the lowest in int8.
         assert len(set(row) & set(seen)) <= (name == "int8")
     if name == "float32":
-        expected = app.evaluate(folded, found.test)
+        expected = app.evaluate(folded, data.test)
         assert np.array_equal(lists["indices"], expected)
-    assert not any("Flex" in one for one in litert.ops(content))
+    assert not any("Flex" in name for name in litert.ops(content))
 
 
 def test_the_item_item_matrix_needs_a_small_catalogue(monkeypatch) -> None:

@@ -46,7 +46,7 @@ def test_the_model_learns(released) -> None:
     assert result["metrics"]["test"]["accuracy"] > 0.65
     assert result["history"]["loss"][-1] < result["history"]["loss"][0]
     assert np.sum(result["metrics"]["test"]["confusion"]) == 500
-    rows = {one["name"]: one["metrics"] for one in result["baselines"]}
+    rows = {row["name"]: row["metrics"] for row in result["baselines"]}
     assert len(rows) == 4
     took = result["training"]
     seen = took["examples_per_second"] * took["seconds"] / took["epochs"]
@@ -78,8 +78,8 @@ def test_files_have_fused_operators_and_were_measured(released, splits) -> None:
     assert refused["name"] == "qat" and "real inputs" in refused["reason"]
     said = (release / "mobile" / "README.md").read_text("utf-8")
     assert "Reset it before each call" in said
-    assert any("Reset it before each call" in one for one in result["notes"])
-    rows = {one["name"]: one for one in result["variants"]}
+    assert any("Reset it before each call" in note for note in result["notes"])
+    rows = {row["name"]: row for row in result["variants"]}
     assert set(rows) == {"float32", "int8", "prune+int8"}
     for name, row in rows.items():
         assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in row["ops"]
@@ -87,12 +87,12 @@ def test_files_have_fused_operators_and_were_measured(released, splits) -> None:
         assert "WHILE" not in row["ops"]
         assert row["inputs"]["token_ids"]["shape"] == [1, 40]
         runner = litert.Runner((release / row["file"]).read_bytes())
-        few = splits.test.pick(np.arange(100))
-        found = runner(token_ids=few.features)["probabilities"]
+        examples = splits.test.pick(np.arange(100))
+        outputs = runner(token_ids=examples.features)["probabilities"]
         if name == "float32":
             model = keras.saving.load_model(release / "model.keras")
-            expected = model.predict(few.features, verbose=0)
-            np.testing.assert_allclose(found, expected, atol=1e-4)
+            expected = model.predict(examples.features, verbose=0)
+            np.testing.assert_allclose(outputs, expected, atol=1e-4)
     # Calibrated on padded texts, it agrees with float32 on two thirds.
     assert rows["int8"]["max_abs_error"] < 0.2
     assert abs(rows["int8"]["drop"]) < 0.03
@@ -106,13 +106,13 @@ def test_the_saved_model_takes_strings_and_equals_predict(
     served = tf.saved_model.load(release).signatures["serving_default"]
     texts = ["", "The plot was not very good.", "😀<br />wow"]
     texts += splits.corpus.splits["test"].texts[:50]
-    found = served(text=tf.constant(texts))
+    answer = served(text=tf.constant(texts))
     model = keras.saving.load_model(release / "model.keras", safe_mode=True)
     ids = [splits.tokenizer.padded(text) for text in texts]
     expected = model.predict(np.array(ids, np.int32), verbose=0)
-    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
     names = np.array(["negative", "positive"])[expected.argmax(axis=1)]
-    assert found["label"].numpy().astype(str).tolist() == names.tolist()
+    assert answer["label"].numpy().astype(str).tolist() == names.tolist()
     bad = served(text=tf.constant([b"\xff\xfe not text"]))
     assert np.isfinite(bad["probabilities"].numpy()).all()
 
@@ -136,15 +136,15 @@ def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
         )  # fmt: skip
         predict.predict(classifier, config, config.text_column)
         rows = json.loads(output.read_text())
-        assert [one["text"] for one in rows] == [
+        assert [row["text"] for row in rows] == [
             "The acting was superb!", "The plot was dull.",
         ]  # fmt: skip
     assert "superb" in capsys.readouterr().out
     phone = predict.Classifier(served.Local(release), "float32")
     texts = ["The acting was superb!", "", "The story was a waste of time."]
-    found, labels = phone(texts)
+    probabilities, labels = phone(texts)
     expected, same = classifier(texts)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     assert labels == same
     with pytest.raises(InputError, match="--variant must be one of float32"):
         predict.Classifier(served.Local(release), "int4")
@@ -176,8 +176,8 @@ def test_evaluate_gives_the_reports_figures(
     result, release = released
     monkeypatch.chdir(home)
     program.run(app.Config(mode="evaluate", release=str(release)))
-    found = json.loads(capsys.readouterr().out)
-    assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
-    assert found["examples"] == 500
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["accuracy"] == result["metrics"]["test"]["accuracy"]
+    assert printed["examples"] == 500
     with pytest.raises(InputError, match="must be of text_sentiment"):
         vocabulary.read(home)

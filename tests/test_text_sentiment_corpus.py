@@ -80,11 +80,11 @@ def test_three_classes_of_a_csv_end_to_end(
         program.run(
             app.Config(mode="evaluate", release=str(release), **changes)
         )  # The columns are the release's.
-        found = json.loads(capsys.readouterr().out)
-        assert (found["dataset"], found["examples"]) == ("fresh.csv", 2)
-        assert (found["split"], found["accuracy"]) == ("all", 0.5)
-        assert found["roc_auc"] is None and found["macro_f1"] > 0
-        assert "one class" in found["not_computed"]["roc_auc"]
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["dataset"], printed["examples"]) == ("fresh.csv", 2)
+        assert (printed["split"], printed["accuracy"]) == ("all", 0.5)
+        assert printed["roc_auc"] is None and printed["macro_f1"] > 0
+        assert "one class" in printed["not_computed"]["roc_auc"]
     fresh.write_text("review,stars\nLovely,fine\nPoor,six\n")
     with pytest.raises(InputError, match=r"classes.*row 2 of .* has 'six'"):
         program.run(
@@ -169,16 +169,16 @@ def test_a_file_is_split_by_the_seed_and_more_texts_add_words(tmp_path) -> None:
     path.write_text(rows(60), encoding="utf-8")
     more.write_text('{"review": "zebra zebra"}\n' * 3, encoding="utf-8")
     config = options(path, vocabulary_size=50)
-    one, same = app.load_data(config), app.load_data(config)
-    assert one.digest() == same.digest()
-    assert one.digest() != app.load_data(config.replace(seed=1)).digest()
+    splits, same = app.load_data(config), app.load_data(config)
+    assert splits.digest() == same.digest()
+    assert splits.digest() != app.load_data(config.replace(seed=1)).digest()
     sizes = [
-        len(one.corpus.splits[k].texts) for k in ("train", "valid", "test")
+        len(splits.corpus.splits[k].texts) for k in ("train", "valid", "test")
     ]
     assert sizes == [48, 6, 6]
-    both = app.load_data(config.replace(pretrain=str(more)))
-    assert "zebra" in both.tokenizer.vocabulary
-    assert "zebra" not in one.tokenizer.vocabulary
+    larger = app.load_data(config.replace(pretrain=str(more)))
+    assert "zebra" in larger.tokenizer.vocabulary
+    assert "zebra" not in splits.tokenizer.vocabulary
 
 
 def test_classes_that_are_numbers_are_in_their_own_order(tmp_path) -> None:
@@ -203,7 +203,7 @@ def test_inputs_that_cannot_be_read_are_named(inputs) -> None:
 def test_the_census_counts_what_the_texts_hold() -> None:
     texts = ["Good<br />film 😀", "", "a b c d e f g h i", "unheard"]
     parts = corpus.Texts(texts, np.array([0, 1, 0, 1]))
-    found = data.tokenize(
+    splits = data.tokenize(
         corpus.Corpus("x", ("a", "b"), dict.fromkeys(
             ("train", "valid", "test"), parts
         )), 100, 8,
@@ -211,16 +211,16 @@ def test_the_census_counts_what_the_texts_hold() -> None:
     assert (
         "test: 4 texts, 1 without a word, 1 of more than 8 tokens, 1 with "
         "emoji, 1 with HTML, 0.0% unknown tokens"
-    ) in found.notes
+    ) in splits.notes
 
 
 def test_a_release_judges_all_of_a_file(tmp_path) -> None:
     path = tmp_path / "fresh.csv"
     path.write_text(rows(31), encoding="utf-8")
-    found = app.load_texts(options(path), "dataset", ("none", *CLASSES))
-    assert found.class_names == ("none", *CLASSES)
-    assert found.judged == "all" and set(found.splits) == {"test"}
-    test = found.splits["test"]
+    loaded = app.load_texts(options(path), "dataset", ("none", *CLASSES))
+    assert loaded.class_names == ("none", *CLASSES)
+    assert loaded.judged == "all" and set(loaded.splits) == {"test"}
+    test = loaded.splits["test"]
     assert np.bincount(test.labels).tolist() == [0, 11, 10, 10]
     assert test.texts[0] == ""
     with pytest.raises(InputError, match="--dataset must have the release's"):

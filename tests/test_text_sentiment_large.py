@@ -43,11 +43,11 @@ def test_an_epoch_of_imdb(options, monkeypatch) -> None:
     model = keras.saving.load_model(release / "model.keras")
     expected = model.predict(ids, verbose=0)
     runner = litert.Runner((release / "mobile/float32.tflite").read_bytes())
-    found = runner(token_ids=ids)["probabilities"]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    probabilities = runner(token_ids=ids)["probabilities"]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     served = tf.saved_model.load(release).signatures["serving_default"]
-    found = served(text=tf.constant(texts[:200]))["probabilities"]
-    np.testing.assert_allclose(found, expected[:200], atol=1e-5)
+    probabilities = served(text=tf.constant(texts[:200]))["probabilities"]
+    np.testing.assert_allclose(probabilities, expected[:200], atol=1e-5)
 
 
 def test_both_tokenizers_agree_on_all_labelled_reviews(options) -> None:
@@ -60,9 +60,9 @@ def test_both_tokenizers_agree_on_all_labelled_reviews(options) -> None:
     for name, part in splits.corpus.splits.items():
         expected = getattr(splits, name).features
         for start in range(0, len(part.texts), 500):
-            found = tokenize(part.texts[start : start + 500]).numpy()
+            ids = tokenize(part.texts[start : start + 500]).numpy()
             rows = expected[start : start + 500]
-            np.testing.assert_array_equal(found, rows[:, : found.shape[1]])
-            assert not rows[:, found.shape[1] :].any()
+            np.testing.assert_array_equal(ids, rows[:, : ids.shape[1]])
+            assert not rows[:, ids.shape[1] :].any()
             count += len(rows)
     assert count == 50_000

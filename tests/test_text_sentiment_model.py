@@ -29,10 +29,10 @@ RNG = np.random.default_rng(0)
 
 def ids(num: int = 4, length: int = 12) -> np.ndarray:
     """Returns texts of several lengths, padded at their ends."""
-    found = RNG.integers(2, 50, (num, length)).astype(np.int32)
+    rows = RNG.integers(2, 50, (num, length)).astype(np.int32)
     for row in range(num):
-        found[row, 3 + 2 * row :] = 0
-    return found
+        rows[row, 3 + 2 * row :] = 0
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_padding_changes_nothing(changes: dict) -> None:
             model, RNG.normal(size=(50, 3)), RNG.normal(size=(97, 3))
         )
     short = ids()
-    one = model(short).numpy()
+    output = model(short).numpy()
     other = model(np.pad(short, ((0, 0), (0, 30)))).numpy()
-    np.testing.assert_allclose(one, other, atol=1e-6)
-    np.testing.assert_allclose(one.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(output, other, atol=1e-6)
+    np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
     alone = [model(short[i : i + 1, : 3 + 2 * i])[0] for i in range(4)]
-    np.testing.assert_allclose(one, alone, atol=1e-6)
+    np.testing.assert_allclose(output, alone, atol=1e-6)
 
 
 def test_the_last_state_of_a_backward_lstm_is_that_of_the_first_word() -> None:
@@ -102,27 +102,27 @@ def test_words_of_the_same_company_get_like_vectors() -> None:
     # 2 and 3 stand between the same words, 4 and 5 between others.
     texts = [[6, 7, w, 8, 9] for w in (2, 3)] * 30
     texts += [[10, 11, w, 12, 13] for w in (4, 5)] * 30 + [[1, 1]]
-    found = vectors.learn(texts, 14, 6, seed=0)
-    assert found.shape == (14, 6) and not found[:2].any()
+    learnt = vectors.learn(texts, 14, 6, seed=0)
+    assert learnt.shape == (14, 6) and not learnt[:2].any()
 
     def likeness(a: int, b: int) -> float:
-        x, y = found[a], found[b]
+        x, y = learnt[a], learnt[b]
         return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
     assert likeness(2, 3) > 0.9 and likeness(4, 5) > 0.9
     assert likeness(2, 4) < 0.5
-    np.testing.assert_array_equal(found, vectors.learn(texts, 14, 6, seed=0))
+    np.testing.assert_array_equal(learnt, vectors.learn(texts, 14, 6, seed=0))
     assert vectors.learn(texts, 14, 20, seed=0).shape == (14, 20)
 
 
 def test_pairs_are_hashed_alike_everywhere_and_within_int32() -> None:
     for num_words in (10, 30_000, 1_000_000):
         rows = np.array([[2, 3, 2, 3], [num_words - 1] * 4], np.int32)
-        found = np.asarray(networks.pair_ids(rows, num_words, 1009))
+        pairs = np.asarray(networks.pair_ids(rows, num_words, 1009))
         factor = (2**31 - 1) // num_words - 1
         before = np.pad(rows[:, :-1], ((0, 0), (1, 0))).astype(np.int64)
-        np.testing.assert_array_equal(found, (before * factor + rows) % 1009)
-        assert found[0, 1] == found[0, 3]  # The same pair twice.
+        np.testing.assert_array_equal(pairs, (before * factor + rows) % 1009)
+        assert pairs[0, 1] == pairs[0, 3]  # The same pair twice.
 
 
 def of_ids(
@@ -132,9 +132,9 @@ def of_ids(
     lengths = np.count_nonzero(rows, axis=1)
     texts = [f"word{index}" for index in range(6)]
     classes = tuple(map(str, range(num_classes)))
-    one = corpus.Texts(texts, np.arange(6) % num_classes)
+    split = corpus.Texts(texts, np.arange(6) % num_classes)
     known = corpus.Corpus(
-        "ids", classes, dict.fromkeys(("train", "valid", "test"), one)
+        "ids", classes, dict.fromkeys(("train", "valid", "test"), split)
     )
     split = MemorySplit(rows, labels, lengths)
     return dataclasses.replace(
@@ -155,11 +155,11 @@ def test_the_linear_path_adds_what_pairs_tell(num_classes: int) -> None:
     model = networks.build(8, num_classes, num_pairs=1009, **SIZES)
     networks.set_tables(model, tables.words, tables.pairs)
     logits = keras.Model(model.input, model.get_layer("joined").output)
-    found = logits(rows).numpy()
-    assert np.mean(found.argmax(axis=1) == labels) > 0.95
+    outputs = logits(rows).numpy()
+    assert np.mean(outputs.argmax(axis=1) == labels) > 0.95
     alone = keras.Model(model.input, model.get_layer("logits").output)(rows)
     np.testing.assert_allclose(
-        found - alone.numpy(), linear.log_odds(rows, tables), atol=1e-4
+        outputs - alone.numpy(), linear.log_odds(rows, tables), atol=1e-4
     )
 
 
@@ -168,25 +168,27 @@ def test_unlabelled_texts_are_taught_as_the_linear_path_sees_them() -> None:
     rows = np.zeros((60, 4), np.int32)
     rows[:, 0], rows[::2, 1] = 2 + labels, 6
     splits = of_ids(rows, labels, 3)
-    found = self_training.teach(splits, linear.fit(splits, 101)).train
-    assert found.num_examples == 120 and found.labels.dtype == np.float32
-    np.testing.assert_array_equal(found.labels[:60], np.eye(3)[labels])
-    told = found.labels[60:]
-    assert (told.argmax(axis=1) == labels[::-1]).all() and told.max() < 1
-    np.testing.assert_array_equal(found.features[60:], rows[::-1])
+    taught = self_training.teach(splits, linear.fit(splits, 101)).train
+    assert taught.num_examples == 120 and taught.labels.dtype == np.float32
+    np.testing.assert_array_equal(taught.labels[:60], np.eye(3)[labels])
+    soft_labels = taught.labels[60:]
+    assert (
+        soft_labels.argmax(axis=1) == labels[::-1]
+    ).all() and soft_labels.max() < 1
+    np.testing.assert_array_equal(taught.features[60:], rows[::-1])
     np.testing.assert_array_equal(
-        found.lengths[60:], splits.train.lengths[::-1]
+        taught.lengths[60:], splits.train.lengths[::-1]
     )
     transform = batches.for_training(3, 0.0)
-    _, targets = transform(rows, found.labels[:60], tf.constant([1, 2]))
-    np.testing.assert_array_equal(targets, found.labels[:60])
+    _, targets = transform(rows, taught.labels[:60], tf.constant([1, 2]))
+    np.testing.assert_array_equal(targets, taught.labels[:60])
     none = dataclasses.replace(splits, unlabelled=rows[:0])
     assert self_training.teach(none, linear.fit(none, 101)) is none
 
 
 def test_texts_for_calibration_have_no_padding() -> None:
-    found = calibration.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
-    assert found.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
+    texts = calibration.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
+    assert texts.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
 
 
 def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
@@ -194,7 +196,9 @@ def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
     twin = bridge.to_tf_keras(model)
     layer = twin.get_layer("logits")
     kernel, bias = layer.get_weights()
-    (int8,) = (one for one in variants.parse(["int8"]) if "8" in one.name)
+    (int8,) = (
+        variant for variant in variants.parse(["int8"]) if "8" in variant.name
+    )
     rows = ids()
     texts = {"token_ids": calibration.repeated(rows)}
     arguments = (texts, calibration.OUTPUTS, calibration.INT8)
@@ -204,25 +208,25 @@ def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
     content = calibration.corrected(wrong, twin, int8, rows)
     np.testing.assert_array_equal(layer.get_weights()[1], bias)
     expected = model(rows).numpy()
-    for one, moved in ((wrong, 0.5), (content, -0.5)):
-        found = litert.Runner(one)(token_ids=rows)["probabilities"]
-        odds = np.log(found[:, 1] / found[:, 0])
+    for file, moved in ((wrong, 0.5), (content, -0.5)):
+        outputs = litert.Runner(file)(token_ids=rows)["probabilities"]
+        odds = np.log(outputs[:, 1] / outputs[:, 0])
         odds -= np.log(expected[:, 1] / expected[:, 0])
         assert odds.mean() == pytest.approx(moved, abs=0.15)  # 8 bits.
 
 
 def test_metrics_of_each_class_and_of_all() -> None:
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
-    found = results.measure(probabilities, np.array([0, 0, 1, 1]))
-    assert found["accuracy"] == 0.75
-    assert found["roc_auc"] == 0.75
-    assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    figures = results.measure(probabilities, np.array([0, 0, 1, 1]))
+    assert figures["accuracy"] == 0.75
+    assert figures["roc_auc"] == 0.75
+    assert figures["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
 
 
 def test_a_long_text_is_shown_by_its_ends() -> None:
     assert results.shorten("a\nb   c") == "a b c"
-    found = results.shorten("x" * 500 + "end", 90)
-    assert len(found) <= 95 and found.endswith("end") and "…" in found
+    line = results.shorten("x" * 500 + "end", 90)
+    assert len(line) <= 95 and line.endswith("end") and "…" in line
 
 
 def test_an_lstm_that_is_too_sure_is_scaled_down() -> None:
@@ -230,10 +234,10 @@ def test_an_lstm_that_is_too_sure_is_scaled_down() -> None:
     truth = np.stack([1 - 2 * labels, 2 * labels - 1], axis=1)
     noisy = truth + RNG.normal(size=(500, 2))
     other = truth + RNG.normal(size=(500, 2))
-    both = linear._best_shares(5 * noisy, other, labels)
-    assert both[0] < 0.5 and both[1] > 0.4
+    shares = linear._best_shares(5 * noisy, other, labels)
+    assert shares[0] < 0.5 and shares[1] > 0.4
     model = networks.build(8, 2, num_pairs=11, **SIZES)
     layer = model.get_layer("logits")
     before = layer.get_weights()[0].copy()
-    networks.scale_logits(model, both[0])
-    np.testing.assert_allclose(layer.get_weights()[0], both[0] * before)
+    networks.scale_logits(model, shares[0])
+    np.testing.assert_allclose(layer.get_weights()[0], shares[0] * before)

@@ -37,8 +37,8 @@ def fuzz(num: int, seed: int) -> list[str]:
     ]
 
 
-def padded(found: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(found, ((0, 0), (0, length - found.shape[1])))
+def padded(ids: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(ids, ((0, 0), (0, length - ids.shape[1])))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_python_and_graph_agree_on_ten_thousand_random_texts() -> None:
     rules = vocabulary.make(vocabulary.SPECIAL, 16)
     words = sorted({word for text in texts for word in rules.words(text)})
     tokenizer = vocabulary.make((*vocabulary.SPECIAL, *words[::2]), 16)
-    found = graph.GraphTokenizer(tokenizer)(tf.constant(texts)).numpy()
+    ids = graph.GraphTokenizer(tokenizer)(tf.constant(texts)).numpy()
     expected = np.array([tokenizer.padded(text) for text in texts])
-    np.testing.assert_array_equal(padded(found, 16), expected)
+    np.testing.assert_array_equal(padded(ids, 16), expected)
     assert len(np.unique(expected)) > 10_000
 
 
@@ -97,18 +97,18 @@ def test_bytes_that_are_no_text_are_unknown_words_in_both() -> None:
         for _ in range(2000)
     ]
     tokenizer = vocabulary.make((*vocabulary.SPECIAL, "b", "!"), 16)
-    found = graph.GraphTokenizer(tokenizer)(tf.constant(texts)).numpy()
+    ids = graph.GraphTokenizer(tokenizer)(tf.constant(texts)).numpy()
     expected = [
         tokenizer.padded(text.decode("utf-8", "surrogateescape"))
         for text in texts
     ]
-    np.testing.assert_array_equal(padded(found, 16), np.array(expected))
+    np.testing.assert_array_equal(padded(ids, 16), np.array(expected))
 
 
 def test_no_text_with_a_word_is_still_one_column() -> None:
     tokenizer = vocabulary.make((*vocabulary.SPECIAL, "a"), 16)
-    found = graph.GraphTokenizer(tokenizer)(tf.constant(["", "..."])).numpy()
-    assert found.tolist() == [[1], [1]]
+    ids = graph.GraphTokenizer(tokenizer)(tf.constant(["", "..."])).numpy()
+    assert ids.tolist() == [[1], [1]]
 
 
 def test_two_files_are_all_that_a_port_needs(tmp_path: Path) -> None:

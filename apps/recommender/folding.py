@@ -4,8 +4,6 @@ Item vectors are computed once, features included. The result is what is
 evaluated, served, compressed and put on phones; it loads without this project.
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -79,8 +77,10 @@ def _dense(kernel: np.ndarray, bias: np.ndarray, name: str) -> layers.Dense:
 
 
 def _last_query(
-    trained: networks.Recommender, network: keras.Model, history: Any
-) -> Any:
+    trained: networks.Recommender,
+    network: keras.Model,
+    history: keras.KerasTensor,
+) -> keras.KerasTensor:
     """Returns the query after the last item."""
     table = ops.convert_to_numpy(trained.items.table())
     vectors = _lookup(table, "history_vectors")(history)
@@ -92,7 +92,7 @@ def _last_query(
     return queries[:, -1]
 
 
-def _bag(bag: Any, history: Any) -> Any:
+def _bag(bag: networks.Bag, history: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the sum of a history's vectors over the root of their number."""
     table = bag.get_weights()[0]
     vectors = _lookup(table, "history_vectors")(history)
@@ -102,7 +102,7 @@ def _bag(bag: Any, history: Any) -> Any:
     return ops.divide(total, ops.sqrt(count))
 
 
-def _pairs(items: NeuralItems, query: Any) -> Any:
+def _pairs(items: NeuralItems, query: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the scores of NeuMF's network for all items."""
     kernel, bias = items.of_query.get_weights()
     of_item = ops.convert_to_numpy(items.of_item(items.table()))

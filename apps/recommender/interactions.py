@@ -11,8 +11,8 @@ import numpy as np
 from common.options import InputError
 
 PADDING = 0  # The item index that stands for no item.
-# A word is a feature if at least FEWEST_TITLES titles have it; of these words the
-# MOST_WORDS most frequent are taken.
+# A word is a feature if at least FEWEST_TITLES titles have it; of these words
+# the MOST_WORDS most frequent are taken.
 FEWEST_TITLES, MOST_WORDS = 3, 256
 
 

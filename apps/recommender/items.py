@@ -41,7 +41,7 @@ class Items(layers.Layer):
             )  # fmt: skip
         super().build(input_shape)
 
-    def call(self, ids: Any) -> Any:
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the vectors of items: `ids.shape + (dim,)`."""
         vectors = tf.gather(self.embeddings, ids)
         if self.kernel is None:
@@ -49,24 +49,24 @@ class Items(layers.Layer):
         features = tf.cast(tf.gather(self._features, ids), tf.float32)
         return vectors + tf.tensordot(features, self.kernel, 1)
 
-    def table(self) -> Any:
+    def table(self) -> tf.Tensor:
         """Returns the vectors of all items, `(items + 1, dim)`."""
         if self.kernel is None:
             return tf.convert_to_tensor(self.embeddings)
         features = tf.cast(self._features, tf.float32)
         return self.embeddings + tf.matmul(features, self.kernel)
 
-    def scores(self, queries: Any) -> Any:
+    def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """Returns the scores of all items, `(..., items + 1)`."""
         product = tf.tensordot(queries, tf.transpose(self.table()), 1)
         return product + self.bias
 
-    def score(self, queries: Any, ids: Any) -> Any:
+    def score(self, queries: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Returns the scores of items `ids`, one list for all queries."""
         vectors = tf.transpose(self(ids))
         return tf.tensordot(queries, vectors, 1) + tf.gather(self.bias, ids)
 
-    def score_own(self, queries: Any, ids: Any) -> Any:
+    def score_own(self, queries: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Returns the scores of each query's own items, `ids.shape`."""
         product = tf.reduce_sum(queries * self(ids), axis=-1)
         return product + tf.gather(self.bias, ids)
@@ -84,21 +84,21 @@ class NeuralItems(Items):
         for layer in (self.of_query, self.of_item, self.last):
             layer.build((None, self.dim))
 
-    def _network(self, queries: Any, vectors: Any) -> Any:
+    def _network(self, queries: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
         hidden = tf.nn.relu(self.of_query(queries) + self.of_item(vectors))
         return tf.squeeze(self.last(hidden), -1)
 
-    def scores(self, queries: Any) -> Any:
+    def scores(self, queries: tf.Tensor) -> tf.Tensor:
         """Returns the scores of all items, `(..., items + 1)`."""
         pairs = self._network(queries[..., None, :], self.table())
         return super().scores(queries) + pairs
 
-    def score(self, queries: Any, ids: Any) -> Any:
+    def score(self, queries: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Returns the scores of items `ids`, one list for all queries."""
         pairs = self._network(queries[..., None, :], self(ids))
         return super().score(queries, ids) + pairs
 
-    def score_own(self, queries: Any, ids: Any) -> Any:
+    def score_own(self, queries: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Returns the scores of each query's own items, `ids.shape`."""
         product = super().score_own(queries, ids)
         return product + self._network(queries, self(ids))

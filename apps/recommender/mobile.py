@@ -32,7 +32,7 @@ MAX_LOOKUPS = 2**25
 INT8 = conversion.Int8("float32", whole=False)
 
 
-def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
+def answer(twin: Any, length: int) -> Callable[..., dict[str, tf.Tensor]]:
     """Returns the function of a file: the best unseen items of a history.
 
     Seen items get the lowest score of all, not minus infinity, which would
@@ -44,7 +44,7 @@ def answer(twin: Any, length: int) -> Callable[..., dict[str, Any]]:
         length: The last items that the twin looks at.
     """
 
-    def serve(history: Any) -> dict[str, Any]:
+    def serve(history: tf.Tensor) -> dict[str, tf.Tensor]:
         window = history[:, history.shape[1] - length :]
         scores = twin({"history": window}, training=False)[:, 1:]
         size = scores.shape[1]

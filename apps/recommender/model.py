@@ -6,6 +6,7 @@ layers of the result.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -26,7 +27,7 @@ MAX_NEGATIVES = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a network is made with.
+    """The settings that a network is made with.
 
     Attributes:
         model: One of `MODELS`.
@@ -34,7 +35,8 @@ class Settings:
         length: The last items of a history that are looked at.
         dim: The size of the vectors.
         blocks: Convolutions of `sequential`; each sees twice as far back.
-        dropout: Of histories; of `sequential`, of features.
+        dropout: The part of the items of a history dropped in training; of
+            `sequential`, the part of the features.
         full_softmax: Whether the loss takes all items, or a sample.
     """
 
@@ -67,7 +69,7 @@ class Bag(layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, history: Any, training: bool = False) -> Any:
+    def call(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the vector of each history, `(batch, dim) float32`.
 
         Args:
@@ -88,7 +90,9 @@ class Bag(layers.Layer):
         return total / tf.sqrt(count)
 
 
-def rows_of(history: Any, weights: Any, num_columns: Any) -> Any:
+def rows_of(
+    history: tf.Tensor, weights: tf.Tensor, num_columns: int
+) -> tf.Tensor:
     """Returns histories as rows of zeros and weights, `(batch, columns)`.
 
     Args:
@@ -104,7 +108,7 @@ def rows_of(history: Any, weights: Any, num_columns: Any) -> Any:
     return tf.scatter_nd(indices, tf.reshape(weights, [-1]), shape)
 
 
-def convolutions(x: Any, settings: Settings) -> Any:
+def convolutions(x: keras.KerasTensor, settings: Settings) -> keras.KerasTensor:
     """Returns the queries of item vectors, both `(batch, length, dim)`.
 
     Residual blocks of causal, dilated convolutions (Yuan et al., 2019,
@@ -165,14 +169,16 @@ class Recommender(keras.Model):
                 settings.num_users + 1, dim, name="users",
                 embeddings_initializer="zeros",
             )  # fmt: skip
-        # How likely an item is to be among the negatives.
+        # The chance of each item to be among the negatives.
         total = None if counts is None else np.maximum(counts, 1) / counts.sum()
         self._chance = None if total is None else total.astype(np.float32)
         self.correct = keras_rs.layers.SamplingProbabilityCorrection(1e-9)
         self({"history": np.zeros((1, settings.length), np.int32),
               "user": np.zeros(1, np.int32)})  # fmt: skip
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
         """Returns queries: `(batch, dim)`, or one for each place."""
         history = inputs["history"]
         if self.network is not None:
@@ -201,9 +207,9 @@ class Recommender(keras.Model):
             y: Targets `(batch, targets) int32`, padding among them. Queries
                 for each place have one target each.
             y_pred: The queries.
-            sample_weight: Of each example, `(batch,)`, if there are several
-                devices: 0 for those that only fill up a batch.
-            training: If not, only the last place has a target.
+            sample_weight: The weight of each example, `(batch,)`, if there are
+                several devices: 0 for examples that only fill up a batch.
+            training: If false, only the last place has a target.
         """
         if len(y_pred.shape) == 3 and not training:
             y_pred, y = y_pred[:, -1:], y[:, -1:]
@@ -226,21 +232,23 @@ class Recommender(keras.Model):
         # As Keras's own losses do: the gradients of all devices are summed.
         return mean / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _full(self, queries: Any, targets: Any) -> Any:
-        """Cross-entropy over all items."""
+    def _full(self, queries: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Returns the cross-entropy over all items, `(batch, targets)`."""
         logits = self.items.scores(queries)
         total = tf.reduce_logsumexp(logits, axis=-1)
         if queries.shape[1] == 1:
             return total - tf.gather(logits[:, 0], targets, batch_dims=1)
         return total - tf.gather(logits, targets, batch_dims=2)
 
-    def _sampled(self, queries: Any, targets: Any) -> Any:
-        """Cross-entropy over the target and some of the batch's other targets.
+    def _sampled(self, queries: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Returns the cross-entropy over the target and a sample of negatives.
 
-        Popular items are among them more often; weights of one over the
-        number to expect make their sum the whole's on average (Bengio and
-        Senecal, 2008). An item is no negative of itself: keras_rs's
-        `RemoveAccidentalHits` 0.4.0 adds 1e-40 to it, which changes nothing.
+        The sample is from the batch's other targets, in which popular items
+        are more frequent. Each item is weighted by one over its expected
+        number, so that the sum over the sample is on average the sum over all
+        items (Bengio and Senecal, 2008). An item is no negative of itself:
+        keras_rs's `RemoveAccidentalHits` 0.4.0 adds 1e-40 to it, which changes
+        nothing.
         """
         pool = tf.reshape(targets, [-1])
         pool = tf.boolean_mask(pool, pool != PADDING)
@@ -253,5 +261,5 @@ class Recommender(keras.Model):
         others -= tf.math.log(tf.cast(tf.size(pool), tf.float32))
         same = targets[..., None] == pool
         others = tf.where(same, -np.inf, others)
-        both = tf.concat([own[..., None], others], axis=-1)
-        return tf.reduce_logsumexp(both, axis=-1) - own
+        logits = tf.concat([own[..., None], others], axis=-1)
+        return tf.reduce_logsumexp(logits, axis=-1) - own

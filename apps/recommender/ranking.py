@@ -1,7 +1,5 @@
 """Ranking: the best unseen items of users, part by part of the catalogue."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -42,13 +40,16 @@ class Ranker:
             self._model = keras.Model(model.input, query)
 
     def __call__(
-        self, history: Any, user: Any = None, k: int = LENGTH
-    ) -> tuple[Any, Any]:
+        self,
+        history: tf.Tensor,
+        user: tf.Tensor | None = None,
+        k: int = LENGTH,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best items that are not in the history.
 
         Args:
             history: `(batch, any) int32`, padding first.
-            user: `(batch,) int32`; 0 for unknown.
+            user: `(batch,) int32`; 0 for unknown users; None if all are unknown.
             k: The length of the lists.
 
         Returns:
@@ -71,7 +72,7 @@ class Ranker:
         scores, order = tf.math.top_k(scores, min(k, self.num_items))
         return tf.gather(items, order, batch_dims=1), scores
 
-    def _part(self, outputs: Any, start: int, stop: int) -> Any:
+    def _part(self, outputs: tf.Tensor, start: int, stop: int) -> tf.Tensor:
         """Returns the scores of the items from `start` to before `stop`."""
         if self._products is None:
             return outputs[:, start:stop]
@@ -79,7 +80,7 @@ class Ranker:
         return tf.matmul(outputs, kernel) + self._products.bias[start:stop]
 
 
-def fit(history: Any, length: int) -> Any:
+def fit(history: tf.Tensor, length: int) -> tf.Tensor:
     """Returns the last `length` items of histories, padded to that length.
 
     Args:
@@ -91,7 +92,9 @@ def fit(history: Any, length: int) -> Any:
     return tf.ensure_shape(padded[:, -length:], (None, length))
 
 
-def best(scores: Any, history: Any, start: int, k: int) -> tuple[Any, Any]:
+def best(
+    scores: tf.Tensor, history: tf.Tensor, start: int, k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best `k` unseen items of a part of the catalogue.
 
     Args:

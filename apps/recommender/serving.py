@@ -1,6 +1,6 @@
 """Serving: from a user's id, or the ids of a history, to a list with titles."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ class Server(tf.Module):
         self.popular = tf.constant(popular.astype(np.int32))
         self.popular_counts = tf.constant(counts[popular].astype(np.float32))
 
-    def user(self, user_id: Any) -> dict[str, Any]:
+    def user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the lists of users, `user_id (batch,) string`."""
         user = tf.cast(self.user_index(user_id), tf.int32)
         start = tf.gather(self.offsets, user)
@@ -55,7 +55,7 @@ class Server(tf.Module):
         items = tf.gather(self.values, tf.where(inside, position, 0))
         return self._answer(tf.where(inside, items, PADDING), user)
 
-    def history(self, item_ids: Any) -> dict[str, Any]:
+    def history(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the lists for histories, `item_ids (batch, any) string`.
 
         The ids are the oldest first.
@@ -72,7 +72,9 @@ class Server(tf.Module):
         history = tf.pad(history, [[0, 0], [tf.cast(width == 0, tf.int32), 0]])
         return self._answer(history, tf.zeros_like(history[:, 0]))
 
-    def _answer(self, history: Any, user: Any) -> dict[str, Any]:
+    def _answer(
+        self, history: tf.Tensor, user: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Returns ids, titles and scores of the best items."""
         items, scores = self.ranker(history, user, self.k)
         empty = tf.reduce_all(history == PADDING, axis=1, keepdims=True)
@@ -89,7 +91,7 @@ class Server(tf.Module):
         }
 
 
-def _index(ids: Any) -> keras.layers.StringLookup:
+def _index(ids: Sequence[str]) -> keras.layers.StringLookup:
     """Returns the lookup from an id to its place, from 1; 0 if unknown."""
     return keras.layers.StringLookup(vocabulary=list(ids))
 

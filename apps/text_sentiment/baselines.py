@@ -22,18 +22,18 @@ text = feature_extraction.text
 
 def measure(splits: TextSplits) -> list[dict[str, Any]]:
     """Returns the baselines' rows of the report: accuracy on test, seconds."""
-    known: dict[str, Callable] = {
+    methods: dict[str, Callable] = {
         "TF-IDF 1-2-grams, linear SVM": support_vectors,
         "NB-weighted 1-2-grams, logistic regression": naive_bayes,
     }
     words, parts, rows = splits.words, splits.corpus.splits, []
-    for name in track(list(known), "fitting baselines", len(known)):
+    for name in track(list(methods), "fitting baselines", len(methods)):
         start = time.monotonic()
-        found = known[name](
+        predicted = methods[name](
             words["train"], parts["train"].labels, words["test"]
         )
         figures = {
-            "accuracy": float(np.mean(found == parts["test"].labels)),
+            "accuracy": float(np.mean(predicted == parts["test"].labels)),
             "seconds": round(time.monotonic() - start, 1),
         }
         rows.append({"name": name, "metrics": figures})
@@ -58,30 +58,31 @@ def naive_bayes(
     labels: np.ndarray,
     test: Sequence[Sequence[str]],
 ) -> np.ndarray:
-    """Returns the classes of `test`, each against the rest.
+    """Returns the classes of `test` by NB-weighted logistic regressions.
 
-    Features are 1 where a word or pair is there, times its log-ratio.
+    Each class has a model against the rest. A feature is 1 if the text has the
+    word or pair, times its log-ratio.
     """
     vectorizer = text.CountVectorizer(
         analyzer=_one_and_two, min_df=2, binary=True, dtype=np.float64
     )
-    known = vectorizer.fit_transform(train)
-    asked, scores = vectorizer.transform(test), []
-    for one in np.unique(labels):
-        positive = labels == one
+    train_counts = vectorizer.fit_transform(train)
+    test_counts, scores = vectorizer.transform(test), []
+    for label in np.unique(labels):
+        positive = labels == label
         rates = [
-            1 + np.asarray(known[rows].sum(axis=0)).ravel()
+            1 + np.asarray(train_counts[rows].sum(axis=0)).ravel()
             for rows in (positive, ~positive)
         ]
         with_class, without = (rate / rate.sum() for rate in rates)
         ratios = sparse.diags(np.log(with_class / without))
         # The penalty was chosen on 2,500 validation reviews of IMDB.
         model = linear_model.LogisticRegression(C=0.3, solver="liblinear")
-        model.fit(known @ ratios, positive)
-        scores.append(model.decision_function(asked @ ratios))
+        model.fit(train_counts @ ratios, positive)
+        scores.append(model.decision_function(test_counts @ ratios))
     return np.unique(labels)[np.argmax(scores, axis=0)]
 
 
 def _one_and_two(words: Sequence[str]) -> list[str]:
-    """Returns the words, and each with the one after it."""
+    """Returns the words, and the pairs of neighbouring words."""
     return [*words, *map(" ".join, itertools.pairwise(words))]

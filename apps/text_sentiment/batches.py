@@ -12,7 +12,7 @@ from common.data.splits import MemorySplit
 from .vocabulary import PADDING, UNKNOWN
 
 BUCKETS = 8  # Lengths that batches are cut to: eighths of the longest.
-BATCH = 250  # Texts at a time, where there is no gradient to keep.
+BATCH = 250  # Texts of a batch where nothing is trained.
 
 
 def for_training(
@@ -20,7 +20,7 @@ def for_training(
 ) -> pipelines.TrainingTransform:
     """Returns the transform of training batches; targets are probabilities.
 
-    Labels are classes, or, where a teacher gave them, probabilities already.
+    Labels are classes, or already probabilities if a teacher gave them.
 
     Args:
         num_classes: The number of classes.
@@ -58,7 +58,10 @@ def _cut(ids: Any) -> Any:
 def by_length(
     split: MemorySplit,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields positions in a split and their ids, short texts first, cut."""
+    """Yields positions in a split and the ids there, short texts first.
+
+    Each batch is cut to the length of its longest text.
+    """
     lengths = np.count_nonzero(split.features != PADDING, axis=1)
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), BATCH):
@@ -66,10 +69,10 @@ def by_length(
         yield chosen, split.features[chosen, : lengths[chosen].max()]
 
 
-def whole(
+def padded(
     split: MemorySplit,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields padded ids and labels, as the TFLite files take them."""
+    """Yields padded ids, as the TFLite files take them, and labels."""
     for start in range(0, split.num_examples, BATCH):
         part = slice(start, start + BATCH)
         yield split.features[part], split.labels[part]

@@ -1,4 +1,4 @@
-"""Int8 files: what their ranges come from, and their systematic error.
+"""Int8 files: the texts of their ranges, and their systematic error.
 
 An int8 LSTM drifts: rounded at each word, its outputs are on average a little
 too high or too low, the same way in every text. On IMDB that moved the
@@ -21,7 +21,7 @@ OUTPUTS = ("probabilities",)
 
 
 def repeated(ids: np.ndarray) -> np.ndarray:
-    """Returns texts repeated to the full length, where padding was.
+    """Returns texts repeated to the full length, in place of the padding.
 
     TFLite's calibrator looks at an LSTM's cell after the last token only.
     Padding empties the cell by then: int8 files calibrated so had cells of
@@ -37,18 +37,19 @@ def corrected(
 ) -> bytes:
     """Returns an int8 file converted anew without its mean error.
 
-    The bias of the logits takes it away: Nagel et al., Data-free quantization
-    through weight equalization and bias correction, 2019, from examples.
+    The mean error on examples is subtracted from the bias of the logits: Nagel
+    et al., Data-free quantization through weight equalization and bias
+    correction, 2019.
 
     Args:
         content: The file.
-        twin: The tf_keras model behind it; the same again afterwards.
-        variant: What the file is.
-        ids: A few hundred texts, padded as they are.
+        twin: The tf_keras model of the file; changed and restored.
+        variant: The variant of the file.
+        ids: A few hundred padded texts, `(num, max_tokens) int32`.
     """
-    found = litert.Runner(content)(token_ids=ids)[OUTPUTS[0]]
+    outputs = litert.Runner(content)(token_ids=ids)[OUTPUTS[0]]
     expected = twin.predict_on_batch(ids)
-    error = np.mean(_logs(found) - _logs(expected), axis=0)
+    error = np.mean(_logs(outputs) - _logs(expected), axis=0)
     layer = twin.get_layer("logits")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, bias - error])
@@ -60,5 +61,5 @@ def corrected(
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:
-    """Returns logarithms, none of them infinite."""
+    """Returns logarithms of clipped probabilities, so that all are finite."""
     return np.log(np.clip(probabilities.astype(np.float64), 1e-7, 1.0))

@@ -33,13 +33,17 @@ class Config(TFLiteOptions):
         "vocabulary, to --vectors and to --self_training.",
     )
     self_training: bool = option(
-        False, "train on those texts, too, labelled by the linear path."
+        False,
+        "train on the texts of --pretrain too, labelled by the linear path.",
     )
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
     )
     vocabulary_size: int = option(
-        30_000, "the most token ids.", minimum=8, maximum=10_000_000
+        30_000,
+        "the largest number of token ids.",
+        minimum=8,
+        maximum=10_000_000,
     )
     max_tokens: int = option(
         400,
@@ -57,7 +61,7 @@ class Config(TFLiteOptions):
     )
     pooling: str = option(
         "mean_max",
-        "what is kept of the LSTM's outputs over time.",
+        "the features made from the LSTM's outputs over time.",
         choices=("mean_max", "mean", "max", "last"),
     )
     word_dropout: float = option(

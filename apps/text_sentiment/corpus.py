@@ -13,8 +13,8 @@ from common.data import tables, tfds_sets
 from common.data.splits import ALL, TEST
 from common.options import InputError, quote
 
-VALID_SHARE = TEST_SHARE = 0.1  # Of a user's file that has no other.
-READ = 1000  # Rows at a time.
+VALID_SHARE = TEST_SHARE = 0.1  # Parts of a user's single file.
+READ = 1000  # Rows that are read at a time.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Corpus:
     """A data set of texts.
 
     Attributes:
-        name: What the report calls it.
+        name: The data set's name in the report.
         class_names: The classes; a label is an index into it.
-        splits: `train`, `valid` and `test`; of `whole` only the last.
+        splits: `train`, `valid` and `test`; only `test` from
+            `load_for_evaluation`.
         unlabelled: More texts of the same kind, to learn words from.
         judged: See `splits.Splits.judged`.
     """
@@ -50,7 +51,7 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where texts come from; the fields are the options of the same names."""
+    """The sources of the texts; each field is the option of the same name."""
 
     dataset: str
     data_dir: str
@@ -65,28 +66,28 @@ def load(source: Source) -> Corpus:
     """Loads the texts that the options name.
 
     Raises:
-        InputError: If there is no such data, or it is not as it must be.
+        InputError: If the data do not exist or cannot be used.
     """
     path = source.dataset
     if tables.is_table(path):
-        found = _load_table(source)
-    elif path.startswith((".", "/", "~")) or path.endswith("/"):
+        return _load_table(source)
+    if path.startswith((".", "/", "~")) or path.endswith("/"):
         raise InputError(
             f"--dataset must be a TFDS name or a file that ends in "
             f"{', '.join(tables.SUFFIXES)}; received {path!r}."
         )
-    else:
-        found = _load_tfds(source)
-    return found
+    return _load_tfds(source)
 
 
-def whole(source: Source, classes: tuple[str, ...], option: str) -> Corpus:
-    """Loads all texts of a file to judge a release by; none is to train on.
+def load_for_evaluation(
+    source: Source, classes: tuple[str, ...], option: str
+) -> Corpus:
+    """Loads all texts of a file as the test split that judges a release.
 
     Args:
-        source: Its option names the file, and the columns.
-        classes: The release's; some may have no text.
-        option: `dataset` or `test_file`.
+        source: Names the file and the columns.
+        classes: The release's classes; the file need not have texts of all.
+        option: The option that names the file, `dataset` or `test_file`.
 
     Raises:
         InputError: If a text has another class, or the file cannot be used.
@@ -94,12 +95,12 @@ def whole(source: Source, classes: tuple[str, ...], option: str) -> Corpus:
     path, flag = getattr(source, option), f"--{option}"
     texts, labels = _read_table(path, source, flag)
     rule = f"{flag} must have the release's classes"
-    known = Texts(texts, _indices(labels, classes, path, rule))
-    return Corpus(Path(path).name, classes, {"test": known}, judged=ALL)
+    test = Texts(texts, _indices(labels, classes, path, rule))
+    return Corpus(Path(path).name, classes, {"test": test}, judged=ALL)
 
 
 def _load_tfds(source: Source) -> Corpus:
-    """Loads a TFDS set; its own split names decide what is what."""
+    """Loads a TFDS set; the names of its splits decide their use."""
     if source.test_file:
         raise InputError(
             "--test_file goes with a --dataset that is a file; received "
@@ -107,8 +108,8 @@ def _load_tfds(source: Source) -> Corpus:
         )
     keys: list[str] = []
 
-    def check(found: Any) -> None:
-        keys.extend(_keys(found, source))
+    def check(candidate: Any) -> None:
+        keys.extend(_keys(candidate, source))
 
     builder = tfds_sets.builder(source.dataset, source.data_dir, check)
     names = tfds_sets.split_names(builder)
@@ -120,7 +121,7 @@ def _load_tfds(source: Source) -> Corpus:
     return Corpus(
         builder.info.full_name,
         tuple(builder.info.features[keys[1]].names),
-        {key: _read_tfds(builder, one, keys) for key, one in names.items()},
+        {key: _read_tfds(builder, name, keys) for key, name in names.items()},
         unlabelled,
     )
 
@@ -147,7 +148,13 @@ def _keys(builder: Any, source: Source) -> tuple[str, str]:
 
 
 def _read_tfds(builder: Any, split: str, keys: Sequence[str]) -> Texts:
-    """Reads a split in the order of its files."""
+    """Reads a split in the order of its files.
+
+    Args:
+        builder: The TFDS builder.
+        split: The split's name.
+        keys: The names of the text and label features.
+    """
     batches = builder.as_dataset(split=split, batch_size=READ)
     texts: list[str] = []
     labels = []
@@ -169,7 +176,7 @@ def _decode(content: bytes, place: str) -> str:
 
 
 def _load_table(source: Source) -> Corpus:
-    """Loads a user's file: all of it split, or its test rows from another."""
+    """Loads a user's file; the test texts may come from a second file."""
     texts, labels = _read_table(source.dataset, source, "--dataset")
     class_names = _classes(labels)
     if len(class_names) < 2:
@@ -179,25 +186,25 @@ def _load_table(source: Source) -> Corpus:
             f"{quote(class_names[0])}."
         )
     rule = "--test_file must have the classes of --dataset"
-    known = Texts(texts, _indices(labels, class_names, source.dataset, rule))
+    read = Texts(texts, _indices(labels, class_names, source.dataset, rule))
     order = np.random.default_rng(source.seed).permutation(len(texts))
     num_test = 0 if source.test_file else round(TEST_SHARE * len(texts))
     num_valid = round(VALID_SHARE * len(texts))
     test, valid, train = np.split(order, [num_test, num_test + num_valid])
     parts = {
-        "train": known.pick(train),
-        "valid": known.pick(valid),
-        "test": known.pick(test),
+        "train": read.pick(train),
+        "valid": read.pick(valid),
+        "test": read.pick(test),
     }
     if source.test_file:
         texts, labels = _read_table(source.test_file, source, "--test_file")
-        found = _indices(labels, class_names, source.test_file, rule)
-        parts["test"] = Texts(texts, found)
+        indices = _indices(labels, class_names, source.test_file, rule)
+        parts["test"] = Texts(texts, indices)
     missing = set(range(len(class_names))) - set(parts["train"].labels.tolist())
-    if missing or not all(one.texts for one in parts.values()):
+    if missing or not all(part.texts for part in parts.values()):
         raise InputError(
             f"--dataset must have 10 rows or more, and some of each class; "
-            f"{source.dataset} has {len(known.texts)} of {len(class_names)} "
+            f"{source.dataset} has {len(read.texts)} of {len(class_names)} "
             "classes."
         )
     unlabelled = _read_unlabelled(source, ()) if source.pretrain else []
@@ -207,7 +214,7 @@ def _load_table(source: Source) -> Corpus:
 def _read_table(
     path: str, source: Source, option: str
 ) -> tuple[list[str], list[str]]:
-    """Returns the texts and the labels of a file; an empty text is "" ."""
+    """Returns the texts and the labels of a file; empty texts are allowed."""
     columns = [source.text_column, source.label_column]
     table = tables.read(path, columns, columns, option)
     texts, labels = (_strings(table[name]) for name in columns)
@@ -217,7 +224,7 @@ def _read_table(
                 f"--label_column must have a class in each row; row "
                 f"{index + 1} of {path} has none. Remove it."
             )
-        if not label.isprintable():  # A line of `labels.txt` each.
+        if not label.isprintable():  # Each is a line of `labels.txt`.
             raise InputError(
                 f"--label_column must have printable classes; row {index + 1} "
                 f"of {path} has {quote(label)}."
@@ -239,7 +246,7 @@ def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
 
 
 def _strings(column: Any) -> list[str]:
-    """Returns a column as text; nothing is ""."""
+    """Returns a column as text; a missing value becomes ""."""
     values = column.to_pylist()
     return [
         value.decode("utf-8")
@@ -250,10 +257,10 @@ def _strings(column: Any) -> list[str]:
 
 
 def _classes(labels: Sequence[str]) -> tuple[str, ...]:
-    """Returns the classes, numbers in their own order, texts in theirs."""
+    """Returns the classes: sorted as numbers if all are, otherwise as texts."""
     names = set(labels)
     if all(re.fullmatch(r"-?\d+", name) for name in names):
-        # Text decides where numbers are equal, such as 1 and 01.
+        # Equal numbers, such as 1 and 01, are sorted by their text.
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 
@@ -261,7 +268,7 @@ def _classes(labels: Sequence[str]) -> tuple[str, ...]:
 def _indices(
     labels: Sequence[str], class_names: Sequence[str], path: str, rule: str
 ) -> np.ndarray:
-    """Returns the classes' indices; refuses one that is not known."""
+    """Returns the classes' indices; refuses a class that is not known."""
     index = {name: i for i, name in enumerate(class_names)}
     for row, label in enumerate(labels):
         if label not in index:

@@ -1,4 +1,4 @@
-"""Splits of token ids, made of a corpus; and what was found in the texts."""
+"""Splits of token ids, made of a corpus, and notes on the texts."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ class TextSplits(Splits):
     """Splits whose features are padded ids `(num, max_tokens) int32`.
 
     Attributes:
-        tokenizer: Made the ids.
+        tokenizer: The tokenizer that made the ids.
         corpus: The texts, in the order of the splits.
         words: The words of `train`, `valid`, `test` and `unlabelled`.
         unlabelled: Ids of the texts without a label, `(num, max_tokens)
@@ -42,30 +42,32 @@ class TextSplits(Splits):
 def tokenize(
     corpus: Corpus, vocabulary_size: int, max_tokens: int
 ) -> TextSplits:
-    """Makes ids of all texts, with the training texts' vocabulary.
+    """Returns the ids of all texts, by the vocabulary of the training texts.
 
     Args:
         corpus: The texts.
-        vocabulary_size: The most ids.
-        max_tokens: The most ids of a text.
+        vocabulary_size: The largest number of different ids.
+        max_tokens: The largest number of ids of a text.
     """
-    texts = {name: one.texts for name, one in corpus.splits.items()}
+    texts = {name: split.texts for name, split in corpus.splits.items()}
     texts["unlabelled"] = corpus.unlabelled
     rules = vocabulary.make(vocabulary.SPECIAL, max_tokens)
-    words = {name: _words(rules, some) for name, some in texts.items()}
+    words = {
+        name: _words(rules, split_texts) for name, split_texts in texts.items()
+    }
     tokenizer = vocabulary.build(
         [*words["train"], *words["unlabelled"]], vocabulary_size, max_tokens
     )
     splits: dict[str, Any] = {
-        name: encode(tokenizer, words[name], one.labels)
-        for name, one in corpus.splits.items()
+        name: encode(tokenizer, words[name], split.labels)
+        for name, split in corpus.splits.items()
     }
-    without = np.full(len(corpus.unlabelled), -1)
-    unlabelled = encode(tokenizer, words["unlabelled"], without).features
+    no_labels = np.full(len(corpus.unlabelled), -1)
+    unlabelled = encode(tokenizer, words["unlabelled"], no_labels).features
     notes = [
-        census(name, some, words[name], tokenizer)
-        for name, some in texts.items()
-        if some
+        census(name, split_texts, words[name], tokenizer)
+        for name, split_texts in texts.items()
+        if split_texts
     ]
     return TextSplits(
         name=corpus.name,
@@ -81,7 +83,7 @@ def tokenize(
 
 def _words(tokenizer: Tokenizer, texts: Sequence[str]) -> Words:
     """Returns the words of each text."""
-    # One object for each distinct word, not for each of millions.
+    # Interned: equal words share an object, for there are millions of them.
     return [
         list(map(sys.intern, tokenizer.words(text)))
         for text in track(texts, "reading words", len(texts))
@@ -91,13 +93,19 @@ def _words(tokenizer: Tokenizer, texts: Sequence[str]) -> Words:
 def encode(
     tokenizer: Tokenizer, words: Words, labels: np.ndarray
 ) -> MemorySplit:
-    """Returns the ids of texts that are split into words."""
+    """Returns padded ids, labels and lengths of texts split into words.
+
+    Args:
+        tokenizer: Gives the ids.
+        words: The words of each text.
+        labels: `(num,) int64`.
+    """
     features = np.full(
         (len(words), tokenizer.max_tokens), tokenizer.padding, np.int32
     )
     lengths = np.empty(len(words), np.int32)
-    for index, one in enumerate(words):
-        ids = tokenizer.ids(one)
+    for index, text_words in enumerate(words):
+        ids = tokenizer.ids(text_words)
         features[index, : len(ids)] = ids
         lengths[index] = len(ids)
     return MemorySplit(features, labels, lengths)
@@ -106,21 +114,30 @@ def encode(
 def census(
     name: str, texts: Sequence[str], words: Words, tokenizer: Tokenizer
 ) -> str:
-    """Returns a line on what the texts of a split hold."""
+    """Returns a line of counts of the texts of a split, for the notes.
+
+    Args:
+        name: The split's name.
+        texts: The texts.
+        words: The words of each text.
+        tokenizer: Gives the vocabulary and the longest text.
+    """
     known = set(tokenizer.vocabulary)
     num = sum(map(len, words))
-    unknown = sum(word not in known for one in words for word in one)
+    unknown = sum(
+        word not in known for text_words in words for word in text_words
+    )
     emoji = re.compile(f"[{vocabulary.EMOJI}]")
     tag = re.compile(vocabulary.TAG, re.IGNORECASE)
-    found = {
-        "without a word": sum(not one for one in words),
+    counts = {
+        "without a word": sum(not text_words for text_words in words),
         f"of more than {tokenizer.max_tokens} tokens": sum(
-            len(one) > tokenizer.max_tokens for one in words
+            len(text_words) > tokenizer.max_tokens for text_words in words
         ),
         "with emoji": sum(bool(emoji.search(text)) for text in texts),
         "with HTML": sum(bool(tag.search(text)) for text in texts),
     }
-    parts = [f"{count:,} {what}" for what, count in found.items() if count]
+    parts = [f"{count:,} {label}" for label, count in counts.items() if count]
     share = unknown / max(num, 1)
     return ", ".join(
         [f"{name}: {len(texts):,} texts", *parts, f"{share:.1%} unknown tokens"]

@@ -1,17 +1,15 @@
 """The tokenizer inside the SavedModel: strings in, token ids out."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from .tokenizer import Tokenizer
 
 
 class GraphTokenizer(tf.Module):
-    """Does in TensorFlow what the reference tokenizer does in Python.
+    """The reference tokenizer's work, done by TensorFlow operations.
 
     Attributes:
-        table: From a word to its id; part of the SavedModel.
+        table: The table from words to ids; part of the SavedModel.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -25,31 +23,32 @@ class GraphTokenizer(tf.Module):
             tokenizer.unknown,
         )
 
-    def __call__(self, text: Any) -> Any:
+    def __call__(self, text: tf.Tensor) -> tf.Tensor:
         """Returns ids `(batch, length) int32`, as long as the longest text.
 
         Args:
             text: `(batch,)` strings. Bytes that are not UTF-8 stay part of
                 their word, which is then unknown.
         """
-        one = self._reference
+        tokenizer = self._reference
         text = tf.strings.lower(text)  # Without an encoding: A to Z.
-        for rule in one.specification["rules"]:
+        for rule in tokenizer.specification["rules"]:
             text = tf.strings.regex_replace(
                 text, rule["pattern"], rule["replacement"]
             )
         words = tf.strings.split(text, " ")
         words = tf.ragged.boolean_mask(words, words != "")
         ids = tf.ragged.map_flat_values(self.table.lookup, words)
-        tail = one.max_tokens - one.head
-        ids = tf.concat([ids[:, : one.head], ids[:, one.head :][:, -tail:]], 1)
-        # Where no text has a word there is no column yet.
+        head = tokenizer.head
+        tail = tokenizer.max_tokens - head
+        ids = tf.concat([ids[:, :head], ids[:, head:][:, -tail:]], 1)
+        # If no text has a word, there is no column yet.
         missing = tf.maximum(1 - ids.bounding_shape(axis=1), 0)
-        found = tf.pad(
-            ids.to_tensor(one.padding),
+        padded = tf.pad(
+            ids.to_tensor(tokenizer.padding),
             [[0, 0], [0, missing]],
-            constant_values=one.padding,
+            constant_values=tokenizer.padding,
         )
-        empty = found[:, :1] == one.padding
-        first = tf.where(empty, one.unknown, found[:, :1])
-        return tf.concat([first, found[:, 1:]], axis=1)
+        empty = padded[:, :1] == tokenizer.padding
+        first = tf.where(empty, tokenizer.unknown, padded[:, :1])
+        return tf.concat([first, padded[:, 1:]], axis=1)

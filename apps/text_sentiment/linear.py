@@ -2,13 +2,14 @@
 
 An NB-weighted logistic regression (Wang and Manning, Baselines and bigrams,
 2012) on the very ids that the network sees, pairs hashed. Its weights are not
-trained further: in training it knows the texts by heart, and an LSTM that
-learnt beside it would find nothing left to learn. Both are joined afterwards,
-as in Cheng et al., Wide and deep learning, 2016; validation says how much the
-linear path counts.
+trained further: the linear path fits the training texts almost perfectly, and
+an LSTM trained beside it would have nothing left to learn. Both are joined
+afterwards, as in Cheng et al., Wide and deep learning, 2016; the validation
+split decides the weight of each.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,12 +44,12 @@ class Tables:
 
 @dataclasses.dataclass(frozen=True)
 class Joined:
-    """What `join` did.
+    """The results of `join`.
 
     Attributes:
-        shares: What the log-odds of the LSTM and of the linear path are
-            multiplied by.
-        alone: Probabilities of the test split, by part of the network.
+        shares: The factors of the logits of the LSTM and of the linear path.
+        alone: Probabilities of the test split, `(num, classes)`, by the name of
+            the part of the network that gave them.
     """
 
     shares: tuple[float, float]
@@ -61,20 +62,20 @@ def join(
     splits: TextSplits,
     evaluate: Callable[[keras.Model, MemorySplit], np.ndarray],
 ) -> Joined:
-    """Gives a trained network its linear path.
+    """Sets the linear path of a trained network, and both parts' factors.
 
     Args:
         model: The network, its linear path zero; changed in place.
         tables: The weights of that path, from `fit`.
-        splits: Validation says how much each part counts.
+        splits: The data; validation decides the factors.
         evaluate: From a model and a split to outputs `(num, classes)`.
     """
     logits = keras.Model(model.input, model.get_layer("joined").output)
     parts = (splits.valid, splits.test)
-    lstm = [evaluate(logits, one).astype(np.float64) for one in parts]
+    lstm = [evaluate(logits, split).astype(np.float64) for split in parts]
     networks.set_tables(model, tables.words, tables.pairs)
-    both = [evaluate(logits, one).astype(np.float64) for one in parts]
-    linear = [one - other for one, other in zip(both, lstm, strict=True)]
+    total = [evaluate(logits, split).astype(np.float64) for split in parts]
+    linear = [joint - own for joint, own in zip(total, lstm, strict=True)]
     shares = _best_shares(lstm[0], linear[0], splits.valid.labels)
     networks.scale_logits(model, shares[0])
     networks.set_tables(
@@ -92,13 +93,13 @@ def join(
 def _best_shares(
     lstm: np.ndarray, linear: np.ndarray, labels: np.ndarray
 ) -> tuple[float, float]:
-    """Returns the multipliers of both logits with the least log loss.
+    """Returns the factors of both parts' logits with the least log loss.
 
-    The LSTM's is one of them: it is too sure of itself, and beside logits that
-    are too large the linear path would not be heard.
+    The LSTM has a factor too: it is overconfident, and its large logits would
+    outweigh the linear path.
     """
     return min(
-        ((one, other) for one in STEPS[1:] for other in STEPS),
+        itertools.product(STEPS[1:], STEPS),
         key=lambda pair: metrics.log_loss(
             softmax(pair[0] * lstm + pair[1] * linear), labels
         ),
@@ -106,20 +107,25 @@ def _best_shares(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns probabilities."""
+    """Returns the probabilities of logits, both `(num, classes)`."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fit(splits: TextSplits, num_pairs: int) -> Tables:
-    """Returns the weights that tell the classes of the training texts apart."""
+    """Returns the weights that tell the classes of the training texts apart.
+
+    Args:
+        splits: The data; only the training split is used.
+        num_pairs: The number of hash buckets of word pairs.
+    """
     split, num_classes = splits.train, len(splits.class_names)
     num_words = len(splits.tokenizer.vocabulary)
     counts = _counts(split.features, num_words, num_pairs)
     if num_classes == 2:
-        found = _fit_one(counts, split.labels == 1)
-        # Not halves of opposite sign: zeros cost nothing in a packed file.
-        weights = np.stack([np.zeros_like(found), found], axis=1)
+        of_second = _fit_one(counts, split.labels == 1)
+        # The first class has zeros, which cost nothing in a packed file.
+        weights = np.stack([np.zeros_like(of_second), of_second], axis=1)
     else:
         weights = np.stack(
             [_fit_one(counts, split.labels == k) for k in range(num_classes)],
@@ -130,7 +136,12 @@ def fit(splits: TextSplits, num_pairs: int) -> Tables:
 
 
 def log_odds(ids: np.ndarray, tables: Tables) -> np.ndarray:
-    """Returns what the linear path adds to the logits, `(num, classes)`."""
+    """Returns the logits of the linear path, `(num, classes)`.
+
+    Args:
+        ids: `(num, length) int32`, padded.
+        tables: The weights of the linear path.
+    """
     counts = _counts(ids, len(tables.words), len(tables.pairs))
     return counts @ np.concatenate([tables.words, tables.pairs])
 
@@ -138,7 +149,7 @@ def log_odds(ids: np.ndarray, tables: Tables) -> np.ndarray:
 def _counts(
     ids: np.ndarray, num_words: int, num_pairs: int
 ) -> sparse.csr_matrix:
-    """Returns how often each word and each pair is in each text."""
+    """Returns the counts of words and pairs, `(num, num_words + num_pairs)`."""
     pairs = keras.ops.convert_to_numpy(
         networks.pair_ids(ids, num_words, num_pairs)
     )
@@ -151,7 +162,7 @@ def _counts(
 
 
 def _fit_one(counts: sparse.csr_matrix, positive: np.ndarray) -> np.ndarray:
-    """Returns one class's weights against the rest."""
+    """Returns the weights of one class against the rest."""
     present: Any = counts.sign()
     rates = [
         1 + np.asarray(present[rows].sum(axis=0)).ravel()
@@ -159,7 +170,7 @@ def _fit_one(counts: sparse.csr_matrix, positive: np.ndarray) -> np.ndarray:
     ]
     with_class, without = (rate / rate.sum() for rate in rates)
     ratios = np.log(with_class / without)
-    # Without an intercept: the network's own is all there is.
+    # Without an intercept: the network's only bias is that of `logits`.
     model = linear_model.LogisticRegression(
         C=INVERSE_PENALTY, solver="liblinear", fit_intercept=False
     )

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-TABLES = ("word_weights", "pair_weights")  # Of the linear path.
+TABLES = ("word_weights", "pair_weights")  # Layers of the linear path.
 
 
 def build(
@@ -38,11 +38,11 @@ def build(
         units: The size of each LSTM.
         num_layers: LSTM layers, one upon the other.
         bidirectional: A second LSTM in each layer reads the text backwards.
-        pooling: What is kept of the outputs over time: their `mean`, `max`,
-            `mean_max`, or the `last`.
+        pooling: The features made from the outputs over time: their `mean`,
+            `max`, `mean_max`, or the `last`.
         dropout: Part dropped of the embedding's channels, and of the features.
         num_pairs: Hash buckets of word pairs, best a prime: a linear path of
-            words and pairs, zero until `set_tables`. 0: none.
+            words and pairs, zero until `set_tables`; 0 for no such path.
 
     Returns:
         A model from `token_ids`, `(batch, length) int32`, to softmax
@@ -76,7 +76,7 @@ def build(
 
 
 def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
-    """Returns the hash of each word and the one before it, below `num_pairs`.
+    """Returns the hash of each word with the one before, below `num_pairs`.
 
     Args:
         ids: `(batch, length) int32`, below `num_words`.
@@ -84,8 +84,9 @@ def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
         num_pairs: The number of hash buckets.
     """
     before = ops.pad(ids[:, :-1], ((0, 0), (1, 0)))
-    # The largest factor that keeps all products within int32. Subtracted, for
-    # Keras adds ids of one text as a bias, which TFLite has for floats only.
+    # The largest factor that keeps all products within int32. It is subtracted:
+    # Keras would add the ids of a single text as a bias, which TFLite has for
+    # floats only.
     factor = (2**31 - 1) // num_words - 1
     return (ids - before * -factor) % num_pairs
 
@@ -93,7 +94,7 @@ def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
 def _linear(
     ids: Any, real: Any, num_words: int, num_pairs: int, num_classes: int
 ) -> Any:
-    """Sums the weights of the words and pairs of a text."""
+    """Returns the sum of the weights of a text's words and pairs."""
     pairs = pair_ids(ids, num_words, num_pairs)
     weights = [
         layers.Embedding(
@@ -121,9 +122,9 @@ def set_tables(
 
 
 def scale_logits(model: keras.Model, scale: float) -> None:
-    """Multiplies the LSTM's part of the log-odds."""
+    """Multiplies the LSTM's part of the logits by `scale`."""
     layer = model.get_layer("logits")
-    layer.set_weights([scale * one for one in layer.get_weights()])
+    layer.set_weights([scale * weight for weight in layer.get_weights()])
 
 
 def start(model: keras.Model, vectors: np.ndarray) -> None:
@@ -150,7 +151,7 @@ def _pool(x: Any, real: Any, pooling: str) -> Any:
     if "max" in pooling:
         parts.append(ops.max(ops.where(mask, x, -1.0), axis=1))
     if pooling == "last":
-        # What an LSTM gives for a text's last word is its last state.
+        # An LSTM's output at the last word is its last state.
         more = ops.pad(real[:, 1:], ((0, 0), (0, 1)))
         last = ops.logical_and(mask, ~ops.expand_dims(more, -1))
         parts.append(ops.sum(ops.where(last, x, 0.0), axis=1))

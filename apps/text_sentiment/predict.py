@@ -41,13 +41,13 @@ def run(config: Config) -> None:
 class Classifier:
     """A released classifier: the SavedModel, or one of the TFLite files."""
 
-    def __init__(self, asked: served.Served, variant: str = "") -> None:
-        self._served = asked
+    def __init__(self, model: served.Served, variant: str = "") -> None:
+        self._served = model
         self._runner = None
         if variant:
-            mobile = asked.release / "mobile"
+            mobile = model.release / "mobile"
             self._tokenizer = vocabulary.read(mobile)
-            path = files.variant(asked.release, variant)
+            path = files.variant(model.release, variant)
             self._runner = litert.Runner(path.read_bytes())
 
     @property
@@ -61,8 +61,9 @@ class Classifier:
         self, texts: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """Returns probabilities `(num, classes)` and the likeliest classes."""
-        # Texts of like length together: each batch is as long as its longest.
-        order = np.argsort([len(one) for one in texts], kind="stable")
+        # A batch is as long as its longest text: texts of about the same length
+        # share a batch.
+        order = np.argsort([len(text) for text in texts], kind="stable")
         parts = [
             self._batch(
                 [texts[place] for place in order[start : start + BATCH]]
@@ -76,12 +77,12 @@ class Classifier:
         return probabilities, tuple(labels.tolist())
 
     def _batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the probabilities and the classes of a few texts."""
+        """Returns the probabilities and the classes of a batch of texts."""
         if self._runner:
             ids = [self._tokenizer.padded(text) for text in texts]
             token_ids = np.array(ids, np.int32)
-            found = self._runner(token_ids=token_ids)["probabilities"]
-            return found, np.array(self.class_names)[found.argmax(axis=1)]
+            rows = self._runner(token_ids=token_ids)["probabilities"]
+            return rows, np.array(self.class_names)[rows.argmax(axis=1)]
         answer = self._served(text=[text.encode("utf-8") for text in texts])
         labels = [label.decode("utf-8") for label in answer["label"]]
         return answer["probabilities"], np.array(labels)
@@ -105,7 +106,7 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
 
 
 def predict(classifier: Classifier, config: Config) -> None:
-    """Prints label and probability of each text; writes them if asked to."""
+    """Prints label and probability of each text; `--output` writes them."""
     predictions.check_output(config.output)
     texts = read(config.inputs, config.text_column)
     rows = _rows(classifier, texts)
@@ -115,7 +116,7 @@ def predict(classifier: Classifier, config: Config) -> None:
 def _rows(
     classifier: Classifier, texts: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yields what is said of each text; sorts `SORTED` by length at a time."""
+    """Yields the output row of each text, classified `SORTED` at a time."""
     rest = iter(texts)
     while part := list(itertools.islice(rest, SORTED)):
         for text, row, label in zip(part, *classifier(part), strict=True):
@@ -133,16 +134,19 @@ def _shorten(row: predictions.Row) -> predictions.Row:
 
 
 def read(inputs: str, text_column: str) -> Iterator[str]:
-    """Returns the texts that `--inputs` names, or is.
+    """Returns the texts that `--inputs` names, or the text that it is.
 
-    Lines are read as they are asked for. A file's are read once before: what
-    is wrong with its last should not be found after hours of work.
+    Lines are read when they are needed. A file is read once before that, so
+    that an error in its last line is not met after hours of work.
 
     Args:
-        inputs: `-` for the lines of standard input, a table, a text file of a
-            text per line, or a text itself. What looks like a path and does
-            not exist is an error: it is rather a mistyped name than a text.
-        text_column: The table's column.
+        inputs: `-` for the lines of standard input, a table, a file with a text
+            in each line, or a text itself. A value that looks like a path that
+            does not exist is an error: it is probably a mistyped name.
+        text_column: The table's column of texts.
+
+    Raises:
+        InputError: If there is no text, or the file cannot be read.
     """
     if not inputs:
         raise InputError(
@@ -192,7 +196,7 @@ def _lines(inputs: str) -> Iterator[str]:
 
 
 def _text(inputs: str) -> str:
-    """Returns `--inputs` if it is a text; refuses what is meant as a path."""
+    """Returns `--inputs` if it is a text; refuses what looks like a path."""
     if tables.looks_like_path(inputs):
         raise InputError(
             f"--inputs must be a file that exists, or a text; received "
@@ -200,7 +204,7 @@ def _text(inputs: str) -> str:
             "classify it as a text, pass it to --inputs=- on standard input."
         )
     try:
-        inputs.encode()  # What the shell passed on may be no text.
+        inputs.encode()  # The shell may have passed bytes that are no text.
     except UnicodeError:
         raise InputError(
             f"--inputs must be UTF-8; received {quote(inputs)}."

@@ -1,6 +1,6 @@
-"""What this app leaves: the files for phones, the report's figures."""
+"""The results of the app: the files for phones, the report's figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from common.mobile import conversion, files, measurement
 from common.report import metrics, plots
 from common.report.page import Table
 from common.shared_options import Options
+from common.variants import Techniques, Variant
 
 from . import (
     baselines,
@@ -28,50 +29,67 @@ SHOWN, SHOWN_WORDS, SHOWN_CHARACTERS = 12, 6, 400
 
 def write_mobile(
     directory: Path,
-    twins: dict,
-    variants: list,
+    twins: Mapping[Techniques, Any],
+    variants: Sequence[Variant],
     splits: TextSplits,
     options: Options,
     reference: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files; adds the tokenizer's two files."""
-    few = splits.train.sample(CALIBRATION_TEXTS, options.seed)
+    """Writes and measures the TFLite files; adds the tokenizer's two files.
+
+    Args:
+        directory: The release's `mobile`, made here.
+        twins: The tf_keras twins, from `chain.compress`.
+        variants: The files to write.
+        splits: The data.
+        options: Give the seed, the size of the sample and the drop allowed.
+        reference: The Keras model's probabilities of the test split, `(num,
+            classes) float32`.
+
+    Returns:
+        The rows of `variants` in `report.json`.
+    """
+    sample = splits.train.sample(CALIBRATION_TEXTS, options.seed)
     paths = conversion.write(
         directory,
         twins,
         variants,
-        {"token_ids": calibration.repeated(few.features)},
+        {"token_ids": calibration.repeated(sample.features)},
         calibration.OUTPUTS,
         calibration.INT8,
     )
-    for path, one in zip(paths, variants, strict=True):
-        if one.format == "int8":
-            content, twin = path.read_bytes(), twins[one.techniques]
+    for path, variant in zip(paths, variants, strict=True):
+        if variant.format == "int8":
+            content, twin = path.read_bytes(), twins[variant.techniques]
             path.write_bytes(
-                calibration.corrected(content, twin, one, few.features)
+                calibration.corrected(content, twin, variant, sample.features)
             )
     files.write_names(directory / files.LABELS, splits.class_names)
     vocabulary.write(directory, splits.tokenizer)
-    sample = measurement.sampled(
-        splits, options, batches.whole, reference, metrics.accuracy
+    measured_with = measurement.sampled(
+        splits, options, batches.padded, reference, metrics.accuracy
     )
-    return measurement.measure_all(paths, sample, options.max_drop)
+    return measurement.measure_all(paths, measured_with, options.max_drop)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns the metrics that fit on a line.
+    """Returns the metrics that are single figures.
 
     The F1 and the area under the ROC curve are means over the classes that
-    occur. Where all labels are of one class there is no such area.
+    occur. If all labels are of one class, the area is left out.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` integers.
     """
     predicted = np.argmax(probabilities, axis=1)
     f1 = sklearn_metrics.f1_score(
         labels, predicted, average="macro", zero_division=0.0
     )
     areas = [
-        sklearn_metrics.roc_auc_score(labels == one, probabilities[:, one])
-        for one in range(probabilities.shape[1])
-        if 0 < np.sum(labels == one) < len(labels)
+        sklearn_metrics.roc_auc_score(labels == label, probabilities[:, label])
+        for label in range(probabilities.shape[1])
+        if 0 < np.sum(labels == label) < len(labels)
     ]
     return {
         "accuracy": metrics.accuracy(probabilities, labels),
@@ -85,28 +103,41 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def summarize(
     measured: dict[str, np.ndarray], splits: TextSplits
 ) -> dict[str, dict[str, Any]]:
-    """Returns the metrics of each split; test has those of each class."""
-    found: dict[str, dict[str, Any]] = {
-        name: dict(measure(one, getattr(splits, name).labels))
-        for name, one in measured.items()
+    """Returns the metrics of each split, and of each class on test.
+
+    Args:
+        measured: The probabilities of `valid` and `test`, by split.
+        splits: The data.
+    """
+    figures: dict[str, dict[str, Any]] = {
+        name: dict(measure(probabilities, getattr(splits, name).labels))
+        for name, probabilities in measured.items()
     }
     test = (measured["test"], splits.test.labels)
-    found["test"]["per_class"] = {
+    figures["test"]["per_class"] = {
         "class": list(splits.class_names),
         **metrics.per_class(*test),
     }
-    found["test"]["confusion"] = metrics.confusion_matrix(*test).tolist()
-    return found
+    figures["test"]["confusion"] = metrics.confusion_matrix(*test).tolist()
+    return figures
 
 
 def compare(
     splits: TextSplits, joined: linear.Joined | None
 ) -> list[dict[str, Any]]:
-    """Returns the report's rows of baselines and of the network's parts."""
+    """Returns the report's rows of baselines and of the network's parts.
+
+    Args:
+        splits: The data.
+        joined: The network's parts; None if it has no linear path.
+    """
     parts = joined.alone if joined else {}
     rows: list[dict[str, Any]] = [
-        {"name": name, "metrics": dict(measure(one, splits.test.labels))}
-        for name, one in parts.items()
+        {
+            "name": name,
+            "metrics": dict(measure(probabilities, splits.test.labels)),
+        }
+        for name, probabilities in parts.items()
     ]
     return [*rows, *baselines.measure(splits)]
 
@@ -117,7 +148,14 @@ def show(
     splits: TextSplits,
     probabilities: np.ndarray,
 ) -> list[plots.Plot | Table]:
-    """Returns the plots and tables of the report."""
+    """Returns the plots and tables of the report.
+
+    Args:
+        result: The report.
+        model: The classifier.
+        splits: The data.
+        probabilities: Of the test split, `(num, classes)`.
+    """
     matrix = metrics.confusion_matrix(probabilities, splits.test.labels)
     return [
         plots.size_against_metric(
@@ -132,20 +170,20 @@ def show(
 def worst_mistakes(
     model: keras.Model, splits: TextSplits, probabilities: np.ndarray
 ) -> Table:
-    """Shows the test texts that were classified wrongly most confidently."""
+    """Returns the table of the most confident wrong classifications of test."""
     predicted = np.argmax(probabilities, axis=1)
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence, kind="stable")
     rows = []
     for index in order[predicted[order] != splits.test.labels[order]][:SHOWN]:
         words = splits.words["test"][index]
-        found = moving_words(model, splits, words, predicted[index])
+        moving = moving_words(model, splits, words, predicted[index])
         rows.append(
             [
                 splits.class_names[splits.test.labels[index]],
                 splits.class_names[predicted[index]],
                 float(confidence[index]),
-                ", ".join(f"{word} {change:+.2f}" for word, change in found),
+                ", ".join(f"{word} {change:+.2f}" for word, change in moving),
                 shorten(splits.corpus.splits["test"].texts[index]),
             ]
         )
@@ -163,30 +201,32 @@ def worst_mistakes(
 def moving_words(
     model: keras.Model, splits: TextSplits, words: Sequence[str], label: int
 ) -> list[tuple[str, float]]:
-    """Returns the words that moved a prediction most, one left out at a time.
+    """Returns the words that moved a prediction most, each left out in turn.
 
     Args:
         model: The classifier.
-        splits: Give the tokenizer.
-        words: A text's words.
-        label: The class whose log-odds are looked at.
+        splits: The data, for the tokenizer.
+        words: The words of a text.
+        label: The class whose log-odds are compared.
 
     Returns:
-        Words, and by how much their loss lowers the log-odds of `label`.
+        Words, each with the fall of the log-odds of `label` without it.
     """
     tokenizer = splits.tokenizer
     ids = np.array(tokenizer.ids(words), np.int32)
     without = np.tile(ids, (len(ids) + 1, 1))
     np.fill_diagonal(without[1:], tokenizer.unknown)
-    found = np.asarray(model(without, training=False), np.float64)[:, label]
-    odds = np.log(np.clip(found, 1e-7, 1)) - np.log(np.clip(1 - found, 1e-7, 1))
+    outputs = np.asarray(model(without, training=False), np.float64)
+    chance = outputs[:, label]
+    odds = np.log(np.clip(chance, 1e-7, 1))
+    odds -= np.log(np.clip(1 - chance, 1e-7, 1))
     change = odds[0] - odds[1:]
     order = np.argsort(-np.abs(change), kind="stable")[:SHOWN_WORDS]
     return [(tokenizer.vocabulary[ids[i]], float(change[i])) for i in order]
 
 
 def shorten(text: str, length: int = SHOWN_CHARACTERS) -> str:
-    """Returns a text on one line; of a long one, its two ends."""
+    """Returns a text on one line; a long text is cut to its two ends."""
     line = " ".join(text.split())
     if len(line) <= length:
         return line

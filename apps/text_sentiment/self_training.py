@@ -1,11 +1,11 @@
-"""Self-training: texts without a label are learnt from a teacher's opinion.
+"""Self-training: the LSTM learns unlabelled texts from a teacher.
 
-The linear path, fitted on the labelled texts, gives the others probabilities,
-and the LSTM learns both. What it is taught is not all that the teacher knows,
-nor does it err alike: joined, they are better than each. Scudder, Probability
-of error of some adaptive pattern-recognition machines, 1965; with soft labels
-and noise on the student's side alone, as here, Xie et al., Self-training with
-Noisy Student, 2020.
+The linear path, fitted on the labelled texts, gives the unlabelled texts
+probabilities, and the LSTM is trained on all of them. Teacher and LSTM still
+make different errors: joined, they are better than each alone. Scudder,
+Probability of error of some adaptive pattern-recognition machines, 1965; with
+soft labels and noise on the student's side alone, as here, Xie et al.,
+Self-training with Noisy Student, 2020.
 """
 
 import dataclasses
@@ -24,22 +24,25 @@ def teach(splits: TextSplits, tables: linear.Tables | None) -> TextSplits:
 
     Args:
         splits: The texts; their labels are classes.
-        tables: The teacher, fitted on the training split; None: nobody teaches.
+        tables: The teacher, fitted on the training split; None for no teacher.
 
     Returns:
-        The same splits, the labels of train now probabilities `(num, classes)
-        float32`: 1 for the true class, the teacher's for the other texts.
-        Without a teacher or other texts they stay classes.
+        The same splits. The labels of `train` are then probabilities `(num,
+        classes) float32`: 1 for the true class of a labelled text, the
+        teacher's for the unlabelled texts. Without a teacher or unlabelled
+        texts they stay classes.
     """
     if tables is None or not len(splits.unlabelled):
         return splits
     train, ids = splits.train, splits.unlabelled
     known = np.eye(len(splits.class_names), dtype=np.float32)[train.labels]
-    told = linear.softmax(linear.log_odds(ids, tables)).astype(np.float32)
+    taught_labels = linear.softmax(linear.log_odds(ids, tables)).astype(
+        np.float32
+    )
     lengths = np.count_nonzero(ids != PADDING, axis=1).astype(np.int32)
     taught = MemorySplit(
         np.concatenate([train.features, ids]),
-        np.concatenate([known, told]),
+        np.concatenate([known, taught_labels]),
         np.concatenate([train.lengths, lengths]),
     )
     return dataclasses.replace(splits, train=taught)

@@ -8,16 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# ASCII alone: libraries differ in how they fold the rest.
+# ASCII alone: libraries differ in the lower case of other letters.
 LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 class Tokenizer:
-    """Makes token ids of a text.
+    """Turns a text into token ids.
 
     Args:
         vocabulary: The lines of `vocab.txt`; a word's id is its line, from 0.
-        specification: What `tokenizer.json` holds.
+        specification: The content of `tokenizer.json`.
     """
 
     def __init__(
@@ -30,26 +30,26 @@ class Tokenizer:
         self.head = specification["head_tokens"]
         self._ids = {word: index for index, word in enumerate(vocabulary)}
         self._rules = [
-            (re.compile(one["pattern"]), one["replacement"])
-            for one in specification["rules"]
+            (re.compile(rule["pattern"]), rule["replacement"])
+            for rule in specification["rules"]
         ]
 
     def words(self, text: str) -> list[str]:
-        """Returns the words and symbols of a text, all of them."""
+        """Returns all words and symbols of a text."""
         text = text.translate(LOWER)
         for pattern, replacement in self._rules:
             text = pattern.sub(replacement, text)
         return [word for word in text.split(" ") if word]
 
     def ids(self, words: Sequence[str]) -> list[int]:
-        """Returns 1 to `max_tokens` ids; too long a text loses its middle."""
-        found = [self._ids.get(word, self.unknown) for word in words]
-        if len(found) > self.max_tokens:
+        """Returns 1 to `max_tokens` ids; a longer text loses its middle."""
+        ids = [self._ids.get(word, self.unknown) for word in words]
+        if len(ids) > self.max_tokens:
             tail = self.max_tokens - self.head
-            found = found[: self.head] + found[len(found) - tail :]
-        return found or [self.unknown]
+            ids = ids[: self.head] + ids[len(ids) - tail :]
+        return ids or [self.unknown]
 
     def padded(self, text: str) -> list[int]:
-        """Returns `max_tokens` ids: what a TFLite file takes."""
-        found = self.ids(self.words(text))
-        return found + [self.padding] * (self.max_tokens - len(found))
+        """Returns `max_tokens` ids, padded, as a TFLite file takes them."""
+        ids = self.ids(self.words(text))
+        return ids + [self.padding] * (self.max_tokens - len(ids))

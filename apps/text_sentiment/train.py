@@ -38,21 +38,22 @@ def load_data(config: Config) -> text_data.TextSplits:
 
 
 def load_texts(
-    config: Config, whole: str = "", classes: tuple[str, ...] = ()
+    config: Config, judged_option: str = "", classes: tuple[str, ...] = ()
 ) -> corpus.Corpus:
     """Loads the texts and their labels.
 
     Args:
         config: The options.
-        whole: The option whose file, all of it, judges a release, if any.
-        classes: That release's.
+        judged_option: The option that names a file whose texts all judge a
+            release; "" to load data for training.
+        classes: That release's classes.
     """
     fields = dataclasses.fields(corpus.Source)
     source = corpus.Source(
-        **{one.name: getattr(config, one.name) for one in fields}
+        **{field.name: getattr(config, field.name) for field in fields}
     )
-    if whole and tables.is_table(getattr(config, whole)):
-        return corpus.whole(source, classes, whole)
+    if judged_option and tables.is_table(getattr(config, judged_option)):
+        return corpus.load_for_evaluation(source, classes, judged_option)
     return corpus.load(source)
 
 
@@ -100,7 +101,7 @@ def signatures(
     splits: text_data.TextSplits,
     tokenizer: graph.GraphTokenizer,
 ) -> dict[str, export.Signature]:
-    """Returns what a client may send: texts, or token ids."""
+    """Returns the signatures: one takes texts, the other token ids."""
     class_names = tf.constant(splits.class_names)
 
     def token_ids(ids: Any) -> dict[str, Any]:
@@ -111,13 +112,15 @@ def signatures(
     def text(strings: Any) -> dict[str, Any]:
         return token_ids(tokenizer(strings))
 
-    few = ["", *splits.corpus.splits["valid"].texts[:7]]
-    padded = np.array([splits.tokenizer.padded(one) for one in few], np.int32)
+    texts = ["", *splits.corpus.splits["valid"].texts[:7]]
+    padded = np.array(
+        [splits.tokenizer.padded(string) for string in texts], np.int32
+    )
     return {
         "serving_default": export.Signature(
             text,
             (tf.TensorSpec((None,), tf.string, "text"),),
-            (np.array([one.encode() for one in few]),),
+            (np.array([string.encode() for string in texts]),),
         ),
         "token_ids": export.Signature(
             token_ids,
@@ -140,8 +143,9 @@ def run(config: Config) -> dict[str, Any]:
         model = compile_model(build_model(config, splits), config, num_steps)
     variants, refused = chain.plan(model, names.parse(config.variants), config)
     if config.vectors:
-        found = vectors.of(splits, config.embedding_dim, config.seed)
-        networks.start(model, found)
+        networks.start(
+            model, vectors.of(splits, config.embedding_dim, config.seed)
+        )
     num_classes = len(splits.class_names)
     transform = batches.for_training(num_classes, config.word_dropout)
     log = fitting.fit(

@@ -1,4 +1,4 @@
-"""Word vectors from the company words keep, made in seconds.
+"""Word vectors from the words nearby in the texts, made in seconds.
 
 The positive pointwise mutual information of words within five words of one
 another, factored: Levy and Goldberg, Neural word embedding as implicit matrix
@@ -21,12 +21,15 @@ SCALE = 0.3  # Standard deviation of the vectors' values.
 
 
 def of(splits: TextSplits, size: int, seed: int) -> np.ndarray:
-    """Returns vectors from all texts but those of validation and test.
+    """Returns word vectors from all texts but those of validation and test.
 
     Args:
         splits: The texts; unlabelled ones count as well.
         size: The length of a vector.
         seed: See `learn`.
+
+    Returns:
+        `(num_words, size) float32`.
     """
     ids = {word: i for i, word in enumerate(splits.tokenizer.vocabulary)}
     unknown = splits.tokenizer.unknown
@@ -55,19 +58,19 @@ def learn(
         n_iter=2,
         random_state=seed,
     )
-    found = np.zeros((num_words, size), np.float32)
-    found[:, : len(values)] = left * np.sqrt(values)
-    found *= SCALE / max(float(found.std()), 1e-9)
-    found[: len(SPECIAL)] = 0.0
-    return found
+    vectors = np.zeros((num_words, size), np.float32)
+    vectors[:, : len(values)] = left * np.sqrt(values)
+    vectors *= SCALE / max(float(vectors.std()), 1e-9)
+    vectors[: len(SPECIAL)] = 0.0
+    return vectors
 
 
 def _counts(
     texts: Sequence[Sequence[int]], num_words: int
 ) -> sparse.csr_matrix:
-    """Returns how often words are near one another, weighed by distance."""
-    lengths = [len(one) for one in texts]
-    ids = np.concatenate([np.asarray(one, np.int32) for one in texts])
+    """Returns the counts of nearby words, each weighted by 1 / distance."""
+    lengths = [len(text_ids) for text_ids in texts]
+    ids = np.concatenate([np.asarray(row, np.int32) for row in texts])
     text = np.repeat(np.arange(len(texts)), lengths)
     known = ids >= len(SPECIAL)
     counts = sparse.csr_matrix((num_words, num_words), dtype=np.float32)

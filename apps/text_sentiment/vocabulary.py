@@ -38,7 +38,7 @@ RULES = (
 
 
 def specification(max_tokens: int) -> dict[str, Any]:
-    """Returns what `tokenizer.json` holds."""
+    """Returns the content of `tokenizer.json`."""
     return {
         "lower_case": "A-Z",
         "rules": [{"pattern": a, "replacement": b} for a, b in RULES],
@@ -57,8 +57,8 @@ def build(
 
     Args:
         texts: The words of each training text.
-        size: The most ids, those of padding and unknown words included.
-        max_tokens: Ids of one text, at most.
+        size: The largest number of ids, padding and unknown words included.
+        max_tokens: The largest number of ids of a text.
     """
     counts: collections.Counter[str] = collections.Counter()
     for words in texts:
@@ -82,7 +82,7 @@ def write(directory: Path, tokenizer: Tokenizer) -> None:
 
 
 def read(directory: Path) -> Tokenizer:
-    """Reads what `write` wrote."""
+    """Reads the tokenizer that `write` wrote."""
     words = files.read_names(directory / VOCABULARY, APP)
     rules = files.read_json(directory / TOKENIZER, APP)
     with files.reading(directory / TOKENIZER):
