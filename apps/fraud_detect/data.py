@@ -350,12 +350,7 @@ def read_features(
     bad = (column[label] != 0) & (column[label] != 1)
     checks.refuse(bad, label, "must be 0 or 1", column[label])
     names = tuple(name for name in wanted if name not in (time, label))
-    for name in names:
-        if not name.isidentifier():
-            raise InputError(
-                f"features must be called by letters, digits and _, for they "
-                f"are what a client sends; received {name!r}."
-            )
+    _check_feature_names(names)
     kept = checks.good_rows()
     kept = kept[np.argsort(column[time][kept], kind="stable")]
     values = np.stack([column[name] for name in names], axis=1)[kept]
@@ -363,6 +358,16 @@ def read_features(
     day = (column[time][kept] // DAY).astype("i8")
     split = MemorySplit(values.astype(np.float32), fraud)
     return names, split, Judged(fraud, kept, day, kept), tuple(checks.notes)
+
+
+def _check_feature_names(names: Sequence[str]) -> None:
+    """Raises `InputError` for a name that cannot be a signature's input."""
+    for name in names:
+        if not name.isidentifier():
+            raise InputError(
+                f"features must be called by letters, digits and _, for they "
+                f"are what a client sends; received {name!r}."
+            )
 
 
 def check_labels(data: Data, in_train: bool) -> None:

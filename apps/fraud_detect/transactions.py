@@ -83,22 +83,12 @@ def read(
     wanted = [name for name in dataclasses.astuple(columns) if name]
     keys = [name for name in (columns.customer, columns.terminal) if name]
     table = tables.read(path, wanted, keys, option)
-    num = table.num_rows
-    checks = Checks(Path(path), num, skip_bad)
+    checks = Checks(Path(path), table.num_rows, skip_bad)
     time = _times(table[columns.time], columns.time, checks)
     amount = numbers(table[columns.amount], columns.amount, checks)
     checks.refuse(amount < 0, columns.amount, "must not be negative", amount)
-    fraud = np.zeros(num)
-    if columns.label:
-        fraud = numbers(table[columns.label], columns.label, checks)
-        invalid = (fraud != 0) & (fraud != 1)
-        checks.refuse(invalid, columns.label, "must be 0 or 1", fraud)
-    ids = np.arange(num)
-    if columns.id:
-        ids = _keys(table[columns.id], columns.id, checks)
-        repeated = np.ones(num, bool)
-        repeated[np.unique(ids, return_index=True)[1]] = False
-        checks.refuse(repeated, columns.id, "must be unique", ids)
+    fraud = _labels(table, columns.label, checks)
+    ids = _ids(table, columns.id, checks)
     customer_ids = _keys(table[columns.customer], columns.customer, checks)
     terminal_ids = _keys(table[columns.terminal], columns.terminal, checks)
     kept = checks.good_rows()
@@ -189,6 +179,27 @@ def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         values = np.array([_number(cell) for cell in shown])
     checks.refuse(~np.isfinite(values), name, "must be a number", shown)
     return values
+
+
+def _labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
+    """Returns the labels as zeros and ones; zeros without such a column."""
+    if not column:
+        return np.zeros(table.num_rows)
+    fraud = numbers(table[column], column, checks)
+    invalid = (fraud != 0) & (fraud != 1)
+    checks.refuse(invalid, column, "must be 0 or 1", fraud)
+    return fraud
+
+
+def _ids(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
+    """Returns the transactions' ids; row numbers without such a column."""
+    if not column:
+        return np.arange(table.num_rows)
+    ids = _keys(table[column], column, checks)
+    repeated = np.ones(len(ids), bool)
+    repeated[np.unique(ids, return_index=True)[1]] = False
+    checks.refuse(repeated, column, "must be unique", ids)
+    return ids
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -49,7 +49,7 @@ class Ranker:
 
         Args:
             history: `(batch, any) int32`, padding first.
-            user: `(batch,) int32`; 0 for unknown users; None if all are unknown.
+            user: `(batch,) int32`, 0 for unknown; None if all are unknown.
             k: The length of the lists.
 
         Returns:

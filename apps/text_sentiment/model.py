@@ -53,17 +53,7 @@ def build(
     if dropout:
         x = layers.SpatialDropout1D(dropout)(x)
     real = ops.not_equal(ids, 0)
-    for index in range(num_layers):
-        name = f"lstm_{index + 1}"
-        read = layers.LSTM(units, return_sequences=True, name=name)(x)
-        if bidirectional:
-            back = layers.LSTM(
-                units, return_sequences=True, name=f"{name}_backward"
-            )(_reverse(x, real))
-            if index + 1 < num_layers:  # Side by side, word for word.
-                back = _reverse(back, real)
-            read = layers.Concatenate()([read, back])
-        x = read
+    x = _lstms(x, real, units, num_layers, bidirectional)
     x = _pool(x, real, pooling)
     if dropout:
         x = layers.Dropout(dropout)(x)
@@ -73,6 +63,40 @@ def build(
         logits = layers.Add(name="joined")([logits, linear])
     output = layers.Softmax(name="probabilities")(logits)
     return keras.Model(ids, output, name="lstm")
+
+
+def _lstms(
+    x: keras.KerasTensor,
+    real: keras.KerasTensor,
+    units: int,
+    num_layers: int,
+    bidirectional: bool,
+) -> keras.KerasTensor:
+    """Returns the outputs of the last LSTM layer over time.
+
+    The outputs of its backward LSTM stay in reversed order: pooling takes them
+    in any order, and its `last` takes the state after the first word.
+
+    Args:
+        x: Word vectors, `(batch, length, size)`.
+        real: Whether an id is a word and not padding, `(batch, length) bool`.
+        units: See `build`.
+        num_layers: See `build`.
+        bidirectional: See `build`.
+    """
+    for index in range(num_layers):
+        name = f"lstm_{index + 1}"
+        outputs = layers.LSTM(units, return_sequences=True, name=name)(x)
+        if bidirectional:
+            back = layers.LSTM(
+                units, return_sequences=True, name=f"{name}_backward"
+            )(_reverse(x, real))
+            # The next layer takes both outputs of a word side by side.
+            if index + 1 < num_layers:
+                back = _reverse(back, real)
+            outputs = layers.Concatenate()([outputs, back])
+        x = outputs
+    return x
 
 
 def pair_ids(ids: Any, num_words: int, num_pairs: int) -> Any:
