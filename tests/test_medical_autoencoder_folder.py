@@ -237,7 +237,7 @@ def test_a_release_judges_all_of_a_folder(tmp_path) -> None:
     options = app.Config(
         mode="evaluate", dataset=str(tmp_path), patients="none.csv"
     )
-    found = app.load_data(options, (8, 8, 1), whole=True)
+    found = app.load_data(options, (8, 8, 1), judge_all=True)
     assert found.judged == "all" and not found.notes
     assert found.test.labels.tolist() == [1, 1, 0, 0, 0]
     assert found.test.feature_shape == (8, 8, 1)
@@ -248,5 +248,5 @@ def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
     fill(tmp_path / "train", 4, 0)
     fill(tmp_path / "test", 1, 1)  # Of all three there need be no more.
     options = app.Config(mode="evaluate", dataset=str(tmp_path))
-    found = app.load_data(options, (16, 16, 1), whole=True)
+    found = app.load_data(options, (16, 16, 1), judge_all=True)
     assert (found.judged, found.test.num_examples) == ("test", 2)

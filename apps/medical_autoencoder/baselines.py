@@ -1,4 +1,4 @@
-"""What simpler methods give on the same images, for the same table."""
+"""Simpler methods on the same images, for comparison in the report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,23 +10,26 @@ from sklearn import decomposition, ensemble, neighbors, svm
 from common.console import track
 
 from . import pictures, results, scores
+from .config import Config
 from .scores import Rebuilt
 
-# Enough for their figures to settle; LOF and kNN are quadratic.
+# With more images the figures hardly change; LOF and kNN take time that grows
+# with the square of the number.
 MAX_TRAIN = 5000
 MAX_SIDE = 32  # Pixels of larger images are averaged first.
 
+# From rows of pixels, `(num, pixels)`, to scores, `(num,)`.
 Score = Callable[[np.ndarray], np.ndarray]
 
 
 def detectors(train: np.ndarray, seed: int) -> Iterator[tuple[str, Score]]:
-    """Yields names and fitted scores; more is more anomalous.
+    """Yields names and fitted scores; a higher score is more anomalous.
 
     Args:
-        train: `(num, pixels)` of normal images.
-        seed: Of the isolation forest.
+        train: Normal images, `(num, pixels) float32`.
+        seed: The seed of the PCA and of the isolation forest.
     """
-    # Not learned at all: an image of low contrast is a suspect.
+    # This score is not learned: an image of low contrast is taken for abnormal.
     yield "minus the standard deviation", lambda x: -x.std(axis=1)
     pca = decomposition.PCA(min(8, *train.shape), random_state=seed).fit(train)
     yield (
@@ -49,7 +52,13 @@ def detectors(train: np.ndarray, seed: int) -> Iterator[tuple[str, Score]]:
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """Returns images as rows of pixels, large ones averaged."""
+    """Returns images as rows of pixels, `(num, pixels) float32`.
+
+    Images with a side above `MAX_SIDE` are shrunk first.
+
+    Args:
+        images: `(num, height, width, channels) float32` in [0, 1].
+    """
     height, width, channels = images.shape[1:]
     if max(height, width) > MAX_SIDE:
         shape = (min(height, MAX_SIDE), min(width, MAX_SIDE), channels)
@@ -58,9 +67,18 @@ def pixels(images: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    rebuilt: Mapping[str, Rebuilt], options: Any
+    rebuilt: Mapping[str, Rebuilt], options: Config
 ) -> list[dict[str, Any]]:
-    """Returns the rows of `baselines` in the report."""
+    """Returns the rows of `baselines` in the report.
+
+    Args:
+        rebuilt: The splits `train`, `valid` and `test`, by name.
+        options: Give the model, the seed and the level of noise.
+
+    Returns:
+        A name and metrics for each baseline; none for an autoencoder whose
+        test split lacks normal or abnormal images.
+    """
     if options.model == "denoiser":
         return denoising(rebuilt["valid"], rebuilt["test"], options.noise_level)
     if not results.has_both(rebuilt["test"].labels):
@@ -69,30 +87,41 @@ def measure(
 
 
 def detection(train: Rebuilt, test: Rebuilt, seed: int) -> list[dict[str, Any]]:
-    """Returns the baselines of anomaly detection, fitted to normal images."""
+    """Returns the baselines of anomaly detection, judged on test.
+
+    Args:
+        train: The normal images that they are fitted to.
+        test: The images that they are judged on.
+        seed: Fixes the choice of training images, and the methods.
+    """
     order = np.random.default_rng(seed).permutation(len(train.targets))
     normal = pixels(train.targets[order[:MAX_TRAIN]])
     images = pixels(test.targets)
-    # What the relative score divides by: alone, a blurred image is a suspect.
-    sharp = np.ravel(scores.detail(test.targets))
-    first = results.detection(-sharp, test.labels)
-    rows = [{"name": "minus the detail", "metrics": first}]
+    # `ssim_relative` divides by the detail. Here the detail alone is the score:
+    # a blurred image is taken for abnormal.
+    detail = np.ravel(scores.detail(test.targets))
+    metrics = results.detection(-detail, test.labels)
+    rows = [{"name": "minus the detail", "metrics": metrics}]
     for name, score in track(detectors(normal, seed), "baselines", 6):
-        found = results.detection(score(images), test.labels)
-        rows.append({"name": name, "metrics": found})
+        metrics = results.detection(score(images), test.labels)
+        rows.append({"name": name, "metrics": metrics})
     return rows
 
 
 def denoisers(level: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Returns filters of `(height, width, channels)` images by name."""
-    found: dict[str, Callable] = {
+    """Returns filters of `(height, width, channels)` images, by name.
+
+    Args:
+        level: The standard deviation of the noise, white being 1.
+    """
+    filters_by_name: dict[str, Callable] = {
         f"median, {size} x {size}": lambda x, size=size: filters.median(
             x, np.ones((size, size, 1))
         )
         for size in (3, 5)
     }
     for strength in (0.6, 0.8, 1.0):
-        found[f"non-local means, h = {strength} sigma"] = (
+        filters_by_name[f"non-local means, h = {strength} sigma"] = (
             lambda x, strength=strength: restoration.denoise_nl_means(
                 x,
                 patch_size=5,
@@ -103,13 +132,19 @@ def denoisers(level: float) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
                 channel_axis=-1,
             )
         )
-    return found
+    return filters_by_name
 
 
 def denoising(
     valid: Rebuilt, test: Rebuilt, level: float
 ) -> list[dict[str, Any]]:
-    """Returns the baselines of denoising; validation chooses their settings."""
+    """Returns the baselines of denoising, judged on test.
+
+    Args:
+        valid: Chooses the setting of each kind of filter.
+        test: The images that the filters are judged on.
+        level: See `denoisers`.
+    """
     filters_by_name = denoisers(level)
     noisy, clean = valid.inputs[:50], valid.targets[:50]
     best: dict[str, tuple[float, str]] = {}
@@ -117,19 +152,21 @@ def denoising(
         value = results.likeness(clean, _apply(denoise, noisy))["psnr"]
         kind = name.split(",")[0]
         best[kind] = max(best.get(kind, (-np.inf, "")), (value, name))
-    found = {"noisy input": test.inputs}
+    outputs = {"noisy input": test.inputs}
     for _, name in best.values():
-        found[name] = _apply(filters_by_name[name], test.inputs)
+        outputs[name] = _apply(filters_by_name[name], test.inputs)
     return [
         {"name": name, "metrics": results.likeness(test.targets, images)}
-        for name, images in found.items()
+        for name, images in outputs.items()
     ]
 
 
 def _apply(
     denoise: Callable[[np.ndarray], np.ndarray], images: np.ndarray
 ) -> np.ndarray:
-    """Returns filtered images."""
-    found = [denoise(one) for one in track(images, "filtering", len(images))]
-    # Some filters drop an axis of one channel.
-    return np.stack(found).reshape(images.shape).astype(np.float32)
+    """Returns the filtered images, `(num, height, width, channels) float32`."""
+    filtered = [
+        denoise(image) for image in track(images, "filtering", len(images))
+    ]
+    # Some filters drop the axis of a single channel.
+    return np.stack(filtered).reshape(images.shape).astype(np.float32)

@@ -10,35 +10,38 @@ APP = "medical_autoencoder"
 
 @dataclasses.dataclass(frozen=True)
 class Config(ImageOptions, TFLiteOptions):
-    """Options of this app."""
+    """The options of this app."""
 
     default_dataset = "phantoms"
 
     dataset: str = option(
         "",
-        "a TFDS name, a folder of normal/ and abnormal/; or phantoms.",
+        "a TFDS name, a folder with normal/ and abnormal/, or phantoms (the "
+        "default for training).",
         data=True,
     )
     normal_label: str = option(
         "",
-        "the class or folder of normal images; by default normal.",
+        "the name of the class or folder of normal images; by default normal.",
         data=True,
     )
     patients: str = option(
         "",
-        "folders: a table of file and patient, where DICOM does not say.",
+        "folders: a table with columns file and patient, for files whose "
+        "header names no patient.",
         data=True,
     )
     image_size: int = option(
         0,
-        "height and width to resize to; 0 keeps a common size.",
+        "the height and width that images are resized to; 0 keeps the size "
+        "that all images share, or means 64 if sizes differ.",
         minimum=0,
         maximum=16_384,
         data=True,
     )
     window: tuple[str, ...] = option(
         (),
-        "DICOM: centre,width of the grey scale; by default the file's.",
+        "DICOM: centre,width of the grey scale; by default each file's own.",
         data=True,
     )
     on_bad_input: str = option(
@@ -52,29 +55,39 @@ class Config(ImageOptions, TFLiteOptions):
         choices=("autoencoder", "variational", "denoiser"), data=True,
     )  # fmt: skip
     latent: int = option(
-        16, "numbers in the bottleneck.", minimum=1, maximum=65_536
+        16,
+        "the number of outputs of the bottleneck.",
+        minimum=1,
+        maximum=65_536,
     )
     filters: int = option(
-        16, "of the first convolutions.", minimum=1, maximum=4096
+        16,
+        "the number of filters of the first convolutions.",
+        minimum=1,
+        maximum=4096,
     )
     beta: float = option(
-        1e-4, "variational: weight of the divergence.", minimum=0.0
+        1e-4, "variational: the weight of the divergence.", minimum=0.0
     )
     noise: str = option(
-        "none", "noise of training inputs; the denoiser is also judged on it.",
+        "none",
+        "the noise of training inputs; a denoiser is also judged on it.",
         choices=("none", "gaussian", "poisson", "speckle"), data=True,
     )  # fmt: skip
     noise_level: float = option(
-        0.1, "its standard deviation, white being 1.", minimum=0.001,
-        maximum=1.0, data=True,
+        0.1, "the standard deviation of the noise, white being 1.",
+        minimum=0.001, maximum=1.0, data=True,
     )  # fmt: skip
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(
-        0.0, "augmentation: move by whole pixels, at most this part of a side.",
+        0.0, "augmentation: the longest shift, as a part of the side; images "
+        "move by whole pixels.",
         minimum=0.0, maximum=0.4,
     )  # fmt: skip
     loss: str = option(
-        "ssim", "mse, mae, ssim, ms_ssim, or 0.84*ms_ssim+0.16*mae."
+        "ssim",
+        "the training loss: mse, mae, ssim, ms_ssim, or a weighted sum such as "
+        "0.84*ms_ssim+0.16*mae.",
     )
     score: str = option(
         "auto", "the anomaly score; auto chooses on validation.",
@@ -82,11 +95,11 @@ class Config(ImageOptions, TFLiteOptions):
                  "ssim_relative", "latent", "combined"), training=False,
     )  # fmt: skip
     specificity: float = option(
-        0.9, "part of normal validation images below the threshold.",
+        0.9, "the part of normal validation images below the threshold.",
         minimum=0.0, maximum=1.0, training=False,
     )  # fmt: skip
     overlays: str = option(
-        "", "predict: a folder for heat-map pictures.", training=False
+        "", "predict: the folder to write heat-map pictures to.", training=False
     )
 
     def __post_init__(self) -> None:

@@ -1,9 +1,10 @@
 """Images as float arrays in [0, 1]; labels: 0 normal, 1 abnormal.
 
-Train has normal images only, whatever the source has.
+The training split has normal images only, whatever the source holds.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from common.data import pipelines, splits, tfds_sets
-from common.data.splits import MemorySplit
+from common.data import pipelines, tfds_sets
+from common.data.splits import MemorySplit, Splits
+from common.data.splits import load as load_split
 from common.options import InputError
 
 from . import folder, noise, pictures
+from .config import Config
 
 USUAL_SIZE = 64
-# How `varied` images differ, at most: size and position as parts of the side,
-# contrast as a part, brightness, and the logarithm of gamma.
+# The most that `vary` changes an image: its zoom and its position as parts of
+# the side, contrast as a part, brightness, and the logarithm of gamma.
 VARIED = (0.1, 0.06, 0.15, 0.05, 0.2)
-VERSIONS = 4  # Of each varied image, beside the image itself.
+VERSIONS = 4  # The number of varied versions of each image.
 UNKNOWN = (
     "there are no abnormal images to test with: the threshold is a quantile of "
     "normal validation scores, which fixes the false alarms; how many abnormal "
@@ -30,72 +33,80 @@ UNKNOWN = (
 
 
 def load(
-    options: Any, shape: tuple[int, ...] | None = None, whole: bool = False
-) -> splits.Splits:
-    """Loads images and labels; see the app's `load_data`."""
+    options: Config,
+    shape: tuple[int, ...] | None = None,
+    judge_all: bool = False,
+) -> Splits:
+    """Loads float32 images in [0, 1] and labels; see `train.load_data`."""
     dataset = options.dataset
-    if whole and shape and Path(dataset).is_dir():
-        return folder.whole(Path(dataset), options, shape)
+    if judge_all and shape and Path(dataset).is_dir():
+        return folder.load_to_judge(Path(dataset), options, shape)
     if Path(dataset).is_dir():
-        found = folder.load(Path(dataset), options, shape)
+        splits = folder.load(Path(dataset), options, shape)
     elif dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
         raise InputError(f"--dataset must be a folder; {dataset!r} is none.")
     else:
-        found = _load_tfds(options, shape)
+        splits = _load_tfds(options, shape)
     for key in ("train", "valid", "test"):
-        part = getattr(found, key)
-        if part.num_examples < 2 or not np.any(part.labels == 0):
+        split = getattr(splits, key)
+        if split.num_examples < 2 or not np.any(split.labels == 0):
             raise InputError(
                 f"--dataset must have at least two images, one of them normal, "
-                f"in every split; {found.name} has {part.num_examples} in "
+                f"in every split; {splits.name} has {split.num_examples} in "
                 f"{key}."
             )
-    if has_both(found.valid) and has_both(found.test):
-        return found
-    return dataclasses.replace(found, notes=(*found.notes, UNKNOWN))
+    if has_both(splits.valid) and has_both(splits.test):
+        return splits
+    return dataclasses.replace(splits, notes=(*splits.notes, UNKNOWN))
 
 
 def has_both(split: Any) -> bool:
-    """Tells whether a split has normal and abnormal images."""
+    """Tells whether a `MemorySplit` has normal and abnormal images."""
     return len(np.unique(split.labels)) == 2
 
 
 def normal(split: Any) -> MemorySplit:
-    """Returns the normal images of a split."""
+    """Returns the normal images of a `MemorySplit`."""
     return split.pick(np.flatnonzero(split.labels == 0))
 
 
-def for_fitting(found: splits.Splits) -> splits.Splits:
-    """Returns splits whose validation loss is that of normal images."""
-    return dataclasses.replace(found, valid=normal(found.valid))
+def for_fitting(splits: Splits) -> Splits:
+    """Returns splits for training: `valid` without its abnormal images."""
+    return dataclasses.replace(splits, valid=normal(splits.valid))
 
 
-def judged(found: splits.Splits, options: Any) -> dict[str, MemorySplit]:
-    """Returns what is evaluated, by name: the splits, and `varied`.
+def judged(splits: Splits, options: Config) -> dict[str, MemorySplit]:
+    """Returns the splits to evaluate, by name: the three, and `varied`.
 
-    Validation images that come from where training's do hardly tell one
-    setting from another. `varied` holds them and versions of them, normal and
-    abnormal alike, that are framed and exposed otherwise, as those of another
-    scanner are.
+    Validation images from the same source as the training images hardly
+    distinguish good settings from bad ones. `varied` holds the validation
+    images, normal and abnormal, and versions of them that are framed and
+    exposed differently, as another scanner would. A denoiser has no `varied`,
+    nor has a validation split without normal or without abnormal images.
     """
-    parts = {name: getattr(found, name) for name in ("train", "valid", "test")}
-    valid: Any = found.valid
+    judges = {
+        name: getattr(splits, name) for name in ("train", "valid", "test")
+    }
+    valid: Any = splits.valid
     if options.model != "denoiser" and has_both(valid):
         versions = [vary(valid.features, [options.seed, index])
                     for index in range(VERSIONS)]  # fmt: skip
-        parts["varied"] = MemorySplit(
+        judges["varied"] = MemorySplit(
             np.concatenate([valid.features, *versions]),
             np.tile(valid.labels, 1 + VERSIONS),
         )
-    return parts
+    return judges
 
 
-def vary(images: np.ndarray, seed: Any) -> np.ndarray:
-    """Returns images zoomed, shifted and exposed otherwise; see `VARIED`.
+def vary(images: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+    """Returns randomly zoomed, shifted and exposed images; see `VARIED`.
 
     Args:
-        images: `(num, height, width, channels) float32`.
-        seed: `(2,)` integers.
+        images: `(num, height, width, channels) float32` in [0, 1].
+        seed: Two integers, which fix the changes.
+
+    Returns:
+        Images of the same shape and range.
     """
     zoom, move, contrast, brightness, gamma = VARIED
     draw = tf.random.stateless_uniform((6, len(images)), seed, -1.0, 1.0)
@@ -111,10 +122,20 @@ def vary(images: np.ndarray, seed: Any) -> np.ndarray:
     return (exposed ** tf.exp(gamma * light[2])).numpy()
 
 
-def for_training(options: Any) -> pipelines.TrainingTransform:
-    """Returns the map from images to (noisy) inputs and clean targets."""
+def for_training(options: Config) -> pipelines.TrainingTransform:
+    """Returns the map from images to (noisy) inputs and clean targets.
 
-    def transform(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+    Args:
+        options: Give `flip`, `shift`, `noise` and `noise_level`.
+
+    Returns:
+        A function of images, `(batch, height, width, channels) float32`, of
+        labels, which it ignores, and of a seed, `(2,) int64`.
+    """
+
+    def transform(
+        images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if options.flip:
             images = _flip(images, seed)
         if options.shift:
@@ -125,33 +146,42 @@ def for_training(options: Any) -> pipelines.TrainingTransform:
     return transform
 
 
-def for_evaluation(options: Any) -> pipelines.Transform:
+def for_evaluation(options: Config) -> pipelines.Transform:
     """Returns the map from images to inputs and targets.
 
-    Only a denoiser is given noise, the same each time: other models are judged
-    by what they make of images as they come.
+    Only a denoiser is judged on noisy images, whose noise is the same at each
+    evaluation; other models are judged on clean images.
+
+    Args:
+        options: Give `model`, `noise`, `noise_level` and `seed`.
+
+    Returns:
+        A function of images, `(batch, height, width, channels) float32`, and
+        of labels, which it ignores.
     """
     kind = options.noise if options.model == "denoiser" else "none"
 
-    def transform(images: Any, labels: Any) -> tuple[Any, Any]:
+    def transform(
+        images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         seed = noise.own_seed(images, options.seed)
         return noise.corrupt(images, kind, options.noise_level, seed), images
 
     return transform
 
 
-def _flip(images: Any, seed: Any) -> Any:
-    """Mirrors half of the images, left to right."""
+def _flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors about half of the images, left to right."""
     draw = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed)
     return tf.where(draw < 0.5, images, images[:, :, ::-1])
 
 
-def _shift(images: Any, part: float, seed: Any) -> Any:
+def _shift(images: tf.Tensor, part: float, seed: tf.Tensor) -> tf.Tensor:
     """Shifts each image by whole pixels, which keeps it sharp.
 
     Args:
         images: `(batch, height, width, channels) float32`.
-        part: The most, as a part of the side, either way.
+        part: The longest shift in each direction, as a part of the side.
         seed: `(2,) int64`.
     """
     draw = tf.random.stateless_uniform((2, tf.shape(images)[0]), seed, -1, 1)
@@ -162,14 +192,19 @@ def _shift(images: Any, part: float, seed: Any) -> Any:
     return _reframe(images, tf.ones_like(down), down, right)
 
 
-def _reframe(images: Any, scale: Any, down: Any, right: Any) -> Any:
-    """Zooms about the centre and shifts; the outside mirrors the inside.
+def _reframe(
+    images: tf.Tensor, scale: tf.Tensor, down: tf.Tensor, right: tf.Tensor
+) -> tf.Tensor:
+    """Zooms images about their centres and shifts them.
+
+    Pixels from outside of an image mirror those inside it.
 
     Args:
         images: `(batch, height, width, channels) float32`.
-        scale: `(batch,)`; below 1 it enlarges.
-        down: `(batch,)` pixels.
-        right: The same.
+        scale: `(batch,) float32`; a scale below 1 enlarges.
+        down: `(batch,) float32`: the row offset, in pixels, at which an image
+            is read.
+        right: `(batch,) float32`: the column offset.
     """
     height, width = images.shape[1:3]
     zero = tf.zeros_like(scale)
@@ -188,7 +223,7 @@ def _reframe(images: Any, scale: Any, down: Any, right: Any) -> Any:
 
 
 def _check_features(builder: Any) -> None:
-    """Refuses a set without images and labels, before any download."""
+    """Refuses a TFDS set without images and labels, before any download."""
     features = builder.info.features
     image, label = builder.info.supervised_keys or ("image", "label")
     if not (
@@ -201,25 +236,25 @@ def _check_features(builder: Any) -> None:
         )
 
 
-def _normal_label(wanted: str, names: list[str], dataset: str) -> int:
-    """Returns the index of the normal class."""
+def _normal_label(normal_label: str, names: list[str], dataset: str) -> int:
+    """Returns the index in `names` of the class of normal images."""
     for index, name in enumerate(names):
-        if name.lower() == (wanted or "normal").lower():
+        if name.lower() == (normal_label or "normal").lower():
             return index
     raise InputError(
         f"--normal_label must be a class of {dataset}, one of "
-        f"{', '.join(names[:20])}; received {wanted!r}."
+        f"{', '.join(names[:20])}; received {normal_label!r}."
     )
 
 
-def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
+def _load_tfds(options: Config, shape: tuple[int, ...] | None) -> Splits:
     """Loads a TFDS set that has an image and a class label."""
     builder = tfds_sets.builder(
         options.dataset, options.data_dir, _check_features
     )
     features = builder.info.features
     keys = builder.info.supervised_keys or ("image", "label")
-    own = _normal_label(
+    normal_index = _normal_label(
         options.normal_label, features[keys[1]].names, builder.name
     )
     height, width, channels = shape or features[keys[0]].shape
@@ -227,17 +262,17 @@ def _load_tfds(options: Any, shape: tuple[int, ...] | None) -> splits.Splits:
         height = width = options.image_size or USUAL_SIZE
     shape = (height, width, channels or 3)
 
-    def parse(example: dict[str, Any]) -> tuple[Any, Any]:
+    def parse(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
         image = example[keys[0]]
         unit = tf.cast(image, tf.float32) / float(image.dtype.max)
-        label = tf.cast(example[keys[1]] != own, tf.int64)
+        label = tf.cast(example[keys[1]] != normal_index, tf.int64)
         return pictures.fit(unit, shape), label
 
-    found: dict[str, Any] = {
-        key: splits.load(
+    parts: dict[str, Any] = {
+        key: load_split(
             tfds_sets.stream(builder, split, parse, shape), "in_memory"
         )
         for key, split in tfds_sets.split_names(builder).items()
     }
-    found["train"] = normal(found["train"])
-    return splits.Splits(builder.info.full_name, folder.CLASS_NAMES, **found)
+    parts["train"] = normal(parts["train"])
+    return Splits(builder.info.full_name, folder.CLASS_NAMES, **parts)

@@ -1,8 +1,8 @@
-"""DICOM files: pixels as a viewer shows them, and nothing that names anyone.
+"""DICOM files: pixels as a viewer shows them, and nothing that names a patient.
 
-Of the header only what describes pixels is read, and `PatientID`, which leaves
-this module as a salted hash. No text of pydicom's or of the file gets into a
-message: both may hold a name.
+Only those fields of the header are used that describe pixels, and `PatientID`,
+which leaves this module as a salted hash. Messages contain no text of the file,
+and none of pydicom, which quotes the file: either may hold a name.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What is kept of a file.
+    """The frames of a picture file, and facts from its header.
 
     Attributes:
         frames: `(num, height, width, channels) float32` in [0, 1].
-        patient: A salted hash, or "" where the file names no patient.
+        patient: A salted hash of the patient's ID, or "" if the file has none.
         has_text: Whether the file says that text is burned into its pixels.
     """
 
@@ -59,15 +59,16 @@ def read(
 
     Args:
         path: The file.
-        salt: Goes into the hash of the patient.
+        salt: Is hashed together with the patient's ID.
         window: Centre and width in the units of the rescaled values
-            (Hounsfield for CT); by default the file's own window, and where it
-            has none the range of its values.
-        max_megapixels: The most that all frames together may have.
+            (Hounsfield for CT). By default it is the file's own window, or the
+            range of the values if the file has no window.
+        max_megapixels: The most pixels, in millions, that all frames together
+            may have.
 
     Raises:
-        UnreadableError: If it is no DICOM file, has no pixels, or they cannot
-            be decoded or are too many.
+        UnreadableError: If the file is no DICOM file or has no pixels, or if
+            its pixels cannot be decoded or are too many.
     """
     with _silence():
         try:
@@ -82,8 +83,8 @@ def read(
             raise
         except pydicom.errors.InvalidDicomError:
             raise UnreadableError("it is not a DICOM file") from None
-        # Files handed in are untrusted, and a damaged header fails in any way,
-        # deep inside pydicom; a traceback would quote it.
+        # Users' files are untrusted. A damaged header can raise any error deep
+        # inside pydicom, and a traceback would quote the header.
         except Exception:
             raise UnreadableError("its header or pixels are damaged") from None
     if patient:
@@ -107,9 +108,12 @@ def _silence() -> Iterator[None]:
 
 
 def _check_deflated(path: Path, max_megapixels: float) -> None:
-    """Refuses a deflated file whose inside is too large: pydicom inflates all.
+    """Refuses a deflated file that is too large once pydicom inflates it.
 
-    Deflate makes up to 1,032 bytes of one.
+    Deflate can store up to 1,032 bytes in a single byte.
+
+    Raises:
+        UnreadableError: If the file is so large.
     """
     with path.open("rb") as file:
         filereader.read_preamble(file, force=False)
@@ -131,19 +135,29 @@ def _check_deflated(path: Path, max_megapixels: float) -> None:
 def _check_encapsulated(
     dataset: Any, num_frames: int, max_megapixels: float
 ) -> None:
-    """Refuses JPEG frames that claim more pixels than the header does."""
+    """Refuses frames whose own headers claim too many pixels.
+
+    A JPEG frame may claim more pixels than the header of the DICOM file does.
+
+    Raises:
+        UnreadableError: If the frames claim more than `max_megapixels`.
+    """
     num_pixels = 0
     for frame in encaps.generate_frames(
         dataset.PixelData, number_of_frames=num_frames
     ):
-        # RLE has no header of its own, and makes at most 64 bytes of one.
-        with contextlib.suppress(OSError), Image.open(io.BytesIO(frame)) as one:
-            num_pixels += one.width * one.height
+        # An RLE frame has no header of its own: Pillow raises OSError. RLE can
+        # store at most 64 bytes in a single byte.
+        with (
+            contextlib.suppress(OSError),
+            Image.open(io.BytesIO(frame)) as image,
+        ):
+            num_pixels += image.width * image.height
             encoded.check_pixels(num_pixels, max_megapixels)
 
 
 def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
-    """Returns stored values `(num, height, width, channels)`."""
+    """Returns the stored values, `(num, height, width, channels)`."""
     names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
     if not any(name in dataset for name in names):
         raise UnreadableError("it has no pixel data")
@@ -160,7 +174,7 @@ def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
         _check_encapsulated(dataset, frames, max_megapixels)
     try:
         values = pixels.pixel_array(dataset)
-    except RuntimeError:  # Also what pydicom raises for unknown syntaxes.
+    except RuntimeError:  # pydicom raises it for unknown syntaxes, too.
         known = getattr(syntax, "is_transfer_syntax", False)
         raise UnreadableError(
             "its pixels cannot be decoded (transfer syntax "
@@ -172,7 +186,7 @@ def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
 def _to_unit(
     values: np.ndarray, dataset: Any, window: tuple[float, ...]
 ) -> np.ndarray:
-    """Returns stored values as a display would, in [0, 1], black at zero."""
+    """Returns the grey levels or colours that a display shows, in [0, 1]."""
     kind = dataset.get("PhotometricInterpretation")
     if kind == "PALETTE COLOR":
         colours = pixels.apply_color_lut(values[..., 0], dataset)
@@ -181,24 +195,28 @@ def _to_unit(
         return _over_range(values)
     if kind not in GREY or values.shape[-1] != 1:
         raise UnreadableError("it is neither grey nor colour of three channels")
-    found = _grey(values, dataset, window)
-    return 1 - found if kind == "MONOCHROME1" else found
+    unit = _grey(values, dataset, window)
+    return 1 - unit if kind == "MONOCHROME1" else unit
 
 
 def _grey(
     stored: np.ndarray, dataset: Any, window: tuple[float, ...]
 ) -> np.ndarray:
-    """Applies slope and intercept, then the window or the table of the file."""
+    """Returns stored values as grey levels in [0, 1].
+
+    Slope and intercept are applied first, then `window`. If that is empty, the
+    file's own table is applied, or its window, or the range of its values.
+    """
     real = pixels.apply_modality_lut(stored, dataset).astype(np.float64)
-    have = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    own_window = dataset.get("WindowCenter"), dataset.get("WindowWidth")
     if window:
         centre, width = window
         low, high = centre - width / 2, centre + width / 2
     elif dataset.get("VOILUTSequence"):
         real = pixels.apply_voi(np.rint(real).astype(np.int64), dataset)
         low, high = 0, 2 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif None not in have:
-        # What the extremes are shown as: the ends of the display's scale.
+    elif None not in own_window:
+        # Extreme values are shown as the ends of the display's scale.
         low, high = pixels.apply_windowing(np.array([-1e12, 1e12]), dataset)
         real = pixels.apply_windowing(real, dataset)
     else:
@@ -209,7 +227,7 @@ def _grey(
 
 
 def _over_range(values: np.ndarray) -> np.ndarray:
-    """Returns integers over the greatest of their type, floats as they are."""
+    """Returns values in [0, 1], integers divided by their type's maximum."""
     if values.dtype.kind not in "iu":
         return np.clip(values, 0, 1).astype(np.float32)
     top = np.iinfo(values.dtype).max

@@ -13,10 +13,12 @@ import numpy as np
 
 from common import console
 from common.console import track
-from common.data import folders, image_folder, splits
+from common.data import folders, image_folder
+from common.data.splits import MemorySplit, Splits
 from common.options import InputError
 
 from . import patients, pictures
+from .config import Config
 from .dicom import Scan
 
 CLASS_NAMES = ("normal", "abnormal")
@@ -31,9 +33,10 @@ class Row:
     Attributes:
         path: The file.
         label: 0 normal, 1 abnormal.
-        split: The split folder it is in, or "".
+        split: The name of the split folder that it is in, or "".
         scan: Its frames.
-        patient: Who is on it; a hash, or a path.
+        patient: Names its patient: a hash, a cell of the patients' table, or
+            the file's path.
     """
 
     path: Path
@@ -43,7 +46,7 @@ class Row:
     patient: str
 
     def fit(self, sides: tuple[int, ...]) -> "Row":
-        """Returns the row with its frames in another size."""
+        """Returns the row with its frames resized to a height and width."""
         frames = self.scan.frames
         fitted = pictures.fit(frames, (*sides, frames.shape[3]))
         scan = dataclasses.replace(self.scan, frames=np.asarray(fitted))
@@ -51,16 +54,17 @@ class Row:
 
 
 def load(
-    root: Path, options: Any, shape: tuple[int, ...] | None = None
-) -> splits.Splits:
+    root: Path, options: Config, shape: tuple[int, ...] | None = None
+) -> Splits:
     """Loads a folder.
 
     Args:
-        root: Holds class folders, of which one is normal; or images, all
-            taken for normal; or split folders with either in them.
-        options: Gives `normal_label`, `image_size`, `patients`, `window`,
-            `seed` and `on_bad_input`.
-        shape: Height, width and channels that a model needs.
+        root: It holds class folders, one of them normal; or images, all taken
+            to be normal; or split folders that hold either.
+        options: Give `normal_label`, `image_size`, `patients`, `window`,
+            `seed`, `on_bad_input` and `max_megapixels`.
+        shape: Height, width and channels that a model needs; None for
+            `image_size` and the channels of the files.
     """
     listed = _list(root, options.normal_label)
     table = patients.read_table(options.patients)
@@ -69,30 +73,32 @@ def load(
     notes = (*_notes(rows, bad), *_alone(root, rows))
     parts = patients.split(rows, options.seed)
     shape = shape or _shape(rows)
-    found: dict[str, Any] = {
+    memory: dict[str, Any] = {
         key: _to_memory(part, shape) for key, part in parts.items()
     }
-    return splits.Splits(root.resolve().name, CLASS_NAMES, notes=notes, **found)
+    return Splits(root.resolve().name, CLASS_NAMES, notes=notes, **memory)
 
 
-def whole(root: Path, options: Any, shape: tuple[int, ...]) -> splits.Splits:
-    """Loads a folder to judge a release by; nothing of it is to train on.
+def load_to_judge(
+    root: Path, options: Config, shape: tuple[int, ...]
+) -> Splits:
+    """Loads a folder to judge a release by: no image is set aside to train on.
 
     Args:
-        root: See `load`; one that has a `test` folder is judged by it.
-        options: See `load`; no patient plays a part.
+        root: See `load`; of a root with a folder `test`, only that is judged.
+        options: See `load`; `patients` is not used.
         shape: Height, width and channels that the release's model needs.
     """
     parts, judged = image_folder.judged_folders(root)
     listed = [
         (path, label, "")
-        for one in parts
-        for path, label in _classes(one, options.normal_label, True)
+        for part in parts
+        for path, label in _classes(part, options.normal_label, True)
     ]
     _check_any(root, listed)
     rows, bad = _read(root, listed, {}, shape[:2], options)
     _check_any(root, rows)
-    return splits.Splits.whole(
+    return Splits.whole(
         root.resolve().name, CLASS_NAMES, _to_memory(rows, shape),
         tuple(_notes(rows, bad)), judged,
     )  # fmt: skip
@@ -116,7 +122,7 @@ def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
 
 
 def _check_any(root: Path, files: Sequence[Any]) -> None:
-    """Refuses a folder without files that are, or may be, pictures."""
+    """Refuses an empty list of pictures: of files listed or of files read."""
     if not files:
         raise InputError(
             f"--dataset must hold PNG, JPEG, TIFF or DICOM files; {root} has "
@@ -130,32 +136,32 @@ def _classes(
     """Returns the files below a folder, with labels.
 
     Args:
-        folder: Holds class folders, or images, all taken for normal.
-        normal_label: The folder of normal images; by default normal.
-        may_lack_normal: Take a folder that is called abnormal alone.
+        folder: It holds class folders, or images, all taken to be normal.
+        normal_label: The name of the folder of normal images; "" means normal.
+        may_lack_normal: Whether a folder named abnormal may be the only one.
     """
     classes = folders.of_classes(folder)
     if not classes:
         return [(path, 0) for path in _files(folder)]
-    wanted = (normal_label or CLASS_NAMES[0]).lower()
-    names = {one.name.lower() for one in classes}
-    # Any other folder alone may be of normal images that are called otherwise.
-    ill = may_lack_normal and names == {CLASS_NAMES[1]}
-    if wanted not in names and not ill:
+    normal = (normal_label or CLASS_NAMES[0]).lower()
+    names = {path.name.lower() for path in classes}
+    # A single folder of any other name may hold normal images.
+    only_abnormal = may_lack_normal and names == {CLASS_NAMES[1]}
+    if normal not in names and not only_abnormal:
         raise InputError(
             f"--normal_label must name one of the folders in {folder}: "
-            f"{', '.join(one.name for one in classes[:20])}; received "
+            f"{', '.join(path.name for path in classes[:20])}; received "
             f"{normal_label or 'normal'!r}."
         )
     return [
-        (path, int(one.name.lower() != wanted))
-        for one in classes
-        for path in _files(one)
+        (path, int(class_folder.name.lower() != normal))
+        for class_folder in classes
+        for path in _files(class_folder)
     ]
 
 
 def _files(folder: Path) -> list[Path]:
-    """Returns the files below a folder that may be pictures."""
+    """Returns the files below a folder whose names are like a picture's."""
     return folders.files(folder, pictures.is_picture)
 
 
@@ -164,17 +170,21 @@ def _read(
     listed: list[tuple[Path, int, str]],
     table: dict[str, str],
     sides: tuple[int, ...],
-    options: Any,
+    options: Config,
 ) -> tuple[list[Row], list[str]]:
-    """Reads every file; returns rows, and what was left out and why.
+    """Reads every file.
 
     Args:
         root: The folder.
         listed: Path, label and split of each file.
         table: Patients by file name.
-        sides: Height and width to bring images to; zeros for the size that all
-            share, or `USUAL_SIZE` if they share none.
+        sides: The height and width to resize images to. Zeros keep the size
+            that all images have; images of several sizes are resized to
+            `USUAL_SIZE`.
         options: See `load`.
+
+    Returns:
+        The rows, and a line for each file that cannot be read.
     """
     rows: list[Row] = []
     bad, size = [], 0
@@ -194,9 +204,10 @@ def _read(
                 f"--patients must have a row for every file; {options.patients}"
                 f" has none for {path.name}."
             )
-        # The path within the folder: moving the folder moves nobody.
-        own = path.relative_to(root).as_posix()
-        patient = table.get(path.name) or scan.patient or own
+        # The path within the folder: after the folder is moved, every file is
+        # in the same split.
+        relative = path.relative_to(root).as_posix()
+        patient = table.get(path.name) or scan.patient or relative
         if not sides[0] and rows and scan.size != rows[0].scan.size:
             sides = (USUAL_SIZE, USUAL_SIZE)
             rows = [row.fit(sides) for row in rows]
@@ -218,25 +229,26 @@ def _read(
 
 
 def _notes(rows: list[Row], bad: list[str]) -> list[str]:
-    """Returns what a user should know of the files."""
+    """Returns notes on unreadable files and on text in pixels, if any."""
     notes = []
     if bad:
-        # The report goes where files' names, often a patient's, must not.
+        # A file's name, often the patient's, must not be in the report, which
+        # is passed on: it is only printed.
         console.get(stderr=True).print(
             f"left out: {bad[0]} ({len(bad)} such files)"
         )
         notes.append(f"left out {len(bad)} unreadable files")
-    text = sum(row.scan.has_text for row in rows)
-    if text:
+    num_with_text = sum(row.scan.has_text for row in rows)
+    if num_with_text:
         notes.append(
-            f"{text} files say that text is burned into their pixels; pictures "
-            "of the report and overlays would show it"
+            f"{num_with_text} files say that text is burned into their pixels; "
+            "pictures of the report and overlays would show it"
         )
     return notes
 
 
 def _alone(root: Path, rows: list[Row]) -> list[str]:
-    """Returns a note on files that name no patient, if there are any."""
+    """Returns a note on files that name no patient, or an empty list."""
     alone = sum(
         row.patient == row.path.relative_to(root).as_posix() for row in rows
     )
@@ -249,9 +261,13 @@ def _alone(root: Path, rows: list[Row]) -> list[str]:
 
 
 def window(text: tuple[str, ...]) -> tuple[float, ...]:
-    """Returns the centre and width that `--window` gives, if any."""
+    """Returns the centre and the width that `--window` gives, or ().
+
+    Raises:
+        InputError: If the option is neither empty nor such a pair.
+    """
     try:
-        values = tuple(float(one) for one in text)
+        values = tuple(float(value) for value in text)
     except ValueError:
         values = (0.0,)
     if values and (len(values) != 2 or not values[1] > 0):
@@ -263,15 +279,15 @@ def window(text: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def _shape(rows: list[Row]) -> tuple[int, ...]:
-    """Returns the shape of the rows' images, in colour if one is."""
+    """Returns the shape of the rows' images, in colour if any image is."""
     channels = max(row.scan.frames.shape[3] for row in rows)
     return (*rows[0].scan.size, channels)
 
 
-def _to_memory(rows: list[Row], shape: tuple[int, ...]) -> splits.MemorySplit:
-    """Returns the frames of rows; a file's frames share its label."""
+def _to_memory(rows: list[Row], shape: tuple[int, ...]) -> MemorySplit:
+    """Returns the frames of rows; each frame has the label of its file."""
     frames = [np.asarray(pictures.fit(row.scan.frames, shape)) for row in rows]
-    counts = [len(one) for one in frames]
+    counts = [len(images) for images in frames]
     labels = np.repeat([row.label for row in rows], counts).astype(np.int64)
     empty = np.empty((0, *shape), np.float32)
-    return splits.MemorySplit(np.concatenate([empty, *frames]), labels)
+    return MemorySplit(np.concatenate([empty, *frames]), labels)

@@ -1,22 +1,23 @@
 """The networks: functional Keras 3 models from `image` to `reconstruction`.
 
-All take and give float32 `(batch, height, width, channels)` in [0, 1] and are
-stock layers only. There is no Conv2DTranspose, which TF-MOT cannot train with
-quantization and which leaves checkerboards: the decoder repeats pixels and
-convolves.
+All networks take and return `(batch, height, width, channels) float32` in
+[0, 1] and are made of stock layers only. The decoder repeats pixels and
+convolves them: TF-MOT cannot train Conv2DTranspose with quantization, and that
+layer leaves checkerboards.
 """
 
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from common.options import InputError
 
 LATENT = "latent"
-SMALLEST = 16  # A side; SSIM's window and two halvings need it.
-COARSEST = 8  # Halving stops at this side.
+SMALLEST = 16  # The smallest side: SSIM's window and two halvings need it.
+COARSEST = 8  # A side of this size is not halved again.
 MOST_FILTERS = 128
 
 
@@ -26,11 +27,17 @@ def build(
     """Builds a network.
 
     Args:
-        name: `autoencoder`; `variational`, the same at inference;
-            `denoiser`.
+        name: `autoencoder`, `denoiser`, or `variational`, which at inference is
+            the same network as `autoencoder`.
         shape: Height, width and channels of an image.
-        latent: Numbers in the bottleneck; a denoiser has none.
-        filters: Of the first convolutions; doubled at each halving.
+        latent: The number of outputs of the bottleneck; a denoiser has no
+            bottleneck.
+        filters: The number of filters of the first convolutions. It doubles at
+            each halving of the image, up to `MOST_FILTERS`; a denoiser has
+            twice the number throughout.
+
+    Raises:
+        InputError: If the images are too small or have no suitable size.
     """
     check_shape(shape)
     image = keras.Input(shape, name="image")
@@ -42,7 +49,11 @@ def build(
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Refuses sides that are too small, or cannot be halved twice."""
+    """Refuses sides that are too small, or that cannot be halved twice.
+
+    Raises:
+        InputError: If height or width is such a side.
+    """
     if min(shape[:2]) < SMALLEST or any(side % 4 for side in shape[:2]):
         good = max(SMALLEST, 4 * round(min(shape[:2]) / 4))
         raise InputError(
@@ -53,7 +64,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 
 def num_halvings(shape: tuple[int, ...]) -> int:
-    """Returns how often both sides are halved."""
+    """Returns the number of times that an autoencoder halves both sides."""
     height, width = shape[:2]
     count = 0
     while min(height, width) > COARSEST and height % 2 == width % 2 == 0:
@@ -64,7 +75,7 @@ def num_halvings(shape: tuple[int, ...]) -> int:
 def autoencoder(
     image: keras.KerasTensor, latent: int, filters: int
 ) -> keras.KerasTensor:
-    """Halves the image down to a dense bottleneck and doubles it again."""
+    """Returns the image after a dense bottleneck; see `build`."""
     x, depth = image, num_halvings(image.shape[1:])
     widths = [min(filters * 2**level, MOST_FILTERS) for level in range(depth)]
     for level, width in enumerate(widths, start=1):
@@ -85,7 +96,7 @@ def autoencoder(
 
 
 def denoiser(image: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    """Predicts the noise and takes it away.
+    """Returns the image without the noise that convolutions predict.
 
     After K. Zhang et al., Beyond a Gaussian denoiser: residual learning of deep
     CNN, 2017, without batch normalization. The output stays in [0, 1].
@@ -93,7 +104,7 @@ def denoiser(image: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     x = image
     for _ in range(6):
         x = _convolve(x, 2 * filters)
-    # Zero at first: training begins with the identity.
+    # The kernel is zero at first: training begins with the identity.
     x = layers.Conv2D(
         image.shape[-1], 3, padding="same", kernel_initializer="zeros",
         name="noise",
@@ -105,7 +116,7 @@ def denoiser(image: keras.KerasTensor, filters: int) -> keras.KerasTensor:
 def _convolve(
     x: keras.KerasTensor, filters: int, strides: int = 1
 ) -> keras.KerasTensor:
-    """Convolution and ReLU."""
+    """Returns the output of a convolution and a ReLU."""
     x = layers.Conv2D(
         filters, 3, strides, padding="same", kernel_initializer="he_normal"
     )(x)
@@ -115,7 +126,7 @@ def _convolve(
 def with_latent(model: keras.Model) -> keras.Model:
     """Returns the model with its bottleneck as a second output.
 
-    A denoiser has none: then there is one output.
+    A denoiser has no bottleneck, and no second output.
     """
     names = {layer.name for layer in model.layers}
     outputs = [model.output]
@@ -128,8 +139,8 @@ class Sample(layers.Layer):
     """Draws from N(mean, variance) and adds the divergence to the loss.
 
     D. Kingma and M. Welling, Auto-encoding variational Bayes, 2014. The inputs
-    are the mean and the logarithm of the variance, `(batch, latent)`. Without
-    training it returns the mean.
+    are the mean and the logarithm of the variance, `(batch, latent) float32`
+    each. Outside of training the layer returns the mean.
     """
 
     def __init__(self, beta: float, seed: int, **kwargs: Any) -> None:
@@ -137,8 +148,10 @@ class Sample(layers.Layer):
         self.beta = beta
         self.generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Returns a sample like the mean."""
+    def call(
+        self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """Returns a sample, or the mean, `(batch, latent) float32`."""
         mean, log_variance = inputs
         log_variance = ops.clip(log_variance, -10.0, 10.0)
         divergence = 0.5 * ops.sum(
@@ -154,13 +167,13 @@ class Sample(layers.Layer):
 def variational(model: keras.Model, beta: float, seed: int) -> keras.Model:
     """Returns the model to fit so that `model` is a variational autoencoder.
 
-    The two share their layers; the one that is fitted also has the variances,
-    which inference does not need.
+    Both models share their layers. Only the returned one has the layer of the
+    variances, which inference does not need.
 
     Args:
         model: From `build`.
-        beta: Weight of the divergence, which is a sum over the bottleneck,
-            beside a loss that is a mean over pixels.
+        beta: The weight of the divergence in the loss. The divergence is a sum
+            over the bottleneck, the loss beside it a mean over pixels.
         seed: Fixes the samples.
     """
     features = model.get_layer("features").output

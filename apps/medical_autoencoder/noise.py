@@ -1,21 +1,22 @@
-"""Noise as imaging makes it, drawn from a seed."""
-
-from typing import Any
+"""Noise of the kinds that imaging devices make, drawn from a seed."""
 
 import tensorflow as tf
 
 KINDS = ("none", "gaussian", "poisson", "speckle")
 
 
-def corrupt(images: Any, kind: str, level: float, seed: Any) -> Any:
+def corrupt(
+    images: tf.Tensor, kind: str, level: float, seed: tf.Tensor
+) -> tf.Tensor:
     """Returns images with noise, clipped to [0, 1].
 
     Args:
         images: `(batch, height, width, channels) float32` in [0, 1].
-        kind: One of `KINDS`. `gaussian` is added; `poisson` counts photons, of
-            which white has 1 / level**2; `speckle` is multiplied, as in
-            ultrasound.
-        level: The standard deviation of the noise, at white for the last two.
+        kind: One of `KINDS`. `gaussian` noise is added. `poisson` noise comes
+            from counting photons, 1 / level**2 for a white pixel. `speckle` is
+            multiplied with the image, as in ultrasound.
+        level: The standard deviation of the noise; of `poisson` and `speckle`
+            that at white pixels.
         seed: `(2,)` integers.
     """
     if kind == "none":
@@ -32,7 +33,10 @@ def corrupt(images: Any, kind: str, level: float, seed: Any) -> Any:
     return tf.clip_by_value(noisy, 0.0, 1.0)
 
 
-def own_seed(images: Any, seed: int) -> Any:
-    """Returns a seed that a batch fixes itself, for repeatable evaluation."""
+def own_seed(images: tf.Tensor, seed: int) -> tf.Tensor:
+    """Returns a seed, `(2,) int64`, that follows from images and `seed`.
+
+    The same batch has the same noise in each evaluation.
+    """
     total = tf.cast(tf.reduce_sum(images), tf.float64)
     return tf.stack([tf.bitcast(total, tf.int64), tf.cast(seed, tf.int64)])

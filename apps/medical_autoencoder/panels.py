@@ -1,4 +1,4 @@
-"""The report's pictures: panels of images, scores by class."""
+"""The pictures of the report: panels of images, and scores by class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,18 +24,18 @@ NOTICE = Table(
 
 def draw(
     result: dict[str, Any], detector: Detector, test: Rebuilt
-) -> list[Any]:
-    """Returns the report's notice, plots and panels; adds the score to it.
+) -> list[plots.Plot | Table]:
+    """Returns the report's notice, plots and panels.
 
     Args:
-        result: The report.
-        detector: Gives scores and heat maps.
+        result: The report, to which `score` is added.
+        detector: Computes scores and heat maps.
         test: The test split.
     """
     result["score"] = detector.describe()
     maps, scores = detector(test)
     metric = result["task_metric"]
-    shown: list[Any] = [
+    shown: list[plots.Plot | Table] = [
         NOTICE,
         plots.size_against_metric(
             result["variants"], metric, result["config"]["max_drop"]
@@ -51,7 +51,7 @@ def draw(
 
 
 def _candidates(detector: Detector) -> Table:
-    """Returns the table of scores that validation chose from."""
+    """Returns the table of the scores that were compared on validation."""
     return Table(
         "Anomaly scores",
         "Mean AUROC of validation images and of versions that are framed and "
@@ -134,7 +134,7 @@ def _panel(
     maps: np.ndarray,
     scores: np.ndarray,
 ) -> plots.Plot:
-    """Plots input, reconstruction and heat map, an image a column."""
+    """Plots input, reconstruction and heat map; each column is an image."""
     rows = [
         ("input", [test.inputs[index] for index in picked]),
         ("rebuilt", [test.reconstruction[index] for index in picked]),
@@ -159,17 +159,22 @@ def _panel(
 def _grid(
     rows: Sequence[tuple[str, Sequence[np.ndarray]]], titles: Sequence[str]
 ) -> Any:
-    """Returns a figure of images, a named row each."""
+    """Returns a figure of rows of images.
+
+    Args:
+        rows: The name and the images, at most `SHOWN`, of each row.
+        titles: The titles of the columns.
+    """
     figure = plots.new_figure(9.0, 0.3 + 1.45 * len(rows))
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for line, (name, images) in zip(grid, rows, strict=True):
-        line[0].text(
+    for row_axes, (name, images) in zip(grid, rows, strict=True):
+        row_axes[0].text(
             -0.08, 0.5, name, rotation=90, fontsize=8, ha="right", va="center",
-            transform=line[0].transAxes,
+            transform=row_axes[0].transAxes,
         )  # fmt: skip
-        for axes, image in zip(line, images, strict=False):
+        for axes, image in zip(row_axes, images, strict=False):
             shown = np.clip(image, 0, 1)
             grey = shown.shape[-1] == 1
             axes.imshow(
@@ -197,12 +202,15 @@ def _denoised(test: Rebuilt) -> plots.Plot:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, usual: float) -> np.ndarray:
-    """Returns an image under its heat, `(height, width, 3) float32`.
+    """Returns an image with its heat map drawn over it.
 
     Args:
-        image: `(height, width, channels)` in [0, 1].
-        heat: `(height, width, 1)`.
-        usual: The heat that stays invisible; that of full colour is 1.
+        image: `(height, width, channels) float32` in [0, 1].
+        heat: `(height, width, 1) float32`.
+        usual: Heat up to this is invisible; heat from 1 on has full colour.
+
+    Returns:
+        `(height, width, 3) float32` in [0, 1].
     """
     level = np.clip((heat[..., 0] - usual) / max(1 - usual, 1e-9), 0, 1)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * level)[..., :3]

@@ -1,8 +1,7 @@
-"""Picture files: PNG, JPEG, TIFF and DICOM to float images in [0, 1]."""
+"""Reads PNG, JPEG, TIFF and DICOM files as float images in [0, 1]."""
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,16 +19,16 @@ ENCODED = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp",
            ".avif")  # fmt: skip
 TIFF = (".tif", ".tiff")
 DICOM = (".dcm", ".dicom", "")
-# ITU-R BT.601, whose weights add up to one: grey in three channels stays.
+# ITU-R BT.601. The weights add up to 1: grey in three channels stays the same.
 LUMINANCE = (0.299, 0.587, 0.114)
-# Pillow's modes, and the greatest value of each.
+# The modes of Pillow that are read, with the greatest value of each.
 MODES = {"1": 1, "L": 255, "RGB": 255, "I;16": 65535, "I;16B": 65535}
 
 
 def is_picture(path: Path) -> bool:
     """Tells whether a file's name is like that of a picture.
 
-    DICOM files often have no suffix, or are named for a UID: `1.2.840.10008`.
+    DICOM files often have no suffix, or a UID as name: `1.2.840.10008`.
     """
     suffix = path.suffix.lower()
     return suffix in (*ENCODED, *TIFF, *DICOM) or suffix[1:].isdigit()
@@ -45,7 +44,7 @@ def read(
     """Reads a picture file; see `dicom.read`.
 
     Raises:
-        UnreadableError: If it cannot be read; says why.
+        UnreadableError: If the file cannot be read; the message says why.
     """
     suffix = path.suffix.lower()
     try:
@@ -64,30 +63,43 @@ def read(
 
 
 def decode(
-    content: Any, channels: int = 0, max_megapixels: float = MAX_MEGAPIXELS
-) -> Any:
+    content: bytes | tf.Tensor,
+    channels: int = 0,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> tf.Tensor:
     """Returns the `(height, width, channels) float32` image in `content`.
 
-    Runs inside a graph, so that a server decodes exactly as training did.
-    16-bit PNG keeps its 16 bits.
+    The function also runs inside a graph, so that a server decodes images
+    exactly as training did. 16-bit PNG files keep their 16 bits.
 
     Args:
-        content: Scalar string: a PNG or JPEG.
-        channels: 1 or 3; 0 for those of the file, alpha dropped (only outside
-            of a graph).
-        max_megapixels: What claims more is not decoded; see `encoded.bound`.
+        content: A PNG or JPEG file, as bytes or as a scalar string tensor.
+        channels: 1 or 3. With 0 the image has those of the file, without alpha;
+            this works only outside of a graph.
+        max_megapixels: An image that claims more pixels, in millions, is not
+            decoded; see `encoded.bound`.
     """
     content = encoded.bound(content, max_megapixels)
     if not channels:
         channels = images.own_channels(content.numpy())
-    # Three, then one: decoders differ in how they make grey of colours.
+    # Three channels are decoded, and grey is computed from them: decoders
+    # convert colours to grey in different ways.
     return to_channels(images.colours(content, tf.float32), channels)
 
 
 def decode_batch(
-    contents: Any, shape: tuple[int, ...], max_megapixels: float
-) -> Any:
-    """Returns the images in `(num,)` strings, brought to one shape."""
+    contents: tf.Tensor, shape: tuple[int, ...], max_megapixels: float
+) -> tf.Tensor:
+    """Returns decoded images, resized to `shape`.
+
+    Args:
+        contents: PNG or JPEG files, `(num,) string`.
+        shape: See `fit`.
+        max_megapixels: See `decode`.
+
+    Returns:
+        `(num, *shape) float32` in [0, 1].
+    """
     return tf.map_fn(
         lambda content: fit(decode(content, shape[2], max_megapixels), shape),
         contents,
@@ -96,13 +108,24 @@ def decode_batch(
 
 
 def encode(image: np.ndarray) -> bytes:
-    """Returns an image in [0, 1] as a PNG of 8 bits, without any text."""
+    """Returns an image as a PNG file of 8 bits, without any text in it.
+
+    Args:
+        image: `(height, width, channels) float32` in [0, 1].
+    """
     values = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
     return tf.io.encode_png(values).numpy()
 
 
-def to_channels(image: Any, channels: int) -> Any:
-    """Returns an image with one or three channels."""
+def to_channels(
+    image: np.ndarray | tf.Tensor, channels: int
+) -> np.ndarray | tf.Tensor:
+    """Returns images `(..., channels)` converted to grey or to colour.
+
+    Args:
+        image: Images of 1 or 3 channels.
+        channels: The number of channels to return, 1 or 3.
+    """
     if image.shape[-1] == channels:
         return image
     if channels == 3:
@@ -110,13 +133,19 @@ def to_channels(image: Any, channels: int) -> Any:
     return tf.reduce_sum(image * tf.constant(LUMINANCE), -1, keepdims=True)
 
 
-def fit(image: Any, shape: tuple[int, ...]) -> Any:
-    """Returns images of a shape; anti-aliased when they shrink.
+def fit(
+    image: np.ndarray | tf.Tensor, shape: tuple[int, ...]
+) -> np.ndarray | tf.Tensor:
+    """Returns images resized to a shape, with anti-aliasing.
 
     Args:
-        image: `(..., height, width, channels) float32`.
+        image: `(height, width, channels) float32` in [0, 1], or such images
+            with a batch axis.
         shape: Height, width and channels. The aspect ratio is not kept: a
             lesion at the border must not be cut off.
+
+    Returns:
+        The same number of images, of that shape.
     """
     image = to_channels(image, shape[2])
     if tuple(image.shape[-3:-1]) == tuple(shape[:2]):
@@ -126,11 +155,11 @@ def fit(image: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
-    """Reads the pages of a TIFF file."""
+    """Returns the pages of a TIFF file, `(num, height, width, channels)`."""
     num_pixels, pages = 0, []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # The limit is ours.
+        # `max_megapixels` is the limit, in place of Pillow's own.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as file:
@@ -138,7 +167,7 @@ def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
                     num_pixels += page.width * page.height
                     encoded.check_pixels(num_pixels, max_megapixels)
                     pages.append(_page(page))
-        # Pillow meets damaged files in many ways.
+        # Pillow raises errors of many classes for damaged files.
         except Image.DecompressionBombError:
             raise UnreadableError("its pages claim too many pixels") from None
         except (
@@ -153,7 +182,7 @@ def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
 
 
 def _page(page: Image.Image) -> np.ndarray:
-    """Returns a page as floats in [0, 1]."""
+    """Returns a page, `(height, width, channels) float32` in [0, 1]."""
     if page.mode in ("P", "RGBA", "LA", "CMYK"):
         page = page.convert("RGB" if page.mode != "LA" else "L")
     if page.mode not in MODES:

@@ -1,4 +1,4 @@
-"""Using a release: heat maps of files, evaluation on a data set."""
+"""Use of a release: heat maps of files, evaluation on a data set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ import tensorflow as tf
 from common import console
 from common.console import track
 from common.data import folders
+from common.data.splits import Splits
 from common.mobile import files, litert, thresholds
 from common.options import InputError
 from common.release import evaluation, predictions, served
@@ -23,7 +24,7 @@ KINDS = "PNG, JPEG, TIFF or DICOM files"
 
 
 def run(config: Config) -> None:
-    """Predicts, or evaluates, with a release."""
+    """Predicts or evaluates with a release, as `--mode` says."""
     use = evaluation.use(config, APP)
     released = Released(use.served, config.variant)
     if config.mode == "predict":
@@ -38,73 +39,102 @@ class Released:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        threshold: From this score on an image is anomalous.
+        threshold: An image is anomalous if its score is at least this.
     """
 
-    def __init__(self, asked: served.Served, variant: str = "") -> None:
-        self._served = asked
-        if asked.has_files:
-            _facts(asked.release)  # Refuses a release of another app.
-        self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
+    def __init__(self, model: served.Served, variant: str = "") -> None:
+        """Opens the SavedModel or a TFLite file.
+
+        Args:
+            model: The release's SavedModel, in this process or on a server.
+            variant: The name of the TFLite file to use instead, if any.
+        """
+        self._served = model
+        if model.has_files:
+            _facts(model.release)  # Refuses a release of another app.
+        self.shape = tuple(model.inputs("pixels")["image"].shape[1:])
         self._runner, self.threshold = None, THRESHOLD
         if variant:
-            file = files.variant(asked.release, variant)
+            file = files.variant(model.release, variant)
             self._runner = litert.Runner(file.read_bytes())
             self.threshold = thresholds.read(file, THRESHOLD)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `detector.json` says: model, usual heat, window."""
+        """The content of `detector.json`, such as `usual_heat`."""
         return _facts(self._served.release)
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs for float images `(num, *shape)` in [0, 1]."""
+        """Returns the outputs for images, by name.
+
+        Args:
+            image: `(num, *shape) float32` in [0, 1].
+
+        Returns:
+            `reconstruction`, `(num, *shape) float32`. Unless the model is a
+            denoiser also `heatmap`, `(num, height, width, 1) float32`,
+            `anomaly_score`, `(num,) float32`, and `is_anomalous`, `(num,)
+            bool`.
+        """
         if not self._runner:
             return self._served("pixels", image=image)
-        found = self._runner(image=image)
-        if "anomaly_score" in found:  # A denoiser has none.
-            found["is_anomalous"] = found["anomaly_score"] >= self.threshold
-        return found
+        outputs = self._runner(image=image)
+        if "anomaly_score" in outputs:  # A denoiser has no such output.
+            outputs["is_anomalous"] = outputs["anomaly_score"] >= self.threshold
+        return outputs
 
 
 def _facts(release: Path) -> dict[str, Any]:
-    """Returns what `detector.json` of a release says."""
+    """Returns the content of a release's `detector.json`."""
     return files.read_json(release / "mobile" / results.DETECTOR, APP)
 
 
-def evaluate(released: Released, found: Any, config: Config) -> dict[str, Any]:
-    """Returns the metrics on the test split, which may be all."""
+def evaluate(
+    released: Released, splits: Splits, config: Config
+) -> dict[str, Any]:
+    """Returns the metrics on the test split; see `evaluation.describe`.
+
+    Args:
+        released: The model to judge.
+        splits: Images in memory; `test` may hold all images of the data set.
+        config: Gives the noise that a denoiser is judged on.
+    """
     transform = data.for_evaluation(config)
-    rows: dict[str, list] = {"inputs": [], "targets": []}
+    images: dict[str, list] = {"inputs": [], "targets": []}
     outputs: dict[str, list] = {}
-    images = found.test.features
-    # In the batches of training, which the noise of a denoiser hangs on.
-    for start in range(0, len(images), fitting.EVALUATION_BATCH):
-        part = images[start : start + fitting.EVALUATION_BATCH]
-        inputs, targets = transform(part, None)
-        rows["inputs"].append(np.asarray(inputs))
-        rows["targets"].append(np.asarray(targets))
+    test: Any = splits.test
+    # A denoiser's noise depends on the batch: batches are those of training.
+    for start in range(0, test.num_examples, fitting.EVALUATION_BATCH):
+        batch = test.features[start : start + fitting.EVALUATION_BATCH]
+        inputs, targets = transform(batch, None)
+        images["inputs"].append(np.asarray(inputs))
+        images["targets"].append(np.asarray(targets))
         for name, value in released(np.asarray(inputs)).items():
             outputs.setdefault(name, []).append(value)
-    joined = {k: np.concatenate(v) for k, v in {**rows, **outputs}.items()}
+    joined = {k: np.concatenate(v) for k, v in {**images, **outputs}.items()}
     rebuilt = Rebuilt(
         joined["inputs"], joined["targets"], joined["reconstruction"], None,
-        found.test.labels,
+        test.labels,
     )  # fmt: skip
     denoises = "anomaly_score" not in joined
-    scores = joined.get("anomaly_score", np.zeros(len(images)))
+    scores = joined.get("anomaly_score", np.zeros(test.num_examples))
     return evaluation.describe(
-        found.name,
-        found.test.num_examples,
-        found.judged,
+        splits.name,
+        test.num_examples,
+        splits.judged,
         results.summarize(rebuilt, scores, denoises, released.threshold),
         {} if denoises else results.unknown(rebuilt.labels),
-        found.notes,
+        splits.notes,
     )
 
 
 def predict_files(released: Released, config: Config) -> None:
-    """Prints score and verdict of each picture; writes table and overlays."""
+    """Prints the score of each picture; writes a table and overlays.
+
+    Args:
+        released: The model.
+        config: Gives `inputs`, `output`, `overlays` and how to read files.
+    """
     predictions.check_output(config.output)
     rows = _rows(released, config, _folder(config.overlays))
     predictions.show(rows, config.output, config.raw_output)
@@ -115,27 +145,27 @@ def predict_files(released: Released, config: Config) -> None:
 
 
 def _rows(
-    released: Released, config: Config, place: Path | None
+    released: Released, config: Config, overlays: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields what is said of each picture, and writes its overlay."""
+    """Yields the table's row of each picture, and writes its overlay."""
     for num, (name, image) in enumerate(_frames(released, config)):
         fitted = np.asarray(pictures.fit(image, released.shape))
-        found = {k: v[0] for k, v in released(fitted[None]).items()}
+        outputs = {k: v[0] for k, v in released(fitted[None]).items()}
         row: dict[str, Any] = {"file": name}
-        if "anomaly_score" in found:
-            row["anomaly_score"] = round(float(found["anomaly_score"]), 6)
-            row["is_anomalous"] = bool(found["is_anomalous"])
-        if place:
+        if "anomaly_score" in outputs:
+            row["anomaly_score"] = round(float(outputs["anomaly_score"]), 6)
+            row["is_anomalous"] = bool(outputs["is_anomalous"])
+        if overlays:
             stem = Path(name).name.replace("#", "-")
-            target = place / f"{num:04d}-{stem}.png"
-            picture = _picture(released, image, found)
-            target.write_bytes(pictures.encode(picture))
-            row["overlay"] = str(target)
+            path = overlays / f"{num:04d}-{stem}.png"
+            picture = _picture(released, image, outputs)
+            path.write_bytes(pictures.encode(picture))
+            row["overlay"] = str(path)
         yield row
 
 
 def _folder(overlays: str) -> Path | None:
-    """Makes the folder for overlays, if there is to be one."""
+    """Makes and returns the folder that `--overlays` names, if any."""
     if not overlays:
         return None
     try:
@@ -151,7 +181,7 @@ def _folder(overlays: str) -> Path | None:
 def _frames(
     released: Released, config: Config
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields names and frames of the files that can be read."""
+    """Yields the name and the image of each frame of the readable files."""
     paths = folders.inputs(config.inputs, pictures.is_picture, KINDS)
     window = folder.window(config.window)
     skipped, num = [], 0
@@ -168,8 +198,8 @@ def _frames(
             continue
         for index, frame in enumerate(scan.frames):
             num += 1
-            many = len(scan.frames) > 1
-            yield f"{path}#{index + 1}" if many else path, frame
+            is_series = len(scan.frames) > 1
+            yield f"{path}#{index + 1}" if is_series else path, frame
     if not num:
         raise InputError(
             f"--inputs has no picture that can be read: {config.inputs}"
@@ -179,11 +209,11 @@ def _frames(
 
 
 def _picture(
-    released: Released, image: np.ndarray, found: dict[str, np.ndarray]
+    released: Released, image: np.ndarray, outputs: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """Returns the overlay, in the size of the file; or the denoised image."""
-    if "heatmap" not in found:
-        return found["reconstruction"]
+    """Returns the overlay, in the size of `image`, or the denoised image."""
+    if "heatmap" not in outputs:
+        return outputs["reconstruction"]
     size = image.shape[:2]
-    heat = tf.image.resize(found["heatmap"], size).numpy()
+    heat = tf.image.resize(outputs["heatmap"], size).numpy()
     return panels.overlay(image, heat, released.facts["usual_heat"])

@@ -1,4 +1,4 @@
-"""What this app leaves: metrics, and the files for phones."""
+"""The metrics of the report, and the TFLite files of a release."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,17 @@ from common.keras2.attach import attach
 from common.mobile import conversion, files, litert, measurement
 from common.mobile.measurement import Measurement, Pair
 from common.report import metrics
-from common.shared_options import Options
+from common.variants import Techniques, Variant
 
 from . import model as networks
 from . import similarity
+from .config import Config
 from .scores import (
     HEAD,
     THRESHOLD,
     Detector,
     Rebuilt,
-    edge,
+    fit_threshold,
 )
 
 CALIBRATION_IMAGES = 500
@@ -32,24 +33,32 @@ OUTPUTS = ("reconstruction", "heatmap", SCORE)
 RANKING = ("auroc", "auroc_low", "auroc_high", "average_precision")
 
 
-def task_metric(options: Any, rebuilt: Mapping[str, Rebuilt]) -> str:
-    """Returns the metric that files are chosen by."""
+def task_metric(options: Config, rebuilt: Mapping[str, Rebuilt]) -> str:
+    """Returns the name of the metric that TFLite files are chosen by.
+
+    It is `psnr` for a denoiser; else `auroc`, or `ssim` if valid or test lack
+    normal or abnormal images.
+    """
     if options.model == "denoiser":
         return "psnr"
-    known = all(has_both(rebuilt[one].labels) for one in ("valid", "test"))
+    known = all(has_both(rebuilt[key].labels) for key in ("valid", "test"))
     return "auroc" if known else "ssim"
 
 
 def has_both(labels: np.ndarray) -> bool:
-    """Tells whether there are normal and abnormal images."""
+    """Tells whether labels `(num,)` are of normal and of abnormal images."""
     return len(np.unique(labels)) == 2
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the area under the ROC curve; NaN for one class.
+    """Returns the area under the ROC curve; NaN if labels are of one class.
 
-    It is the Mann-Whitney statistic; by ranks it is 20 times as fast as by
-    the curve, which a bootstrap notices.
+    It is computed from ranks, as the Mann-Whitney statistic: this is 20 times
+    as fast as from the curve, and a bootstrap computes it many times.
+
+    Args:
+        scores: Anomaly scores, `(num,)`.
+        labels: `(num,)`: 0 normal, 1 abnormal.
     """
     num_1 = int(np.sum(labels == 1))
     num_0 = len(labels) - num_1
@@ -60,7 +69,16 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns ranking metrics, with a 95 % bootstrap interval; {} if none."""
+    """Returns the metrics of a ranking; {} if labels are of one class.
+
+    Args:
+        scores: Anomaly scores, `(num,)`.
+        labels: `(num,)`: 0 normal, 1 abnormal.
+
+    Returns:
+        The metrics of `RANKING`, by name. `auroc_low` and `auroc_high` are the
+        ends of a 95 % bootstrap interval.
+    """
     if not has_both(labels):
         return {}
     low, high = metrics.bootstrap_interval(auroc, scores, labels)
@@ -75,31 +93,46 @@ def detection(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def at_threshold(
     scores: np.ndarray, labels: np.ndarray, threshold: float = THRESHOLD
 ) -> dict[str, float]:
-    """Returns sensitivity and specificity, those that can be known."""
-    over, normal = scores >= threshold, labels == 0
-    found = {}
+    """Returns sensitivity and specificity, as far as labels allow.
+
+    Args:
+        scores: Anomaly scores, `(num,)`.
+        labels: `(num,)`: 0 normal, 1 abnormal.
+        threshold: An image is flagged if its score is at least this.
+
+    Returns:
+        `sensitivity` if there is an abnormal image, and `specificity` if there
+        is a normal image.
+    """
+    flagged, normal = scores >= threshold, labels == 0
+    rates = {}
     if not normal.all():
-        found["sensitivity"] = float(np.mean(over[~normal]))
+        rates["sensitivity"] = float(np.mean(flagged[~normal]))
     if normal.any():
-        found["specificity"] = float(np.mean(~over[normal]))
-    return found
+        rates["specificity"] = float(np.mean(~flagged[normal]))
+    return rates
 
 
 def unknown(labels: np.ndarray) -> dict[str, str]:
-    """Returns which metrics of scores cannot be computed, and why."""
-    found = {}
+    """Returns why metrics cannot be computed for labels `(num,)`, by name."""
+    reasons = {}
     if not np.any(labels == 1):
         reason = "there is no abnormal image"
-        found = dict.fromkeys((*RANKING, "sensitivity"), reason)
+        reasons = dict.fromkeys((*RANKING, "sensitivity"), reason)
     if not np.any(labels == 0):
         reason = "there is no normal image"
         names = (*RANKING, "specificity", "psnr", "ssim")
-        found = dict.fromkeys(names, reason)
-    return found
+        reasons = dict.fromkeys(names, reason)
+    return reasons
 
 
 def likeness(targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Returns the mean PSNR, in dB, and SSIM of images."""
+    """Returns the mean `psnr`, in dB, and the mean `ssim` of images.
+
+    Args:
+        targets: `(num, height, width, channels) float32` in [0, 1].
+        outputs: Images of the same shape.
+    """
     return {
         name: float(np.mean(per_image(name, targets, outputs)))
         for name in ("psnr", "ssim")
@@ -109,13 +142,19 @@ def likeness(targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
 def per_image(
     name: str, targets: np.ndarray, outputs: np.ndarray
 ) -> np.ndarray:
-    """Returns `psnr` or `ssim` of each image."""
-    function = getattr(similarity, name)
-    parts = [
-        function(targets[i : i + 500], outputs[i : i + 500])
+    """Returns a metric of each image, `(num,) float32`.
+
+    Args:
+        name: `psnr` or `ssim`.
+        targets: See `likeness`.
+        outputs: See `likeness`.
+    """
+    metric = getattr(similarity, name)
+    batches = [
+        metric(targets[i : i + 500], outputs[i : i + 500])
         for i in range(0, len(targets), 500)
     ]
-    return np.concatenate([np.asarray(part) for part in parts])
+    return np.concatenate([np.asarray(values) for values in batches])
 
 
 def summarize(
@@ -124,37 +163,51 @@ def summarize(
     denoises: bool,
     threshold: float = THRESHOLD,
 ) -> dict[str, float]:
-    """Returns the metrics of a split.
+    """Returns the metrics of a split, without those that cannot be computed.
 
-    PSNR and SSIM are of normal images, or of all for a denoiser; what cannot
-    be computed is left out.
+    PSNR and SSIM are those of normal images; for a denoiser, of all images.
+
+    Args:
+        rebuilt: The split.
+        scores: Its anomaly scores, `(num,)`; a denoiser's are not used.
+        denoises: Whether the model is a denoiser.
+        threshold: See `at_threshold`.
     """
-    pairs = (rebuilt.targets, rebuilt.reconstruction)
+    targets, outputs = rebuilt.targets, rebuilt.reconstruction
     if denoises:
-        values = per_image("psnr", *pairs)
+        values = per_image("psnr", targets, outputs)
         low, high = metrics.bootstrap_interval(np.mean, values)
-        noisy = likeness(rebuilt.targets, rebuilt.inputs)
-        found = likeness(*pairs)
+        noisy = likeness(targets, rebuilt.inputs)
+        denoised = likeness(targets, outputs)
         return {
-            **found,
+            **denoised,
             "psnr_low": low,
             "psnr_high": high,
-            "psnr_gain": found["psnr"] - noisy["psnr"],
+            "psnr_gain": denoised["psnr"] - noisy["psnr"],
         }
     normal = rebuilt.labels == 0
-    known = likeness(*(one[normal] for one in pairs)) if normal.any() else {}
+    normal_likeness = (
+        likeness(targets[normal], outputs[normal]) if normal.any() else {}
+    )
     return {
         **detection(scores, rebuilt.labels),
         **at_threshold(scores, rebuilt.labels, threshold),
-        **known,
+        **normal_likeness,
     }
 
 
 def summarize_all(
-    rebuilt: Mapping[str, Rebuilt], detector: Detector, options: Any
+    rebuilt: Mapping[str, Rebuilt], detector: Detector, options: Config
 ) -> dict[str, dict[str, float]]:
-    """Returns the metrics of valid and test, and how well `varied` ranks."""
-    found = {
+    """Returns the metrics of each split, by name.
+
+    Args:
+        rebuilt: The splits by name. Those of `valid` and `test` are given in
+            full; `varied`, if there is one, has the metrics of its ranking.
+        detector: Computes the scores.
+        options: Say whether the model is a denoiser.
+    """
+    summaries = {
         name: summarize(
             rebuilt[name],
             detector(rebuilt[name])[1],
@@ -164,28 +217,32 @@ def summarize_all(
     }
     if "varied" in rebuilt:
         varied = rebuilt["varied"]
-        found["varied"] = detection(detector(varied)[1], varied.labels)
-    return found
+        summaries["varied"] = detection(detector(varied)[1], varied.labels)
+    return summaries
 
 
 def write_mobile(
     directory: Path,
-    twins: Mapping[Any, Any],
-    variants: Sequence[Any],
+    twins: Mapping[Techniques, Any],
+    variants: Sequence[Variant],
     detector: Detector,
     rebuilt: Mapping[str, Rebuilt],
-    options: Any,
+    options: Config,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, `detector.json`, thresholds.
+    """Writes and measures the TFLite files; writes `detector.json`.
 
     Args:
-        directory: The release's `mobile`; made here.
-        twins: From `compression.compress`: the autoencoder alone.
-        variants: What to make.
-        detector: Its head goes behind every twin, in float: the differences
-            of an SSIM do not survive 8 bits.
-        rebuilt: Train, valid and test.
-        options: Gives seed and `max_drop`.
+        directory: The release's folder `mobile`, which is made here.
+        twins: The compressed networks, from `chain.compress`, without a head.
+        variants: The files to make.
+        detector: Its head is put behind every twin, and stays in float: the
+            differences in an SSIM do not survive rounding to 8 bits.
+        rebuilt: The splits `train`, `valid` and `test`, by name.
+        options: Give the model, the seed, `measure_examples`, `specificity`,
+            `window` and `max_drop`.
+
+    Returns:
+        The entry `variants` of `report.json`.
     """
     denoises = options.model == "denoiser"
     if not denoises:
@@ -193,61 +250,64 @@ def write_mobile(
             key: attach(twin, detector.head, [networks.LATENT])
             for key, twin in twins.items()
         }
-    order = np.random.default_rng(options.seed).permutation(
-        len(rebuilt["train"].inputs)
-    )
+    train = rebuilt["train"].inputs
+    order = np.random.default_rng(options.seed).permutation(len(train))
     paths = conversion.write(
         directory,
         twins,
         variants,
-        {"image": rebuilt["train"].inputs[order[:CALIBRATION_IMAGES]]},
+        {"image": train[order[:CALIBRATION_IMAGES]]},
         OUTPUTS[:1] if denoises else OUTPUTS,
         conversion.Int8("float32", False, () if denoises else (HEAD,)),
     )
     write_detector(directory / DETECTOR, detector, options)
     metric = task_metric(options, rebuilt)
-    how = by_metric(rebuilt, detector(rebuilt["test"])[1], metric, options)
+    task = by_metric(rebuilt, detector(rebuilt["test"])[1], metric, options)
     if not denoises:
-        how = dataclasses.replace(
-            how,
+        task = dataclasses.replace(
+            task,
             decide=lambda runner, *pairs: decide(
-                runner, pairs, rebuilt, how.output, options.specificity
+                runner, pairs, rebuilt, task.output, options.specificity
             ),
             decided=SCORE,
         )
-    return measurement.measure_all(paths, how, options.max_drop)
+    return measurement.measure_all(paths, task, options.max_drop)
 
 
 def decide(
     runner: litert.Runner,
     pairs: Sequence[Pair],
     rebuilt: Mapping[str, Rebuilt],
-    measured: str,
+    output: str,
     specificity: float,
 ) -> dict[str, float]:
-    """Returns a file's threshold, and what it gives on test.
+    """Returns a TFLite file's threshold, and its metrics at it on test.
 
     Args:
-        runner: The file.
-        pairs: Its outputs and targets of valid, for the threshold, and of
-            test.
-        rebuilt: Gives the images where those outputs are no scores.
-        measured: Which output they are.
-        specificity: The part of normal validation images below the threshold.
+        runner: Runs the file.
+        pairs: The file's outputs and their targets: those of valid, then those
+            of test.
+        rebuilt: The splits by name. If the outputs in `pairs` are no scores,
+            the scores of these images are computed here.
+        output: The name of the output in `pairs`.
+        specificity: The part of normal validation images whose scores are
+            below the threshold.
     """
-    if measured != SCORE:
-        parts = (rebuilt["valid"], rebuilt["test"])
+    if output != SCORE:
         pairs = [
-            measurement.run(runner, [(one.inputs, one.labels)], SCORE)[0]
-            for one in parts
+            measurement.run(runner, [(split.inputs, split.labels)], SCORE)[0]
+            for split in (rebuilt["valid"], rebuilt["test"])
         ]
-    (known, labels), (scores, truth) = pairs
-    limit = edge(known[labels == 0], specificity)
-    return {"threshold": limit, **at_threshold(scores, truth, limit)}
+    (valid_scores, valid_labels), (test_scores, test_labels) = pairs
+    threshold = fit_threshold(valid_scores[valid_labels == 0], specificity)
+    return {
+        "threshold": threshold,
+        **at_threshold(test_scores, test_labels, threshold),
+    }
 
 
-def write_detector(path: Path, detector: Detector, options: Any) -> None:
-    """Writes what a phone needs beside the files, but for thresholds."""
+def write_detector(path: Path, detector: Detector, options: Config) -> None:
+    """Writes the facts, but for thresholds, that a phone's program needs."""
     facts = {
         "model": options.model,
         "score": detector.name,
@@ -262,9 +322,17 @@ def by_metric(
     rebuilt: Mapping[str, Rebuilt],
     scores: np.ndarray,
     metric: str,
-    options: Options,
+    options: Config,
 ) -> Measurement:
-    """Returns how files are measured: by score, or by reconstruction."""
+    """Returns the data and the metric that TFLite files are measured with.
+
+    Args:
+        rebuilt: The splits `valid` and `test`, by name.
+        scores: The detector's scores of `test`, `(num,) float32`.
+        metric: From `task_metric`: `auroc` takes the files' scores, `psnr` and
+            `ssim` their reconstructions.
+        options: Give the seed and `measure_examples`.
+    """
     by_score = metric == "auroc"
     rows = {
         name: measurement.rows(len(rebuilt[name].inputs), options)
@@ -272,9 +340,9 @@ def by_metric(
     }
 
     def batches(name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        one, chosen = rebuilt[name], rows[name]
-        truth = one.labels if by_score else one.targets
-        yield one.inputs[chosen], truth[chosen]
+        split, chosen = rebuilt[name], rows[name]
+        targets = split.labels if by_score else split.targets
+        yield split.inputs[chosen], targets[chosen]
 
     reference = scores if by_score else rebuilt["test"].reconstruction
     return Measurement(
@@ -283,8 +351,8 @@ def by_metric(
         reference=reference[rows["test"]],
         metric=auroc
         if by_score
-        else lambda found, truth: float(
-            np.mean(per_image(metric, truth, found))
+        else lambda outputs, targets: float(
+            np.mean(per_image(metric, targets, outputs))
         ),
         output=SCORE if by_score else "reconstruction",
     )

@@ -1,4 +1,4 @@
-"""The story of the medical-image autoencoder, from data to a release."""
+"""The steps of the medical-image autoencoder, from data to a release."""
 
 from typing import Any
 
@@ -29,16 +29,20 @@ from .config import APP, Config
 
 
 def load_data(
-    config: Config, shape: tuple[int, ...] | None = None, whole: bool = False
+    config: Config,
+    shape: tuple[int, ...] | None = None,
+    judge_all: bool = False,
 ) -> Splits:
     """Loads float32 images in [0, 1].
 
     Args:
         config: The options.
-        shape: What a release's model needs.
-        whole: Have all of a folder judge that release.
+        shape: Height, width and channels that a release's model needs; None
+            for the shape of the data.
+        judge_all: Whether all images of a folder are for judging that release
+            and none for training.
     """
-    return sources.load(config, shape, whole)
+    return sources.load(config, shape, judge_all)
 
 
 def build_model(config: Config, splits: Splits) -> keras.Model:
@@ -50,8 +54,9 @@ def build_model(config: Config, splits: Splits) -> keras.Model:
 def compile_model(
     model: keras.Model, config: Config, splits: Splits
 ) -> keras.Model:
-    """Returns the model to fit, which shares `model`'s layers, compiled."""
-    # A copy that shares all: `model.keras` then loads without this app's loss.
+    """Returns a compiled model, to be fitted, that shares `model`'s layers."""
+    # `model` itself is not compiled: `model.keras` then loads without the loss
+    # of this app.
     fitted = keras.Model(model.input, model.output, name=model.name)
     if config.model == "variational":
         fitted = networks.variational(model, config.beta, config.seed)
@@ -70,7 +75,7 @@ def compile_model(
 def evaluate(
     model: keras.Model, split: MemorySplit, config: Config
 ) -> scores.Rebuilt:
-    """Returns what `model` makes of a split."""
+    """Returns a split and its reconstructions by `model`."""
     batches = inference.batches(split, sources.for_evaluation(config))
     outputs, (inputs, targets) = inference.outputs(
         networks.with_latent(model),
@@ -89,29 +94,29 @@ def signatures(
     detector: scores.Detector,
     config: Config,
 ) -> dict[str, export.Signature]:
-    """Returns what a client may send: encoded images, or pixels."""
+    """Returns the signatures, of encoded images and of pixels, by name."""
     shape = splits.train.feature_shape
-    whole = networks.with_latent(model)
+    network = networks.with_latent(model)
     denoises = model.name == "denoiser"
-    most = config.max_megapixels
+    max_megapixels = config.max_megapixels
 
-    def pixels(image: Any) -> dict[str, Any]:
-        found = tf.nest.flatten(whole(image, training=False))
+    def pixels(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = tf.nest.flatten(network(image, training=False))
         if denoises:
-            return {"reconstruction": found[0]}
-        heatmap, score = detector.head([image, *found])
+            return {"reconstruction": outputs[0]}
+        heatmap, score = detector.head([image, *outputs])
         return {
             "anomaly_score": score,
             "is_anomalous": score >= scores.THRESHOLD,
-            "reconstruction": found[0],
+            "reconstruction": outputs[0],
             "heatmap": heatmap,
         }
 
-    def image_bytes(contents: Any) -> dict[str, Any]:
-        return pixels(pictures.decode_batch(contents, shape, most))
+    def image_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        return pixels(pictures.decode_batch(contents, shape, max_megapixels))
 
-    few = splits.valid.sample(8, seed=0).features
-    encoded = np.array([pictures.encode(one) for one in few])
+    examples = splits.valid.sample(8, seed=0).features
+    encoded = np.array([pictures.encode(image) for image in examples])
     return {
         "serving_default": export.Signature(
             image_bytes,
@@ -121,7 +126,7 @@ def signatures(
         "pixels": export.Signature(
             pixels,
             (tf.TensorSpec((None, *shape), tf.float32, "image"),),
-            (few,),
+            (examples,),
         ),
     }
 
