@@ -1,1 +1,1 @@
-"""Compression of a user's own Keras 3 model: see `train`."""
+"""Compression of a user's own Keras 3 model; see `train`."""

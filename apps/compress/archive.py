@@ -1,17 +1,17 @@
-"""Zip files handed in: what they claim is checked before it is believed."""
+"""Checks of a user's zip files before their members are read."""
 
 import os
 import zipfile
 
 
 def check(file: zipfile.ZipFile) -> None:
-    """Refuses a zip file that this machine could not hold.
+    """Refuses a zip file whose content does not fit in this machine's memory.
 
-    `zipfile` never gives more of a member than it claims, so that the claims
-    bound what is inflated.
+    `zipfile` never inflates more of a member than the size that the file
+    claims for it, so that it suffices to check these sizes.
 
     Raises:
-        ValueError: If it could not; says why.
+        ValueError: If the file claims more; the message says how much.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     size = sum(member.file_size for member in file.infolist())
@@ -22,20 +22,20 @@ def check(file: zipfile.ZipFile) -> None:
         )
 
 
-def check_member(member: zipfile.ZipInfo, most_bytes: int) -> None:
-    """Refuses a member that claims more than `most_bytes`.
+def check_member(member: zipfile.ZipInfo, max_bytes: int) -> None:
+    """Refuses a member that claims to be larger than `max_bytes`.
 
     Raises:
-        ValueError: If it does.
+        ValueError: If it claims more.
     """
-    if member.file_size > most_bytes:
+    if member.file_size > max_bytes:
         raise ValueError(
             f"{member.filename} claims {member.file_size / 2**20:,.0f} MiB, "
-            f"and {most_bytes / 2**20:,.0f} are the most"
+            f"and {max_bytes / 2**20:,.0f} are allowed"
         )
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's text."""
+    """Returns the first line of an error's text, at most 300 characters."""
     text = str(error).strip().strip("'\"") or type(error).__name__
     return text.splitlines()[0][:300].rstrip(".")

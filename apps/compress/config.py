@@ -1,4 +1,4 @@
-"""The options of compressing a model of your own."""
+"""The options of compressing a model of one's own."""
 
 import dataclasses
 
@@ -10,37 +10,46 @@ APP = "compress"
 
 @dataclasses.dataclass(frozen=True)
 class Config(ImageOptions):
-    """Options of this app."""
+    """The options of this app."""
 
     model: str = option("", "the .keras file to compress.")
     dataset: str = option(
         "",
         "a TFDS name, a folder of class folders, or a .npz file with x and y "
-        "(also x_valid, y_valid, x_test, y_test; for several inputs their "
-        "names instead of x).",
+        "(optionally also x_valid, y_valid, x_test and y_test; the data of a "
+        "model with several inputs have the inputs' names instead of x).",
         data=True,
     )
     calibration: str = option(
         "",
-        "a .npz file with x only: the inputs that int8 ranges come from; "
-        "enough for the variants without fine-tuning.",
+        "a .npz file with x only: the inputs that the ranges of int8 files are "
+        "computed from; without --dataset it suffices for the variants that "
+        "need no fine-tuning.",
     )
-    loss: str = option("", "a Keras loss; by default the model's own.")
+    loss: str = option(
+        "",
+        "the name of a Keras loss; by default the loss that the model was "
+        "compiled with.",
+    )
     metric: str = option(
-        "", "the Keras metric to keep; by default the model's first."
+        "",
+        "the name of the Keras metric that must not worsen; by default the "
+        "first metric that the model was compiled with.",
     )
     metric_direction: str = option(
         "auto",
-        "whether more of the metric is better (up) or less (down); auto: as "
-        "Keras or the metric's name says.",
+        "whether a higher metric is better (up) or a lower one (down); auto: "
+        "as Keras or the metric's name says.",
         choices=("auto", "up", "down"),
     )
     scale: str = option(
         "auto",
-        "what inputs are multiplied by, e.g. 1/255; auto: 1/255 for bytes, "
-        "unless the model scales them itself, else 1.",
+        "the factor of the inputs, e.g. 1/255; auto: 1/255 for bytes that the "
+        "model does not scale itself, else 1.",
     )
-    offset: float = option(0.0, "what is added to inputs after scaling.")
+    offset: float = option(
+        0.0, "the number that is added to the inputs after scaling."
+    )
     variants: tuple[str, ...] = with_default(
         Options,
         "variants",
@@ -53,17 +62,17 @@ class Config(ImageOptions):
     )  # fmt: skip
     finetune_epochs: int = option(
         0,
-        "epochs after each compression step; 0: as many as make 1,000 steps, "
-        "from 3 to 30.",
+        "the number of epochs of fine-tuning after each compression step; 0: "
+        "as many as make 1,000 training steps, but from 3 to 30.",
         minimum=0,
     )
     denylist: tuple[str, ...] = option(
-        (), "layers that int8 files leave in float."
+        (), "the names of layers that stay in float in int8 files."
     )
     selective: bool = option(
         False,
-        "where an int8 file drops too much, leave its costliest layers in "
-        "float.",
+        "if an int8 file worsens the metric by more than --max_drop, leave the "
+        "layers whose quantization costs most in float.",
     )
     mode: str = fixed("train")
     epochs: int = fixed(1)

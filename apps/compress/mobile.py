@@ -1,4 +1,4 @@
-"""The files for phones: written, measured, and with float layers if asked."""
+"""The TFLite files of a release: they are written, measured and chosen."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,22 @@ import numpy as np
 from common.console import track
 from common.data.splits import Splits
 from common.mobile import conversion, files, litert, measurement
-from common.variants import Variant
+from common.variants import Techniques, Variant
 
 from . import results, selective, user_data, user_model
+from .config import Config
 
 
 @dataclasses.dataclass
 class Mobile:
-    """What was written, for the report.
+    """The entries of the report on TFLite files.
 
     Attributes:
-        rows: The files, measured.
-        selected: What the selective mode did.
-        refused: The files that LiteRT cannot run, which are not kept.
+        rows: A row of measurements for each file; see `measurement.measure`.
+        selected: For each file of the selective mode, what `selective.search`
+            returned.
+        refused: Names and reasons of variants that are not made, or whose file
+            was removed because LiteRT cannot run it.
     """
 
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -33,26 +36,30 @@ class Mobile:
 def write(
     directory: Path,
     written: Mobile,
-    twins: Mapping[Any, Any],
+    twins: Mapping[Techniques, Any],
     variants: Sequence[Variant],
     examples: dict[str, np.ndarray],
     splits: Splits,
     feed: user_data.Feed,
-    options: Any,
+    options: Config,
     reference: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, and `labels.txt`.
+    """Writes and measures the TFLite files; writes `labels.txt`.
 
     Args:
-        directory: The release's `mobile`; made here.
-        written: Takes note of what is written.
-        twins: From `compression.compress`.
-        variants: What to make.
+        directory: The release's folder `mobile`, which is made here.
+        written: The entries of the report, which are added here.
+        twins: The compressed models, from `chain.compress`.
+        variants: The files to make; the first is float32.
         examples: Inputs by name, for the ranges of int8.
         splits: The data.
-        feed: Brings them into the model's form.
-        options: Gives `max_drop`, `denylist`, `selective` and the seed.
-        reference: What the Keras model gives for the test split.
+        feed: Brings the data into the form that the model takes.
+        options: Give `max_drop`, `denylist`, `selective`, `measure_examples`
+            and the seed.
+        reference: The Keras model's outputs for the test split.
+
+    Returns:
+        The entry `variants` of `report.json`.
     """
     int8 = conversion.Int8(
         "uint8" if feed.pixels else "float32", False, options.denylist
@@ -63,40 +70,35 @@ def write(
     )
     if splits.class_names:
         files.write_names(directory / files.LABELS, splits.class_names)
-    how = _measurement(splits, feed, reference, options)
+    task = _task(splits, feed, reference, options)
     kept = []
-    for path, one in track(
+    for path, variant in track(
         list(zip(paths, variants, strict=True)), "measuring", len(paths)
     ):
-        row = _measure(path, one, how, int8, written)
+        row = _measure(path, variant, task, int8, written)
         if row:
             written.rows.append(row)
             kept.append(path)
         if options.selective and _fails(
-            one, row, written.rows[0], how, options
+            variant, row, written.rows[0], task, options.max_drop
         ):
-            twin = twins[one.techniques]
-            name = f"{one.name}+selective"
-            content, what = _select(
-                name, twin, one, examples, how, written.rows[0], options
+            twin = twins[variant.techniques]
+            path = directory / f"{variant.name}+selective.tflite"
+            _write_selective(
+                path, twin, variant, examples, task, written, options
             )
-            kept.append(directory / f"{name}.tflite")
-            kept[-1].write_bytes(content)
-            row = measurement.measure(kept[-1], name, how)
-            row["float_layers"] = what["float_layers"]
-            written.rows.append(row)
-            written.selected.append(what)
-    written.rows = measurement.ship(kept, written.rows, how, options.max_drop)
+            kept.append(path)
+    written.rows = measurement.ship(kept, written.rows, task, options.max_drop)
     return written.rows
 
 
-def _measurement(
+def _task(
     splits: Splits,
     feed: user_data.Feed,
     reference: np.ndarray,
-    options: Any,
+    options: Config,
 ) -> measurement.Measurement:
-    """Returns what files are measured with."""
+    """Returns the data and the metric that files are measured with."""
     objective = feed.objective
     return measurement.sampled(
         splits, options, feed.batches, reference,
@@ -108,18 +110,21 @@ def _measurement(
 def _measure(
     path: Path,
     variant: Variant,
-    how: measurement.Measurement,
+    task: measurement.Measurement,
     int8: conversion.Int8,
-    found: Mobile,
+    written: Mobile,
 ) -> dict[str, Any]:
-    """Measures a file; removes and notes one that LiteRT cannot run."""
+    """Returns the row of a file, {} if LiteRT cannot run it.
+
+    Such a file is removed and added to `written.refused`; float32 must run.
+    """
     try:
-        row = measurement.measure(path, variant.name, how)
+        row = measurement.measure(path, variant.name, task)
     except litert.LoadError as error:
         if variant.name == "float32":
             raise
         path.unlink()
-        found.refused.append({"name": variant.name, "reason": f"{error}."})
+        written.refused.append({"name": variant.name, "reason": f"{error}."})
         return {}
     denied = int8.denylist if variant.format == "int8" else ()
     return {**row, "float_layers": list(denied)}
@@ -129,35 +134,48 @@ def _fails(
     variant: Variant,
     row: Mapping[str, Any],
     float32: Mapping[str, Any],
-    how: measurement.Measurement,
-    options: Any,
+    task: measurement.Measurement,
+    max_drop: float,
 ) -> bool:
-    """Tells whether a post-training int8 file cannot run, or drops too much."""
+    """Tells whether a post-training int8 file cannot run or loses too much.
+
+    Args:
+        variant: The file's variant.
+        row: The file's measurements, {} if LiteRT cannot run it.
+        float32: The measurements of the float32 file.
+        task: Says whether a higher metric is better.
+        max_drop: The most that the validation metric may worsen.
+    """
     if variant.format != "int8" or "qat" in variant.techniques:
         return False
     if not row:
         return True
-    sign = 1 if how.higher_is_better else -1
+    sign = 1 if task.higher_is_better else -1
     drop = sign * (float32["valid_metric"] - row["valid_metric"])
-    return drop > options.max_drop
+    return drop > max_drop
 
 
-def _select(
-    name: str,
+def _write_selective(
+    path: Path,
     twin: Any,
     variant: Variant,
     examples: dict[str, np.ndarray],
-    how: measurement.Measurement,
-    float32: Mapping[str, Any],
-    options: Any,
-) -> tuple[bytes, dict[str, Any]]:
-    """Returns the file with the costliest layers in float, and what it took."""
-    sign = 1 if how.higher_is_better else -1
-    return selective.search(
+    task: measurement.Measurement,
+    written: Mobile,
+    options: Config,
+) -> None:
+    """Writes and measures an int8 file with its costliest layers in float."""
+    sign = 1 if task.higher_is_better else -1
+    content, choice = selective.search(
         conversion.calibrate(twin, variant, examples, [results.OUTPUT]),
         list(user_model.layer_names(twin)),
-        how,
-        goal=float32["valid_metric"] - sign * options.max_drop,
-        name=name,
+        task,
+        goal=written.rows[0]["valid_metric"] - sign * options.max_drop,
+        name=path.stem,
         always=options.denylist,
     )
+    path.write_bytes(content)
+    row = measurement.measure(path, path.stem, task)
+    row["float_layers"] = choice["float_layers"]
+    written.rows.append(row)
+    written.selected.append(choice)

@@ -1,4 +1,4 @@
-"""A `.npz` file of a user's examples, as splits."""
+"""Reads a `.npz` file of a user's examples as splits."""
 
 import math
 import zipfile
@@ -15,53 +15,58 @@ from common.options import InputError, quote
 from . import archive, user_model
 
 SUFFIXES = {"train": "", "valid": "_valid", "test": "_test"}
-# The parts of unsplit data that validation and test get, each.
+# The part of unsplit data that goes to validation, and the part that goes to
+# test.
 HELD_OUT = 0.1
 HELD_OUT_UNLABELLED = 0.25
-FEWEST = 8
+FEWEST = 8  # The fewest examples that a file may hold.
 LABELS = "y"
 MAGIC = np.lib.format.MAGIC_PREFIX
 WRITE = "Write it with numpy.savez(path, x=x, y=y)."
 
 
 def load(path: str, model: keras.Model, seed: int, labelled: bool) -> Splits:
-    """Loads `x` and `y`, or arrays named as the model's inputs.
+    """Loads `x` and `y`, or arrays with the names of the model's inputs.
 
-    With `x_valid`, `y_valid`, `x_test`, `y_test` for the splits; those that
-    are missing are taken out of the rest, at random, fixed by the seed.
+    The splits are `x` and `y`, `x_valid` and `y_valid`, `x_test` and `y_test`.
+    A split that is missing is taken from the training examples at random.
 
     Args:
         path: A `.npz` file; nothing in it is unpickled.
         model: The model that the data are for.
-        seed: Fixes the split.
-        labelled: Whether there are labels.
+        seed: Fixes the random choice.
+        labelled: Whether the file must hold labels.
+
+    Raises:
+        InputError: If the file is damaged or lacks an array, or if its arrays
+            are not of numbers or differ in length.
     """
     arrays = _read_npz(path)
     names = user_model.input_names(model)
-    found: dict[str, Any] = {
+    parts: dict[str, Any] = {
         split: _take(path, arrays, names, suffix, labelled)
         for split, suffix in SUFFIXES.items()
     }
-    if found["train"] is None:
+    train = parts["train"]
+    if train is None:
         raise InputError(
             f"{path} must hold {_expected(names, labelled)}; it holds "
             f"{', '.join(arrays) or 'nothing'}."
         )
-    part = HELD_OUT if labelled else HELD_OUT_UNLABELLED
-    missing = [name for name, split in found.items() if split is None]
-    order = np.random.default_rng(seed).permutation(found["train"].num_examples)
-    size = max(1, round(part * len(order)))
-    whole = found["train"]
+    held_out = HELD_OUT if labelled else HELD_OUT_UNLABELLED
+    missing = [name for name, split in parts.items() if split is None]
+    order = np.random.default_rng(seed).permutation(train.num_examples)
+    size = max(1, round(held_out * len(order)))
     for name in missing:
-        found[name] = whole.pick(np.sort(order[:size]))
+        parts[name] = train.pick(np.sort(order[:size]))
         order = order[size:]
     if missing:
-        found["train"] = whole.pick(np.sort(order))
-    return Splits(Path(path).name, (), **found)
+        parts["train"] = train.pick(np.sort(order))
+    return Splits(Path(path).name, (), **parts)
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:
-    """Returns the arrays of a `.npz` file."""
+    """Returns the arrays of a `.npz` file, by name."""
     if not Path(path).is_file():
         raise InputError(f"the data must be a file; there is no {path}.")
     try:
@@ -77,16 +82,16 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
             arrays = {name: members[name] for name in members.files}
     except InputError:
         raise
-    # A damaged header is parsed as Python, and fails in any way.
+    # NumPy parses the header as Python: a damaged one can raise any error.
     except Exception as error:
         raise InputError(
             f"{path} must be a .npz file of plain arrays: "
             f"{archive.first_line(error)}. {WRITE}"
         ) from None
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # Another file of the zip.
+        if not isinstance(array, np.ndarray):  # A file that is no .npy file.
             raise InputError(
-                f"{path} must hold arrays only; {name} is none. {WRITE}"
+                f"{path} must hold arrays only; {name} is no array. {WRITE}"
             )
         if array.dtype.kind not in "biuf":
             raise InputError(
@@ -98,28 +103,33 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
 
 
 def _check_header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuses an array whose header claims another size than its file has.
+    """Refuses an array whose header claims another size than the member has.
+
+    NumPy would allocate all memory that the header claims.
 
     Raises:
-        ValueError: If it does; NumPy would make room for all that is claimed.
+        ValueError: If the sizes differ.
     """
     with file.open(member) as stream:
         if stream.read(len(MAGIC)) != MAGIC:
-            return  # No array: refused by name, later.
+            return  # `_read_npz` refuses it later, by its name.
         stream.seek(0)
         version = np.lib.format.read_magic(stream)
-        read = {
+        read_header = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }.get(version)
-        if not read:
-            raise ValueError(f"{quote(member.filename)} is of {version}")
-        shape, _, dtype = read(stream)
-        size = math.prod(shape) * dtype.itemsize
-        rest = member.file_size - stream.tell()
-    if size != rest and not dtype.hasobject:
+        if not read_header:
+            raise ValueError(
+                f"{quote(member.filename)} has version {version} of the format"
+            )
+        shape, _, dtype = read_header(stream)
+        claimed = math.prod(shape) * dtype.itemsize
+        actual = member.file_size - stream.tell()
+    if claimed != actual and not dtype.hasobject:
         raise ValueError(
-            f"{quote(member.filename)} claims {size:,} bytes and has {rest:,}"
+            f"{quote(member.filename)} claims {claimed:,} bytes and has "
+            f"{actual:,}"
         )
 
 
@@ -130,7 +140,15 @@ def _take(
     suffix: str,
     labelled: bool,
 ) -> MemorySplit | None:
-    """Returns one split of a file's arrays, None if it is not there."""
+    """Returns a split, None if the file has no array of its inputs.
+
+    Args:
+        path: The file, for messages.
+        arrays: All arrays of the file, by name.
+        names: The names of the model's inputs.
+        suffix: The ending of the names of the split's arrays.
+        labelled: Whether the split must have labels.
+    """
     keys = {name: f"{name}{suffix}" for name in names}
     if len(names) == 1 and keys[names[0]] not in arrays:
         keys = {names[0]: f"x{suffix}"}
@@ -154,11 +172,11 @@ def _take(
             f"received {sorted(lengths)}."
         )
     labels = arrays[label] if labelled else np.zeros(min(lengths), np.float32)
-    only = features[names[0]] if len(names) == 1 else features
-    return MemorySplit(only, labels)
+    inputs = features[names[0]] if len(names) == 1 else features
+    return MemorySplit(inputs, labels)
 
 
 def _expected(names: tuple[str, ...], labelled: bool) -> str:
-    """Says what a `.npz` file must hold."""
-    wanted = ["x"] if len(names) == 1 else list(names)
-    return " and ".join(wanted + [LABELS] * labelled)
+    """Returns the names of the arrays that a file must hold, for messages."""
+    inputs = ["x"] if len(names) == 1 else list(names)
+    return " and ".join(inputs + [LABELS] * labelled)

@@ -1,4 +1,4 @@
-"""What a model is judged by and fine-tuned with: its loss and its metrics."""
+"""The loss and the metrics that a model is fine-tuned and judged with."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MIXED = {
     "binarycrossentropy",
     "meansquarederror",
 }
-# Words in the names of metrics of which Keras does not say the direction.
+# Words in a metric's name that show its direction if Keras does not say it.
 RISING = {
     "acc", "accuracy", "agreement", "auc", "auroc", "correlation", "dice",
     "f1", "fbeta", "iou", "kappa", "precision", "psnr", "r2", "recall",
@@ -33,14 +33,15 @@ BATCH = 1024
 
 
 class Objective:
-    """A loss and metrics, measured by Keras on outputs and targets.
+    """A loss and metrics, which Keras computes from outputs and targets.
 
     Attributes:
-        name: The task metric: the first metric, or else the loss.
-        higher_is_better: Whether more of it is better.
-        loss: What fine-tuning minimizes.
+        name: The name of the task metric: the first metric, or the loss if
+            there are no metrics.
+        higher_is_better: Whether a higher task metric is better.
+        loss: The Keras loss that fine-tuning minimizes.
         distills: Whether targets may be mixed with the float model's outputs.
-        num_classes: The size of one-hot targets; 0 if targets are no classes.
+        num_classes: The number of classes; 0 if targets are no classes.
     """
 
     def __init__(
@@ -56,20 +57,24 @@ class Objective:
             shape: The shape of the model's output, batch axis included.
             loss: A Keras loss, or its name.
             metrics: Keras metrics, or their names.
-            direction: Whether more of the first metric is better, `up`, or
-                less, `down`; `auto` as Keras or its name says.
+            direction: `up` if a higher task metric is better, `down` if a lower
+                one is; `auto` if Keras or the metric's name says it.
+
+        Raises:
+            InputError: If a name is unknown, if loss or metrics do not fit the
+                outputs, or if nothing says the direction.
         """
         self._shape = shape
         self._given = _get(keras.losses.get, loss, "--loss")
-        for one in metrics:
-            _get(keras.metrics.get, one, "--metric")
+        for metric in metrics:
+            _get(keras.metrics.get, metric, "--metric")
         settings: dict[str, Any] = getattr(self._given, "get_config", dict)()
         self._kind = _kind(self._given)
         self._logits = bool(settings.get("from_logits"))
         self._sparse = self._kind == "sparsecategoricalcrossentropy"
         self.loss = self._given
         if self._sparse and settings.get("ignore_class") is None:
-            # The same loss of one-hot targets, which can be mixed.
+            # The same loss for one-hot targets, which can be mixed.
             self._kind = "categoricalcrossentropy"
             self.loss = keras.losses.CategoricalCrossentropy(
                 from_logits=self._logits
@@ -81,14 +86,18 @@ class Objective:
             [keras.Input(shape[1:]), keras.layers.Activation("linear")]
         )
         self._judge.compile(loss=self._given, metrics=metrics or None)
-        found = self._try(metrics)
-        self.name = next((key for key in found if key != "loss"), "loss")
+        values = self._try(metrics)
+        self.name = next((key for key in values if key != "loss"), "loss")
         if direction == "auto":
             direction = self._direction(self.name)
         self.higher_is_better = direction == "up"
 
     def _try(self, metrics: list[Any]) -> dict[str, float]:
-        """Measures nothing much, to learn early what cannot be measured."""
+        """Returns loss and metrics of made-up outputs, by name.
+
+        Raises:
+            InputError: If they cannot be computed, before any work is done.
+        """
         outputs = np.full((2, *(n or 1 for n in self._shape[1:])), 0.5, "f")
         labels = outputs[..., 0] if self.num_classes else outputs
         targets = self.targets(tf.constant(labels)).numpy()
@@ -102,13 +111,13 @@ class Objective:
             ) from None
 
     def _direction(self, name: str) -> str:
-        """Returns `up` if more of a metric is better, else `down`.
+        """Returns `up` if a higher metric is better, else `down`.
 
         Raises:
             InputError: If neither Keras nor the name says it.
         """
-        for one in self._judge.metrics:
-            for metric in getattr(one, "metrics", [one]):
+        for container in self._judge.metrics:
+            for metric in getattr(container, "metrics", [container]):
                 if metric.name == name and hasattr(metric, "_direction"):
                     return metric._direction
         words = set(re.findall(r"[a-z]+\d?", name.lower()))
@@ -125,16 +134,30 @@ class Objective:
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray
     ) -> dict[str, float]:
-        """Returns the loss and all metrics of a whole split."""
-        found = self._judge.evaluate(
+        """Returns all metrics and the loss of a split, by name.
+
+        Args:
+            outputs: The model's outputs for the split, `(num, ...) float32`.
+            targets: The targets, `(num, ...)`; see `targets`.
+        """
+        results = self._judge.evaluate(
             outputs, targets, batch_size=BATCH, verbose=0, return_dict=True
         )
-        # Keras computes in float32: more digits would not mean anything.
-        values = {key: round(float(one), 7) for key, one in found.items()}
+        # Keras computes in float32, which has no more digits.
+        values = {key: round(float(value), 7) for key, value in results.items()}
         return {**{k: v for k, v in values.items() if k != "loss"}, **values}
 
-    def targets(self, labels: Any) -> Any:
-        """Returns labels in the shape and type that the loss takes."""
+    def targets(self, labels: tf.Tensor) -> tf.Tensor:
+        """Returns labels as targets of the model's own loss.
+
+        Args:
+            labels: `(batch, ...)`, of any form that `check` accepts.
+
+        Returns:
+            For a sparse loss the classes, as they are; for another loss of
+            classes one-hot rows, `(batch, ..., num_classes) float32`; else
+            `labels` as float32 in the shape of the outputs.
+        """
         rank, shape = len(self._shape), labels.shape
         if self._sparse:
             squeeze = shape.rank == rank and shape[-1] == 1
@@ -145,36 +168,49 @@ class Objective:
             labels = tf.expand_dims(labels, -1)
         return tf.cast(labels, tf.float32)
 
-    def training_targets(self, labels: Any) -> Any:
-        """Returns labels as `loss` takes them."""
-        found = self.targets(labels)
+    def training_targets(self, labels: tf.Tensor) -> tf.Tensor:
+        """Returns labels as targets of `loss`, the loss of fine-tuning."""
+        targets = self.targets(labels)
         if self._sparse and self.distills:
-            return tf.one_hot(tf.cast(found, tf.int64), self.num_classes)
-        return found
+            return tf.one_hot(tf.cast(targets, tf.int64), self.num_classes)
+        return targets
 
-    def soften(self, outputs: Any) -> Any:
-        """Returns the float model's outputs as targets: probabilities."""
+    def soften(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the float model's outputs as targets of `loss`.
+
+        Logits become probabilities: their softmax, or with binary
+        cross-entropy their sigmoid.
+        """
         if not self._logits:
             return outputs
         binary = self._kind == "binarycrossentropy"
         return tf.sigmoid(outputs) if binary else tf.nn.softmax(outputs)
 
-    def check(self, labels: np.ndarray, where: str) -> None:
-        """Raises `InputError` if labels cannot be what the loss takes."""
+    def check(self, labels: np.ndarray, source: str) -> None:
+        """Checks that labels fit the loss.
+
+        Args:
+            labels: The labels of a split, `(num, ...)`.
+            source: The name of the data, for messages.
+
+        Raises:
+            InputError: If the shape does not fit, or a label is no class of
+                the model.
+        """
         shape = tuple(self._shape[1:])
         one_hot = labels.shape[1:] == shape and not self._sparse
         if self.num_classes and not one_hot:
             expected: tuple = shape[:-1]
             if labels.shape[1:] not in (expected, (*expected, 1)):
                 raise InputError(
-                    f"{where} must have labels of shape {expected} for this "
+                    f"{source} must have labels of shape {expected} for this "
                     f"model and loss; received {labels.shape[1:]}."
                 )
             bad = (labels < 0) | (labels >= self.num_classes)
             bad |= labels != np.floor(labels)
             if np.any(bad):
                 raise InputError(
-                    f"{where} must have labels 0 to {self.num_classes - 1}, "
+                    f"{source} must have labels 0 to {self.num_classes - 1}, "
                     f"the model's classes; received {labels[bad][0]}."
                 )
         elif not self.num_classes and labels.shape[1:] not in (
@@ -182,16 +218,17 @@ class Objective:
             shape[:-1] if shape[-1] == 1 else shape,
         ):
             raise InputError(
-                f"{where} must have labels of the output's shape {shape}; "
+                f"{source} must have labels of the output's shape {shape}; "
                 f"received {labels.shape[1:]}."
             )
 
 
 class Agreement:
-    """How far outputs are those of the float model, where nothing is labelled.
+    """The agreement with the float model's outputs, for data without labels.
 
-    For classes, the part of examples with the same class; else 1 minus the
-    squared difference as a part of the outputs' variance.
+    For classes it is the part of the outputs whose class is the same; for other
+    outputs, 1 minus the mean squared difference divided by their variance. The
+    attributes are those of `Objective`.
     """
 
     name = "agreement"
@@ -200,6 +237,11 @@ class Agreement:
     distills = False
 
     def __init__(self, user: UserModel) -> None:
+        """Finds out whether the model's outputs are classes.
+
+        Args:
+            user: The model.
+        """
         last = user.model.layers[-1]
         self._activation = getattr(
             getattr(last, "activation", None), "__name__", ""
@@ -214,7 +256,12 @@ class Agreement:
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray
     ) -> dict[str, float]:
-        """Returns the agreement with the outputs `targets`."""
+        """Returns the agreement, by name.
+
+        Args:
+            outputs: The outputs to judge, `(num, ...) float32`.
+            targets: The float model's outputs, of the same shape.
+        """
         if not self._classes:
             spread = np.mean((targets - targets.mean(axis=0)) ** 2)
             error = np.mean((outputs - targets) ** 2)
@@ -225,35 +272,40 @@ class Agreement:
             same = (outputs > self._threshold) == (targets > self._threshold)
         return {self.name: float(np.mean(same))}
 
-    def targets(self, labels: Any) -> Any:
-        """Returns the outputs of the float model as they are."""
+    def targets(self, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the labels unchanged: they are the float model's outputs."""
         return labels
 
 
 def build(
     user: UserModel, loss: str, metric: str, direction: str = "auto"
 ) -> Objective:
-    """Returns the objective of the options, or of the file.
+    """Returns the objective that the options give, or else the file.
+
+    Args:
+        user: The model, with the loss and the metrics of its file.
+        loss: The name of a Keras loss; "" for the file's own.
+        metric: The name of a Keras metric; "" for the file's own.
+        direction: See `Objective`.
 
     Raises:
-        InputError: If neither names a loss, a name is unknown, or nobody
-            says whether more of the metric is better.
+        InputError: If neither gives a loss, or as `Objective` does.
     """
-    given = loss or _loss(user.loss)
-    if not given:
+    chosen_loss = loss or _loss(user.loss)
+    if not chosen_loss:
         raise InputError(
             "--loss must be given, e.g. sparse_categorical_crossentropy: the "
-            "model was saved without one that is Keras's own."
+            "model was saved without a loss of Keras's own."
         )
     metrics = [metric] if metric else _metrics(user.metrics)
-    return Objective(user.model.output_shape, given, metrics, direction)
+    return Objective(user.model.output_shape, chosen_loss, metrics, direction)
 
 
 def _loss(config: Any) -> Any:
-    """Returns the one loss of a `compile_config`."""
+    """Returns the loss of a `compile_config`, None if it has not just one."""
     while isinstance(config, (list, dict)):
         if isinstance(config, dict) and "class_name" in config:
-            return _made(config, "--loss")
+            return _deserialize(config, "--loss")
         values = list(config.values()) if isinstance(config, dict) else config
         if len(values) != 1:
             return None
@@ -268,12 +320,12 @@ def _metrics(config: Any) -> list[Any]:
     if isinstance(config, str):
         return [config]
     if isinstance(config, dict) and "class_name" in config:
-        return [_made(config, "--metric")]
+        return [_deserialize(config, "--metric")]
     values = config.values() if isinstance(config, dict) else config
-    return [one for value in values for one in _metrics(value)]
+    return [metric for value in values for metric in _metrics(value)]
 
 
-def _made(config: dict[str, Any], option: str) -> Any:
+def _deserialize(config: dict[str, Any], option: str) -> Any:
     """Returns the object that a part of a `compile_config` describes."""
     try:
         return keras.saving.deserialize_keras_object(config)
@@ -286,12 +338,16 @@ def _made(config: dict[str, Any], option: str) -> Any:
 
 
 def _get(getter: Callable[[Any], Any], given: Any, option: str) -> Any:
-    """Returns what Keras has by a name; `accuracy` is for `compile`."""
+    """Returns the loss or metric that Keras has by a name.
+
+    The names of metrics that only `compile` knows are returned as they are.
+    """
     if option == "--metric" and given in ("acc", "accuracy", "crossentropy"):
         return given
     try:
         return getter(given)
-    except (ValueError, TypeError):  # No such name; one that needs arguments.
+    # The name is unknown, or its class needs arguments.
+    except (ValueError, TypeError):
         place = getter.__module__.replace(".src", "")
         raise InputError(
             f"{option} must be a name in {place} that needs no arguments; "

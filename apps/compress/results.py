@@ -1,9 +1,10 @@
-"""What this app leaves: the plan, the files, their rows and the plots."""
+"""The options, variants, notes and plots that follow from model and data."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from common import console
@@ -18,50 +19,72 @@ from common.report import metrics, plots
 from common.variants import Variant
 
 from . import npz, user_data, user_model
+from .config import Config
+from .objective import Agreement, Objective
 
 CALIBRATION_EXAMPLES = 500
-# Enough to come back from 90 % sparsity, also where an epoch is short.
+# Enough to recover from 90 % sparsity, even if an epoch has few steps.
 FINETUNE_STEPS = 1000
 OUTPUT = "output"
-MOST_CLASSES = 30
+MOST_CLASSES = 30  # The most that a confusion matrix is plotted for.
 
 
 def plan(
-    model: Any,
+    model: keras.Model,
     twin: Any,
-    wanted: Sequence[Variant],
+    variants: Sequence[Variant],
     calibration: dict[str, np.ndarray],
-    config: Any,
+    config: Config,
 ) -> tuple[list[Variant], list[dict[str, str]]]:
-    """Separates the variants to make from those that are refused, and why."""
-    denylist = config.denylist
+    """Separates the variants that can be made from those that are refused.
+
+    Args:
+        model: The user's model.
+        twin: The same model in Keras 2.
+        variants: The variants that the options name, and float32.
+        calibration: Inputs by name, for the ranges of int8.
+        config: Gives `dataset`, `denylist` and the options of compression.
+
+    Returns:
+        The variants to make; the names of the others, each with the reason.
+
+    Raises:
+        InputError: If a layer of `denylist` cannot stay in float.
+    """
     possible, refused = [], []
-    for one in wanted:
-        if one.techniques and not config.dataset:
-            reason = (
-                "it is fine-tuned after each step, which needs labels: pass "
-                f"--dataset. Nearest: {one.format}."
-            )
-        elif one.format == "dynamic" and denylist:
-            reason = (
-                "its converter rounds the weights of all layers and knows no "
-                "--denylist. Nearest: int8."
-            )
-        elif "qat" in one.techniques and denylist:
-            reason = (
-                "TFLite's converter quantizes a layer between quantized ones "
-                "even if it was trained in float, so a --denylist would not "
-                f"hold. Nearest: {'+'.join((*one.techniques[:-1], 'int8'))}."
-            )
+    for variant in variants:
+        reason = _refusal(variant, config)
+        if reason:
+            refused.append({"name": variant.name, "reason": reason})
         else:
-            possible.append(one)
-            continue
-        refused.append({"name": one.name, "reason": reason})
-    possible, more = chain.plan(model, possible, config)
+            possible.append(variant)
+    possible, unsupported = chain.plan(model, possible, config)
     possible, loops = conversion.plan(twin, possible, calibration, [OUTPUT])
-    if denylist:
-        _check_operators(twin, possible, calibration, denylist)
-    return possible, refused + more + loops
+    if config.denylist:
+        _check_operators(twin, possible, calibration, config.denylist)
+    return possible, refused + unsupported + loops
+
+
+def _refusal(variant: Variant, config: Config) -> str:
+    """Returns why the options forbid a variant, "" if they allow it."""
+    techniques = variant.techniques
+    if techniques and not config.dataset:
+        return (
+            "it is fine-tuned after each step, which needs labels: pass "
+            f"--dataset. Nearest: {variant.format}."
+        )
+    if variant.format == "dynamic" and config.denylist:
+        return (
+            "its converter rounds the weights of all layers and has no "
+            "--denylist. Nearest: int8."
+        )
+    if "qat" in techniques and config.denylist:
+        return (
+            "TFLite's converter quantizes a layer between quantized ones "
+            "even if it was trained in float, so a --denylist would not "
+            f"hold. Nearest: {'+'.join((*techniques[:-1], 'int8'))}."
+        )
+    return ""
 
 
 def _check_operators(
@@ -71,24 +94,32 @@ def _check_operators(
     denylist: tuple[str, ...],
 ) -> None:
     """Raises `InputError` if a layer has no operator to leave in float."""
-    int8 = [one for one in variants if one.format == "int8"]
+    int8 = [variant for variant in variants if variant.format == "int8"]
     if not int8:
         return
-    few = {name: array[:2] for name, array in calibration.items()}
-    nodes = conversion.calibrate(twin, int8[0], few, [OUTPUT]).nodes
+    examples = {name: array[:2] for name, array in calibration.items()}
+    nodes = conversion.calibrate(twin, int8[0], examples, [OUTPUT]).nodes
     for name in denylist:
         if name not in nodes:
             raise InputError(
                 f"--denylist: {name} has no operator of its own in the file: "
-                "it is part of another layer's or does nothing. Those that "
-                f"have: {', '.join(nodes)}."
+                "it is part of another layer's operator or does nothing. "
+                f"Layers with an operator: {', '.join(nodes)}."
             )
 
 
-def tell(
-    model: Any, scores: Mapping[str, Mapping[str, float]], splits: Splits
+def print_summary(
+    model: keras.Model,
+    scores: Mapping[str, Mapping[str, float]],
+    splits: Splits,
 ) -> None:
-    """Prints what the model is, and how good before anything is done."""
+    """Prints the model's size and its metrics before compression.
+
+    Args:
+        model: The user's model.
+        scores: The metrics by split and by name.
+        splits: The data.
+    """
     terminal = console.get()
     terminal.print(
         f"{model.name}: {model.count_params():,} weights, "
@@ -97,12 +128,27 @@ def tell(
     for note in splits.notes:
         terminal.print(f"note: {note}")
     for split, values in scores.items():
-        text = "  ".join(f"{name} {one:.4f}" for name, one in values.items())
+        text = "  ".join(f"{name} {v:.4f}" for name, v in values.items())
         terminal.print(f"{split:>6}  {text}")
 
 
-def resolve(config: Any, model: Any, splits: Splits, objective: Any) -> Any:
-    """Returns the options with what follows from model and data filled in."""
+def resolve(
+    config: Config,
+    model: keras.Model,
+    splits: Splits,
+    objective: Objective | Agreement,
+) -> Config:
+    """Returns the options with those set that depend on model and data.
+
+    Args:
+        config: The options of the command line.
+        model: The user's model.
+        splits: The data.
+        objective: Says whether targets may be mixed with outputs.
+
+    Raises:
+        InputError: If an option names a layer that the model does not have.
+    """
     _check_names("--denylist", config.denylist, user_model.layer_names(model))
     outer = (layer.name for layer in model.layers)
     _check_names("--prune_layers", config.prune_layers, outer)
@@ -119,7 +165,7 @@ def resolve(config: Any, model: Any, splits: Splits, objective: Any) -> Any:
 def _check_names(
     option: str, names: Sequence[str], layers: Iterable[str]
 ) -> None:
-    """Raises `InputError` if an option names a layer that is none."""
+    """Raises `InputError` if an option names a layer that does not exist."""
     known = list(layers)
     for name in names:
         if name not in known:
@@ -130,8 +176,10 @@ def _check_names(
             )
 
 
-def finetuning(splits: Splits, feed: user_data.Feed, config: Any) -> Finetuning:
-    """Returns how twins are fine-tuned, with the user's loss and data."""
+def finetuning(
+    splits: Splits, feed: user_data.Feed, config: Config
+) -> Finetuning:
+    """Returns the settings of fine-tuning, with the user's loss and data."""
     objective = feed.objective
     return Finetuning(
         splits.train,
@@ -143,96 +191,127 @@ def finetuning(splits: Splits, feed: user_data.Feed, config: Any) -> Finetuning:
 
 
 def trivial(
-    objective: Any,
+    objective: Objective | Agreement,
     shape: Sequence[int | None],
     valid: np.ndarray,
     test: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Returns the row of the most frequent class, where accuracy is judged.
+    """Returns the baseline that always predicts the most frequent class.
 
     Args:
-        objective: What the model is judged by.
-        shape: Of the model's output.
-        valid: Targets, which give the class.
-        test: Targets, to be judged.
+        objective: The loss and the metrics that the model is judged with.
+        shape: The shape of the model's output, batch axis included.
+        valid: Targets, which decide the class.
+        test: Targets, which the baseline is judged on.
+
+    Returns:
+        The row of `baselines` in the report; none if the task metric is no
+        accuracy of a single label.
     """
     if "accuracy" not in objective.name or len(shape) != 2:
         return []
     if not objective.num_classes:
         return []
     classes = [
-        np.argmax(one, axis=1) if one.shape[1:] == shape[1:] else one.ravel()
-        for one in (valid, test)
+        np.argmax(targets, axis=1)
+        if targets.shape[1:] == shape[1:]
+        else targets.ravel()
+        for targets in (valid, test)
     ]
     row = metrics.most_frequent(*classes)
-    figure = row["metrics"]["accuracy"]
-    return [{**row, "metrics": {objective.name: figure}}]
+    accuracy = row["metrics"]["accuracy"]
+    return [{**row, "metrics": {objective.name: accuracy}}]
 
 
 def _float_notes(
     selected: Sequence[Mapping[str, Any]], denylist: Sequence[str]
 ) -> list[str]:
-    """Returns notes of what was left in float."""
+    """Returns notes on the layers that stayed in float."""
     notes = []
     if denylist:
         notes.append(f"in float in every int8 file: {', '.join(denylist)}")
-    for one in selected:
+    for choice in selected:
+        layers = choice["float_layers"]
         notes.append(
-            f"{one['variant']}: {len(one['float_layers'])} layers in float, "
-            f"the costliest of {len(one['costs'])}, "
-            f"{'within' if one['reached'] else 'still not within'} --max_drop "
-            f"on validation: {', '.join(one['float_layers'])}"
+            f"{choice['variant']}: {len(layers)} layers in float, "
+            f"the costliest of {len(choice['costs'])}, "
+            f"{'within' if choice['reached'] else 'still not within'} "
+            f"--max_drop on validation: {', '.join(layers)}"
         )
     return notes
 
 
 def calibration(
-    config: Any, model: Any, feed: user_data.Feed, splits: Splits
+    config: Config, model: keras.Model, feed: user_data.Feed, splits: Splits
 ) -> dict[str, np.ndarray]:
-    """Returns inputs by name for the ranges of int8."""
+    """Returns inputs by name, for the ranges of int8.
+
+    Args:
+        config: Gives `calibration`, a file of such inputs, and the seed.
+        model: The user's model.
+        feed: Brings the data into the form that the model takes.
+        splits: The data; without `calibration` the inputs are of train.
+
+    Raises:
+        InputError: If the inputs do not fit the model or are not finite.
+    """
     split = splits.train
     if config.dataset and config.calibration:
-        given = npz.load(config.calibration, model, config.seed, labelled=False)
-        user_data.fit(model, given, feed.objective, config.replace(dataset=""))
-        split = given.train
-    few = for_calibration(split, CALIBRATION_EXAMPLES, config.seed)
-    rows = [inputs for inputs, _ in feed.batches(few)]
-    found = {
-        name: np.concatenate([one[name] for one in rows]) for name in rows[0]
+        unlabelled = npz.load(
+            config.calibration, model, config.seed, labelled=False
+        )
+        user_data.fit(
+            model, unlabelled, feed.objective, config.replace(dataset="")
+        )
+        split = unlabelled.train
+    sample = for_calibration(split, CALIBRATION_EXAMPLES, config.seed)
+    batches = [batch for batch, _ in feed.batches(sample)]
+    arrays = {
+        name: np.concatenate([batch[name] for batch in batches])
+        for name in batches[0]
     }
-    for name, array in found.items():
-        # TFLite's calibrator would end the process without a word.
+    for name, array in arrays.items():
+        # TFLite's calibrator would end the process without a message.
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise InputError(
                 f"the data must be finite in float32 after --scale and "
                 f"--offset; those of the model's input {name!r} are not."
             )
-    return found
+    return arrays
 
 
 def draw(
     result: dict[str, Any],
     selected: Sequence[Mapping[str, Any]],
     splits: Splits,
-    objective: Any,
+    objective: Objective | Agreement,
     outputs: np.ndarray,
     targets: np.ndarray,
 ) -> list[plots.Plot]:
-    """Returns the report's plots, and adds what the selective mode did."""
+    """Returns the plots of the report.
+
+    Args:
+        result: The report, to which `selective` and notes are added.
+        selected: See `mobile.Mobile`.
+        splits: The data.
+        objective: The loss and the metrics that the model is judged with.
+        outputs: The model's outputs for the test split, `(num, ...) float32`.
+        targets: Their targets, `(num, ...)`.
+    """
     result["selective"] = list(selected)
     result["notes"] += _float_notes(selected, result["config"]["denylist"])
     name = result["task_metric"]
-    found = [
+    shown = [
         plots.size_against_metric(
             result["variants"], name, result["config"]["max_drop"]
         )
     ]
     if objective.num_classes and outputs.ndim == 2:
-        num = outputs.shape[1]
-        names = splits.class_names or tuple(str(one) for one in range(num))
+        num_classes = outputs.shape[1]
+        names = splits.class_names or tuple(map(str, range(num_classes)))
         if targets.ndim == 2:
             targets = np.argmax(targets, axis=1)
-        if num <= MOST_CLASSES:
+        if num_classes <= MOST_CLASSES:
             matrix = metrics.confusion_matrix(outputs, targets.astype(int))
-            found.append(plots.confusion(matrix, names))
-    return found
+            shown.append(plots.confusion(matrix, names))
+    return shown

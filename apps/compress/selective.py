@@ -10,63 +10,66 @@ from common import console
 from common.console import track
 from common.mobile import litert, measurement, partly_float
 
-# Validation examples on which layers are compared, before any is chosen.
+# The number of validation examples on which the layers' costs are measured.
 SAMPLE = 128
-# How many layers are tried in float: one more at first, then in strides.
+# The numbers of layers that are tried in float. They grow by one at first, then
+# in strides.
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def search(
     calibrated: partly_float.Calibrated,
     layers: Sequence[str],
-    how: measurement.Measurement,
+    task: measurement.Measurement,
     goal: float,
     name: str,
     always: Sequence[str] = (),
 ) -> tuple[bytes, dict[str, Any]]:
-    """Looks for the fewest float layers with which a file meets a goal.
+    """Returns a file with few layers in float whose metric reaches a goal.
 
-    A layer's cost is the mean error of the outputs when it alone is quantized.
-    In the order of cost, ever more layers stay in float until the validation
-    metric, measured on the whole split, is good enough. If nothing is, the
-    last file is float in all layers.
+    A layer's cost is the mean error of the outputs when only this layer is
+    quantized. In the order of cost, more and more layers stay in float until
+    the validation metric, measured on the whole split, reaches the goal. If it
+    never does, the last file has all layers in float.
 
     Args:
         calibrated: The calibrated twin.
-        layers: The layers to choose among, in the model's order.
-        how: Gives the validation split and the metric.
+        layers: The names of the layers to choose from, in the model's order.
+        task: Gives the validation split and the metric.
         goal: The metric to reach.
-        name: The variant's, for the console.
-        always: Layers that are in float whatever they cost.
+        name: The name of the file's variant.
+        always: The names of layers that stay in float whatever they cost.
 
     Returns:
-        The last file tried, and what was done, ready for JSON.
+        The last file that was tried, and an entry of `selective` in
+        `report.json`.
     """
-    groups = _groups(calibrated, [one for one in layers if one not in always])
-    costs = _costs(calibrated, groups, _sample(how))
-    ranked = sorted(costs, key=lambda one: -costs[one])
-    every = [layer for group in groups.values() for layer in group]
-    sign, tried = 1 if how.higher_is_better else -1, []
-    content, kept, reached = b"", list(always), False
-    for size in (*(one for one in STEPS if one < len(ranked)), len(ranked)):
-        chosen = [layer for one in ranked[:size] for layer in groups[one]]
-        kept = [*always, *chosen]
-        content = calibrated.quantize(kept)
-        value = _value(content, how)
-        tried.append({"float_layers": len(kept), "valid_metric": value})
+    candidates = [layer for layer in layers if layer not in always]
+    groups = _groups(calibrated, candidates)
+    costs = _costs(calibrated, groups, _sample(task))
+    ranked = sorted(costs, key=lambda first: -costs[first])
+    num_layers = sum(map(len, groups.values())) + len(always)
+    sign, tried = 1 if task.higher_is_better else -1, []
+    content, in_float, reached = b"", list(always), False
+    for size in (*(step for step in STEPS if step < len(ranked)), len(ranked)):
+        chosen = [layer for first in ranked[:size] for layer in groups[first]]
+        in_float = [*always, *chosen]
+        content = calibrated.quantize(in_float)
+        value = _value(content, task)
+        tried.append({"float_layers": len(in_float), "valid_metric": value})
         reached = value is not None and sign * (goal - value) <= 1e-9
         if reached:
             break
-    told = "within" if reached else "not within"
     console.get().print(
-        f"{name}: {len(kept)} of {len(every) + len(always)} layers in float, "
-        f"{told} --max_drop on validation: {', '.join(kept)}"
+        f"{name}: {len(in_float)} of {num_layers} layers in float, "
+        f"{'within' if reached else 'not within'} --max_drop on validation: "
+        f"{', '.join(in_float)}"
     )
     return content, {
         "variant": name,
-        "float_layers": kept,
+        "float_layers": in_float,
         "reached": reached,
-        "costs": {one: _finite(costs[one]) for one in ranked},
+        "costs": {first: _finite(costs[first]) for first in ranked},
         "tried": tried,
     }
 
@@ -74,12 +77,13 @@ def search(
 def _groups(
     calibrated: partly_float.Calibrated, layers: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Returns the layers that share an operator, by the first of them."""
+    """Returns groups of layers that share an operator, by their first layer."""
     groups: dict[str, list[str]] = {}
     for layer in layers:
         nodes = set(calibrated.nodes.get(layer, ()))
         first = next(
-            (one for one in groups if nodes & set(calibrated.nodes[one])), None
+            (name for name in groups if nodes & set(calibrated.nodes[name])),
+            None,
         )
         if first:
             groups[first].append(layer)
@@ -88,9 +92,9 @@ def _groups(
     return groups
 
 
-def _sample(how: measurement.Measurement) -> dict[str, np.ndarray]:
-    """Returns the inputs of a few validation examples."""
-    inputs, _ = next(iter(how.valid()))
+def _sample(task: measurement.Measurement) -> dict[str, np.ndarray]:
+    """Returns the inputs of at most `SAMPLE` validation examples, by name."""
+    inputs, _ = next(iter(task.valid()))
     return {name: array[:SAMPLE] for name, array in inputs.items()}
 
 
@@ -99,37 +103,38 @@ def _costs(
     groups: dict[str, list[str]],
     inputs: dict[str, np.ndarray],
 ) -> dict[str, float]:
-    """Returns the error of the outputs that each group makes alone.
+    """Returns the costs of groups, by their first layer.
 
-    It is infinite where LiteRT cannot run the file.
+    A cost is the mean absolute error of the outputs when only the group is
+    quantized; it is infinite if LiteRT cannot run that file.
     """
-    every = [layer for group in groups.values() for layer in group]
-    expected = _outputs(calibrated.quantize(every), inputs)
+    layers = [layer for group in groups.values() for layer in group]
+    expected = _outputs(calibrated.quantize(layers), inputs)
     costs = {}
     for first, group in track(groups.items(), "comparing layers", len(groups)):
-        others = [one for one in every if one not in group]
+        others = [layer for layer in layers if layer not in group]
         try:
-            found = _outputs(calibrated.quantize(others), inputs)
-            costs[first] = float(np.mean(np.abs(found - expected)))
+            outputs = _outputs(calibrated.quantize(others), inputs)
+            costs[first] = float(np.mean(np.abs(outputs - expected)))
         except litert.LoadError:
             costs[first] = math.inf
     return costs
 
 
 def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """Runs a file on a few examples."""
+    """Returns the outputs of a file for a few examples."""
     return next(iter(litert.Runner(content)(**inputs).values()))
 
 
-def _value(content: bytes, how: measurement.Measurement) -> float | None:
-    """Returns the validation metric of a file, None if it cannot be run."""
+def _value(content: bytes, task: measurement.Measurement) -> float | None:
+    """Returns the validation metric of a file, None if LiteRT cannot run it."""
     try:
-        found, _ = measurement.run(litert.Runner(content), how.valid())
+        pair, _ = measurement.run(litert.Runner(content), task.valid())
     except litert.LoadError:
         return None
-    return how.metric(*found)
+    return task.metric(*pair)
 
 
 def _finite(cost: float) -> float | None:
-    """Returns a number that JSON can hold."""
+    """Returns a cost as JSON can hold it: None if it is infinite."""
     return cost if math.isfinite(cost) else None

@@ -1,4 +1,4 @@
-"""The story of compressing a model of your own, from data to a release."""
+"""The steps of compressing a user's own model, from data to a release."""
 
 from typing import Any
 
@@ -20,7 +20,10 @@ from .config import APP, Config
 
 
 def load_data(config: Config, model: keras.Model) -> Splits:
-    """Loads labelled splits, or those of the calibration inputs."""
+    """Loads the splits of `--dataset`, or else those of `--calibration`.
+
+    The latter have no labels.
+    """
     path = config.dataset or config.calibration
     if path.endswith(".npz") or not config.dataset:
         return npz.load(path, model, config.seed, labelled=bool(config.dataset))
@@ -28,12 +31,14 @@ def load_data(config: Config, model: keras.Model) -> Splits:
 
 
 def build_model(config: Config) -> user_model.UserModel:
-    """Loads the user's model; runs no code that it may bring."""
+    """Loads the user's model without running code that its file may hold."""
     return user_model.load(config.model)
 
 
-def compile_model(user: user_model.UserModel, config: Config) -> Any:
-    """Returns what the model is judged by: loss and metrics, or agreement."""
+def compile_model(
+    user: user_model.UserModel, config: Config
+) -> objectives.Objective | objectives.Agreement:
+    """Returns the loss and the metrics, or without labels the agreement."""
     if not config.dataset:
         return objectives.Agreement(user)
     return objectives.build(
@@ -44,21 +49,29 @@ def compile_model(user: user_model.UserModel, config: Config) -> Any:
 def evaluate(
     model: keras.Model, split: Split, feed: user_data.Feed
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the outputs and the targets of a whole split."""
+    """Returns the outputs and the targets of a split, `(num, ...)` each.
+
+    Raises:
+        InputError: If the model cannot take the data, or gives numbers that
+            are not finite.
+    """
     try:
         outputs, targets = inference.outputs(
             model,
-            ((feed.unpack(one), truth) for one, truth in feed.batches(split)),
+            (
+                (feed.unpack(inputs), targets)
+                for inputs, targets in feed.batches(split)
+            ),
         )
     except tf.errors.InvalidArgumentError as error:
         raise InputError(
-            "the data must be what the model takes; it fails with "
+            "the data must fit the model, which fails with "
             f"{' '.join(str(error.message).split())[:200]}"
         ) from None
     if not np.all(np.isfinite(outputs)):
         raise InputError(
-            "the model must give finite numbers; for some of the data it does "
-            "not. Look at its weights, the data, --scale and --offset."
+            "the model must give finite numbers; for some examples it does "
+            "not. Check its weights, the data, --scale and --offset."
         )
     return outputs, targets
 
@@ -66,11 +79,11 @@ def evaluate(
 def signatures(
     model: keras.Model, feed: user_data.Feed, splits: Splits
 ) -> dict[str, export.Signature]:
-    """Returns the model's own inputs and output as `serving_default`."""
+    """Returns `serving_default`, with the model's own inputs, by name."""
     names = list(feed.specs)
     example, _ = next(feed.batches(splits.valid.sample(8, seed=0)))
 
-    def serve(*tensors: Any) -> dict[str, Any]:
+    def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(names, tensors, strict=True))
         return {results.OUTPUT: model(feed.unpack(inputs), training=False)}
 
@@ -99,9 +112,11 @@ def run(config: Config) -> dict[str, Any]:
     }
     if not config.dataset:
         splits = user_data.labelled_by(measured, splits)
-        measured = {name: (one, one) for name, (one, _) in measured.items()}
-    scores = {name: objective.measure(*one) for name, one in measured.items()}
-    results.tell(model, scores, splits)
+        measured = {
+            name: (outputs, outputs) for name, (outputs, _) in measured.items()
+        }
+    scores = {name: objective.measure(*pair) for name, pair in measured.items()}
+    results.print_summary(model, scores, splits)
     examples = results.calibration(config, model, feed, splits)
     variants, refused = results.plan(
         model, bridge.to_tf_keras(model), names.parse(config.variants),

@@ -1,8 +1,9 @@
-"""A user's model: a `.keras` file, looked through before anything is loaded.
+"""A user's model: a `.keras` file, which is inspected before it is loaded.
 
-Its configuration is read as text first. A model with a Lambda layer, with a
-class or a function of its author's own, or that is no graph of layers is
-refused by name; no code from the file or named in it ever runs.
+Its configuration is read as text first. A model that has a Lambda layer or a
+class or function that is not Keras's, or that is no graph of layers, is
+refused, and the message names the part. No code that the file holds or names
+ever runs.
 """
 
 import dataclasses
@@ -26,21 +27,25 @@ from common.training import inference
 from . import archive
 
 TEXTS = ("config.json", "metadata.json")
-# A network of a thousand layers has half a megabyte.
+# The most bytes that a text may have. The configuration of a network of a
+# thousand layers has half a megabyte.
 MOST_TEXT_BYTES = 2**25
-# What layers make by themselves and no file stores, such as tables of waves.
+# The most bytes of weights that layers compute and no file stores, such as
+# tables of waves.
 EXTRA_BYTES = 2**26
 REMEDY = "Save the model with model.save('name.keras')."
 
 
 @dataclasses.dataclass(frozen=True)
 class UserModel:
-    """A loaded model and what it was compiled with.
+    """A loaded model, and the loss and the metrics that its file gives.
 
     Attributes:
         model: The Keras 3 model, not compiled.
-        loss: The loss as the file has it, None if it has none or its own.
-        metrics: The same of the metrics.
+        loss: The loss in the file's `compile_config`; None if there is none or
+            if it has code that is not Keras's.
+        metrics: The metrics in the file's `compile_config`; None in the same
+            cases.
     """
 
     model: keras.Model
@@ -52,8 +57,9 @@ def load(path: str) -> UserModel:
     """Loads a `.keras` file.
 
     Raises:
-        InputError: If it is none, is damaged, or holds what is not a
-            functional or Sequential model of Keras's own layers.
+        InputError: If the file is no `.keras` file or is damaged, if it holds
+            no functional or Sequential model of Keras's own layers, or if the
+            model cannot be compressed.
     """
     config, stored_bytes = _read_config(path)
     _check_kind(path, config)
@@ -61,7 +67,7 @@ def load(path: str) -> UserModel:
     try:
         _check_classes(path, config.get("config"))
         loss, metrics = (
-            None if _own(compiled.get(part)) else compiled.get(part)
+            None if _has_own_code(compiled.get(part)) else compiled.get(part)
             for part in ("loss", "metrics")
         )
     except RecursionError:
@@ -73,7 +79,8 @@ def load(path: str) -> UserModel:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except InputError:
         raise
-    except Exception as error:  # A damaged file can fail in any part of Keras.
+    # A damaged file can raise any error in any part of Keras.
+    except Exception as error:
         raise InputError(
             f"--model={path} could not be loaded: {archive.first_line(error)}"
         ) from None
@@ -94,32 +101,45 @@ def load(path: str) -> UserModel:
 def input_names(model: keras.Model) -> tuple[str, ...]:
     """Returns the names of a model's inputs, as the TFLite file has them."""
     return tuple(
-        twin_name(one._keras_history.operation.name) for one in model.inputs
+        twin_name(tensor._keras_history.operation.name)
+        for tensor in model.inputs
     )
 
 
 def tables(model: keras.Model) -> dict[str, int]:
-    """Returns the sizes of the tables that inputs are looked up in, by name."""
+    """Returns the number of rows of the Embedding that takes each input.
+
+    Args:
+        model: A functional or Sequential model.
+
+    Returns:
+        The numbers by the name of the input: the least one if several
+        Embeddings take it. Inputs of other layers are left out.
+    """
     names = {
-        id(one): name
-        for one, name in zip(model.inputs, input_names(model), strict=True)
+        id(tensor): name
+        for tensor, name in zip(model.inputs, input_names(model), strict=True)
     }
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Embedding):
             continue
         for node in layer._inbound_nodes:
-            for one in node.input_tensors:
-                if id(one) in names:
-                    name = names[id(one)]
-                    found[name] = min(
-                        layer.input_dim, found.get(name, layer.input_dim)
+            for tensor in node.input_tensors:
+                if id(tensor) in names:
+                    name = names[id(tensor)]
+                    sizes[name] = min(
+                        layer.input_dim, sizes.get(name, layer.input_dim)
                     )
-    return found
+    return sizes
 
 
 def layer_names(model: Any) -> Iterator[str]:
-    """Yields the names of a model's layers, those of nested models too."""
+    """Yields the names of a model's layers, and of those in nested models.
+
+    Args:
+        model: A model of Keras 3 or Keras 2.
+    """
     for layer in model.layers:
         if not isinstance(layer, keras.layers.InputLayer):
             yield layer.name
@@ -128,7 +148,7 @@ def layer_names(model: Any) -> Iterator[str]:
 
 
 def _read_config(path: str) -> tuple[dict[str, Any], int]:
-    """Returns `config.json` of a `.keras` file, and its weights' bytes."""
+    """Returns `config.json` of a `.keras` file, and the size of its weights."""
     if not path.endswith(".keras"):
         raise InputError(
             f"--model must be a .keras file; received {quote(path)}. {REMEDY}"
@@ -144,7 +164,8 @@ def _read_config(path: str) -> tuple[dict[str, Any], int]:
             broken = file.testzip()
             config = json.loads(file.read("config.json"))
             stored_bytes = file.getinfo("model.weights.h5").file_size
-    # Cut, encrypted, deeply nested: zipfile and zlib have an error for each.
+    # zipfile, zlib and json raise different errors for files that are cut,
+    # encrypted or deeply nested.
     except (
         zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError,
         OSError, RuntimeError,
@@ -170,21 +191,22 @@ def _check_weights(
 ) -> None:
     """Refuses layers that declare more weights than the file can hold.
 
-    A line of `config.json` can ask for more memory than there is. The layers
-    are made without their weights here, whatever number they declare.
+    A line of `config.json` can declare weights that need more memory than the
+    machine has. Here the layers are made without allocating their weights.
     """
-    # Initializers without a seed of their own draw one.
+    # Initializers without a seed draw one from this generator.
     state = random.getstate()
     with keras.StatelessScope(initialize_variables=False):
-        made = keras.saving.deserialize_keras_object(
+        model = keras.saving.deserialize_keras_object(
             {**config, "compile_config": None}, safe_mode=True
         )
         declared_bytes = sum(
-            math.prod(one.shape) * tf.as_dtype(one.dtype).size
-            for one in made.variables
+            math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
+            for variable in model.variables
         )
     random.setstate(state)
-    keras.utils.clear_session()  # It would make the weights now.
+    # Otherwise Keras would allocate these weights when it next initializes any.
+    keras.utils.clear_session()
     if declared_bytes > 2 * stored_bytes + EXTRA_BYTES:
         raise InputError(
             f"--model={path} is damaged: its layers declare weights of "
@@ -194,7 +216,7 @@ def _check_weights(
 
 
 def _check_kind(path: str, config: dict[str, Any]) -> None:
-    """Refuses what is not a graph of layers."""
+    """Refuses a model that is no graph of layers."""
     name, module = config.get("class_name"), str(config.get("module") or "")
     if name in ("Functional", "Sequential") and _is_keras(module):
         return
@@ -225,8 +247,8 @@ def _check_classes(path: str, config: Any) -> None:
             )
 
 
-def _own(config: Any) -> bool:
-    """Tells whether a loss or metrics hold code that is not Keras's."""
+def _has_own_code(config: Any) -> bool:
+    """Tells whether a loss or metrics refer to code that is not Keras's."""
     return any(
         name in ("function", "Lambda", "__lambda__") or not _is_keras(module)
         for _, name, module in _classes(config)
@@ -234,10 +256,15 @@ def _own(config: Any) -> bool:
 
 
 def _classes(node: Any, owner: str = "model") -> Iterator[tuple[str, str, str]]:
-    """Yields the owner, name and module of each class that is named."""
+    """Yields owner, name and module of each class or function in a config.
+
+    Args:
+        node: A part of `config.json`.
+        owner: The name of the innermost layer that the part belongs to.
+    """
     if isinstance(node, list):
-        for one in node:
-            yield from _classes(one, owner)
+        for child in node:
+            yield from _classes(child, owner)
     if not isinstance(node, dict):
         return
     inner = node.get("config")
@@ -245,14 +272,14 @@ def _classes(node: Any, owner: str = "model") -> Iterator[tuple[str, str, str]]:
         owner = inner["name"]
     if isinstance(node.get("class_name"), str):
         name, module = node["class_name"], node.get("module")
-        # Keras's own notes for tensors, tuples and slices have no module.
+        # Keras's own entries for tensors, tuples and slices have no module.
         plain = name.startswith("__") and name != "__lambda__"
         if not (plain and module is None):
             yield owner, name, str(module)
-    for one in node.values():
-        yield from _classes(one, owner)
+    for child in node.values():
+        yield from _classes(child, owner)
 
 
 def _is_keras(module: str) -> bool:
-    """Tells whether a module's name is one of Keras."""
+    """Tells whether a module of this name belongs to Keras."""
     return module.split(".")[0] == "keras"

@@ -1,9 +1,8 @@
-"""Augmentation: batches of uint8 images to model inputs and soft labels."""
+"""Augmentation: from batches of uint8 images to inputs and soft labels."""
 
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,20 +11,20 @@ from common.data import pipelines
 from common.data.splits import Split
 from common.training import inference
 
-MIXUP = 1  # What tells its random numbers from the others of a batch.
+MIXUP = 1  # Folded into the seed: mixup needs random numbers of its own.
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image; zero turns a thing off.
+    """The random changes of a training image; zero turns a change off.
 
     Attributes:
-        flip: Mirror left to right with probability one half.
-        shift: The most an image moves, as a part of its side.
-        rotation: The most it turns, in degrees.
-        crop: The most it is cropped or padded, as a part of its size.
-        mixup: Alpha of mixup (Zhang et al., 2018): a batch is mixed with its
-            reverse by a weight drawn from Beta(alpha, alpha).
+        flip: Whether half of the images are mirrored, left to right.
+        shift: The longest shift, as a part of the side.
+        rotation: The largest rotation, in degrees.
+        crop: The largest crop or padding, as a part of the size.
+        mixup: The alpha of mixup (Zhang et al., 2018): a batch is mixed with
+            its reverse by a weight drawn from Beta(alpha, alpha).
     """
 
     flip: bool = False
@@ -41,44 +40,64 @@ class Augmentation:
 
 
 def for_evaluation(num_classes: int) -> pipelines.Transform:
-    """Returns the map from uint8 images and labels to floats and one-hot."""
+    """Returns the map from images and labels to inputs and targets.
 
-    def transform(images: Any, labels: Any) -> tuple[Any, Any]:
+    Args:
+        num_classes: The number of classes.
+
+    Returns:
+        A function of images, `(batch, height, width, channels) uint8`, and
+        labels, `(batch,)` integers, that returns images in [0, 1] as float32
+        and one-hot labels, `(batch, num_classes) float32`.
+    """
+
+    def transform(
+        images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return scale(images), tf.one_hot(labels, num_classes)
 
     return transform
 
 
 def batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Returns the batches of a split: float images, `(batch,)` labels."""
+    """Returns the batches of a split: scaled images, and labels `(batch,)`."""
     return inference.batches(
         split, lambda images, labels: (scale(images), labels)
     )
 
 
-def scale(images: Any) -> Any:
-    """Returns uint8 images as the model takes them."""
+def scale(images: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 images as the model takes them: float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255.0
 
 
 def for_training(
     num_classes: int, augmentation: Augmentation
 ) -> pipelines.TrainingTransform:
-    """Returns `for_evaluation`'s map with augmentation.
+    """Returns the map of `for_evaluation`, followed by augmentation.
 
-    Every random number comes from the batch's own seed: an epoch is the same
+    All random numbers come from the batch's own seed: an epoch is the same
     each time it is made, whatever ran before it.
-    """
-    plain = for_evaluation(num_classes)
 
-    def transform(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
-        images, labels = plain(images, labels)
+    Args:
+        num_classes: The number of classes.
+        augmentation: The random changes.
+
+    Returns:
+        A function of images, labels and a seed, `(2,) int64`.
+    """
+    evaluation_map = for_evaluation(num_classes)
+
+    def transform(
+        images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = evaluation_map(images, labels)
         if augmentation.moves:
             images = warp(images, augmentation, seed)
         if augmentation.mixup:
             # Not the seed of `warp`: the weight must not depend on the angle.
-            own = tf.random.fold_in(seed, MIXUP)
-            images, labels = mix(images, labels, augmentation.mixup, own)
+            mixup_seed = tf.random.fold_in(seed, MIXUP)
+            images, labels = mix(images, labels, augmentation.mixup, mixup_seed)
         return images, labels
 
     return transform
@@ -87,15 +106,15 @@ def for_training(
 def warp(
     images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Flips, shifts, turns and crops each image, in one resampling.
+    """Flips, shifts, rotates and crops each image, in a single resampling.
 
     Args:
         images: `(batch, height, width, channels) float32`.
-        augmentation: How much.
+        augmentation: The largest changes.
         seed: `(2,) int64`.
 
     Returns:
-        Images like the input; what comes from outside repeats the edge.
+        Images of the same shape; pixels from outside an image repeat its edge.
     """
     shape = tf.shape(images)
     batch = shape[0]
@@ -128,7 +147,17 @@ def warp(
 def mix(
     images: tf.Tensor, labels: tf.Tensor, alpha: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes a batch with its reverse; images and one-hot labels alike."""
+    """Mixes a batch with its reverse, by the same weight for all images.
+
+    Args:
+        images: `(batch, height, width, channels) float32`.
+        labels: One-hot labels, `(batch, num_classes) float32`.
+        alpha: See `Augmentation.mixup`.
+        seed: `(2,) int64`.
+
+    Returns:
+        Mixed images and mixed labels, of the same shapes.
+    """
     gammas = tf.random.stateless_gamma((2,), seed, alpha)
     weight = tf.reduce_max(gammas) / tf.maximum(tf.reduce_sum(gammas), 1e-9)
     return (

@@ -10,13 +10,14 @@ APP = "image_classify"
 
 @dataclasses.dataclass(frozen=True)
 class Config(ImageOptions, TFLiteOptions):
-    """Options of this app."""
+    """The options of this app."""
 
     default_dataset = "digits"
 
     dataset: str = option(
         "",
-        "a TFDS name, a folder of class folders; by default digits.",
+        "a TFDS name, a folder of class folders, or digits (the default for "
+        "training).",
         data=True,
     )
     model: str = option(
@@ -32,44 +33,66 @@ class Config(ImageOptions, TFLiteOptions):
             "efficientnet_v2_b0",
         ),
     )
-    weights: str = option("none", "none, imagenet, or a .weights.h5 file.")
+    weights: str = option(
+        "none",
+        "the weights that training starts from: none, imagenet, or a "
+        ".weights.h5 file.",
+    )
     image_size: int = option(
         0,
-        "height and width to resize to; 0 keeps a common size.",
+        "the height and width that images are resized to; 0 keeps the size "
+        "that all images share, or means the model's own if sizes differ.",
         minimum=0,
         maximum=16_384,
         data=True,
     )
     pipeline: str = option(
         "auto",
-        "where training images are kept.",
+        "whether training images are kept in memory or read from disk.",
         choices=("auto", "in_memory", "streaming"),
     )
     on_bad_input: str = option(
         "fail",
-        "what to do with undecodable images.",
+        "what to do with images that cannot be decoded.",
         choices=("fail", "skip"),
         data=True,
     )
     flip: bool = option(False, "augmentation: mirror half of the images.")
     shift: float = option(
-        0.08, "augmentation: part of the side.", minimum=0.0, maximum=0.5
+        0.08,
+        "augmentation: the longest shift, as a part of the side.",
+        minimum=0.0,
+        maximum=0.5,
     )
     rotation: float = option(
-        8.0, "augmentation: degrees.", minimum=0.0, maximum=180.0
+        8.0,
+        "augmentation: the largest rotation, in degrees.",
+        minimum=0.0,
+        maximum=180.0,
     )
     crop: float = option(
-        0.1, "augmentation: part of the size.", minimum=0.0, maximum=0.5
+        0.1,
+        "augmentation: the largest crop or padding, as a part of the size.",
+        minimum=0.0,
+        maximum=0.5,
     )
-    mixup: float = option(0.0, "augmentation: alpha of mixup.", minimum=0.0)
+    mixup: float = option(
+        0.0, "augmentation: the alpha of mixup; 0 mixes nothing.", minimum=0.0
+    )
     label_smoothing: float = option(
-        0.0, "part of a label given to all classes.", minimum=0.0, maximum=0.5
+        0.0,
+        "the part of each label that is spread over all classes.",
+        minimum=0.0,
+        maximum=0.5,
     )
     dropout: float = option(
-        0.3, "part of the last features dropped.", minimum=0.0, maximum=0.9
+        0.3,
+        "the part of the last features that is dropped in training.",
+        minimum=0.0,
+        maximum=0.9,
     )
     weight_decay: float = option(
-        1e-4, "AdamW's decay of kernels; 0 for Adam.", minimum=0.0
+        1e-4, "the decay of kernels by AdamW; 0 means Adam.", minimum=0.0
     )
     schedule: str = option(
         "cosine",
@@ -77,5 +100,8 @@ class Config(ImageOptions, TFLiteOptions):
         choices=("constant", "cosine", "plateau"),
     )
     warmup: float = option(
-        0.1, "part of the steps in which it rises.", minimum=0.0, maximum=0.9
+        0.1,
+        "the part of the training steps in which the learning rate rises.",
+        minimum=0.0,
+        maximum=0.9,
     )

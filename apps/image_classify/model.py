@@ -1,8 +1,8 @@
 """The networks: functional Keras 3 models from `image` to `probabilities`.
 
-All take float32 `(batch, height, width, channels)` in [0, 1] and are stock
-layers only, in the order convolution, batch normalization, activation, which
-is what quantization folds.
+All networks take `(batch, height, width, channels) float32` in [0, 1] and are
+made of stock layers only. The order of layers is convolution, batch
+normalization, activation, because quantization folds this order.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,12 @@ from common.training import inference
 
 
 def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """The seed article's network: 61,706 weights for 28 x 28 and 10 classes.
+    """Returns the features of LeNet-5, the network of the seed article.
 
-    LeCun et al., Gradient-based learning applied to document recognition, 1998,
-    with ReLU and maximum pooling. Padding by 2 makes 28 x 28 give 16 x 5 x 5.
+    It has 61,706 weights for 28 x 28 pixels and 10 classes. LeCun et al.,
+    Gradient-based learning applied to document recognition, 1998, but with ReLU
+    and maximum pooling. With padding by 2, images of 28 x 28 pixels become 16
+    maps of 5 x 5.
     """
     x = layers.Conv2D(6, 5, padding="same", activation="relu")(image)
     x = layers.MaxPooling2D()(x)
@@ -32,7 +34,10 @@ def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
 
 
 def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """A small, strong network for 28 x 28: 0.19 M weights, six convolutions."""
+    """Returns the features of a small, strong network for 28 x 28 pixels.
+
+    It has six convolutions and 0.19 million weights.
+    """
     x = image
     for filters, strides in (
         (16, 1),
@@ -48,19 +53,31 @@ def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
 
 
 def resnet8(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """MLPerf Tiny's network for CIFAR-10, 78 k weights (Banbury, 2021)."""
+    """Returns the features of MLPerf Tiny's network for CIFAR-10.
+
+    It has 78,000 weights (Banbury, 2021).
+    """
     return _resnet(image, blocks=1, dropout=dropout)
 
 
 def resnet20(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """The 20-layer network for CIFAR-10, 0.27 M weights (He et al., 2016)."""
+    """Returns the features of the 20-layer network for CIFAR-10.
+
+    It has 0.27 million weights (He et al., 2016).
+    """
     return _resnet(image, blocks=3, dropout=dropout)
 
 
 def _resnet(
     image: keras.KerasTensor, blocks: int, dropout: float
 ) -> keras.KerasTensor:
-    """Three stages of `blocks` residual blocks of two convolutions."""
+    """Returns the features after three stages of residual blocks.
+
+    Args:
+        image: The input.
+        blocks: The blocks of each stage; a block has two convolutions.
+        dropout: The part of the features that is dropped in training.
+    """
     x = _convolve(image, 16, 3)
     for filters in (16, 32, 64):
         for block in range(blocks):
@@ -81,7 +98,10 @@ def _convolve(
     strides: int = 1,
     activation: bool = True,
 ) -> keras.KerasTensor:
-    """Convolution, batch normalization and, mostly, ReLU."""
+    """Returns the output of a convolution, batch normalization and a ReLU.
+
+    Without `activation` the ReLU is left out.
+    """
     x = layers.Conv2D(
         filters,
         size,
@@ -90,7 +110,8 @@ def _convolve(
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    # Small sets have few steps for the default's 0.99 to forget the start.
+    # Small data sets have too few steps for the default, 0.99, to forget the
+    # initial statistics.
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x) if activation else x
 
@@ -101,7 +122,7 @@ NETWORKS: dict[str, Callable] = {
     "resnet8": resnet8,
     "resnet20": resnet20,
 }
-# Name in keras.applications, and arguments: preprocessing is `_backbone`'s.
+# The class in keras.applications, and its arguments; `_backbone` preprocesses.
 BACKBONES = {
     "mobilenet_v2": ("MobileNetV2", {}),
     "mobilenet_v3_small": (
@@ -121,7 +142,7 @@ SMALLEST_BACKBONE = 32
 
 
 def usual_size(name: str) -> int:
-    """Returns the side that images of mixed sizes are resized to."""
+    """Returns the side in pixels that images of mixed sizes are resized to."""
     return USUAL_SIZES.get(name, BACKBONE_SIZE)
 
 
@@ -139,13 +160,17 @@ def build(
         name: One of `MODELS`.
         shape: Height, width and channels of an image.
         num_classes: The number of classes.
-        dropout: The part of the last features dropped in training.
-        weights: `none`, `imagenet` (backbones; downloaded by Keras) or a
+        dropout: The part of the last features that is dropped in training.
+        weights: `none`; `imagenet`, which Keras downloads, for a backbone; or a
             `.weights.h5` file of this same model.
 
     Returns:
-        A model from `image`, float32 in [0, 1], to softmax `probabilities`
-        `(batch, num_classes)`.
+        A model from `image`, `(batch, *shape) float32` in [0, 1], to softmax
+        `probabilities`, `(batch, num_classes) float32`.
+
+    Raises:
+        InputError: If the images are too small, or the weights do not fit or
+            cannot be read or downloaded.
     """
     least = SMALLEST_SIZES.get(name, SMALLEST_BACKBONE)
     if min(shape[:2]) < least:
@@ -175,20 +200,21 @@ def build(
 def _backbone(
     name: str, image: keras.KerasTensor, dropout: float, weights: str
 ) -> keras.KerasTensor:
-    """Features of a keras.applications network."""
+    """Returns the features of a keras.applications network."""
     x = image
     if image.shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
     constructor, arguments = BACKBONES[name]
     if name == "efficientnet_v2_b0":
-        # ImageNet's statistics, as keras.applications gives this network.
+        # The statistics of ImageNet that keras.applications trained it with.
         x = layers.Normalization(
             mean=(0.485, 0.456, 0.406),
             variance=(0.229**2, 0.224**2, 0.225**2),
         )(x)
     else:
         x = layers.Rescaling(2.0, offset=-1.0)(x)
-    # Flat, not nested: TF-MOT does not look into models inside models.
+    # `input_tensor` makes the graph flat: TF-MOT does not look into nested
+    # models.
     try:
         backbone = getattr(keras.applications, constructor)(
             input_tensor=x,
@@ -197,7 +223,7 @@ def _backbone(
             pooling="avg",
             **arguments,
         )
-    except Exception as error:  # Keras raises no class of its own for this.
+    except Exception as error:  # Keras has no class of errors for downloads.
         if "fetch failure" not in str(error):
             raise
         raise InputError(
@@ -209,7 +235,11 @@ def _backbone(
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:
-    """Loads a weights file that a user names."""
+    """Loads the weights file that `--weights` names.
+
+    Raises:
+        InputError: If the file does not exist or does not fit the model.
+    """
     if not path.name.endswith(".weights.h5") or not path.is_file():
         raise InputError(
             f"--weights must be none, imagenet or a .weights.h5 file; received "

@@ -1,4 +1,4 @@
-"""Using a release: prediction for files, evaluation on a data set."""
+"""Use of a release: prediction for files, evaluation on a data set."""
 
 import dataclasses
 import itertools
@@ -35,7 +35,7 @@ KINDS = "images ({})".format(", ".join(image_checks.SUFFIXES))
 
 
 def run(config: Config) -> None:
-    """Predicts, or evaluates, with a release."""
+    """Predicts or evaluates with a release, as `--mode` says."""
     use = evaluation.use(config, APP)
     classifier = Classifier(use.served, config.variant)
     if config.mode == "predict":
@@ -48,12 +48,13 @@ def run(config: Config) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A file that can be decoded.
+    """An image file that was decoded.
 
     Attributes:
-        path: Where it is.
-        content: What is in it.
-        pixels: The image as the model takes it, uint8.
+        path: The file's path.
+        content: The file's bytes.
+        pixels: The image in the model's size, `(height, width, channels)
+            uint8`.
     """
 
     path: str
@@ -66,32 +67,49 @@ class Classifier:
 
     Attributes:
         shape: Height, width and channels of the model's image.
-        class_names: The classes, in the order of the probabilities; empty
-            where only a server knows them.
+        class_names: The classes, in the order of the probabilities; empty if
+            only a server knows them.
     """
 
-    def __init__(self, asked: served.Served, variant: str = "") -> None:
-        self._served = asked
+    def __init__(self, model: served.Served, variant: str = "") -> None:
+        """Opens the SavedModel or a TFLite file.
+
+        Args:
+            model: The release's SavedModel, in this process or on a server.
+            variant: The name of the TFLite file to use instead, if any.
+        """
+        self._served = model
         self.class_names = (
-            files.read_names(asked.release / "mobile" / files.LABELS, APP)
-            if asked.has_files
+            files.read_names(model.release / "mobile" / files.LABELS, APP)
+            if model.has_files
             else ()
         )
-        self.shape = tuple(asked.inputs("pixels")["image"].shape[1:])
+        self.shape = tuple(model.inputs("pixels")["image"].shape[1:])
         self._runner = None
         if variant:
-            path = files.variant(asked.release, variant)
+            path = files.variant(model.release, variant)
             self._runner = litert.Runner(path.read_bytes())
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
-        """Returns probabilities for uint8 images `(num, *shape)`."""
+        """Returns the probabilities of images.
+
+        Args:
+            image: `(num, *shape) uint8`.
+
+        Returns:
+            `(num, classes) float32`.
+        """
         if self._runner:
             scaled = image.astype(np.float32) / 255
             return self._runner(image=scaled)["probabilities"]
         return self._served("pixels", image=image)["probabilities"]
 
     def encoded(self, contents: list[bytes]) -> np.ndarray:
-        """Returns probabilities for encoded images."""
+        """Returns the probabilities of encoded images, `(num, classes)`.
+
+        Args:
+            contents: The bytes of each image file.
+        """
         if self._runner:
             return self.pixels(np.stack([self.decode(c) for c in contents]))
         return self._served(image_bytes=contents)["probabilities"]
@@ -99,31 +117,51 @@ class Classifier:
     def decode(
         self, content: bytes, max_megapixels: float = MAX_MEGAPIXELS
     ) -> np.ndarray:
-        """Returns an encoded image as the model takes it, uint8."""
+        """Returns an encoded image in the model's size.
+
+        Args:
+            content: The bytes of an image file.
+            max_megapixels: The most pixels, in millions, that it may claim.
+
+        Returns:
+            `(height, width, channels) uint8`.
+        """
         height, width, channels = self.shape
         image = images.decode(content, channels, max_megapixels)
         return images.fit(image, (height, width)).numpy()
 
     def decide(self, examples: Sequence[Example]) -> list[tuple[str, float]]:
-        """Returns the class of each image, and its probability."""
-        pixels = np.stack([one.pixels for one in examples])
+        """Returns the most probable class of each image and its probability."""
+        pixels = np.stack([example.pixels for example in examples])
         if self._runner:
-            found = self.pixels(pixels)
-            labels = [self.class_names[best] for best in found.argmax(axis=1)]
+            probabilities = self.pixels(pixels)
+            best = probabilities.argmax(axis=1)
+            labels = [self.class_names[label_id] for label_id in best]
         else:
             # A server is sent the files: they are smaller than their pixels.
             answer = (
                 self._served("pixels", image=pixels)
                 if isinstance(self._served, served.Local)
-                else self._served(image_bytes=[one.content for one in examples])
+                else self._served(
+                    image_bytes=[example.content for example in examples]
+                )
             )
-            found = answer["probabilities"]
+            probabilities = answer["probabilities"]
             labels = [label.decode() for label in answer["label"]]
-        return list(zip(labels, found.max(axis=1).tolist(), strict=True))
+        highest = probabilities.max(axis=1).tolist()
+        return list(zip(labels, highest, strict=True))
 
 
 def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
-    """Returns the metrics on the test split of `splits`, which may be all."""
+    """Returns the metrics on the test split; see `evaluation.describe`.
+
+    Args:
+        classifier: The model to judge.
+        splits: The data; `test` may hold all images of the data set.
+
+    Raises:
+        InputError: If classes or shape of the images are not the model's.
+    """
     evaluation.check_names(
         "classes", splits.name, splits.class_names, classifier.class_names
     )
@@ -135,12 +173,12 @@ def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
     test = pipelines.for_evaluation(
         splits.test, 500, transform=lambda x, y: (x, y)
     )
-    found, labels = [], []
-    for image, label in test.as_numpy_iterator():
-        found.append(classifier.pixels(image))
-        labels.append(label)
+    probabilities, labels = [], []
+    for batch_images, batch_labels in test.as_numpy_iterator():
+        probabilities.append(classifier.pixels(batch_images))
+        labels.append(batch_labels)
     values = metrics.classification(
-        np.concatenate(found), np.concatenate(labels)
+        np.concatenate(probabilities), np.concatenate(labels)
     )
     return evaluation.describe(
         splits.name,
@@ -153,7 +191,12 @@ def evaluate(classifier: Classifier, splits: Splits) -> dict[str, Any]:
 
 
 def predict_files(classifier: Classifier, config: Config) -> None:
-    """Prints label and probability of each file; writes them if asked to."""
+    """Prints label and probability of each file, and writes a table.
+
+    Args:
+        classifier: The model.
+        config: Gives `inputs`, `output` and how to read files.
+    """
     predictions.check_output(config.output)
     paths = folders.inputs(config.inputs, image_checks.is_image, KINDS)
     rows = _rows(classifier, paths, config)
@@ -163,7 +206,7 @@ def predict_files(classifier: Classifier, config: Config) -> None:
 def _rows(
     classifier: Classifier, paths: Sequence[str], config: Config
 ) -> Iterator[dict[str, Any]]:
-    """Yields what is said of each file; holds a batch of them at a time."""
+    """Yields the table's row of each file; holds a batch of files at a time."""
     num = 0
     size = within(4 * math.prod(classifier.shape), BATCH)
     files = track(paths, "predicting", len(paths))
@@ -171,9 +214,9 @@ def _rows(
     while batch := list(itertools.islice(examples, size)):
         num += len(batch)
         decided = classifier.decide(batch)
-        for one, (label, probability) in zip(batch, decided, strict=True):
+        for example, (label, probability) in zip(batch, decided, strict=True):
             yield {
-                "file": one.path,
+                "file": example.path,
                 "label": label,
                 "probability": round(probability, 6),
             }
@@ -186,7 +229,7 @@ def _rows(
 def _decodable(
     classifier: Classifier, paths: Iterable[str], config: Config
 ) -> Iterator[Example]:
-    """Yields the files that can be decoded, each read and decoded once."""
+    """Yields the files that can be decoded; each is read and decoded once."""
     for path in paths:
         try:
             yield _decoded(classifier, path, config.max_megapixels)
@@ -205,7 +248,7 @@ def _decoded(
     """Reads and decodes a file.
 
     Raises:
-        UnreadableError: If it cannot be; says why.
+        UnreadableError: If the file cannot be decoded; the message says why.
     """
     try:
         content = image_files.read(Path(path), max_megapixels)

@@ -1,6 +1,6 @@
-"""What this app leaves: the files for phones, the report's figures."""
+"""The TFLite files of a release, and the metrics and plots of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +9,37 @@ import numpy as np
 from common.data.splits import Split, Splits, for_calibration
 from common.mobile import conversion, files, measurement
 from common.report import metrics, plots
-from common.shared_options import Options
+from common.variants import Techniques, Variant
 
 from . import augment
+from .config import Config
 
 CALIBRATION_IMAGES = 500
-SHOWN = 24
+SHOWN = 24  # The number of mistakes that are plotted.
 
 
 def write_mobile(
     directory: Path,
-    twins: dict,
-    variants: list,
+    twins: Mapping[Techniques, Any],
+    variants: Sequence[Variant],
     splits: Splits,
-    options: Options,
+    options: Config,
     reference: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, and `labels.txt`."""
+    """Writes and measures the TFLite files; writes `labels.txt`.
+
+    Args:
+        directory: The release's folder `mobile`, which is made here.
+        twins: The compressed models, from `chain.compress`.
+        variants: The files to make.
+        splits: The data.
+        options: Give the seed, `measure_examples` and `max_drop`.
+        reference: The Keras model's probabilities for the test split, `(num,
+            classes) float32`.
+
+    Returns:
+        The entry `variants` of `report.json`.
+    """
     paths = conversion.write(
         directory,
         twins,
@@ -34,18 +48,22 @@ def write_mobile(
         ["probabilities"],
     )
     files.write_names(directory / files.LABELS, splits.class_names)
-    sample = measurement.sampled(
+    task = measurement.sampled(
         splits, options, augment.batches, reference, metrics.accuracy
     )
-    return measurement.measure_all(paths, sample, options.max_drop)
+    return measurement.measure_all(paths, task, options.max_drop)
 
 
 def calibration(split: Split, seed: int) -> np.ndarray:
-    """Returns images for the ranges of int8, `(num, *shape)` float32.
+    """Returns images for the ranges of int8, `(num, *shape) float32`.
 
-    The last two are black and white: so that an int8 file's input is a byte
-    over 255 also where the images have no extremes. The real numbers are held
-    once only: 500 images of 224 x 224 take 300 MB.
+    A black and a white image are added, so that the input of an int8 file is a
+    byte divided by 255 even if no image has black and white pixels. The float32
+    numbers are in memory only once: 500 images of 224 x 224 take 300 MB.
+
+    Args:
+        split: The images.
+        seed: Fixes the random choice of images.
     """
     images = for_calibration(split, CALIBRATION_IMAGES, seed).features
     ends = [np.full_like(images[:1], end) for end in (0, 255)]
@@ -57,25 +75,37 @@ def summarize(
     measured: dict[str, tuple[np.ndarray, np.ndarray]],
     class_names: tuple[str, ...],
 ) -> dict[str, dict[str, Any]]:
-    """Returns the metrics of each split; test has those of each class."""
-    found: dict[str, dict[str, Any]] = {
-        name: metrics.classification(*one) for name, one in measured.items()
+    """Returns the metrics of each split, by name.
+
+    Args:
+        measured: Probabilities `(num, classes)` and labels `(num,)` of valid
+            and of test, by name. Only test gets metrics of each class.
+        class_names: The classes.
+    """
+    summaries: dict[str, dict[str, Any]] = {
+        name: metrics.classification(*pair) for name, pair in measured.items()
     }
     matrix = metrics.confusion_matrix(*measured["test"])
-    found["test"]["per_class"] = {
+    summaries["test"]["per_class"] = {
         "class": list(class_names),
         **metrics.per_class(*measured["test"]),
     }
-    found["test"]["confusion"] = matrix.tolist()
-    return found
+    summaries["test"]["confusion"] = matrix.tolist()
+    return summaries
 
 
 def draw(
     result: dict[str, Any],
     splits: Splits,
     test: tuple[np.ndarray, np.ndarray],
-) -> list[Any]:
-    """Returns the plots of the report."""
+) -> list[plots.Plot]:
+    """Returns the plots of the report.
+
+    Args:
+        result: The report.
+        splits: The data.
+        test: Probabilities `(num, classes)` and labels `(num,)` of test.
+    """
     return [
         plots.size_against_metric(
             result["variants"], "accuracy", result["config"]["max_drop"]
@@ -92,7 +122,14 @@ def worst_mistakes(
     labels: np.ndarray,
     class_names: Sequence[str],
 ) -> plots.Plot:
-    """Plots the test images that the model got wrong most confidently."""
+    """Plots the images that were classified wrongly with most confidence.
+
+    Args:
+        split: The images.
+        probabilities: Those of the images, `(num, classes) float32`.
+        labels: The true classes, `(num,)` integers.
+        class_names: The classes.
+    """
     predicted = np.argmax(probabilities, axis=1)
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence)

@@ -218,7 +218,7 @@ def _read(
             raise InputError(
                 f"images must fit in {MAX_MEMORY_BYTES / 2**30:g} GiB of memory"
                 f"; the first {len(rows)} of {len(listed)} files take more. "
-                "Pass --image_size=128, for one."
+                "Pass --image_size=128, for example."
             )
     if bad and options.on_bad_input == "fail":
         raise InputError(

@@ -59,7 +59,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
         raise InputError(
             f"images must have sides of at least {SMALLEST} that are multiples "
             f"of 4; received {shape[0]} x {shape[1]}. Pass "
-            f"--image_size={good}, for one."
+            f"--image_size={good}, for example."
         )
 
 

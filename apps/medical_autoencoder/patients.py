@@ -36,7 +36,7 @@ def read_table(path: str) -> dict[str, str]:
         if known != str(patient):
             raise InputError(
                 f"--patients must give a file one patient; {path} has several "
-                f"for {name}. Files of one name in two folders must be renamed."
+                f"for {name}. Files of the same name must be renamed."
             )
     return patients_by_name
 
