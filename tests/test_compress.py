@@ -1,4 +1,4 @@
-"""apps.compress on tiny models: loading, data, objectives, a whole run."""
+"""apps.compress on tiny models: loading, data, objectives."""
 
 import zipfile
 from pathlib import Path
@@ -55,7 +55,7 @@ def config(file: str, **options: Any) -> app.Config:
 
 
 @keras.saving.register_keras_serializable("tests")
-class Mine(L.Layer):
+class OwnLayer(L.Layer):
     """A layer that is not Keras's."""
 
     def call(self, inputs: Any) -> Any:
@@ -89,11 +89,11 @@ def subclass() -> keras.Model:
     ("build", "words"),
     [
         (lambda: functional(L.Lambda(lambda x: x, name="code")), "'code'"),
-        (lambda: functional(Mine(name="own")), "'own'.*Mine"),
+        (lambda: functional(OwnLayer(name="own")), "'own'.*OwnLayer"),
         (subclass, "functional or Sequential.*Subclass"),
         (
             lambda: keras.Model(
-                one := keras.Input((6,)), [L.Dense(2)(one), L.Dense(2)(one)]
+                x := keras.Input((6,)), [L.Dense(2)(x), L.Dense(2)(x)]
             ),
             "one output",
         ),
@@ -147,8 +147,8 @@ def test_a_loss_of_ones_own_must_be_named(tmp_path) -> None:
     user = user_model.load(path)
     with pytest.raises(InputError, match="--loss must be given"):
         objective.build(user, "", "")
-    found = objective.build(user, "sparse_categorical_crossentropy", "")
-    assert found.name == "accuracy"
+    built = objective.build(user, "sparse_categorical_crossentropy", "")
+    assert built.name == "accuracy"
 
 
 # Objectives.
@@ -156,10 +156,10 @@ def test_a_loss_of_ones_own_must_be_named(tmp_path) -> None:
 
 def test_metrics_are_those_of_keras(file) -> None:
     model, user = classifier(), user_model.load(file)
-    found = objective.build(user, "", "")
-    assert (found.name, found.higher_is_better) == ("accuracy", True)
+    built = objective.build(user, "", "")
+    assert (built.name, built.higher_is_better) == ("accuracy", True)
     expected = model.evaluate(X, Y, verbose=0, return_dict=True)
-    measured = found.measure(model.predict(X, verbose=0), Y)
+    measured = built.measure(model.predict(X, verbose=0), Y)
     for name, value in expected.items():
         assert measured[name] == pytest.approx(value, abs=1e-5)
     error = objective.Objective((None, 1), "mse", ["mae"])
@@ -168,12 +168,12 @@ def test_metrics_are_those_of_keras(file) -> None:
 
 
 def rises(metric: Any, direction: str = "auto") -> bool:
-    found = objective.Objective((None, 1), "mse", [metric], direction)
-    return found.higher_is_better
+    built = objective.Objective((None, 1), "mse", [metric], direction)
+    return built.higher_is_better
 
 
 def own(name: str) -> keras.metrics.Metric:
-    """Returns a metric that Keras says no direction of."""
+    """Returns a metric whose direction Keras does not say."""
     return keras.metrics.MeanMetricWrapper(lambda truth, y: y[:, 0], name)
 
 
@@ -185,7 +185,7 @@ def own(name: str) -> keras.metrics.Metric:
         (keras.metrics.MeanAbsoluteError(name="accuracy"), False),
         (keras.metrics.R2Score(name="error"), True),
         (keras.metrics.AUC(name="loss_of_area"), True),
-        # Else whole words of the name.
+        # Otherwise complete words of the name decide.
         (own("previous_mae"), False),
         (own("Top-5 Accuracy"), True),
         (own("valid_f1_score"), True),
@@ -215,11 +215,11 @@ def test_the_direction_that_is_given_reaches_the_objective(file) -> None:
 def test_one_hot_targets_give_the_sparse_loss() -> None:
     outputs = tf.nn.softmax(tf.constant(X[:, :3]))
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    found = objective.Objective((None, 3), sparse, [])
-    assert found.distills
-    value = found.loss(found.training_targets(tf.constant(Y)), X[:, :3])
+    built = objective.Objective((None, 3), sparse, [])
+    assert built.distills
+    value = built.loss(built.training_targets(tf.constant(Y)), X[:, :3])
     assert float(value) == pytest.approx(float(sparse(Y, X[:, :3])), 1e-6)
-    np.testing.assert_allclose(found.soften(X[:, :3]), outputs, atol=1e-6)
+    np.testing.assert_allclose(built.soften(X[:, :3]), outputs, atol=1e-6)
     huber = objective.Objective((None, 3), "huber", [])
     assert not huber.distills
 
@@ -265,11 +265,11 @@ def test_agreement_of_classes_and_of_numbers(file) -> None:
 
 def test_npz_splits_are_disjoint_and_repeat(file, tmp_path) -> None:
     model, path = classifier(), str(tmp_path / "data.npz")
-    one, same = (npz.load(path, model, 3, True) for _ in range(2))
-    sizes = one.describe()
+    splits, same = (npz.load(path, model, 3, True) for _ in range(2))
+    sizes = splits.describe()
     assert [sizes[k] for k in ("train", "valid", "test")] == [192, 24, 24]
-    np.testing.assert_array_equal(one.test.features, same.test.features)
-    rows = [s.features for s in (one.train, one.valid, one.test)]
+    np.testing.assert_array_equal(splits.test.features, same.test.features)
+    rows = [s.features for s in (splits.train, splits.valid, splits.test)]
     assert len(np.unique(np.concatenate(rows), axis=0)) == 240
     np.savez(tmp_path / "own.npz", x=X, y=Y, x_test=X[:9], y_test=Y[:9])
     own = npz.load(str(tmp_path / "own.npz"), model, 0, True)
@@ -296,10 +296,10 @@ def test_bytes_are_scaled_unless_the_model_does_it(file, tmp_path) -> None:
         splits = npz.load(str(tmp_path / "i.npz"), model, 0, True)
         feed, _ = user_data.fit(model, splits, judge, config(file, **options))
         inputs, _ = next(feed.batches(splits.test))
-        (found,) = inputs.values()
+        (fed,) = inputs.values()
         expected = splits.test.features[..., None] * np.float32(factor)
         np.testing.assert_allclose(
-            found, expected + options.get("offset", 0), rtol=1e-6
+            fed, expected + options.get("offset", 0), rtol=1e-6
         )
     for text in ("1/0", "1e999", "inf"):
         with pytest.raises(InputError, match="--scale"):

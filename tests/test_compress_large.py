@@ -18,7 +18,7 @@ from common.mobile import litert
 pytestmark = pytest.mark.large
 TFDS = os.environ.get("TFDS_DATA_DIR", "")
 
-# Knows nothing of this project: Keras, NumPy and two arrays.
+# This script does not use this project: only Keras, NumPy and two arrays.
 SCRIPT = """
 import keras, numpy as np; from keras import layers as L; d = np.load("t.npz")
 keras.utils.set_random_seed(0); m = keras.Sequential([keras.Input((28, 28, 1)), L.Conv2D(16, 5, activation="relu"), L.MaxPooling2D(), L.Conv2D(32, 5, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(128, activation="relu"), L.Dense(10, activation="softmax")])
@@ -47,15 +47,15 @@ def test_mnist_becomes_15_times_smaller(tmp_path: Path) -> None:
             export_dir=str(tmp_path / "releases"),
         )
     )
-    rows = {one["name"]: one for one in result["variants"]}
-    (chosen,) = (one for one in rows.values() if one["chosen"])
+    rows = {row["name"]: row for row in result["variants"]}
+    (chosen,) = (row for row in rows.values() if row["chosen"])
     assert rows["float32"]["metric"] >= 0.985
     assert chosen["drop"] <= 0.005
     assert rows["float32"]["gzip_bytes"] >= 15 * chosen["gzip_bytes"]
 
 
 def transformer(vocabulary: int, length: int) -> keras.Model:
-    """Embedding, attention, layer normalization and residuals."""
+    """Returns a model with attention, layer normalization and residuals."""
     keras.utils.set_random_seed(0)
     tokens = keras.Input((length,), dtype="int32", name="tokens")
     x = L.Embedding(vocabulary, 32, name="embedding")(tokens)
@@ -69,11 +69,11 @@ def transformer(vocabulary: int, length: int) -> keras.Model:
 
 
 def test_a_transformer_is_pruned_and_becomes_int8(tmp_path: Path) -> None:
-    found = image_sets.load("digits")
-    parts: list[Any] = [found.train, found.valid, found.test]
-    x = np.concatenate([one.features for one in parts]).reshape(-1, 64)
-    y = np.concatenate([one.labels for one in parts])
-    # A token is a level of grey, 0 to 3, at one of 64 places.
+    splits = image_sets.load("digits")
+    parts: list[Any] = [splits.train, splits.valid, splits.test]
+    x = np.concatenate([part.features for part in parts]).reshape(-1, 64)
+    y = np.concatenate([part.labels for part in parts])
+    # A token stands for a level of grey, 0 to 3, at one of 64 places.
     tokens = x // 64 + 4 * np.arange(64, dtype="int32")
     order = np.random.default_rng(0).permutation(len(y))
     train, valid, test = np.split(order, [1000, 1400])
@@ -101,18 +101,19 @@ def test_a_transformer_is_pruned_and_becomes_int8(tmp_path: Path) -> None:
         )
     )
     assert not result["refused_variants"]
-    rows = {one["name"]: one for one in result["variants"]}
-    assert rows["float32"]["metric"] >= 0.9  # It has learnt; chance is 0.1.
+    rows = {row["name"]: row for row in result["variants"]}
+    # The model has learnt: chance is 0.1.
+    assert rows["float32"]["metric"] >= 0.9
     for name in ("int8", "prune+int8"):
         assert rows[name]["drop"] <= 0.01
     assert rows["prune+int8"]["sparsity"] >= 0.4
     (release,) = (tmp_path / "releases" / "compress").iterdir()
     content = (release / "mobile" / "prune+int8.tflite").read_bytes()
-    # Quantized in the whole: the attention's products are of int8 too.
+    # All is quantized, the matrix products of attention included.
     runner = litert.Runner(content)
-    kinds = {
-        one["dtype"].__name__
-        for one in runner._interpreter.get_tensor_details()
-        if "attention" in one["name"]
+    dtypes = {
+        tensor["dtype"].__name__
+        for tensor in runner._interpreter.get_tensor_details()
+        if "attention" in tensor["name"]
     }
-    assert "BATCH_MATMUL" in litert.ops(content) and "int8" in kinds
+    assert "BATCH_MATMUL" in litert.ops(content) and "int8" in dtypes

@@ -1,4 +1,4 @@
-"""Whether bytes are scaled before a model, or by it."""
+"""Tells whether bytes are scaled before a model or by the model."""
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def batch_normalized(x):
 
 
 @pytest.mark.parametrize(
-    ("front", "own"),
+    ("front", "scales"),
     [
         (lambda x: x, False),
         (lambda x: L.ZeroPadding2D()(x), False),
@@ -59,8 +59,8 @@ def batch_normalized(x):
         (batch_normalized, True),
     ],
 )  # fmt: skip
-def test_what_reaches_the_first_kernel_tells(front, own) -> None:
-    assert pixels.scales_itself(model(front), "image") is own
+def test_what_reaches_the_first_kernel_tells(front, scales) -> None:
+    assert pixels.scales_itself(model(front), "image") is scales
 
 
 @pytest.mark.parametrize("preprocess", [True, False])

@@ -1,4 +1,4 @@
-"""What apps.compress refuses, each in one line."""
+"""Models, data and options that apps.compress refuses, in a single line."""
 
 import contextlib
 import dataclasses
@@ -139,12 +139,12 @@ def test_indices_that_an_embedding_does_not_have(wrong, tmp_path) -> None:
 
 
 def test_numbers_that_are_not_finite(file, tmp_path) -> None:
-    # Too large for float32: infinite once they are fed.
+    # Too large for float32: the numbers are infinite when they are fed.
     np.savez(tmp_path / "big.npz", x=X.astype(np.float64) * 1e300, y=Y)
     with pytest.raises(InputError, match="must give finite numbers"):
         app.run(config(file, dataset=str(tmp_path / "big.npz")))
-    good = {f"x_{one}": X for one in ("valid", "test")}
-    labels = {f"y_{one}": Y for one in ("valid", "test")}
+    good = {f"x_{split}": X for split in ("valid", "test")}
+    labels = {f"y_{split}": Y for split in ("valid", "test")}
     big = X.astype(np.float64) * 1e300
     np.savez(tmp_path / "train.npz", x=big, y=Y, **good, **labels)
     with pytest.raises(InputError, match="finite in float32"):
@@ -157,7 +157,7 @@ def test_numbers_that_are_not_finite(file, tmp_path) -> None:
 
 
 def npz_claiming(path: Path, header: bytes, size: int = 64) -> str:
-    """Writes a `.npz` file whose array has any header."""
+    """Writes a `.npz` file whose array has the given header."""
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("x.npy", start + header + bytes(size))
@@ -244,12 +244,12 @@ def test_layers_that_declare_more_weights_than_the_file_holds(
     file, tmp_path
 ) -> None:
     path = tmp_path / "greedy.keras"
-    with zipfile.ZipFile(file) as source, zipfile.ZipFile(path, "w") as made:
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(path, "w") as copy:
         for name in source.namelist():
             content = source.read(name)
             if name == "config.json":
                 content = content.replace(b'"units": 3', b'"units": 3000000000')
-            made.writestr(name, content)
+            copy.writestr(name, content)
     with pytest.raises(InputError, match=r"declare weights of 80,109 MiB"):
         user_model.load(str(path))
     assert user_model.load(file).model.count_params() == 21

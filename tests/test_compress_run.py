@@ -25,12 +25,12 @@ Y = (A[:, 0] > 0).astype(int) + (B[:, 0] > 4)
 
 
 def two_inputs() -> keras.Model:
-    """Numbers and tokens to three classes."""
+    """Returns a trained model from numbers and tokens to three classes."""
     keras.utils.set_random_seed(0)
     numbers = keras.Input((6,), name="numbers")
     tokens = keras.Input((5,), dtype="int32", name="tokens")
     words = L.Flatten(name="flat")(L.Embedding(9, 4, name="words")(tokens))
-    x = L.Concatenate(name="both")([numbers, words])
+    x = L.Concatenate(name="joined")([numbers, words])
     x = L.Dense(24, activation="relu", name="hidden")(x)
     x = L.Dropout(0.1, name="idle")(x)
     out = L.Dense(3, activation="softmax", name="out")(x)
@@ -77,9 +77,9 @@ def test_a_run_with_two_inputs(folder: Path) -> None:
             denylist=("out",),
         )
     )
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     assert set(rows) == {"float32", "int8", "prune+int8"}
-    refused = {one["name"]: one["reason"] for one in result["refused_variants"]}
+    refused = {row["name"]: row["reason"] for row in result["refused_variants"]}
     assert "--denylist" in refused["dynamic"]
     assert "would not hold. Nearest: int8." in refused["qat"]
     assert rows["prune+int8"]["sparsity"] >= 0.4
@@ -89,8 +89,8 @@ def test_a_run_with_two_inputs(folder: Path) -> None:
     expected = model.predict([A[:9], B[:9]], verbose=0)
     served = tf.saved_model.load(path).signatures["serving_default"]
     feed = {"numbers": A[:9], "tokens": B[:9].astype(np.int32)}
-    found = served(**{k: tf.constant(v) for k, v in feed.items()})
-    np.testing.assert_allclose(found["output"], expected, atol=1e-5)
+    answer = served(**{k: tf.constant(v) for k, v in feed.items()})
+    np.testing.assert_allclose(answer["output"], expected, atol=1e-5)
     for name, limit in (("float32", 1e-5), ("int8", 0.05)):
         content = (path / "mobile" / f"{name}.tflite").read_bytes()
         outputs = litert.Runner(content)(**feed)["output"]
@@ -102,12 +102,12 @@ def test_a_run_with_two_inputs(folder: Path) -> None:
 
 def test_without_labels_only_post_training_variants(folder: Path) -> None:
     result = app.run(config(folder, calibration=str(folder / "inputs.npz")))
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     assert set(rows) == {"float32", "float16", "dynamic", "int8"}
     assert result["task_metric"] == "agreement"
     assert rows["float32"]["metric"] == 1.0
-    for one in result["refused_variants"]:
-        assert "needs labels" in one["reason"]
+    for refused in result["refused_variants"]:
+        assert "needs labels" in refused["reason"]
     assert len(result["refused_variants"]) == 2
 
 
@@ -123,7 +123,7 @@ def test_a_denied_layer_stays_in_float(folder: Path) -> None:
     def float_bytes(denylist: list[str]) -> int:
         return len(calibrated.quantize(denylist))
 
-    # 26 x 24 weights, then 24 x 3, of four bytes in place of one.
+    # The layer has 26 x 24 weights, of four bytes each in place of one byte.
     assert float_bytes(["hidden"]) - float_bytes([]) >= 3 * 26 * 24 - 500
     everything = calibrated.quantize(list(calibrated.nodes))
     outputs = litert.Runner(everything)(**examples)["output"]
@@ -131,7 +131,7 @@ def test_a_denied_layer_stays_in_float(folder: Path) -> None:
 
 
 def spread(model: keras.Model, factor: float) -> None:
-    """Makes channels of very different size, and the outputs as before."""
+    """Gives channels very different sizes, without a change of the outputs."""
     factors = np.geomspace(1 / factor, factor, 24).astype(np.float32)
     factors = np.random.default_rng(0).permutation(factors)
     kernel, bias = model.get_layer("hidden").get_weights()
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_run_is_not_kept(folder: Path) -> None:
             variants=("float16", "int8"),
         ).replace(model=str(folder / "wilder.keras"))
     )
-    names = [one["name"] for one in result["variants"]]
+    names = [row["name"] for row in result["variants"]]
     assert names == ["float32", "float16"]
     (refused,) = result["refused_variants"]
     assert "LiteRT cannot run" in refused["reason"]
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_run_is_not_kept(folder: Path) -> None:
 
 def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
     model = keras.saving.load_model(folder / "two.keras", compile=False)
-    # Channels of very different size: what one scale for all cannot hold.
+    # A single scale cannot represent channels of very different sizes.
     spread(model, 100.0)
     model.save(folder / "wild.keras")
     result = app.run(
@@ -173,17 +173,18 @@ def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
             selective=True,
         ).replace(model=str(folder / "wild.keras"))
     )
-    rows = {one["name"]: one for one in result["variants"]}
-    first, int8 = rows["float32"], rows["int8"]
-    assert int8["valid_metric"] < first["valid_metric"] - 0.01
-    found = rows["int8+selective"]
-    assert found["valid_metric"] >= first["valid_metric"] - 0.01
-    (what,) = result["selective"]
-    assert what["reached"] and what["float_layers"] == found["float_layers"]
-    assert set(found["float_layers"]) & {"hidden", "out"}
-    costs = what["costs"]
+    rows = {row["name"]: row for row in result["variants"]}
+    float32, int8 = rows["float32"], rows["int8"]
+    assert int8["valid_metric"] < float32["valid_metric"] - 0.01
+    selective = rows["int8+selective"]
+    assert selective["valid_metric"] >= float32["valid_metric"] - 0.01
+    (choice,) = result["selective"]
+    assert choice["reached"]
+    assert choice["float_layers"] == selective["float_layers"]
+    assert set(selective["float_layers"]) & {"hidden", "out"}
+    costs = choice["costs"]
     assert max(costs["hidden"], costs["out"]) == max(costs.values())
-    # Where int8 is good enough, nothing is left in float.
+    # If int8 is good enough, no layer stays in float.
     result = app.run(
         config(
             folder,
@@ -203,9 +204,9 @@ def test_int8_of_a_loop_is_refused_and_not_tried() -> None:
     wanted = variants.parse(names)
     x = np.zeros((1, 5, 3), np.float32)
     possible, refused = conversion.plan(twin, wanted, {"x": x}, ["y"])
-    assert [one.name for one in possible] == ["float32", "dynamic"]
-    assert [one["name"] for one in refused] == names[1:]
-    assert all("WHILE" in one["reason"] for one in refused)
+    assert [variant.name for variant in possible] == ["float32", "dynamic"]
+    assert [row["name"] for row in refused] == names[1:]
+    assert all("WHILE" in row["reason"] for row in refused)
     assert "Nearest: prune+cluster+dynamic." in refused[2]["reason"]
     assert "Nearest: prune+dynamic." in refused[1]["reason"]
 

@@ -59,12 +59,12 @@ def test_the_release_is_whole(released) -> None:
 
 def test_every_variant_was_measured_on_its_file(released) -> None:
     result, release = released
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     test = app.load_data(app.Config(**TINY)).test
     for name, row in rows.items():
         content = (release / row["file"]).read_bytes()
-        found = litert.Runner(content)(image=test.features / np.float32(255))
-        accuracy = np.mean(found["probabilities"].argmax(1) == test.labels)
+        outputs = litert.Runner(content)(image=test.features / np.float32(255))
+        accuracy = np.mean(outputs["probabilities"].argmax(1) == test.labels)
         assert row["metric"] == pytest.approx(accuracy), name
         assert row["bytes"] == len(content)
         assert not any("Flex" in op for op in row["ops"])
@@ -86,10 +86,10 @@ def test_the_saved_model_answers_without_this_project(released, home) -> None:
 import json, sys, pathlib, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 contents = [p.read_bytes() for p in sorted(pathlib.Path(sys.argv[2]).iterdir())]
-found = model.signatures["serving_default"](image_bytes=tf.constant(contents))
-print(json.dumps([found["probabilities"].numpy().tolist(),
-                  found["label"].numpy().astype(str).tolist(),
-                  found["label_id"].numpy().tolist()]))
+answer = model.signatures["serving_default"](image_bytes=tf.constant(contents))
+print(json.dumps([answer["probabilities"].numpy().tolist(),
+                  answer["label"].numpy().astype(str).tolist(),
+                  answer["label_id"].numpy().tolist()]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(release), str(images)],
@@ -100,35 +100,33 @@ print(json.dumps([found["probabilities"].numpy().tolist(),
     expected = model.predict(test.features[:5] / np.float32(255), verbose=0)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     assert ids == expected.argmax(1).tolist()
-    assert names == [str(one) for one in ids]
+    assert names == [str(label_id) for label_id in ids]
 
 
 def test_prediction_from_every_form_agrees(released, home, capsys) -> None:
     _, release = released
     test = app.load_data(app.Config(**TINY)).test
-    contents = [tf.io.encode_png(one).numpy() for one in test.features[:20]]
-    whole = predict.Classifier(served.Local(release))
+    images = test.features[:20]
+    contents = [tf.io.encode_png(image).numpy() for image in images]
+    saved_model = predict.Classifier(served.Local(release))
     phone = predict.Classifier(served.Local(release), "float32")
-    np.testing.assert_allclose(
-        whole.encoded(contents), phone.encoded(contents), atol=1e-5
-    )
-    np.testing.assert_allclose(
-        whole.encoded(contents), whole.pixels(test.features[:20]), atol=1e-6
-    )
+    expected = saved_model.encoded(contents)
+    np.testing.assert_allclose(phone.encoded(contents), expected, atol=1e-5)
+    np.testing.assert_allclose(saved_model.pixels(images), expected, atol=1e-6)
     with pytest.raises(InputError, match="--variant must be one of float32"):
         predict.Classifier(served.Local(release), "int4")
 
 
 def test_predict_writes_a_table(released, home, capsys) -> None:
     _, release = released
-    output = home / "found.json"
+    output = home / "labels.json"
     config = app.Config(
         mode="predict", inputs=str(home / "images"), output=str(output),
     )  # fmt: skip
     classifier = predict.Classifier(served.Local(release))
     predict.predict_files(classifier, config)
     rows = json.loads(output.read_text())
-    assert [Path(one["file"]).name for one in rows] == [
+    assert [Path(row["file"]).name for row in rows] == [
         f"{index}.png" for index in range(5)
     ]
     assert rows[0]["label"] in capsys.readouterr().out
@@ -157,19 +155,19 @@ def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
 def test_evaluate_gives_the_reports_figures(released) -> None:
     result, release = released
     splits = app.load_data(app.Config(**TINY))
-    found = predict.evaluate(predict.Classifier(served.Local(release)), splits)
-    assert found["accuracy"] == result["metrics"]["test"]["accuracy"]
-    found = predict.evaluate(
-        predict.Classifier(served.Local(release), "int8"), splits
-    )
-    (row,) = (one for one in result["variants"] if one["name"] == "int8")
-    assert found["accuracy"] == pytest.approx(row["metric"])
+    saved_model = predict.Classifier(served.Local(release))
+    evaluated = predict.evaluate(saved_model, splits)
+    assert evaluated["accuracy"] == result["metrics"]["test"]["accuracy"]
+    phone = predict.Classifier(served.Local(release), "int8")
+    evaluated = predict.evaluate(phone, splits)
+    (int8,) = (row for row in result["variants"] if row["name"] == "int8")
+    assert evaluated["accuracy"] == pytest.approx(int8["metric"])
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
 def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
     _, release = released
-    found = {}
+    tables = {}
     with embedded.serving(release.parents[1], tell=lambda line: None) as server:
         port = server.rest_port if kind == "http" else server.grpc_port
         for name, url in (("local", ""), (kind, f"{kind}://127.0.0.1:{port}")):
@@ -180,24 +178,24 @@ def test_a_server_gives_the_same_predictions(released, home, kind) -> None:
                     output=str(output), export_dir=str(release.parents[1]),
                 )
             )  # fmt: skip
-            found[name] = json.loads(output.read_text())
+            tables[name] = json.loads(output.read_text())
         with pytest.raises(InputError, match="--variant is a file"):
             program.run(
                 app.Config(mode="predict", variant="int8", server=url)
             )  # fmt: skip
-    assert found["local"] == found[kind] and len(found[kind]) == 5
+    assert tables["local"] == tables[kind] and len(tables[kind]) == 5
 
 
 def test_the_release_is_verified(released) -> None:
     result, release = released
     checks = list(verification.verify(release))
-    assert all(one.passed for one in checks), checks
+    assert all(check.passed for check in checks), checks
     assert len(list(warmup.read(release))) == 18
     (path,) = (release / row["file"] for row in result["variants"][:1])
     content = path.read_bytes()
     path.write_bytes(content[:-1])
     failed = [
-        one.what for one in verification.verify(release) if not one.passed
+        check.what for check in verification.verify(release) if not check.passed
     ]
     path.write_bytes(content)
     assert "mobile/float32.tflite was changed" in failed

@@ -1,4 +1,4 @@
-"""The app on a folder of a user's own: odd names, odd shapes, every mode."""
+"""The app on a user's own folder: odd names, odd shapes, every mode."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def options(home: Path) -> app.Config:
-    """Two classes of dark, wide images: none reaches white."""
+    """Gives options for two classes of dark, wide images without white."""
     rng = np.random.default_rng(0)
     for label, name in enumerate(CLASSES):
         folder = home / "set" / name
@@ -54,7 +54,7 @@ def released(options: app.Config) -> Path:
 def test_two_classes_are_learnt_on_mirrored_devices(released, options) -> None:
     result = report.read(released)
     assert result["metrics"]["test"]["accuracy"] >= 0.5
-    assert [one["name"] for one in result["variants"]] == [
+    assert [row["name"] for row in result["variants"]] == [
         "float32", "int8", "prune+cluster+int8",
     ]  # fmt: skip
     assert result["config"]["strategy"] == "mirrored"
@@ -69,19 +69,19 @@ def test_int8_files_take_bytes_though_no_image_is_white(released) -> None:
 def test_evaluate_uses_the_releases_split_and_shape(
     released, options, capsys, monkeypatch
 ) -> None:
-    # The report has no more of the data's place than the last name.
+    # The report has only the last name of the data's path.
     monkeypatch.chdir(Path(options.dataset).parent)
     trained = report.read(released)["metrics"]["test"]["accuracy"]
     program.run(
         app.Config(mode="evaluate", release=str(released), dataset="")
-    )  # With another --seed, and images that are not square.
+    )  # The release has another seed, and images that are not square.
     assert f'"accuracy": {trained}' in capsys.readouterr().out
 
 
 def test_evaluate_judges_all_of_a_folder_that_is_named(
     released, options, home, capsys
 ) -> None:
-    fresh = home / "fresh" / CLASSES[1]  # Of one class only.
+    fresh = home / "fresh" / CLASSES[1]  # The other class has no images.
     fresh.mkdir(parents=True)
     for path in sorted((Path(options.dataset) / CLASSES[1]).iterdir())[:7]:
         (fresh / path.name).write_bytes(path.read_bytes())
@@ -89,13 +89,13 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
         mode="evaluate", release=str(released), dataset=str(fresh.parent)
     )
     program.run(config)
-    found = json.loads(capsys.readouterr().out)
-    assert (found["dataset"], found["examples"]) == ("fresh", 7)
-    assert found["split"] == "all"
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["dataset"], printed["examples"]) == ("fresh", 7)
+    assert printed["split"] == "all"
     # The release's own folder is judged by its test split, named or not.
     program.run(config.replace(dataset=options.dataset + "/"))
-    found = json.loads(capsys.readouterr().out)
-    assert found["split"] == "test" and found["examples"] < 40
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["split"] == "test" and printed["examples"] < 40
     (fresh.parent / "other").mkdir()
     with pytest.raises(InputError, match="has 'other'"):
         program.run(config)
@@ -156,7 +156,7 @@ def test_changed_data_are_another_run(options) -> None:
 
 
 def test_prediction_holds_a_batch_of_files(tmp_path: Path) -> None:
-    """Each is read and decoded once; none before the batch before is done."""
+    """Each file is decoded once, and not before the last batch is done."""
     num = 3 * predict.BATCH + 1
     image = tf.io.encode_png(np.zeros((2, 2, 3), np.uint8)).numpy()
     for index in range(num):

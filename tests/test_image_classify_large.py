@@ -13,18 +13,18 @@ DATA = "mnist"
 
 
 def test_the_articles_setting(run) -> None:
-    first = run(
+    seed_0 = run(
         "image_classify_mnist_seed.flags",
         variants=("int8", "prune+cluster+qat"),
     )
-    rows = {one["name"]: one for one in first["variants"]}
-    assert first["dataset"]["test"] == 10_000
+    rows = {row["name"]: row for row in seed_0["variants"]}
+    assert seed_0["dataset"]["test"] == 10_000
     assert rows["int8"]["drop"] <= 0.002
     small = rows["prune+cluster+qat"]
-    # Whether it is chosen hangs on a few validation images.
+    # A few validation images decide whether this file is chosen.
     assert small["drop"] <= 0.005
     assert rows["float32"]["gzip_bytes"] >= 20 * small["gzip_bytes"]
-    accuracies = [first["metrics"]["test"]["accuracy"]]
+    accuracies = [seed_0["metrics"]["test"]["accuracy"]]
     for seed in (1, 2):
         result = run(
             "image_classify_mnist_seed.flags", seed=seed, variants=("float32",)
@@ -37,24 +37,24 @@ def test_the_articles_setting(run) -> None:
 
 
 def test_a_quarter_of_the_best_setting(run) -> None:
-    # The whole of it, 20 epochs, is measured for the README.
+    # The README's figure is measured with all 20 epochs.
     result = run("image_classify_mnist.flags", epochs=5, variants=("float32",))
     assert result["metrics"]["test"]["accuracy"] >= 0.991
 
 
 def test_the_same_command_twice_gives_the_same_metrics(run) -> None:
-    one, same = (
+    first, second = (
         run(
             "image_classify_mnist_seed.flags",
             epochs=1, finetune_epochs=1, variants=("prune+int8",),
         )
         for _ in range(2)
     )  # fmt: skip
-    assert one["history"] == same["history"]
-    assert one["metrics"] == same["metrics"]
-    for a, b in zip(one["variants"], same["variants"], strict=True):
-        # Not the bytes: in one process Keras numbers the layers on, and their
-        # names are in the file.
+    assert first["history"] == second["history"]
+    assert first["metrics"] == second["metrics"]
+    for a, b in zip(first["variants"], second["variants"], strict=True):
+        # The bytes differ: in the same process Keras gives the second model's
+        # layers higher numbers, and their names are in the file.
         assert (a["metric"], a["valid_metric"]) == (
             b["metric"],
             b["valid_metric"],
@@ -68,4 +68,4 @@ def test_streaming_gives_what_memory_gives(run) -> None:
     )  # fmt: skip
     assert result["metrics"]["test"]["accuracy"] >= 0.97
     releases = Path("saved_models/image_classify").iterdir()
-    assert [one.name for one in releases] == ["1"]
+    assert [path.name for path in releases] == ["1"]

@@ -18,9 +18,9 @@ from common.options import InputError
 def test_networks_give_probabilities(name: str) -> None:
     size = networks.usual_size(name)
     model = networks.build(name, (size, size, 3), 7, dropout=0.2)
-    found = model(np.zeros((2, size, size, 3), np.float32))
-    assert found.shape == (2, 7)
-    np.testing.assert_allclose(np.sum(found, axis=1), 1, rtol=1e-5)
+    probabilities = model(np.zeros((2, size, size, 3), np.float32))
+    assert probabilities.shape == (2, 7)
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_networks_are_the_published_ones(name, shape, classes, weights) -> None:
     trainable = sum(np.prod(w.shape) for w in model.trainable_weights)
     assert abs(trainable - weights) < 1000
     if name == "lenet5":
-        (flat,) = (one for one in model.layers if one.name.startswith("flat"))
+        (flat,) = (x for x in model.layers if x.name.startswith("flat"))
         assert flat.input.shape == (None, 5, 5, 16)
 
 
@@ -58,10 +58,10 @@ def test_images_too_small_are_refused(arguments, message) -> None:
 
 def test_weights_come_from_a_file(tmp_path) -> None:
     path = tmp_path / "w.weights.h5"
-    one = networks.build("lenet5", (28, 28, 1), 4)
-    one.save_weights(path)
-    other = networks.build("lenet5", (28, 28, 1), 4, weights=str(path))
-    for a, b in zip(one.weights, other.weights, strict=True):
+    saved = networks.build("lenet5", (28, 28, 1), 4)
+    saved.save_weights(path)
+    loaded = networks.build("lenet5", (28, 28, 1), 4, weights=str(path))
+    for a, b in zip(saved.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     with pytest.raises(InputError, match="does not fit"):
         networks.build("lenet5", (28, 28, 1), 5, weights=str(path))
@@ -75,34 +75,34 @@ class TestAugmentation:
     images = np.random.default_rng(0).random((6, 9, 9, 1), np.float32)
     seed = tf.constant([1, 2], tf.int64)
 
-    def warped(self, **what) -> np.ndarray:
+    def warped(self, **changes) -> np.ndarray:
         return augment.warp(
-            self.images, augment.Augmentation(**what), self.seed
+            self.images, augment.Augmentation(**changes), self.seed
         ).numpy()
 
-    def test_nothing_asked_is_the_identity(self) -> None:
+    def test_no_augmentation_is_the_identity(self) -> None:
         np.testing.assert_allclose(self.warped(), self.images, atol=1e-6)
 
     def test_a_flip_mirrors_some_images_exactly(self) -> None:
-        found = self.warped(flip=True)
+        warped = self.warped(flip=True)
         mirrored = [
             np.allclose(a, b[:, ::-1], atol=1e-5)
-            for a, b in zip(found, self.images, strict=True)
+            for a, b in zip(warped, self.images, strict=True)
         ]
         same = [
             np.allclose(a, b, atol=1e-5)
-            for a, b in zip(found, self.images, strict=True)
+            for a, b in zip(warped, self.images, strict=True)
         ]
         assert all(np.logical_xor(mirrored, same)) and any(mirrored)
 
     @pytest.mark.parametrize(
-        "what", [{"shift": 0.2}, {"rotation": 20.0}, {"crop": 0.3}]
+        "changes", [{"shift": 0.2}, {"rotation": 20.0}, {"crop": 0.3}]
     )
-    def test_each_option_moves_pixels_and_repeats(self, what: dict) -> None:
-        found = self.warped(**what)
-        assert not np.allclose(found, self.images, atol=0.05)
-        assert found.min() >= 0 and found.max() <= 1
-        np.testing.assert_array_equal(found, self.warped(**what))
+    def test_each_option_moves_pixels_and_repeats(self, changes: dict) -> None:
+        warped = self.warped(**changes)
+        assert not np.allclose(warped, self.images, atol=0.05)
+        assert warped.min() >= 0 and warped.max() <= 1
+        np.testing.assert_array_equal(warped, self.warped(**changes))
 
     def test_mixup_mixes_images_and_labels_alike(self) -> None:
         labels = np.eye(6, dtype=np.float32)
@@ -118,9 +118,9 @@ class TestAugmentation:
 def test_backbones_get_the_pixels_that_their_weights_expect(name) -> None:
     model = networks.build(name, (32, 32, 3), 2)
     scaling = next(
-        one
-        for one in model.layers
-        if type(one).__name__ in ("Rescaling", "Normalization")
+        layer
+        for layer in model.layers
+        if type(layer).__name__ in ("Rescaling", "Normalization")
     )
     white = np.ones((1, 1, 1, 3), np.float32)
     expected = 1.0
@@ -145,8 +145,12 @@ def test_weights_but_no_biases_decay() -> None:
     splits = Splits("none", ("a", "b"), split, split, split)
     config = app.Config(dataset="digits", model="lenet5")
     decaying, plain = (
-        app.compile_model(app.build_model(one, splits), one, splits).optimizer
-        for one in (config.replace(weight_decay=decay) for decay in (0.5, 0.0))
+        app.compile_model(
+            app.build_model(config, splits),
+            config.replace(weight_decay=decay),
+            splits,
+        ).optimizer
+        for decay in (0.5, 0.0)
     )
     kernel, bias = app.build_model(config, splits).trainable_variables[:2]
     assert decaying.weight_decay == 0.5 and plain.weight_decay is None
@@ -169,7 +173,8 @@ def test_calibration_images_are_held_once() -> None:
     assert images.shape == (52, 96, 96, 3) and images.dtype == np.float32
     assert images[0, 0, 0, 0] == np.float32(0.2)
     assert images[-2].max() == 0 and images[-1].min() == 1
-    assert peak < 1.7 * images.nbytes  # Bytes of pixels twice, floats once.
+    # The bytes of the pixels are held twice, the floats once.
+    assert peak < 1.7 * images.nbytes
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:

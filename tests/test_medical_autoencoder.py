@@ -42,7 +42,7 @@ def splits(released):
 
 
 @pytest.fixture(scope="module")
-def whole(released) -> predict.Released:
+def saved_model(released) -> predict.Released:
     return predict.Released(served.Local(released[1]))
 
 
@@ -57,7 +57,7 @@ def test_the_model_learns(released) -> None:
     assert set(result["metrics"]) == {"valid", "test", "varied"}
     assert result["task_metric"] == "auroc"
     assert len(result["baselines"]) == 7
-    assert all(0 < one["metrics"]["auroc"] < 1 for one in result["baselines"])
+    assert all(0 < row["metrics"]["auroc"] < 1 for row in result["baselines"])
 
 
 def test_the_release_is_whole(released) -> None:
@@ -76,26 +76,26 @@ def test_the_release_is_whole(released) -> None:
 
 
 def test_the_keras_file_needs_nothing_of_this_app(
-    released, splits, whole
+    released, splits, saved_model
 ) -> None:
     images = splits.test.features[:20]
     model = keras.models.load_model(released[1] / "model.keras")
     np.testing.assert_allclose(
-        model(images), whole(images)["reconstruction"], atol=1e-5
+        model(images), saved_model(images)["reconstruction"], atol=1e-5
     )
 
 
 def test_files_give_image_reconstruction_heat_map_and_score(
-    released, splits, whole
+    released, splits, saved_model
 ) -> None:
     result, release = released
     images = splits.test.features
-    expected = whole(images)
+    expected = saved_model(images)
     for row in result["variants"]:
         runner = litert.Runner((release / row["file"]).read_bytes())
         assert set(runner.outputs) == set(results.OUTPUTS)
-        found = runner(image=images)
-        auroc = results.auroc(found["anomaly_score"], splits.test.labels)
+        outputs = runner(image=images)
+        auroc = results.auroc(outputs["anomaly_score"], splits.test.labels)
         assert row["metric"] == pytest.approx(auroc)
         assert not any("Flex" in op for op in row["ops"])
         # The head is in float also where the network is not.
@@ -103,7 +103,7 @@ def test_files_give_image_reconstruction_heat_map_and_score(
         if row["name"] == "float32":
             for name in results.OUTPUTS:
                 np.testing.assert_allclose(
-                    found[name], expected[name], atol=1e-4
+                    outputs[name], expected[name], atol=1e-4
                 )
 
 
@@ -113,10 +113,10 @@ def test_quantization_leaves_the_head_in_float(released, splits) -> None:
     assert detector["score"] == "ssim_relative"
     for name in ("int8", "qat"):
         content = (release / f"mobile/{name}.tflite").read_bytes()
-        found = litert.Runner(content)(image=splits.test.features[:20])
-        # Eight bits would leave 256 values of each.
-        assert len(np.unique(found["heatmap"])) > 1000
-        assert found["heatmap"].dtype == np.float32
+        outputs = litert.Runner(content)(image=splits.test.features[:20])
+        # An output of eight bits would have 256 values.
+        assert len(np.unique(outputs["heatmap"])) > 1000
+        assert outputs["heatmap"].dtype == np.float32
 
 
 def test_encoded_images_and_pixels_agree(released, splits) -> None:
@@ -124,20 +124,22 @@ def test_encoded_images_and_pixels_agree(released, splits) -> None:
     images = splits.test.features[:20]
     model = tf.saved_model.load(release)
     encoded = [
-        tf.io.encode_png(np.round(one * 255).astype(np.uint8)).numpy()
-        for one in images
+        tf.io.encode_png(np.round(image * 255).astype(np.uint8)).numpy()
+        for image in images
     ]
-    one = model.signatures["serving_default"](image_bytes=tf.constant(encoded))
-    other = model.signatures["pixels"](image=tf.constant(images))
-    assert set(one) == {
+    from_bytes = model.signatures["serving_default"](
+        image_bytes=tf.constant(encoded)
+    )
+    from_pixels = model.signatures["pixels"](image=tf.constant(images))
+    assert set(from_bytes) == {
         "anomaly_score", "is_anomalous", "reconstruction", "heatmap",
     }  # fmt: skip
-    for name, value in one.items():
+    for name, value in from_bytes.items():
         np.testing.assert_allclose(
-            np.float32(value), np.float32(other[name]), atol=1e-4
+            np.float32(value), np.float32(from_pixels[name]), atol=1e-4
         )
-    over = one["anomaly_score"].numpy() > 1
-    np.testing.assert_array_equal(one["is_anomalous"].numpy(), over)
+    anomalous = from_bytes["anomaly_score"].numpy() > 1
+    np.testing.assert_array_equal(from_bytes["is_anomalous"].numpy(), anomalous)
 
 
 def test_the_threshold_keeps_its_specificity(released) -> None:
@@ -150,7 +152,7 @@ def test_every_file_keeps_its_specificity(released, splits) -> None:
     result, release = released
     valid, test = splits.valid, splits.test
     limits = json.loads((release / "mobile/thresholds.json").read_text())
-    chosen = next(one for one in result["variants"] if one["chosen"])
+    chosen = next(row for row in result["variants"] if row["chosen"])
     for row in [*result["variants"], {**chosen, "file": "mobile/model.tflite"}]:
         file = release / row["file"]
         limit = limits["files"][file.name]
@@ -167,19 +169,21 @@ def test_every_file_keeps_its_specificity(released, splits) -> None:
     assert len(set(limits["files"].values())) == len(result["variants"])
 
 
-def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
+def test_evaluate_gives_the_reports_figures(
+    released, splits, saved_model
+) -> None:
     result, release = released
     config = app.Config(**TINY)
-    found = predict.evaluate(whole, splits, config)
+    printed = predict.evaluate(saved_model, splits, config)
     for name in ("auroc", "average_precision", "sensitivity", "psnr", "ssim"):
         expected = result["metrics"]["test"][name]
-        assert found[name] == pytest.approx(expected, abs=1e-3), name
+        assert printed[name] == pytest.approx(expected, abs=1e-3), name
     phone = predict.Released(served.Local(release), "int8")
-    (row,) = (one for one in result["variants"] if one["name"] == "int8")
-    found = predict.evaluate(phone, splits, config)
-    assert found["auroc"] == pytest.approx(row["metric"])
+    (int8,) = (row for row in result["variants"] if row["name"] == "int8")
+    printed = predict.evaluate(phone, splits, config)
+    assert printed["auroc"] == pytest.approx(int8["metric"])
     for name in ("specificity", "sensitivity"):
-        assert found[name] == pytest.approx(row["at_threshold"][name])
+        assert printed[name] == pytest.approx(int8["at_threshold"][name])
     limits = json.loads((release / "mobile/thresholds.json").read_text())
     answer = phone(splits.test.features)
     np.testing.assert_array_equal(
@@ -190,21 +194,21 @@ def test_evaluate_gives_the_reports_figures(released, splits, whole) -> None:
 
 def test_evaluate_finds_the_data_of_training(released) -> None:
     trained = released[0]["config"]
-    found = as_trained(app.Config(mode="evaluate"), trained)
-    assert (found.dataset, found.score) == ("phantoms", "auto")
-    own = app.Config(
+    options = as_trained(app.Config(mode="evaluate"), trained)
+    assert (options.dataset, options.score) == ("phantoms", "auto")
+    given = app.Config(
         mode="evaluate", dataset="other/", normal_label="NORMAL", seed=5
     )
-    found = as_trained(own, trained)
-    assert (found.dataset, found.normal_label) == ("other/", "NORMAL")
-    assert found.seed == 5  # A given option always wins.
+    options = as_trained(given, trained)
+    assert (options.dataset, options.normal_label) == ("other/", "NORMAL")
+    assert options.seed == 5  # A given option always wins.
 
 
 @pytest.mark.parametrize("name", ["normal", "abnormal"])
 def test_evaluate_judges_all_of_a_folder_that_is_named(
     released, splits, tmp_path, capsys, name
 ) -> None:
-    """Nobody is set aside, and there may be images of one kind only."""
+    """No patient is set aside, and all images may be of the same kind."""
     kind = tmp_path / "new" / name
     kind.mkdir(parents=True)
     label = int(name == "abnormal")
@@ -216,17 +220,17 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
         mode="evaluate", release=str(released[1]), dataset=str(kind.parent)
     )
     program.run(config)
-    found = json.loads(capsys.readouterr().out)
-    assert (found["dataset"], found["examples"]) == ("new", 6)
-    assert found["split"] == "all"
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["dataset"], printed["examples"]) == ("new", 6)
+    assert printed["split"] == "all"
     known, unknown = ("specificity", "sensitivity")[:: -1 if label else 1]
-    assert 0 <= found[known] <= 1
+    assert 0 <= printed[known] <= 1
     reason = f"there is no {'normal' if label else 'abnormal'} image"
     for metric in (unknown, "auroc", "average_precision"):
-        assert found[metric] is None
-        assert found["not_computed"][metric] == reason
-    assert (found["ssim"] is None) == bool(label)
-    # Any other name alone might mean normal images.
+        assert printed[metric] is None
+        assert printed["not_computed"][metric] == reason
+    assert (printed["ssim"] is None) == bool(label)
+    # A single folder of any other name may hold normal images.
     kind.rename(kind.with_name("healthy"))
     with pytest.raises(InputError, match="--normal_label must name one of"):
         program.run(config)
@@ -236,7 +240,7 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
 
 @pytest.fixture(scope="module")
 def scans(released, home: Path, splits) -> Path:
-    """A folder of one file of each kind; DICOM ones name a patient."""
+    """A folder with a file of each kind; the DICOM file names a patient."""
     folder = home / "scans"
     folder.mkdir()
     Image.fromarray(
@@ -248,15 +252,15 @@ def scans(released, home: Path, splits) -> Path:
 
 
 def test_predict_writes_overlays_and_a_table(
-    whole, scans, tmp_path, capsys, monkeypatch
+    saved_model, scans, tmp_path, capsys, monkeypatch
 ) -> None:
-    output = tmp_path / "found.json"
+    output = tmp_path / "scores.json"
     monkeypatch.chdir(scans.parent)
     config = app.Config(
         mode="predict", inputs=scans.name, output=str(output),
         overlays="heat",
     )  # fmt: skip
-    predict.predict_files(whole, config)
+    predict.predict_files(saved_model, config)
     rows = json.loads(output.read_text())
     names = [Path(row["file"]).name for row in rows]
     assert names == ["a.png", "b.tif", "c.dcm#1", "c.dcm#2"]
@@ -268,12 +272,14 @@ def test_predict_writes_overlays_and_a_table(
     assert "no medical device" in printed and "c.dcm#2" in printed
 
 
-def test_predict_equals_the_model(released, whole, scans) -> None:
+def test_predict_equals_the_model(released, saved_model, scans) -> None:
     frame = pictures.read(scans / "a.png", "").frames
-    one = whole(frame)
-    other = predict.Released(served.Local(released[1]), "float32")(frame)
-    assert one["is_anomalous"] == other["is_anomalous"]
-    np.testing.assert_allclose(one["heatmap"], other["heatmap"], atol=1e-4)
+    phone = predict.Released(served.Local(released[1]), "float32")
+    expected, outputs = saved_model(frame), phone(frame)
+    assert outputs["is_anomalous"] == expected["is_anomalous"]
+    np.testing.assert_allclose(
+        outputs["heatmap"], expected["heatmap"], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +294,7 @@ def test_predict_equals_the_model(released, whole, scans) -> None:
     ],
 )
 def test_predict_refuses_what_it_cannot_use(
-    whole, tmp_path, monkeypatch, changes, words
+    saved_model, tmp_path, monkeypatch, changes, words
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
@@ -296,22 +302,24 @@ def test_predict_refuses_what_it_cannot_use(
     (tmp_path / "in" / "zero.png").touch()
     options = {"mode": "predict", "inputs": "in", **changes}
     with pytest.raises(InputError, match=words) as caught:
-        predict.predict_files(whole, app.Config(**options))
+        predict.predict_files(saved_model, app.Config(**options))
     assert "\n" not in str(caught.value)
 
 
-def test_predict_skips_what_cannot_be_read(whole, tmp_path, capsys) -> None:
+def test_predict_skips_what_cannot_be_read(
+    saved_model, tmp_path, capsys
+) -> None:
     Image.fromarray(RAMP.astype(np.uint8)).save(tmp_path / "good.png")
     (tmp_path / "zero.dcm").touch()
     config = app.Config(
         mode="predict", inputs=str(tmp_path), on_bad_input="skip"
     )
-    predict.predict_files(whole, config)
+    predict.predict_files(saved_model, config)
     printed = capsys.readouterr().out
     assert "good.png" in printed and "skipped" in printed
     (tmp_path / "good.png").unlink()
     with pytest.raises(InputError, match="no picture that can be read"):
-        predict.predict_files(whole, config)
+        predict.predict_files(saved_model, config)
 
 
 def test_a_release_of_another_kind_is_refused(released, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""DICOM and TIFF: every kind is read or refused, and nobody is named."""
+"""DICOM and TIFF: every kind is read or refused; no patient is named."""
 
 import io
 import os
@@ -84,7 +84,7 @@ def test_pydicoms_own_files_are_read_or_refused(capfd, caplog) -> None:
 
 def test_the_same_scan_in_six_encodings_is_the_same() -> None:
     names = ("", "_RLE", "_bigendian", "_expb", "_implicit", "_jp2klossless")
-    folder = next(one.parent for one in OWN_FILES if one.stem == "MR_small")
+    folder = next(path.parent for path in OWN_FILES if path.stem == "MR_small")
     first, *others = (
         dicom.read(folder / f"MR_small{name}.dcm", "").frames for name in names
     )
@@ -93,8 +93,8 @@ def test_the_same_scan_in_six_encodings_is_the_same() -> None:
 
 
 def test_without_a_window_the_range_is_the_scale(tmp_path) -> None:
-    found = frame(write(tmp_path / "a"))
-    np.testing.assert_allclose(found, RAMP / 1008, atol=1e-6)
+    pixels = frame(write(tmp_path / "a"))
+    np.testing.assert_allclose(pixels, RAMP / 1008, atol=1e-6)
 
 
 def test_monochrome_1_is_turned_around(tmp_path) -> None:
@@ -110,9 +110,9 @@ def test_slope_intercept_and_window(tmp_path) -> None:
     )  # fmt: skip
     expected = np.clip((RAMP * 2.0 - 500 - 99.5) / 400 + 0.5, 0, 1)
     np.testing.assert_allclose(frame(path), expected, atol=1e-6)
-    own = np.clip((RAMP * 2.0 - 500) / 1000 + 0.5, 0, 1)
-    found = frame(path, window=(0.0, 1000.0))
-    np.testing.assert_allclose(found, own, atol=1e-6)
+    expected = np.clip((RAMP * 2.0 - 500) / 1000 + 0.5, 0, 1)
+    pixels = frame(path, window=(0.0, 1000.0))
+    np.testing.assert_allclose(pixels, expected, atol=1e-6)
 
 
 def test_a_negative_slope_keeps_its_meaning(tmp_path) -> None:
@@ -120,8 +120,8 @@ def test_a_negative_slope_keeps_its_meaning(tmp_path) -> None:
         tmp_path / "a", RescaleSlope=-1, RescaleIntercept=0,
         WindowCenter=-504, WindowWidth=1009,
     )  # fmt: skip
-    found = frame(path)
-    assert found[0, 0] > 0.999 and found[-1, -1] < 0.001
+    pixels = frame(path)
+    assert pixels[0, 0] > 0.999 and pixels[-1, -1] < 0.001
 
 
 def test_a_table_in_place_of_a_window(tmp_path) -> None:
@@ -143,10 +143,10 @@ def test_frames_are_images(tmp_path) -> None:
 
 def test_a_patient_leaves_as_a_salted_hash(tmp_path) -> None:
     path = write(tmp_path / "a", PatientID="12345", BurnedInAnnotation="YES")
-    one, same, other = (dicom.read(path, salt) for salt in "aab")
-    assert one.patient == same.patient != other.patient
-    assert len(one.patient) == 64 and "12345" not in one.patient
-    assert one.has_text
+    scan, same, other = (dicom.read(path, salt) for salt in "aab")
+    assert scan.patient == same.patient != other.patient
+    assert len(scan.patient) == 64 and "12345" not in scan.patient
+    assert scan.has_text
     assert dicom.read(write(tmp_path / "b"), "a").patient == ""
 
 
@@ -233,13 +233,13 @@ def test_tiff_of_8_and_16_bits(tmp_path, mode, top) -> None:
     values = (RAMP * (top / 1008)).astype(np.uint16 if top > 255 else np.uint8)
     array = np.stack([values] * 3, -1) if mode == "RGB" else values
     Image.fromarray(array).save(tmp_path / "a.tif")
-    found = pictures.read(tmp_path / "a.tif", "").frames
-    assert found.shape == (1, 8, 8, 3 if mode == "RGB" else 1)
-    np.testing.assert_allclose(found[0, ..., 0], values / top, atol=1e-6)
+    frames = pictures.read(tmp_path / "a.tif", "").frames
+    assert frames.shape == (1, 8, 8, 3 if mode == "RGB" else 1)
+    np.testing.assert_allclose(frames[0, ..., 0], values / top, atol=1e-6)
 
 
 def ten_bit_tiff(path: Path) -> Path:
-    """Writes a TIFF of 10 bits a pixel, which needs no library."""
+    """Writes a TIFF of 10 bits per pixel, which Pillow cannot write."""
     tags = [(256, 8), (257, 8), (258, 10), (259, 1), (262, 1), (273, 200),
             (277, 1), (278, 8), (279, 80)]  # fmt: skip
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags)
@@ -264,13 +264,13 @@ def test_what_is_no_picture_is_refused_in_a_line(tmp_path) -> None:
 def test_png_keeps_16_bits_and_jpeg_its_grey(tmp_path) -> None:
     values = (RAMP * 65).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
-    found = pictures.read(tmp_path / "a.png", "").frames[0, ..., 0]
-    np.testing.assert_allclose(found, values / 65535, atol=1e-6)
+    pixels = pictures.read(tmp_path / "a.png", "").frames[0, ..., 0]
+    np.testing.assert_allclose(pixels, values / 65535, atol=1e-6)
     Image.fromarray((RAMP // 4).astype(np.uint8)).save(
         tmp_path / "a.jpg", quality=100
     )
-    found = pictures.read(tmp_path / "a.jpg", "").frames[0, ..., 0]
-    np.testing.assert_allclose(found, (RAMP // 4) / 255, atol=0.05)
+    pixels = pictures.read(tmp_path / "a.jpg", "").frames[0, ..., 0]
+    np.testing.assert_allclose(pixels, (RAMP // 4) / 255, atol=0.05)
 
 
 def test_fit_keeps_grey_grey() -> None:

@@ -1,4 +1,4 @@
-"""Folders: labels, patients on one side, sizes, and bad input in one line."""
+"""Folders: labels, patients in a single split, sizes, and refused input."""
 
 import collections
 from pathlib import Path
@@ -33,14 +33,17 @@ def load(root: Path, **changes):
 
 def test_train_is_normal_and_nothing_is_lost(tmp_path) -> None:
     fill(tmp_path)
-    found = load(tmp_path)
-    assert set(found.train.labels) == {0}
-    assert set(found.valid.labels) == set(found.test.labels) == {0, 1}
-    sizes = [found.train, found.valid, found.test]
-    assert sum(one.num_examples for one in sizes) == 38
-    assert found.train.feature_shape == (16, 16, 1)
-    assert found.train.features.dtype == np.float32
-    (note,) = found.notes
+    splits = load(tmp_path)
+    assert set(splits.train.labels) == {0}
+    assert set(splits.valid.labels) == set(splits.test.labels) == {0, 1}
+    sizes = [
+        split.num_examples
+        for split in (splits.train, splits.valid, splits.test)
+    ]
+    assert sum(sizes) == 38
+    assert splits.train.feature_shape == (16, 16, 1)
+    assert splits.train.features.dtype == np.float32
+    (note,) = splits.notes
     assert "38 of 38 files name no patient" in note
 
 
@@ -67,11 +70,11 @@ def dicoms(root: Path, patients: int, scans: int = 3) -> None:
 
 def sides(rows: list[folder.Row], seed: int = 0) -> dict[str, set[str]]:
     """Returns the splits that each patient is in."""
-    found = collections.defaultdict(set)
+    splits = collections.defaultdict(set)
     for key, part in patients.split(rows, seed).items():
         for row in part:
-            found[row.patient].add(key)
-    return found
+            splits[row.patient].add(key)
+    return splits
 
 
 def rows_of(root: Path, **changes) -> list[folder.Row]:
@@ -86,7 +89,7 @@ def test_no_patient_is_on_two_sides(tmp_path) -> None:
     rows = rows_of(tmp_path)
     assert len({row.patient for row in rows}) == 24
     for seed in range(5):
-        assert all(len(where) == 1 for where in sides(rows, seed).values())
+        assert all(len(keys) == 1 for keys in sides(rows, seed).values())
     assert load(tmp_path).notes == ()
 
 
@@ -99,9 +102,9 @@ def test_patients_of_a_table(tmp_path) -> None:
     lines = [f"{name},{index % 16:02d}" for index, name in enumerate(names)]
     table.write_text("\n".join(["file,patient", *lines]) + "\n")
     rows = rows_of(tmp_path / "images", patients=str(table))
-    found = sides(rows)
-    assert set(found) <= {f"{index:02d}" for index in range(16)}
-    assert all(len(where) == 1 for where in found.values())
+    splits = sides(rows)
+    assert set(splits) <= {f"{index:02d}" for index in range(16)}
+    assert all(len(keys) == 1 for keys in splits.values())
     table.write_text("\n".join(["file,patient", *lines[1:]]) + "\n")
     with pytest.raises(InputError, match="row for every file"):
         rows_of(tmp_path / "images", patients=str(table))
@@ -128,9 +131,9 @@ def test_split_folders_are_kept_unless_they_share_a_patient(tmp_path) -> None:
             path.unlink()
         for name in ("abnormal", "normal", "."):
             (tmp_path / key / "x" / name).rmdir()
-    found = load(tmp_path)
-    assert found.train.num_examples == 4  # The ill of train have no use.
-    assert found.valid.num_examples == found.test.num_examples == 8
+    splits = load(tmp_path)
+    assert splits.train.num_examples == 4  # Train has no abnormal images.
+    assert splits.valid.num_examples == splits.test.num_examples == 8
     for key in ("train", "test"):
         write(tmp_path / key / "NORMAL" / f"{key}.dcm", PatientID="same")
     with pytest.raises(InputError, match="are of one patient") as caught:
@@ -158,9 +161,9 @@ def test_a_folder_beyond_memory_is_refused(tmp_path, monkeypatch) -> None:
 def test_without_abnormal_images_it_says_what_is_unknown(tmp_path) -> None:
     for index in range(20):
         png(tmp_path / f"{index}.png", value=index)
-    found = load(tmp_path)
-    assert set(found.test.labels) == {0}
-    assert "cannot be known" in found.notes[-1]
+    splits = load(tmp_path)
+    assert set(splits.test.labels) == {0}
+    assert "cannot be known" in splits.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -180,9 +183,9 @@ def test_an_unreadable_file_is_named_or_skipped(
     with pytest.raises(InputError, match=words) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
-    found = load(tmp_path, on_bad_input="skip")
-    # The note goes into the report, where a patient's name must not stand.
-    assert found.notes[0] == "left out 1 unreadable files"
+    splits = load(tmp_path, on_bad_input="skip")
+    # The note goes into the report, which must not name a patient.
+    assert splits.notes[0] == "left out 1 unreadable files"
     assert name in capsys.readouterr().err.replace("\n", "")
 
 
@@ -225,28 +228,28 @@ def test_folders_that_will_not_do(tmp_path, make, words) -> None:
 
 def test_a_seed_is_in_the_hash_of_a_patient(tmp_path) -> None:
     dicoms(tmp_path, 4)
-    one, other = rows_of(tmp_path), rows_of(tmp_path, seed=1)
-    assert {row.patient for row in one} & {
-        row.patient for row in other
-    } == set()
+    hashes, others = (
+        {row.patient for row in rows_of(tmp_path, seed=seed)} for seed in (0, 1)
+    )
+    assert not hashes & others
 
 
 def test_a_release_judges_all_of_a_folder(tmp_path) -> None:
-    """Two files of one patient, no patients' table, no part to train on."""
+    """Neither patients nor their table are used; no image is set aside."""
     fill(tmp_path, 3, 2, size=20)
     options = app.Config(
         mode="evaluate", dataset=str(tmp_path), patients="none.csv"
     )
-    found = app.load_data(options, (8, 8, 1), judge_all=True)
-    assert found.judged == "all" and not found.notes
-    assert found.test.labels.tolist() == [1, 1, 0, 0, 0]
-    assert found.test.feature_shape == (8, 8, 1)
-    assert found.train.num_examples == found.valid.num_examples == 0
+    splits = app.load_data(options, (8, 8, 1), judge_all=True)
+    assert splits.judged == "all" and not splits.notes
+    assert splits.test.labels.tolist() == [1, 1, 0, 0, 0]
+    assert splits.test.feature_shape == (8, 8, 1)
+    assert splits.train.num_examples == splits.valid.num_examples == 0
 
 
 def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
     fill(tmp_path / "train", 4, 0)
-    fill(tmp_path / "test", 1, 1)  # Of all three there need be no more.
+    fill(tmp_path / "test", 1, 1)  # There need be no folder valid.
     options = app.Config(mode="evaluate", dataset=str(tmp_path))
-    found = app.load_data(options, (16, 16, 1), judge_all=True)
-    assert (found.judged, found.test.num_examples) == ("test", 2)
+    splits = app.load_data(options, (16, 16, 1), judge_all=True)
+    assert (splits.judged, splits.test.num_examples) == ("test", 2)

@@ -27,12 +27,12 @@ def unlabelled(tmp_path_factory) -> tuple[dict, Path, str]:
         pixels = rng.integers(0, 1000, (16, 16)).astype(np.uint16)
         patient = {**IDENTITY, "PatientID": f"ID-987654321-{index}"}
         write(home / "data" / f"{index}.dcm", pixels, **patient)
-    said = io.StringIO()
+    console = io.StringIO()
     runtime.start(0)
     with (
         contextlib.chdir(home),
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(console),
+        contextlib.redirect_stderr(console),
     ):
         result = app.run(
             app.Config(
@@ -45,15 +45,15 @@ def unlabelled(tmp_path_factory) -> tuple[dict, Path, str]:
                 served.Local(home / "saved_models/medical_autoencoder/1")
             ),
             app.Config(mode="predict", inputs="data", overlays="heat",
-                       output="found.csv"),
+                       output="scores.csv"),
         )  # fmt: skip
-    return result, home, said.getvalue()
+    return result, home, console.getvalue()
 
 
 def test_without_abnormal_images_it_says_what_is_unknown(unlabelled) -> None:
-    result, _, said = unlabelled
+    result, _, printed = unlabelled
     assert result["task_metric"] == "ssim"
-    assert "cannot be known" in said
+    assert "cannot be known" in printed
     test = result["metrics"]["test"]
     assert "specificity" in test
     assert not {"auroc", "sensitivity", "average_precision"} & set(test)
@@ -63,8 +63,8 @@ def test_without_abnormal_images_it_says_what_is_unknown(unlabelled) -> None:
 
 
 def test_nobody_is_named(unlabelled) -> None:
-    _, home, said = unlabelled
-    assert "data/1.dcm" in said  # A file's name is the user's own.
+    _, home, printed = unlabelled
+    assert "data/1.dcm" in printed  # A file's name is the user's own.
     written = [
         path for path in home.rglob("*")
         if path.is_file() and (home / "data") not in path.parents
@@ -78,7 +78,7 @@ def test_nobody_is_named(unlabelled) -> None:
         for secret in SECRETS:
             assert secret.encode() not in content, (secret, path)
             assert secret not in str(path.relative_to(home))
-    assert not [secret for secret in SECRETS if secret in said]
+    assert not [secret for secret in SECRETS if secret in printed]
 
 
 def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
@@ -99,14 +99,14 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
     test = result["metrics"]["test"]
     assert test["psnr_gain"] > 3
     assert test["psnr_low"] <= test["psnr"] <= test["psnr_high"]
-    names = [one["name"].split(",")[0] for one in result["baselines"]]
+    names = [row["name"].split(",")[0] for row in result["baselines"]]
     assert names == ["noisy input", "median", "non-local means"]
     model = predict.Released(
         served.Local(tmp_path / "out/medical_autoencoder/1")
     )
     assert set(model(np.zeros((1, 16, 16, 1), "f4"))) == {"reconstruction"}
-    found = predict.evaluate(model, app.load_data(options), options)
-    assert found["psnr"] == pytest.approx(test["psnr"], abs=0.05)
+    evaluated = predict.evaluate(model, app.load_data(options), options)
+    assert evaluated["psnr"] == pytest.approx(test["psnr"], abs=0.05)
     predict.predict_files(
         model,
         app.Config(mode="predict", inputs=str(images / "1.png"),
@@ -118,14 +118,14 @@ def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
 
 
 def test_patience_reaches_training(tmp_path, monkeypatch) -> None:
-    found = {}
+    received = {}
 
     def fit(model, splits, options, **named) -> None:
-        found.update(named, patience=options.patience)
+        received.update(named, patience=options.patience)
         raise InterruptedError
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fitting, "fit", fit)
     with pytest.raises(InterruptedError):
         app.run(app.Config(dataset="phantoms", patience=3, variants=()))
-    assert found["patience"] == 3 and found["mode"] == "min"
+    assert received["patience"] == 3 and received["mode"] == "min"

@@ -9,7 +9,7 @@ DATA = "pneumonia_mnist"
 
 
 def test_pneumonia_is_told_from_normal(run) -> None:
-    # A quarter of the epochs; the whole of it is measured for the README.
+    # A quarter of the epochs that the README's figure is measured with.
     result = run(
         "medical_autoencoder_pneumonia.flags",
         epochs=20, variants=("float32", "int8"),
@@ -17,9 +17,9 @@ def test_pneumonia_is_told_from_normal(run) -> None:
     assert result["dataset"]["train"] == 1214
     test = result["metrics"]["test"]
     assert test["auroc"] >= 0.90
-    best = max(one["metrics"]["auroc"] for one in result["baselines"])
+    best = max(row["metrics"]["auroc"] for row in result["baselines"])
     assert test["auroc"] > best
-    rows = {one["name"]: one for one in result["variants"]}
+    rows = {row["name"]: row for row in result["variants"]}
     assert rows["int8"]["drop"] <= 0.01
 
 
@@ -30,5 +30,5 @@ def test_noise_is_removed(run) -> None:
     test = result["metrics"]["test"]
     assert test["psnr_gain"] >= 3
     assert test["psnr"] > np.max(
-        [one["metrics"]["psnr"] for one in result["baselines"]]
+        [row["metrics"]["psnr"] for row in result["baselines"]]
     )

@@ -31,10 +31,10 @@ def network() -> keras.Model:
 
 
 def rebuild(network, images=IMAGES, labels=None) -> scores.Rebuilt:
-    found = model.with_latent(network)(images)
+    outputs = model.with_latent(network)(images)
     labels = np.zeros(len(images), int) if labels is None else labels
     return scores.Rebuilt(
-        images, images, *(np.asarray(one) for one in found), labels
+        images, images, *(np.asarray(output) for output in outputs), labels
     )
 
 
@@ -46,22 +46,23 @@ def fit(name, specificity, train, valid, **more) -> scores.Detector:
 def test_ssim_is_that_of_scikit_image() -> None:
     expected = [
         reference.structural_similarity(
-            one[..., 0], other[..., 0], win_size=7, data_range=1.0,
+            image[..., 0], other[..., 0], win_size=7, data_range=1.0,
             use_sample_covariance=False,
         )
-        for one, other in zip(IMAGES, OTHERS, strict=True)
+        for image, other in zip(IMAGES, OTHERS, strict=True)
     ]  # fmt: skip
-    found = similarity.ssim(IMAGES, OTHERS)
-    # Its mean leaves out a border of half a window: "valid" windows.
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    ssim = similarity.ssim(IMAGES, OTHERS)
+    # The mean of scikit-image leaves out a border of half a window, as "valid"
+    # windows do.
+    np.testing.assert_allclose(ssim, expected, atol=1e-4)
 
 
 def test_psnr_is_that_of_scikit_image() -> None:
     expected = reference.peak_signal_noise_ratio(
         IMAGES[0], OTHERS[0], data_range=1.0
     )
-    found = similarity.psnr(IMAGES, OTHERS)
-    assert float(found[0]) == pytest.approx(expected, abs=1e-3)
+    psnr = similarity.psnr(IMAGES, OTHERS)
+    assert float(psnr[0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_equal_images_are_equal_by_every_measure() -> None:
@@ -73,7 +74,7 @@ def test_equal_images_are_equal_by_every_measure() -> None:
 
 
 def test_ms_ssim_takes_the_scales_that_fit() -> None:
-    # 24 pixels have room for two scales of windows of 7; 7 pixels for one.
+    # Windows of 7 pixels fit into 24 pixels at two scales, into 7 at one scale.
     small, other = IMAGES[:, :7, :7], OTHERS[:, :7, :7]
     np.testing.assert_allclose(
         similarity.ms_ssim(small, other), similarity.ssim(small, other), 1e-5
@@ -126,29 +127,29 @@ def test_latent_and_filters_size_the_network() -> None:
 
 def test_the_variational_model_shares_and_samples(network) -> None:
     fitted = model.variational(network, beta=0.5, seed=0)
-    shared = {id(one) for one in fitted.variables}
-    assert all(id(one) in shared for one in network.trainable_variables)
+    shared = {id(weight) for weight in fitted.variables}
+    assert all(id(weight) in shared for weight in network.trainable_variables)
     np.testing.assert_allclose(fitted(IMAGES), network(IMAGES), atol=1e-6)
-    one, other = (fitted(IMAGES, training=True) for _ in range(2))
-    assert not np.allclose(one, other)
+    first, second = (fitted(IMAGES, training=True) for _ in range(2))
+    assert not np.allclose(first, second)
     mean = model.with_latent(network)(IMAGES)[1]
-    # Variances are one at first: the divergence is half the squared mean.
+    # Variances are 1 at first: the divergence is half the squared mean.
     expected = 0.5 * np.mean(0.5 * np.sum(np.square(mean), axis=1))
     assert float(fitted.losses[0]) == pytest.approx(expected, rel=1e-4)
 
 
-# The last holds the parts of the others.
+# `combined` is made of `ssim_z` and `latent`, which need no run of their own.
 @pytest.mark.parametrize("name", ["mse", "ssim_relative", "combined"])
 def test_a_head_is_the_same_behind_the_twin(network, name) -> None:
     rebuilt = rebuild(network)
     detector = fit(name, 0.9, rebuilt, rebuilt)
-    maps, found = detector(rebuilt)
-    assert maps.shape == IMAGES.shape and found.shape == (6,)
+    maps, values = detector(rebuilt)
+    assert maps.shape == IMAGES.shape and values.shape == (6,)
     twin = attach(bridge.to_tf_keras(network), detector.head, [model.LATENT])
-    other = twin.predict(IMAGES, verbose=0)
-    np.testing.assert_allclose(other[0], rebuilt.reconstruction, atol=1e-5)
-    np.testing.assert_allclose(other[1], maps, atol=1e-4)
-    np.testing.assert_allclose(other[2], found, atol=1e-4)
+    outputs = twin.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(outputs[0], rebuilt.reconstruction, atol=1e-5)
+    np.testing.assert_allclose(outputs[1], maps, atol=1e-4)
+    np.testing.assert_allclose(outputs[2], values, atol=1e-4)
     assert twin.get_layer(scores.HEAD)
 
 
@@ -157,21 +158,21 @@ def test_validation_chooses_the_score(network) -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
     noisy = rebuilt.reconstruction.copy()
     noisy[labels == 0] = IMAGES[labels == 0]
-    # Only the reconstruction tells: the bottleneck knows nothing.
+    # Only the reconstruction shows the class; the bottleneck does not.
     latent = np.tile(rebuilt.latent[:3], (2, 1))
-    one = dataclasses.replace(
+    distinct = dataclasses.replace(
         rebuilt, reconstruction=noisy, latent=latent, labels=labels
     )
-    found = fit("auto", 0.9, rebuilt, one)
-    assert found.candidates["ssim"] == 1.0 > found.candidates["latent"]
-    assert found.name != "latent"
-    # Where valid tells nothing, what is varied decides.
-    other = dataclasses.replace(one, reconstruction=IMAGES)
-    both = fit("auto", 0.9, rebuilt, other, varied=one)
-    assert both.name == found.name
-    assert both.candidates["ssim"] == pytest.approx(0.75, abs=0.01)
-    blind = fit("auto", 0.9, rebuilt, rebuild(network))
-    assert blind.name == scores.FALLBACK and blind.candidates == {}
+    detector = fit("auto", 0.9, rebuilt, distinct)
+    assert detector.candidates["ssim"] == 1.0 > detector.candidates["latent"]
+    assert detector.name != "latent"
+    # If valid does not distinguish the scores, varied images decide.
+    alike = dataclasses.replace(distinct, reconstruction=IMAGES)
+    by_varied = fit("auto", 0.9, rebuilt, alike, varied=distinct)
+    assert by_varied.name == detector.name
+    assert by_varied.candidates["ssim"] == pytest.approx(0.75, abs=0.01)
+    normal_only = fit("auto", 0.9, rebuilt, rebuild(network))
+    assert normal_only.name == scores.FALLBACK and normal_only.candidates == {}
 
 
 def test_a_relative_score_does_not_count_detail() -> None:
@@ -180,19 +181,19 @@ def test_a_relative_score_does_not_count_detail() -> None:
     assert np.all(smooth < scores.detail(IMAGES))
     blank = np.zeros_like(IMAGES)
     np.testing.assert_allclose(scores.detail(blank), scores.LEAST_DETAIL)
-    feed = scores.Rebuilt(IMAGES, IMAGES, OTHERS, None, np.zeros(6))
-    one, other = (
-        scores.run(scores.build_head(name, feed, None), feed)[1]
+    split = scores.Rebuilt(IMAGES, IMAGES, OTHERS, None, np.zeros(6))
+    plain, relative = (
+        scores.run(scores.build_head(name, split, None), split)[1]
         for name in ("ssim_scales", "ssim_relative")
     )
     detail = np.asarray(scores.detail(IMAGES)).ravel()
-    np.testing.assert_allclose(other, one / detail, rtol=1e-5)
+    np.testing.assert_allclose(relative, plain / detail, rtol=1e-5)
 
 
 def test_the_threshold_is_a_quantile_of_normal_scores(network) -> None:
     rebuilt = rebuild(network, labels=np.array([0, 0, 0, 0, 0, 1]))
-    found = fit("ssim", 0.5, rebuilt, rebuilt)
-    _, values = found(rebuilt)
+    detector = fit("ssim", 0.5, rebuilt, rebuilt)
+    _, values = detector(rebuilt)
     # The threshold is the unit.
     assert np.median(values[:5]) == pytest.approx(scores.THRESHOLD, rel=1e-4)
     _, values = fit("ssim", 1.0, rebuilt, rebuilt)(rebuilt)
@@ -202,11 +203,11 @@ def test_the_threshold_is_a_quantile_of_normal_scores(network) -> None:
 def test_mahalanobis_of_normal_images_is_about_one() -> None:
     latent = RNG.normal(size=(500, 3)) @ RNG.normal(size=(3, 3)) + 5
     mean, whitening = scores.fit_latent(latent)
-    found = scores.latent_distance(
+    distance = scores.latent_distance(
         latent.astype(np.float32),
         (mean, whitening),
     )
-    assert np.mean(np.square(found)) == pytest.approx(1, abs=0.05)
+    assert np.mean(np.square(distance)) == pytest.approx(1, abs=0.05)
 
 
 def test_auroc_is_that_of_scikit_learn() -> None:
@@ -218,19 +219,19 @@ def test_auroc_is_that_of_scikit_learn() -> None:
     assert results.auroc(values, labels) == pytest.approx(expected)
     assert np.isnan(results.auroc(values, np.zeros(200)))
     assert results.detection(values, np.zeros(200)) == {}
-    found = results.at_threshold(values, np.zeros(200))
-    assert set(found) == {"specificity"}
+    rates = results.at_threshold(values, np.zeros(200))
+    assert set(rates) == {"specificity"}
 
 
 def test_baselines_find_what_is_far_off() -> None:
     train = RNG.normal(0.5, 0.02, (60, 48)).astype(np.float32)
     far = RNG.normal(0.9, 0.3, (10, 48)).astype(np.float32)
-    both = np.concatenate([train[:10], far])
+    test = np.concatenate([train[:10], far])
     labels = np.repeat([0, 1], 10)
-    found = dict(baselines.detectors(train, 0))
-    assert len(found) == 6
-    for name, score in list(found.items())[1:]:
-        assert results.auroc(score(both), labels) > 0.95, name
+    detectors = dict(baselines.detectors(train, 0))
+    assert len(detectors) == 6
+    for name, score in list(detectors.items())[1:]:
+        assert results.auroc(score(test), labels) > 0.95, name
 
 
 def test_filters_remove_noise() -> None:

@@ -195,8 +195,8 @@ def _to_unit(
         return _over_range(values)
     if kind not in GREY or values.shape[-1] != 1:
         raise UnreadableError("it is neither grey nor colour of three channels")
-    unit = _grey(values, dataset, window)
-    return 1 - unit if kind == "MONOCHROME1" else unit
+    grey = _grey(values, dataset, window)
+    return 1 - grey if kind == "MONOCHROME1" else grey
 
 
 def _grey(
