@@ -227,8 +227,8 @@ class Agreement:
     """The agreement with the float model's outputs, for data without labels.
 
     For classes it is the part of the outputs whose class is the same; for other
-    outputs, 1 minus the mean squared difference divided by their variance. The
-    attributes are those of `Objective`.
+    outputs, 1 minus the mean squared difference divided by their variance. See
+    `Objective` for the attributes.
     """
 
     name = "agreement"
@@ -289,7 +289,7 @@ def build(
         direction: See `Objective`.
 
     Raises:
-        InputError: If neither gives a loss, or as `Objective` does.
+        InputError: If neither gives a loss; see also `Objective`.
     """
     chosen_loss = loss or _loss(user.loss)
     if not chosen_loss:

@@ -48,7 +48,8 @@ class Config(ImageOptions, TFLiteOptions):
     )
     pipeline: str = option(
         "auto",
-        "whether training images are kept in memory or read from disk.",
+        "whether training images are kept in memory or read from disk; auto: "
+        "in memory unless they are too large.",
         choices=("auto", "in_memory", "streaming"),
     )
     on_bad_input: str = option(

@@ -81,8 +81,8 @@ def judged(splits: Splits, options: Config) -> dict[str, MemorySplit]:
     Validation images from the same source as the training images hardly
     distinguish good settings from bad ones. `varied` holds the validation
     images, normal and abnormal, and versions of them that are framed and
-    exposed differently, as another scanner would. A denoiser has no `varied`,
-    nor has a validation split without normal or without abnormal images.
+    exposed differently, as another scanner would. There is no `varied` for a
+    denoiser, or if validation lacks normal or abnormal images.
     """
     judges = {
         name: getattr(splits, name) for name in ("train", "valid", "test")
