@@ -8,7 +8,6 @@ from common.compression import (
     chain,
     finetuning,
     quantization,
-    variants,
     verification,
     wrappers,
 )
