@@ -1,13 +1,14 @@
 """Releases that are being written: hidden directories, each with a lease.
 
 A lease is a file in the draft that its writer keeps locked. The lock ends with
-the process, however that ends, so another process on any host can tell a draft
-that is being written from one that a killed export left.
+the process, however the process ends, so another process on any host can tell a
+draft that is being written from a draft that a killed export left.
 
-It is assumed that `flock` holds between all hosts that export into a directory:
-so it does on local disks and on NFS as Linux mounts it. Where a mount keeps the
-locks of each host apart (`nolock`, `local_lock`), and in containers, whose host
-names differ, a draft of another host is left alone until it is a day old.
+It is assumed that `flock` holds between all hosts that export into a directory.
+This is true on local disks and on NFS as Linux mounts it. It is not true where
+a mount keeps the locks of each host apart (`nolock`, `local_lock`). There, and
+in containers, whose host names differ, a draft of another host is left alone
+until it is a day old.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# The hidden name's start; servers look only for names that are numbers.
+# How a draft's name begins; servers look only for names that are numbers.
 PARTIAL = ".partial-"
 # Also marks a release that no export has made known to servers yet.
 LEASE = ".draft"
@@ -27,10 +28,14 @@ OTHER_HOST_SECONDS = 24 * 3600
 
 
 def make(root: Path) -> tuple[Path, int]:
-    """Makes an empty draft; the caller holds the lock of the export directory.
+    """Makes an empty draft; the caller must hold the export directory's lock.
+
+    Args:
+        root: The app's directory.
 
     Returns:
-        The draft, and the open lease: closing it gives the draft up.
+        The draft's directory, and the file descriptor of its lease: closing it
+        gives the draft up.
     """
     draft = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
     draft.chmod(0o755)  # mkdtemp's 0700 would lock a server out.
@@ -41,7 +46,13 @@ def make(root: Path) -> tuple[Path, int]:
 
 
 def remove_stale(root: Path) -> None:
-    """Removes what killed exports left, under the export directory's lock."""
+    """Removes the drafts that killed exports left.
+
+    The caller must hold the export directory's lock.
+
+    Args:
+        root: The app's directory.
+    """
     for draft in root.glob(f"{PARTIAL}*"):
         if _is_stale(draft / LEASE):
             shutil.rmtree(draft, ignore_errors=True)
@@ -52,7 +63,7 @@ def _is_stale(lease: Path) -> bool:
     try:
         handle = os.open(lease, os.O_RDWR)
     except FileNotFoundError:
-        return True  # What a killed `apps.releases prune` left.
+        return True  # A killed `apps.releases prune` left it.
     except OSError:
         return False
     with contextlib.closing(os.fdopen(handle, "r")) as file:
@@ -61,6 +72,7 @@ def _is_stale(lease: Path) -> bool:
         except OSError:
             return False
         age = time.time() - os.fstat(handle).st_mtime
-        # Empty, it is of a writer that was killed before it wrote its host.
+        # An empty lease is of a writer that was killed before it wrote its
+        # host's name.
         is_ours = file.read() in ("", socket.gethostname())
         return is_ours or age > OTHER_HOST_SECONDS

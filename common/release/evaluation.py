@@ -1,8 +1,9 @@
-"""What is judged with a release: its own test split, or files that are named.
+"""The data that evaluate a release: its own test split, or new files.
 
-`--mode=evaluate` without `--dataset` uses the release's data and judges by
-their test split, as does a TFDS name. A file or a folder that is named is new
-to the release: all of it is judged, and nothing of it is set aside to train on.
+`--mode=evaluate` without `--dataset`, or with a TFDS name, evaluates the
+release on the test split of that data. A file or a folder that `--dataset`
+names is new to the release: all of its examples are evaluated, and none is set
+aside for training.
 """
 
 import dataclasses
@@ -28,12 +29,13 @@ class Use(typing.Generic[OptionsT]):
 
     Attributes:
         served: The model that answers.
-        trained: The options that it was trained with; see `trained_with`.
-        config: The options of the command line; the release's where they say
-            what the data are and were not given. The same seed gives the same
-            split: nothing that was trained on is tested.
-        whole: The option that names new data, all of which are judged; "" where
-            the release's own test split is.
+        trained: The options that the release was trained with; see
+            `trained_with`.
+        config: The options of the command line. Options that describe the data
+            and were not given have the release's values: the same seed gives
+            the same split, so no training example is tested.
+        whole: The name of the option that names new data, all of which are
+            evaluated; "" if the release's own test split is evaluated.
     """
 
     served: served.Served
@@ -49,42 +51,46 @@ def use(
 
     Args:
         config: The options of the command line.
-        app: The app whose releases they are.
-        data_options: The options that may name new data, the first that does
-            wins.
+        app: The app that the release belongs to.
+        data_options: The names of the options that may name new data; the first
+            that does is taken.
+
+    Raises:
+        InputError: If there is no such release or server.
     """
     model = served.connect(config, app)
     trained = trained_with(model)
-    whole = [one for one in data_options if is_whole(config, trained, one)]
-    return Use(
-        model, trained, as_trained(config, trained), next(iter(whole), "")
+    new_data = (
+        name for name in data_options if is_whole(config, trained, name)
     )
+    return Use(model, trained, as_trained(config, trained), next(new_data, ""))
 
 
-def trained_with(asked: served.Served) -> dict[str, Any]:
-    """Returns a release's options; {} where only a server is known.
+def trained_with(model: served.Served) -> dict[str, Any]:
+    """Returns the options that a release was trained with, by name.
 
-    Beside them, `paths` has the digests of those that are paths.
+    The key `paths` holds the digests of those options that are paths. The
+    result is {} if a server answers and no copy of the release is here.
     """
-    if not asked.has_files:
+    if not model.has_files:
         return {}
-    found = report.read(asked.release)
-    return found["config"] | {"paths": found.get("paths", {})}
+    release_report = report.read(model.release)
+    return release_report["config"] | {"paths": release_report.get("paths", {})}
 
 
 def is_whole(
     options: Checked, trained: Mapping[str, Any], option: str = "dataset"
 ) -> bool:
-    """Tells whether an option names files that are not the release's own.
+    """Tells whether an option names files that are not the release's own data.
 
     Args:
-        options: Those of the command line, before `as_trained`.
-        trained: Those of the release.
-        option: Names data.
+        options: The options of the command line, before `as_trained`.
+        trained: The release's options; see `trained_with`.
+        option: The name of an option that names data.
     """
     try:
         exists = Path(getattr(options, option)).exists()
-    except OSError:  # No name of a file, such as one that is too long.
+    except OSError:  # It cannot be a file's name, such as a very long text.
         exists = False
     return exists and not is_own(options, trained, option)
 
@@ -92,14 +98,18 @@ def is_whole(
 def is_own(
     options: Checked, trained: Mapping[str, Any], option: str = "dataset"
 ) -> bool:
-    """Tells whether an option names the release's own data, or nothing.
+    """Tells whether an option names the release's own data, or was not given.
 
-    Those are judged by their test split, named or not.
+    In both cases the test split of the release's data is evaluated.
 
     Args:
         options: See `is_whole`.
         trained: See `is_whole`.
         option: See `is_whole`.
+
+    Raises:
+        InputError: If the option was not given and the release's data are not
+            where its report says.
     """
     own = trained.get(option, "")
     digest = trained.get("paths", {}).get(option)
@@ -126,10 +136,13 @@ def check_names(
     """Refuses data whose classes or features are not the release's.
 
     Args:
-        names: What they are: "classes" or "features".
+        names: The word for them in the error: "classes" or "features".
         dataset: The name of the data.
-        received: Those of the data, in order.
-        released: Those of the release, in order.
+        received: The data's classes or features, in order.
+        released: The release's classes or features, in order.
+
+    Raises:
+        InputError: If they differ.
     """
     if tuple(received) != tuple(released):
         raise InputError(
@@ -151,23 +164,24 @@ def describe(
     unknown: Mapping[str, str],
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Returns what `--mode=evaluate` prints.
+    """Returns the JSON object that `--mode=evaluate` prints.
 
     Args:
-        dataset: Its name.
-        examples: How many were judged.
-        split: What was judged; see `splits.Splits.judged`.
-        metrics: Figures by name.
-        unknown: Why a figure cannot be computed, by name; it is null, as is
-            one that is not finite.
-        notes: What was left out or assumed.
+        dataset: The name of the data.
+        examples: The number of examples that were evaluated.
+        split: The part of the data that was evaluated; see
+            `splits.Splits.judged`.
+        metrics: Figures by name; a figure that is not finite becomes null.
+        unknown: The reasons why figures cannot be computed, by name; these
+            figures are null.
+        notes: Sentences on what was left out or assumed.
     """
     reasons = {
         name: "it is not a finite number"
         for name, value in metrics.items()
         if isinstance(value, float) and not math.isfinite(value)
     } | dict(unknown)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "dataset": dataset,
         "examples": examples,
         "split": split,
@@ -175,5 +189,5 @@ def describe(
         **dict.fromkeys(reasons),
     }
     if reasons:
-        found["not_computed"] = reasons
-    return {**found, "notes": list(notes)} if notes else found
+        result["not_computed"] = reasons
+    return {**result, "notes": list(notes)} if notes else result

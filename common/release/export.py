@@ -1,8 +1,8 @@
-"""Releases: a directory that a server loads and a phone build takes from.
+"""Releases: directories that a server loads and a phone build copies from.
 
-A release is written under a hidden name beside its final one and renamed when
-it is whole and has been read back, so a server that polls never sees half of
-one. Versions count up and are never overwritten.
+A release is written under a hidden name beside its final name. It is renamed
+when it is complete and has been read back, so a server that polls never sees
+half a release. Versions count up and are never overwritten.
 """
 
 import contextlib
@@ -25,23 +25,30 @@ from . import drafts, identity, manifest, models_config, warmup
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One way to ask the model.
+    """A named function of a release, which clients call.
 
     Attributes:
-        function: From tensors, in the order of `inputs`, to named tensors.
-            Everything from raw input to decision happens in it.
-        inputs: What a client sends; the batch axis is None.
-        example: Inputs that `verify` sends to the written model, and servers
-            to warm up: a few real rows, to which they also add each row alone.
+        function: Maps tensors, in the order of `inputs`, to named tensors. It
+            holds every step from the raw input to the decision.
+        inputs: The specs of the tensors that a client sends; the batch axis is
+            None.
+        example: A few real rows of each input, in the order of `inputs`.
+            `verify` sends them to the written model. Servers warm up with all
+            rows at once and with each row alone.
     """
 
-    function: Callable[..., dict[str, Any]]
-    inputs: tuple[Any, ...]
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: tuple[tf.TensorSpec, ...]
     example: tuple[Any, ...]
 
 
 def check(export_dir: str | Path) -> None:
-    """Refuses a directory that cannot be written, before any work is done."""
+    """Refuses a directory that cannot be written, before any work is done.
+
+    Raises:
+        InputError: If the directory cannot be written or locked, or if its
+            models.config is damaged.
+    """
     path = Path(export_dir).absolute()
     while not path.exists():
         path = path.parent
@@ -58,8 +65,8 @@ class Draft:
     """A release that is being written.
 
     Attributes:
-        directory: Where to write.
-        path: The release's own directory, once it is published.
+        directory: The hidden directory to write the files into.
+        path: The release's final directory; None until it is published.
     """
 
     directory: Path
@@ -68,9 +75,17 @@ class Draft:
 
 @contextlib.contextmanager
 def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
-    """Gives a draft to fill; on leaving, it becomes the next version.
+    """Yields a draft to fill; it becomes the next version when the block ends.
 
-    Servers load that from then on. If the block raises, nothing is left of it.
+    Servers load the version from then on. If the block raises, the draft is
+    removed.
+
+    Args:
+        export_dir: The directory of releases.
+        app: The app, whose name the directory of its versions has.
+
+    Raises:
+        InputError: If the directory cannot be written.
     """
     root = Path(export_dir) / app
     try:
@@ -93,7 +108,8 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lease)
-        # It has releases, as a rule. Nobody else is about to make a draft.
+        # This fails, as it should, where the app has releases. The lock keeps
+        # other exports from making a draft in the directory meanwhile.
         with (
             contextlib.suppress(OSError),
             models_config.locked(Path(export_dir)),
@@ -102,7 +118,7 @@ def release(export_dir: str | Path, app: str) -> Iterator[Draft]:
 
 
 def _make_known(export_dir: Path, app: str, path: Path) -> None:
-    """Tells servers of a release; until then its lease marks it as unlisted."""
+    """Lists a release in models.config; its lease marks it until then."""
     if not (path / "saved_model.pb").is_file():
         (path / drafts.LEASE).unlink()
     elif models_config.add(export_dir, app, int(path.name)) is None:
@@ -113,14 +129,14 @@ def _make_known(export_dir: Path, app: str, path: Path) -> None:
 
 
 def _publish(partial: Path, root: Path) -> Path:
-    """Renames `partial` to the next free version and returns that."""
+    """Renames `partial` to the next free version; returns the new path."""
     while True:
         path = root / str(max(versions(root), default=0) + 1)
         try:
             return partial.rename(path)
         except OSError:
-            # Another export took the number; a rename never replaces a
-            # directory that has files.
+            # Another export may have taken the number: a rename never
+            # replaces a directory that has files.
             if not path.exists():
                 raise
 
@@ -131,33 +147,38 @@ def versions(root: Path) -> list[int]:
 
 
 def find(release_dir: str, export_dir: str, app: str) -> Path:
-    """Returns the release to use: the one named, or the app's newest.
+    """Returns the directory of the release to use.
+
+    Args:
+        release_dir: The release's directory; "" takes the app's newest release.
+        export_dir: The directory of releases.
+        app: The app whose newest release is taken.
 
     Raises:
-        InputError: If there is none, or a file of it is damaged.
+        InputError: If there is no such release, or a file of it is damaged.
     """
     root = Path(export_dir) / app
     if release_dir:
-        found = Path(release_dir)
+        release_path = Path(release_dir)
     elif versions(root):
-        found = root / str(versions(root)[-1])
+        release_path = root / str(versions(root)[-1])
     else:
         raise InputError(
             f"--export_dir must hold a release of {app}; {root} has none. "
             "Train one with --mode=train."
         )
-    if not (found / "saved_model.pb").is_file():
+    if not (release_path / "saved_model.pb").is_file():
         raise InputError(
-            f"--release must be a release directory; {found} has no "
+            f"--release must be a release directory; {release_path} has no "
             "saved_model.pb."
         )
-    if manifest.read(found) is None:
+    if manifest.read(release_path) is None:
         console.get(stderr=True).print(
-            f"note: {found} was made before releases had a {manifest.NAME}; "
-            "its files are not checked"
+            f"note: {release_path} was made before releases had a "
+            f"{manifest.NAME}; its files are not checked"
         )
-    manifest.check(found)
-    return found
+    manifest.check(release_path)
+    return release_path
 
 
 def save(
@@ -171,17 +192,17 @@ def save(
     Args:
         directory: The partial release.
         model: The trained model.
-        signatures: What clients call, by name; one is `serving_default`.
-        tracked: What else the signatures use and must be saved with them:
-            Keras layers, lookup tables, variables.
+        signatures: The signatures by name; `serving_default` is among them.
+        tracked: Keras layers, lookup tables and variables that the signatures
+            use beside the model; they are saved with it.
 
     Returns:
         The `serving` part of `report.json`.
     """
     _check_batch_axes(signatures)
     archive = keras.export.ExportArchive()
-    for one in (model, *tracked):
-        archive.track(one)
+    for resource in (model, *tracked):
+        archive.track(resource)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, list(signature.inputs))
     archive.add_endpoint(identity.SIGNATURE, identity.make())
@@ -193,7 +214,7 @@ def save(
 
 
 def _check_batch_axes(signatures: Mapping[str, Signature]) -> None:
-    """Raises if a client could not send any number of rows."""
+    """Raises `ValueError` if an input does not take any number of rows."""
     for name, signature in signatures.items():
         for spec in signature.inputs:
             if not spec.shape.rank or spec.shape[0] is not None:
@@ -210,15 +231,17 @@ def _write_warmup(
 
     def answer(name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         feed = {key: tf.constant(value) for key, value in inputs.items()}
-        found = loaded.signatures[name](**feed)
-        return {key: value.numpy() for key, value in found.items()}
+        outputs = loaded.signatures[name](**feed)
+        return {key: value.numpy() for key, value in outputs.items()}
 
     examples = {
         name: {
             spec.name: tf.constant(value, spec.dtype).numpy()
-            for spec, value in zip(one.inputs, one.example, strict=True)
+            for spec, value in zip(
+                signature.inputs, signature.example, strict=True
+            )
         }
-        for name, one in signatures.items()
+        for name, signature in signatures.items()
     }
     warmup.write(directory, directory.parent.name, examples, answer)
 
@@ -233,9 +256,13 @@ def verify(
 
     Args:
         directory: The release.
-        model: What it was written from.
-        signatures: What clients call.
-        loaded: The SavedModel, if it has been read back already.
+        model: The model that the release was written from.
+        signatures: The signatures by name.
+        loaded: The SavedModel if it has been read back already; None reads it.
+
+    Returns:
+        `signatures`, the dtypes and shapes of inputs and outputs by signature,
+        and `max_abs_error`, the greatest difference.
 
     Raises:
         RuntimeError: If an output differs by more than 1e-5, or is NaN.
@@ -258,26 +285,29 @@ def verify(
             },
         }
     copy = keras.saving.load_model(directory / "model.keras", compile=False)
-    for one, other in zip(copy.weights, model.weights, strict=True):
-        worst = np.maximum(worst, _difference(one, other))
+    for weight, original in zip(copy.weights, model.weights, strict=True):
+        worst = np.maximum(worst, _difference(weight, original))
     if not worst <= 1e-5:
         raise RuntimeError(f"the release differs from the model by {worst}.")
     return {"signatures": described, "max_abs_error": float(worst)}
 
 
-def _difference(one: Any, other: Any) -> float:
+def _difference(value: Any, expected: Any) -> float:
     """Returns the greatest difference; infinite where texts differ.
 
     Infinities that are equal do not differ; NaN differs from everything.
     """
-    one, other = np.asarray(one), np.asarray(other)
-    if one.dtype.kind in "OSU":
-        return 0.0 if np.array_equal(one, other) else np.inf
-    one, other = np.broadcast_arrays(one.astype(float), other.astype(float))
-    unequal = one != other
-    return float(np.max(np.abs(one[unequal] - other[unequal]), initial=0.0))
+    value, expected = np.asarray(value), np.asarray(expected)
+    if value.dtype.kind in "OSU":
+        return 0.0 if np.array_equal(value, expected) else np.inf
+    value, expected = np.broadcast_arrays(
+        value.astype(float), expected.astype(float)
+    )
+    unequal = value != expected
+    gaps = np.abs(value[unequal] - expected[unequal])
+    return float(np.max(gaps, initial=0.0))
 
 
-def _spec(spec: Any) -> dict[str, Any]:
+def _spec(spec: tf.TensorSpec) -> dict[str, Any]:
     """Returns a tensor's dtype and shape, ready for JSON."""
     return {"dtype": spec.dtype.name, "shape": list(spec.shape)}

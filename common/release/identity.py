@@ -1,8 +1,9 @@
-"""Which release a server serves: a number that its metadata show.
+"""A number for each release, which a server's metadata show.
 
-A server tells of a model only its signatures' names, inputs and outputs, over
-REST as over gRPC. Each release therefore has a signature whose one output is
-named for it. It computes nothing of use and needs not be called.
+Over REST and gRPC a server tells only the names, inputs and outputs of a
+model's signatures. Each release therefore has a signature with a single output,
+whose name holds the release's number. The signature computes nothing useful and
+is never called.
 """
 
 import uuid
@@ -17,7 +18,7 @@ PREFIX = "release_"
 
 
 def make() -> tf.types.experimental.PolymorphicFunction:
-    """Returns the signature's function, for a release that is being made."""
+    """Returns the function of a new release's `release_id` signature."""
     name = PREFIX + uuid.uuid4().hex
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64, "x")])
@@ -28,7 +29,11 @@ def make() -> tf.types.experimental.PolymorphicFunction:
 
 
 def of(signatures: Mapping[str, meta_graph_pb2.SignatureDef]) -> str:
-    """Returns a release's number; "" if it was made before there was one."""
+    """Returns a release's number; "" if the release is too old to have one.
+
+    Args:
+        signatures: The release's signatures by name.
+    """
     if SIGNATURE not in signatures:
         return ""
     return "".join(signatures[SIGNATURE].outputs)

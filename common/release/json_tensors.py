@@ -1,9 +1,10 @@
 """Tensors in the JSON of TF Serving's REST API, both ways.
 
 The rules are those of TF Serving's "RESTful API" page: `instances` are rows,
-`inputs` are columns; bytes are `{"b64": ...}`, in answers those of outputs
-whose names end in `_bytes`; NaN and Infinity are numbers; a number is never
-rounded to fit, nor a string or a truth value read as one.
+`inputs` are columns. Bytes are `{"b64": ...}`; in answers, only outputs whose
+names end in `_bytes` are written so. NaN and Infinity are numbers. A number is
+never rounded to fit the dtype, and a string or a truth value is never read as a
+number.
 """
 
 import json
@@ -21,7 +22,7 @@ from .json_values import (
     shown,
 )
 
-# From an input's name to its dtype: NumPy's, `object` for strings.
+# Maps an input's name to its NumPy dtype, `object` for strings.
 Dtypes = Mapping[str, np.dtype]
 
 
@@ -32,11 +33,15 @@ def parse(
 
     Args:
         body: JSON.
-        inputs_of: Gives a signature's inputs; raises if there is none such.
+        inputs_of: Returns the dtypes of a signature's inputs; raises if there
+            is no such signature.
 
     Returns:
-        The signature's name ("" for the default), whether the answer is to be
-        in rows, and the inputs.
+        The signature's name ("" for the default), whether the answer must be
+        in rows, and the inputs by name.
+
+    Raises:
+        JsonError: If the body is no such request.
     """
     request = _load(body)
     signature = request.get("signature_name", "")
@@ -58,7 +63,17 @@ def parse(
 
 
 def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
-    """Returns the body that answers a request in rows or in columns."""
+    """Returns the body of an answer.
+
+    Args:
+        outputs: The outputs by name; strings are an object array of bytes.
+        rows: Whether the answer has `predictions` in rows, or `outputs` in
+            columns.
+
+    Raises:
+        JsonError: If the answer must be in rows and the outputs have no common
+            first axis.
+    """
     columns = {name: plain(name, value) for name, value in outputs.items()}
     if not rows:
         only = next(iter(columns.values())) if len(columns) == 1 else columns
@@ -72,22 +87,30 @@ def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     names = list(columns)
     lines = zip(*columns.values(), strict=True)
     if len(names) == 1:
-        found: list[Any] = [line[0] for line in lines]
+        predictions: list[Any] = [line[0] for line in lines]
     else:
-        found = [dict(zip(names, line, strict=True)) for line in lines]
-    return json.dumps({"predictions": found}).encode()
+        predictions = [dict(zip(names, line, strict=True)) for line in lines]
+    return json.dumps({"predictions": predictions}).encode()
 
 
 def request(
     inputs: Mapping[str, Any], signature: str = "", rows: bool = False
 ) -> bytes:
-    """Returns the body that a client sends; strings that are bytes as b64."""
+    """Returns the body of a predict request; bytes are written as `b64`.
+
+    Args:
+        inputs: Arrays, or nested lists, by name.
+        signature: The signature's name; "" for the default.
+        rows: Whether the inputs are sent as `instances`, or as `inputs`.
+    """
     body: dict[str, Any] = {"signature_name": signature} if signature else {}
     columns = {name: sendable(value) for name, value in inputs.items()}
     if not rows:
         return json.dumps({**body, "inputs": columns}).encode()
     lines = zip(*columns.values(), strict=True)
-    body["instances"] = [dict(zip(columns, one, strict=True)) for one in lines]
+    body["instances"] = [
+        dict(zip(columns, line, strict=True)) for line in lines
+    ]
     return json.dumps(body).encode()
 
 
@@ -96,20 +119,20 @@ def _load(body: bytes) -> dict[str, Any]:
     if not body:
         raise JsonError("JSON Parse error: The document is empty")
     try:
-        found = json.loads(body.decode("utf-8"))
+        document = json.loads(body.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise JsonError(
             f"JSON Parse error: {error.msg} at offset: {error.pos}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise JsonError(f"JSON Parse error: {error}") from None
-    if not isinstance(found, dict):
-        raise JsonError(f"JSON Value: {shown(found)} Is not object")
-    return found
+    if not isinstance(document, dict):
+        raise JsonError(f"JSON Value: {shown(document)} Is not object")
+    return document
 
 
 def _rows(instances: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
-    """Returns inputs of which each instance is a row."""
+    """Returns the inputs by name; each instance is a row of all inputs."""
     if not isinstance(instances, list):
         raise JsonError("Excepting 'instances' to be an list/array")
     if not instances:
@@ -120,25 +143,25 @@ def _rows(instances: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
                 "instances is a plain list, but expecting list of objects as "
                 "multiple input tensors required as per tensorinfo_map"
             )
-        if any(_is_named(one) for one in instances):
+        if any(_is_named(instance) for instance in instances):
             raise JsonError("Expecting value/list but got object in input list")
         (name,) = dtypes
         return {name: _named(name, instances, dtypes[name])}
-    for index, one in enumerate(instances):
-        if not _is_named(one) or set(one) != set(dtypes):
+    for index, instance in enumerate(instances):
+        if not _is_named(instance) or set(instance) != set(dtypes):
             raise JsonError(
                 f"Failed to process element: {index} of 'instances' list. JSON "
-                f"object: {shown(one)} keys must be equal to: "
+                f"object: {shown(instance)} keys must be equal to: "
                 f"{','.join(sorted(dtypes))}"
             )
     return {
-        name: _named(name, [one[name] for one in instances], dtype)
+        name: _named(name, [instance[name] for instance in instances], dtype)
         for name, dtype in dtypes.items()
     }
 
 
 def _columns(inputs: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
-    """Returns inputs that are given whole."""
+    """Returns the inputs by name; each value holds all rows of an input."""
     if not _is_named(inputs):
         if len(dtypes) > 1:
             raise JsonError(
@@ -157,7 +180,7 @@ def _columns(inputs: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
 
 
 def _named(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
-    """Returns an input as an array; errors say which one."""
+    """Returns an input as an array; an error names the input."""
     try:
         return array(value, dtype)
     except JsonError as error:

@@ -1,4 +1,4 @@
-"""Arrays as values of JSON, both ways, exactly or not at all."""
+"""Arrays as values of JSON, both ways, without any rounding."""
 
 import base64
 import binascii
@@ -14,15 +14,21 @@ MOST_AXES = 16
 
 
 class JsonError(ValueError):
-    """Says in one line why JSON is not what it must be."""
+    """An error whose one line says why a JSON document is refused."""
 
 
 def array(value: Any, dtype: np.dtype) -> np.ndarray:
     """Returns a JSON value as a dense array of exactly this dtype.
 
     Args:
-        value: Nested lists.
-        dtype: NumPy's; `object` for strings.
+        value: A value, or nested lists of values.
+        dtype: The NumPy dtype; `object` for strings.
+
+    Returns:
+        The array; strings become bytes.
+
+    Raises:
+        JsonError: If the lists are ragged, or a value does not fit the dtype.
     """
     shape: list[int] = []
     first = value
@@ -35,28 +41,33 @@ def array(value: Any, dtype: np.dtype) -> np.ndarray:
     _collect(value, shape, 0, leaves)
     if dtype.kind != "O":
         return _numbers(leaves, dtype).reshape(shape)
-    found = np.empty(len(leaves), object)
-    found[:] = [_string(leaf) for leaf in leaves]
-    return found.reshape(shape)
+    strings = np.empty(len(leaves), object)
+    strings[:] = [_string(leaf) for leaf in leaves]
+    return strings.reshape(shape)
 
 
 def plain(name: str, value: np.ndarray) -> Any:
-    """Returns an output as JSON's own types."""
+    """Returns an output as JSON's own types.
+
+    Args:
+        name: The output's name; one that ends in `_bytes` is written as `b64`.
+        value: The output; strings are bytes.
+    """
     if value.dtype.kind not in "OSU":
         return value.tolist()
     if name.endswith(BYTES_SUFFIX):
         return _mapped(value, _encoded)
-    return _mapped(value, lambda one: one.decode("utf-8", "replace"))
+    return _mapped(value, lambda content: content.decode("utf-8", "replace"))
 
 
 def sendable(value: Any) -> Any:
-    """Returns an input as JSON's own types."""
+    """Returns an input as JSON's own types; bytes are written as `b64`."""
     value = np.asarray(value, object if _holds_strings(value) else None)
     if value.dtype.kind not in "OSU":
         return value.tolist()
     return _mapped(
         value,
-        lambda one: _encoded(one) if isinstance(one, bytes) else str(one),
+        lambda text: _encoded(text) if isinstance(text, bytes) else str(text),
     )
 
 
@@ -97,8 +108,8 @@ def _collect(
     if level == len(shape) - 1 and list not in set(map(type, value)):
         leaves.extend(value)
         return
-    for one in value:
-        _collect(one, shape, level + 1, leaves)
+    for element in value:
+        _collect(element, shape, level + 1, leaves)
 
 
 def _string(leaf: Any) -> bytes:
@@ -118,11 +129,15 @@ def _string(leaf: Any) -> bytes:
 
 
 def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
-    """Returns numbers or truth values, if they are and if they fit."""
+    """Returns an array of numbers or truth values.
+
+    Raises:
+        JsonError: If a leaf has another type, or does not fit the dtype.
+    """
     if dtype.kind not in "biuf":
         raise JsonError(f"Conversion of JSON to type {dtype} is not supported")
     kinds = {"b": (bool,), "f": (float, int)}.get(dtype.kind, (int,))
-    # Types, not isinstance: a truth value is an int to Python.
+    # `type` and not `isinstance`: a bool is an instance of int.
     if not set(map(type, leaves)) <= set(kinds):
         raise _type_error(
             next(leaf for leaf in leaves if type(leaf) not in kinds), dtype.name
@@ -137,19 +152,19 @@ def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
 
 
 def _unfit(leaves: list[Any], dtype: np.dtype) -> int | float | None:
-    """Returns a number that this dtype cannot hold, if there is one."""
+    """Returns a number that this dtype cannot hold; None if all fit."""
     if dtype.kind == "b" or not leaves:
         return None
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
         ends = min(leaves), max(leaves)
         return next((x for x in ends if not info.min <= x <= info.max), None)
-    whole = [leaf for leaf in leaves if type(leaf) is int]
+    integers = [leaf for leaf in leaves if type(leaf) is int]
     exact = 2 ** (np.finfo(dtype).nmant + 1)
-    for end in (min(whole, default=0), max(whole, default=0)):
+    for end in (min(integers, default=0), max(integers, default=0)):
         if abs(end) > exact:
             return end
-    # NaN and the infinities are values of their own.
+    # NaN and the infinities exist in every float dtype.
     wide = np.array(leaves, np.float64)
     over = np.isfinite(wide) & (np.abs(wide) > np.finfo(dtype).max)
     return float(wide[over][0]) if over.any() else None
@@ -163,7 +178,7 @@ def _type_error(leaf: Any, wanted: str) -> JsonError:
 
 
 def _holds_strings(value: Any) -> bool:
-    """Tells whether a nested list or an array is one of strings or bytes."""
+    """Tells whether a nested list or an array holds strings or bytes."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "OSU"
     while isinstance(value, (list, tuple)) and value:
@@ -174,7 +189,7 @@ def _holds_strings(value: Any) -> bool:
 def _mapped(value: np.ndarray, change: Callable[[Any], Any]) -> Any:
     """Returns an array of strings as nested lists, each string changed."""
     flat = np.empty(value.size, object)
-    flat[:] = [change(one) for one in value.ravel()]
+    flat[:] = [change(string) for string in value.ravel()]
     return flat.reshape(value.shape).tolist()
 
 

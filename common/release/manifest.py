@@ -1,7 +1,8 @@
 """A release's manifest: the SHA-256 of every file in it, written last.
 
-What is not as it was when the release was made is named before anything reads
-it: a damaged file can fail in any part of TensorFlow, or give other answers.
+A file that changed after the release was made is reported before TensorFlow
+reads it: a damaged file can fail in any part of TensorFlow, or give other
+answers.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 from common.options import InputError
 
 NAME = "manifest.json"
-# What TF Serving and the embedded server read.
+# The files and folders that TF Serving and the embedded server read.
 SERVED = (
     "saved_model.pb",
     "fingerprint.pb",
@@ -23,7 +24,11 @@ SERVED = (
 
 
 def write(release: Path) -> None:
-    """Lists all files of a release that is complete."""
+    """Writes the manifest of a release that is complete.
+
+    Args:
+        release: The release's directory.
+    """
     rows = {name: digest(release / name) for name in _names(release)}
     text = json.dumps({"sha256": rows}, indent=1) + "\n"
     (release / NAME).write_text(text, encoding="utf-8")
@@ -51,7 +56,7 @@ def read(release: Path) -> dict[str, str] | None:
 
 
 def damages(release: Path) -> Iterator[str]:
-    """Yields a line for each file that is missing, changed or too many.
+    """Yields a line for each file that is missing, changed or unlisted.
 
     Raises:
         InputError: If the manifest itself is damaged.
@@ -69,16 +74,18 @@ def damages(release: Path) -> Iterator[str]:
 
 
 def check(release: Path, parts: tuple[str, ...] = ()) -> None:
-    """Refuses a release with a file that is not as it was.
+    """Refuses a release with a file that is missing or was changed.
 
-    A file too many does no harm and is let pass.
+    A file that the manifest does not list does no harm and is accepted.
 
     Args:
-        release: Its directory. One without a manifest is let pass.
-        parts: What the names of the files to check start with; by default all.
+        release: The release's directory. A release without a manifest is
+            accepted.
+        parts: Only files whose names start with one of these are checked; ()
+            checks all.
 
     Raises:
-        InputError: If one is missing or changed.
+        InputError: If a file is missing or was changed.
     """
     for name, expected in (read(release) or {}).items():
         damage = name.startswith(parts or "") and _damage(
@@ -103,7 +110,7 @@ def _damage(path: Path, expected: str) -> str:
         if path.is_dir():
             return "is a directory"
         if path.exists() and not path.is_file():
-            return "is no regular file"  # A pipe would be waited for.
+            return "is no regular file"  # Reading a pipe could wait for ever.
         return "" if digest(path) == expected else "was changed"
     except FileNotFoundError:
         return "is missing"
@@ -112,7 +119,7 @@ def _damage(path: Path, expected: str) -> str:
 
 
 def _names(release: Path) -> list[str]:
-    """Returns all files of a release but the manifest and hidden ones."""
+    """Returns all files of a release except the manifest and hidden files."""
     names = (
         path.relative_to(release).as_posix()
         for path in release.rglob("*")

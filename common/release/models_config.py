@@ -1,8 +1,8 @@
-"""What TF Serving is told: models.config, batching.config, monitoring.config.
+"""TF Serving's settings: models.config, batching.config, monitoring.config.
 
-Text protos in the export directory, written by every export, each replaced as a
-whole. `models.config` is also where the state of a roll-out is kept: there is
-no other record of it.
+They are text protos in the export directory. Every export writes them, and
+replaces each file as a whole. The state of a roll-out is kept in
+`models.config` and nowhere else.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ MODELS, BATCHING, MONITORING = (
     "monitoring.config",
 )
 LOCK = ".models.config.lock"
-# In a release: what TensorFlow keeps for others beside a SavedModel, and in it
-# the body of a request to try.
+# In a release: the folder where a SavedModel keeps files of other programs, and
+# in it the body of a request to try.
 EXTRA, EXAMPLE = "assets.extra", "example.json"
 HEADER = (
     "# Written by every export and by `python -m apps.releases`, which moves\n"
@@ -52,8 +52,8 @@ MONITORING_TEXT = f"""prometheus_config {{
 }}
 """
 TUNED = {BATCHING: BATCHING_TEXT, MONITORING: MONITORING_TEXT}
-# Longer than servers take to read models.config again: 2 s in all that this
-# project starts or describes.
+# Longer than servers take to read models.config again: those that this project
+# starts or describes read it every 2 s.
 SETTLE_SECONDS = 5.0
 
 
@@ -63,7 +63,7 @@ def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
     Raises:
         InputError: If it is no file, or not a `ModelServerConfig`.
     """
-    found = model_server_config_pb2.ModelServerConfig()
+    config = model_server_config_pb2.ModelServerConfig()
     path = export_dir / MODELS
     if path.exists() and not path.is_file():
         raise InputError(
@@ -72,14 +72,14 @@ def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
         )
     if path.is_file():
         try:
-            text_format.Parse(path.read_bytes(), found)
+            text_format.Parse(path.read_bytes(), config)
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path} must be a ModelServerConfig in text form: "
                 f"{' '.join(str(error).split())[:300]}. Mend or remove "
                 "it; the next export writes it anew."
             ) from None
-    return found
+    return config
 
 
 def check(export_dir: Path) -> None:
@@ -121,7 +121,7 @@ def numbered(root: Path) -> list[int]:
 
 
 def unlisted(root: Path) -> list[int]:
-    """Returns the versions whose exports have not made them known yet."""
+    """Returns the versions that no export has listed in models.config yet."""
     return [
         version
         for version in versions(root)
@@ -137,7 +137,10 @@ def apps(export_dir: Path) -> list[str]:
 
 
 def state(export_dir: Path, app: str) -> Rollout | None:
-    """Returns what models.config says of an app, if it has been rolled out."""
+    """Returns an app's state in models.config.
+
+    It is None if the app has no entry, or one with a user's own policy.
+    """
     for entry in read(export_dir).model_config_list.config:
         if entry.name == app:
             return _state(entry)
@@ -145,9 +148,10 @@ def state(export_dir: Path, app: str) -> Rollout | None:
 
 
 def _state(entry: model_server_config_pb2.ModelConfig) -> Rollout | None:
-    """Returns an entry's state; None where its policy is not ours.
+    """Returns an entry's state; None if its policy is a user's own.
 
-    Ours has specific versions and both labels, each of which names one of them.
+    The entries of this module list specific versions and have both labels, each
+    of which names a listed version.
     """
     loaded = tuple(sorted(entry.model_version_policy.specific.versions))
     labels = entry.version_labels
@@ -159,23 +163,26 @@ def _state(entry: model_server_config_pb2.ModelConfig) -> Rollout | None:
 def update(
     export_dir: Path, app: str, change: Callable[[Rollout | None], Rollout]
 ) -> Rollout | None:
-    """Changes an app's state in models.config; returns the new one.
+    """Changes an app's state in models.config; returns the new state.
 
-    Other apps' entries, and other fields of this one, are kept; versions that
-    were deleted are left out of all.
+    Other apps' entries, and other fields of this app's entry, are kept. Deleted
+    versions are removed from all entries.
 
     Args:
         export_dir: The directory of releases.
         app: The app's name.
-        change: From the state before, None if there is none, to the next.
+        change: Maps the present state, None if the app has no entry, to the
+            new one.
 
     Returns:
-        The next state; None where the app's policy is a user's own, which is
-        left alone.
+        The new state. It is None if the app's policy is a user's own; the
+        policy is then left alone.
     """
     with locked(export_dir):
         config = read(export_dir)
-        entries = {one.name: one for one in config.model_config_list.config}
+        entries = {
+            entry.name: entry for entry in config.model_config_list.config
+        }
         before = _state(entries[app]) if app in entries else None
         if app in entries and before is None:
             after = None
@@ -193,20 +200,20 @@ def update(
 def _entry(
     config: model_server_config_pb2.ModelServerConfig, app: str
 ) -> model_server_config_pb2.ModelConfig:
-    """Returns a new entry for an app."""
+    """Adds an entry for an app to `config`; returns the entry."""
     return config.model_config_list.config.add(
         name=app, base_path=f"{ROOT}/{app}", model_platform="tensorflow"
     )
 
 
 def add(export_dir: Path, app: str, version: int) -> Rollout | None:
-    """Makes a new release known: loaded, beside what is labelled.
+    """Lists a new release in models.config; servers then load it.
 
-    So it does with those of other exports, which may have been slower or
-    killed: who comes last knows of all that are in their place.
+    Unlisted releases of other exports, which may have been slower or killed,
+    are listed with it. The labels do not move.
 
     Returns:
-        The state after it; None where the app's policy is a user's own.
+        The new state; None if the app's policy is a user's own.
     """
     root, listed = export_dir / app, {version}
 
@@ -228,12 +235,12 @@ def add(export_dir: Path, app: str, version: int) -> Rollout | None:
 
 
 def complete(export_dir: Path) -> None:
-    """Makes known what was copied here, or whose export was killed.
+    """Lists the releases that were copied here, or whose export was killed.
 
     Raises:
         InputError: If the files cannot be written.
     """
-    known = {one.name for one in read(export_dir).model_config_list.config}
+    known = {entry.name for entry in read(export_dir).model_config_list.config}
     try:
         for app in apps(export_dir):
             new = unlisted(export_dir / app)
@@ -241,7 +248,7 @@ def complete(export_dir: Path) -> None:
                 new = new or versions(export_dir / app)
             if new:
                 add(export_dir, app, new[-1])
-        # Nothing to write must be possible where nothing can be written.
+        # A directory that cannot be written is fine if nothing is missing.
         if not all((export_dir / name).is_file() for name in TUNED):
             with locked(export_dir):
                 _replace_missing(export_dir)
@@ -253,10 +260,10 @@ def complete(export_dir: Path) -> None:
 
 
 def settle(export_dir: Path, seconds: float = SETTLE_SECONDS) -> None:
-    """Waits until servers have read what models.config said last.
+    """Waits until servers have read the last change of models.config.
 
-    A label may then move to a version that it lists: servers have begun to load
-    it, and take the label when that is done.
+    A label may then move to a version that the file lists: servers have begun
+    to load the version, and move the label when it is loaded.
     """
     age = time.time() - (export_dir / MODELS).stat().st_mtime
     time.sleep(max(0.0, min(seconds, seconds - age)))
@@ -272,9 +279,9 @@ def _fill(entry: model_server_config_pb2.ModelConfig, state: Rollout) -> None:
 def _repair(
     config: model_server_config_pb2.ModelServerConfig, export_dir: Path
 ) -> None:
-    """Drops apps and versions that are gone; TF Serving would wait for them.
+    """Removes deleted apps and versions: TF Serving would wait for them.
 
-    Entries that are a user's own are left alone.
+    Entries with a user's own policy are left alone.
     """
     entries = config.model_config_list.config
     for entry in list(entries):
@@ -293,8 +300,8 @@ def _repair(
 def locked(export_dir: Path) -> Iterator[None]:
     """Lets one process at a time change the files, on one host or on several.
 
-    The lock is `flock` on a file that is opened to be written, which NFS passes
-    to its server. `common.drafts` says what is assumed.
+    The lock is `flock` on a file that is open for writing, which NFS passes to
+    its server. The docstring of `drafts` says what is assumed.
     """
     handle = os.open(export_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -310,13 +317,13 @@ def locked(export_dir: Path) -> Iterator[None]:
 
 
 def _replace_missing(export_dir: Path) -> None:
-    """Writes the files that a user may have tuned only where there is none."""
+    """Writes the files that a user may tune, if they are missing."""
     for name, text in TUNED.items():
         if not (export_dir / name).is_file():
             replace(export_dir / name, text)
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
+    """Replaces a file's text; the file is never seen half written."""
     with whole_file.writing(path) as file:
         file.write(text)

@@ -1,6 +1,7 @@
-"""Predictions: rows on the console, and in a CSV or JSON file if asked for.
+"""Predictions: rows on the console, and in a CSV or JSON file with `--output`.
 
-Rows are printed and written as they come: only those that are shown are held.
+Each row is written as soon as it is predicted: only the rows that are printed
+are held in memory.
 """
 
 import csv
@@ -19,12 +20,17 @@ from common.report import strict_json
 Row = Mapping[str, Any]
 
 SHOWN = 50
-# What makes a spreadsheet take a cell for a formula.
+# The first characters by which a spreadsheet takes a cell for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def check_output(output: str) -> None:
-    """Refuses an `--output` that cannot be written, before any work is done."""
+    """Refuses an `--output` that cannot be written, before any work is done.
+
+    Raises:
+        InputError: If its ending is neither .csv nor .json, or it is not a
+            file in a folder that exists.
+    """
     if not output:
         return
     path = Path(output)
@@ -48,11 +54,11 @@ def show(
     """Prints the first rows as a table, and writes all to `output`, if given.
 
     Args:
-        rows: At least one; all have the keys of the first. Floats are printed
-            with four digits.
-        output: A file that `check_output` has let pass.
+        rows: At least one row; all have the keys of the first. Floats are
+            printed with four digits.
+        output: A file that `check_output` accepted; "" for no file.
         raw: See `write`.
-        shorten: Makes a row fit for the console.
+        shorten: Maps a row to the row that is printed, with shorter texts.
     """
     rows = write(Path(output), rows, raw) if output else iter(rows)
     shown = [shorten(row) for row in itertools.islice(rows, SHOWN)]
@@ -81,15 +87,16 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def write(path: Path, rows: Iterable[Row], raw: bool = False) -> Iterator[Row]:
-    """Writes rows as CSV or JSON and yields them; whole or not at all.
+    """Writes rows as CSV or JSON, and yields them.
 
-    The file is there when the last row has been taken.
+    The file appears, complete, when the last row has been taken from the
+    iterator.
 
     Args:
-        path: The file; its ending decides.
+        path: The file; its ending is .csv or .json.
         rows: See `show`.
-        raw: Whether a CSV's text is written as it is, also where a spreadsheet
-            would run it.
+        raw: Whether text in a CSV is left as it is, even if a spreadsheet would
+            run it as a formula.
     """
     with whole_file.writing(path) as file:
         if path.suffix == ".json":
@@ -103,8 +110,8 @@ def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:
     writer = None
     for row in rows:
         if writer is None:
-            # Lines end as RFC 4180 has it; only then does `csv` quote a cell
-            # with a carriage return, which would end a line.
+            # RFC 4180 ends lines with CR LF; only then does `csv` quote a cell
+            # with a carriage return, which would otherwise end the line.
             writer = csv.DictWriter(file, row, lineterminator="\r\n")
             writer.writeheader()
         writer.writerow(row if raw else _defused(row))
@@ -123,10 +130,10 @@ def _as_json(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _defused(row: Row) -> dict[str, Any]:
-    """Returns a row whose text no spreadsheet runs.
+    """Returns a row whose text no spreadsheet runs as a formula.
 
-    An apostrophe before it makes a cell text. Numbers stay what they are, also
-    those written as text, such as an id of -5.
+    An apostrophe at the start makes a cell text. Numbers are not changed, nor
+    are texts that are numbers, such as an id of -5.
     """
     return {
         name: f"'{value}"

@@ -38,24 +38,25 @@ def publish(
 
     Args:
         app: The app, which is also the model's name on a server.
-        options: Gives `export_dir`; the report keeps all of them.
-        splits: The data; they describe themselves in the report.
+        options: The app's options; the report keeps all of them.
+        splits: The data, whose `describe` and `notes` go into the report.
         model: The trained model.
-        signatures: What clients call; see `export.save`.
-        write_mobile: Writes and measures the TFLite files. It is given the
-            folder, which it makes, and returns the report's `variants`.
+        signatures: The signatures by name; see `export.save`.
+        write_mobile: Writes and measures the TFLite files. Its argument is the
+            folder, which it makes; it returns the report's `variants`.
         task_metric: The metric of the test split that the model is judged by.
         metrics: Figures by split, then by name.
-        draw: Returns the plots and tables of a report. It may add keys of its
-            own to the report first.
-        log: What training did.
+        draw: Returns the plots and tables of a report. It may first add keys
+            of the app's own to the report.
+        log: The record of the training.
         baselines: Figures of simpler methods on the same test split.
         refused: The variants that were not made, and why. They are read after
-            `write_mobile`, which may find more.
+            `write_mobile`, which may add more to them.
         higher_is_better: Whether more of the task metric is better.
-        tracked: What the signatures use beside the model; see `export.save`.
-        write_more: Writes further files; it is given the release's folder.
-        work_dirs: Where checkpoints are that are not needed any more.
+        tracked: Objects that the signatures use beside the model; see
+            `export.save`.
+        write_more: Writes further files; its argument is the release's folder.
+        work_dirs: The folders of checkpoints that are not needed any more.
 
     Returns:
         The report, as in `report.json`.
@@ -71,8 +72,8 @@ def publish(
             variants=variants, refused=refused, serving=serving,
             baselines=baselines, higher_is_better=higher_is_better,
         )  # fmt: skip
-        shown = draw(result)
-        report.write(draft.directory / "report", result, shown)
+        sections = draw(result)
+        report.write(draft.directory / "report", result, sections)
     fitting.finish(*work_dirs)
     report.print_table(result, draft.path)
     return result

@@ -37,28 +37,29 @@ def connect(url: str, app: str) -> "Remote":
     Args:
         url: `http://host:port` or `grpc://host:port`; `/labels/NAME` or
             `/versions/N` may follow, else the newest version answers.
-        app: The model's name.
+        app: The app, which is also the model's name on the server.
 
     Raises:
         InputError: If the server does not answer, or does not serve the app.
     """
-    found = URL.fullmatch(url)
-    if not found:
+    match = URL.fullmatch(url)
+    if not match:
         raise InputError(
             "--server must be http://host:port or grpc://host:port, perhaps "
             f"with /labels/NAME or /versions/N behind; received {url!r}."
         )
-    version = int(found[7]) if found[7] else None
-    kind = Grpc if found[1] == "grpc" else Rest
-    return kind(found, app, version, found[5] or "")
+    version = int(match[7]) if match[7] else None
+    client = Grpc if match[1] == "grpc" else Rest
+    return client(match, app, version, match[5] or "")
 
 
 class Remote(abc.ABC):
     """A model on a server.
 
     Attributes:
-        version: The version that answered when it was connected.
-        copy: The release on this machine, if there is a copy.
+        version: The version that answered when the client was made.
+        copy: The directory of the release's copy on this machine; None if
+            there is no copy.
     """
 
     version: int
@@ -75,7 +76,7 @@ class Remote(abc.ABC):
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
     ) -> dict[str, np.ndarray]:
-        """Returns what a signature gives; see `served.Served`."""
+        """Returns a signature's outputs; see `served.Served`."""
         specs = self.inputs(signature)
         arrays = {
             name: _array(value, specs[name].dtype)
@@ -103,7 +104,11 @@ class Remote(abc.ABC):
 
     @property
     def release(self) -> Path:
-        """The release's directory; an `InputError` where it is not here."""
+        """The release's directory on this machine.
+
+        Raises:
+            InputError: If there is no copy on this machine.
+        """
         if self.copy is None:
             raise InputError(
                 "--server answers, but some of what is printed comes from the "
@@ -114,22 +119,23 @@ class Remote(abc.ABC):
         return self.copy
 
     def use_copy(self, release: Path) -> None:
-        """Takes a release on this machine for the one on the server.
+        """Uses the files of a release on this machine beside the server.
 
         Raises:
-            InputError: If the server's is another one, whatever its number.
+            InputError: If the server serves another release, even under the
+                same version number.
         """
         number = identity.of_release(release)
         if number != identity.of(self._signatures.signature_def):
             raise InputError(
                 "--server must serve the release whose files are used beside "
                 f"it; {self._url[0]} serves another {self._app}/{self.version} "
-                f"than {release}. Pass a copy of that one by --release."
+                f"than {release}. Pass a copy of the served one by --release."
             )
         if not number:
             console.get(stderr=True).print(
-                f"note: {release} was made before releases had numbers; that "
-                "it is the one on the server is taken for granted"
+                f"note: {release} was made before releases had numbers; it is "
+                "assumed to be the release on the server"
             )
         self.copy = release
 
@@ -160,13 +166,14 @@ class Remote(abc.ABC):
 
 
 class Rest(Remote):
-    """A model asked over REST."""
+    """A client over REST."""
 
     def _open(self, address: str) -> None:
-        kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
+        connection: type[http.client.HTTPConnection]
+        connection = http.client.HTTPConnection
         if self._url[1] == "https":
-            kind = http.client.HTTPSConnection
-        self._connection = kind(address, timeout=TIMEOUT_SECONDS)
+            connection = http.client.HTTPSConnection
+        self._connection = connection(address, timeout=TIMEOUT_SECONDS)
         self._path = f"/v1/models/{self._app}"
         if self._version is not None:
             self._path += f"/versions/{self._version}"
@@ -174,11 +181,11 @@ class Rest(Remote):
             self._path += f"/labels/{self._label}"
 
     def _metadata(self) -> get_model_metadata_pb2.SignatureDefMap:
-        found = self._send("GET", f"{self._path}/metadata")
+        answer = self._send("GET", f"{self._path}/metadata")
         try:
-            self.version = int(found["model_spec"]["version"])
+            self.version = int(answer["model_spec"]["version"])
             return json_format.ParseDict(
-                found["metadata"]["signature_def"],
+                answer["metadata"]["signature_def"],
                 get_model_metadata_pb2.SignatureDefMap(),
                 ignore_unknown_fields=True,
             )
@@ -189,37 +196,41 @@ class Rest(Remote):
         self, signature: str, inputs: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         body = json_tensors.request(inputs, signature)
-        found = self._send("POST", f"{self._path}:predict", body)["outputs"]
+        values = self._send("POST", f"{self._path}:predict", body)["outputs"]
         outputs = self._signature(signature).outputs
         if len(outputs) == 1:
-            found = {next(iter(outputs)): found}
+            values = {next(iter(outputs)): values}
         return {
             name: json_values.array(
-                found[name], np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
+                values[name], np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
             )
             for name, info in outputs.items()
         }
 
     def _send(self, method: str, path: str, body: bytes = b"") -> Any:
-        """Returns an answer's JSON."""
+        """Sends a request; returns the answer's JSON."""
         head = {"Content-Type": "application/json"}
         try:
             status, content = self._exchange(method, path, body, head)
         except (OSError, http.client.HTTPException) as error:
             raise self._refused(f"{error or type(error).__name__}.") from None
         try:
-            found = json.loads(content)
+            answer = json.loads(content)
         except ValueError:
             raise self._refused(f"status {status}, no JSON.") from None
         if status != 200:
-            text = found.get("error") if isinstance(found, dict) else found
+            text = answer.get("error") if isinstance(answer, dict) else answer
             raise self._refused(f"status {status}, {text}")
-        return found
+        return answer
 
     def _exchange(
         self, method: str, path: str, body: bytes, head: dict[str, str]
     ) -> tuple[int, bytes]:
-        """Sends a request; once more where a kept connection had ended."""
+        """Sends a request, again if the server had closed the connection.
+
+        Returns:
+            The answer's status and body.
+        """
         for last in (False, True):
             fresh = self._connection.sock is None
             try:
@@ -235,7 +246,7 @@ class Rest(Remote):
 
 
 class Grpc(Remote):
-    """A model asked over gRPC."""
+    """A client over gRPC."""
 
     def _open(self, address: str) -> None:
         channel = grpc.insecure_channel(
@@ -253,9 +264,9 @@ class Grpc(Remote):
         request.metadata_field.append("signature_def")
         answer = self._send(self._stub.GetModelMetadata, request)
         self.version = answer.model_spec.version.value
-        found = get_model_metadata_pb2.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(found)
-        return found
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(signatures)
+        return signatures
 
     def _predict(
         self, signature: str, inputs: dict[str, np.ndarray]
@@ -265,14 +276,14 @@ class Grpc(Remote):
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tensor_protos.proto(value))
-        found = self._send(self._stub.Predict, request)
+        answer = self._send(self._stub.Predict, request)
         return {
             name: tf.make_ndarray(proto)
-            for name, proto in found.outputs.items()
+            for name, proto in answer.outputs.items()
         }
 
     def _address(self, request: Any) -> None:
-        """Says which model is meant."""
+        """Writes the app, and its version or label, into a request."""
         request.model_spec.name = self._app
         if self._version is not None:
             request.model_spec.version.value = self._version

@@ -1,10 +1,10 @@
 """Which versions of an app are in service, and where its labels point.
 
-TF Serving sends a request that names no version to the highest one loaded, and
-refuses a whole configuration in which a label that clients use moves to a
-version that is not loaded yet: it would then never load it. Hence the rule of
-this module: an export loads a version and moves no label; a label moves only to
-a version that is loaded.
+TF Serving sends a request that names no version to the highest version that is
+loaded. It refuses a configuration in which a label that clients use moves to a
+version that is not loaded yet, and would then never load that version. Hence
+the rule of this module: an export loads a version and moves no label; a label
+moves only to a version that is loaded.
 """
 
 import dataclasses
@@ -29,12 +29,15 @@ class Rollout:
 
     @property
     def previous(self) -> int | None:
-        """The loaded version before stable: where a roll-back goes."""
-        return max((v for v in self.loaded if v < self.stable), default=None)
+        """The loaded version before stable, to which a roll-back returns."""
+        return max(
+            (version for version in self.loaded if version < self.stable),
+            default=None,
+        )
 
     @property
     def newest(self) -> int:
-        """The version that answers requests that name none."""
+        """The version that answers requests that name no version."""
         return self.loaded[-1]
 
 
@@ -44,17 +47,17 @@ def first(version: int) -> Rollout:
 
 
 def export(before: Rollout, version: int) -> Rollout:
-    """Returns the state after a new release: loaded beside what is labelled.
+    """Returns the state after a new release, which is loaded without a label.
 
-    Of the versions that no label names, the newest alone is loaded; a slower
-    export may make an older one known last.
+    Of the versions that no label names, only the newest is loaded: a slower
+    export may be the last to list its version, though that is older.
     """
     newest = max(before.newest, version)
     return _state(before.stable, before.canary, before.previous, newest)
 
 
 def load(before: Rollout, version: int) -> Rollout:
-    """Returns `before` with one version more loaded."""
+    """Returns `before` with `version` loaded as well."""
     loaded = tuple(sorted({*before.loaded, version}))
     return dataclasses.replace(before, loaded=loaded)
 
@@ -62,8 +65,8 @@ def load(before: Rollout, version: int) -> Rollout:
 def promote(before: Rollout, version: int, label: str = "stable") -> Rollout:
     """Returns the state after a label moved to a loaded version.
 
-    The version that was stable stays loaded, for a roll-back. Canary is never
-    left behind stable.
+    The version that was stable stays loaded, for a roll-back. The version of
+    canary is never older than that of stable.
     """
     if label == "canary":
         return _state(before.stable, version, before.previous, before.newest)
@@ -77,8 +80,8 @@ def promote(before: Rollout, version: int, label: str = "stable") -> Rollout:
 def target(before: Rollout, on_disk: Sequence[int]) -> int:
     """Returns the version that a roll-back makes the newest in service.
 
-    A version on trial goes first: then that is stable; else it is the version
-    before stable.
+    If a version newer than stable is in service, a roll-back removes it and
+    returns to stable; otherwise it returns to the version before stable.
 
     Raises:
         InputError: If there is no older version.
@@ -96,8 +99,8 @@ def target(before: Rollout, on_disk: Sequence[int]) -> int:
 def roll_back(before: Rollout, version: int) -> Rollout:
     """Returns the state after a return to a loaded version.
 
-    What is newer is not loaded any longer, so requests that name no version go
-    back as well.
+    Newer versions are no longer loaded, so requests that name no version
+    return to it as well.
     """
     previous = before.previous if version == before.stable else None
     return _state(version, version, previous, version)
@@ -106,20 +109,21 @@ def roll_back(before: Rollout, version: int) -> Rollout:
 def repair(before: Rollout, on_disk: Sequence[int]) -> Rollout | None:
     """Returns `before` without versions that were deleted by hand.
 
-    A label whose version is gone moves to the nearest older one that is loaded,
-    else to the oldest on disk; None if nothing is left.
+    A label whose version is gone moves to the nearest older version that is
+    loaded. If all loaded versions are gone, the oldest version on disk is
+    loaded instead. The result is None if no version is on disk.
     """
     if not on_disk:
         return None
     loaded = [version for version in before.loaded if version in on_disk]
-    there = loaded or [min(on_disk)]
+    left = loaded or [min(on_disk)]
 
     def nearest(version: int) -> int:
-        return max((v for v in there if v <= version), default=there[0])
+        return max((v for v in left if v <= version), default=left[0])
 
     stable = nearest(before.stable)
     canary = max(nearest(before.canary), stable)
-    return Rollout(tuple(sorted({*there, stable, canary})), stable, canary)
+    return Rollout(tuple(sorted({*left, stable, canary})), stable, canary)
 
 
 def _state(

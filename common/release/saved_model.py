@@ -1,4 +1,4 @@
-"""A SavedModel, loaded and called: every use of a release goes through it."""
+"""A loaded SavedModel: every use of a release calls it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from . import warmup
 from .status import ServingError
 
 DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-# What TensorFlow adds to messages for its own developers.
+# The parts of TensorFlow's messages that are meant for its own developers.
 INTERNALS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\]")
 
 
@@ -20,7 +20,7 @@ class Model:
     """A release's SavedModel.
 
     Attributes:
-        path: The release.
+        path: The release's directory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class Model:
         self._loaded = tf.saved_model.load(path)
 
     def warm_up(self) -> int:
-        """Replays the release's own requests; returns how many there are."""
+        """Replays the release's recorded requests; returns their number."""
         logs = list(warmup.read(self.path))
         for log in logs:
             request = log.predict_log.request
@@ -40,7 +40,14 @@ class Model:
         return len(logs)
 
     def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
-        """Returns a signature's inputs; batch axes are None."""
+        """Returns the inputs of a signature by name; batch axes are None.
+
+        Args:
+            signature: The signature's name; "" for the default.
+
+        Raises:
+            ServingError: If there is no such signature.
+        """
         function = self._loaded.signatures.get(signature or DEFAULT)
         if function is None:
             raise ServingError(
@@ -50,7 +57,7 @@ class Model:
         return dict(function.structured_input_signature[1])
 
     def dtypes(self, signature: str) -> dict[str, np.dtype]:
-        """Returns the inputs' NumPy dtypes, `object` for strings."""
+        """Returns the inputs' NumPy dtypes by name, `object` for strings."""
         specs = self.inputs(signature)
         return {
             name: np.dtype(spec.dtype.as_numpy_dtype)
@@ -68,10 +75,14 @@ class Model:
         Args:
             signature: The signature's name, "" for the default.
             inputs: Arrays by name, of exactly the signature's dtypes.
-            outputs: The outputs wanted; by default all.
+            outputs: The names of the outputs to return; by default all.
+
+        Returns:
+            The outputs as arrays by name.
 
         Raises:
-            ServingError: As TF Serving would answer.
+            ServingError: If the request is refused, with TF Serving's own code
+                and message.
         """
         specs = self.inputs(signature)
         _check_names(specs, inputs)
@@ -80,8 +91,8 @@ class Model:
             for name, spec in specs.items()
         }
         try:
-            found = self._loaded.signatures[signature or DEFAULT](**feed)
-            arrays = {name: value.numpy() for name, value in found.items()}
+            tensors = self._loaded.signatures[signature or DEFAULT](**feed)
+            arrays = {name: value.numpy() for name, value in tensors.items()}
         except tf.errors.OpError as error:
             raise ServingError(_code(error), _message(error)) from None
         except (ValueError, TypeError) as error:
@@ -92,7 +103,7 @@ class Model:
 def _check_names(
     specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, Any]
 ) -> None:
-    """Raises if the inputs are not those of the signature."""
+    """Raises `ServingError` if the signature has other inputs."""
     extra, missing = (
         sorted(set(inputs) - set(specs)),
         sorted(set(specs) - set(inputs)),
@@ -109,22 +120,21 @@ def _check_names(
 
 
 def _tensor(name: str, value: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
-    """Returns an input as a tensor, if dtype and shape are right."""
-    sent = np.asarray(value)
-    wanted = np.dtype(spec.dtype.as_numpy_dtype)
-    if sent.dtype != wanted:
+    """Returns an input as a tensor; raises if its dtype or shape is wrong."""
+    array = np.asarray(value)
+    if array.dtype != np.dtype(spec.dtype.as_numpy_dtype):
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Expects input {name} to be {spec.dtype.name} but "
-            f"{_dtype_name(sent)} is provided",
+            f"{_dtype_name(array)} is provided",
         )
-    if not spec.shape.is_compatible_with(sent.shape):
+    if not spec.shape.is_compatible_with(array.shape):
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Expects input {name} to have shape {_shape(spec.shape)} but "
-            f"{list(sent.shape)} is provided",
+            f"{list(array.shape)} is provided",
         )
-    return tf.constant(sent, spec.dtype)
+    return tf.constant(array, spec.dtype)
 
 
 def _dtype_name(value: np.ndarray) -> str:
@@ -132,14 +142,14 @@ def _dtype_name(value: np.ndarray) -> str:
 
 
 def _shape(shape: tf.TensorShape) -> list[int]:
-    """Returns a shape as TF Serving's metadata have it: -1 for any."""
+    """Returns a shape as in TF Serving's metadata: -1 for any size."""
     return [-1 if size is None else size for size in shape]
 
 
 def _selected(
     arrays: dict[str, np.ndarray], outputs: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Returns the outputs that are wanted."""
+    """Returns the arrays that `outputs` names, or all if it is empty."""
     for name in outputs:
         if name not in arrays:
             raise ServingError(
@@ -151,7 +161,7 @@ def _selected(
 
 
 def _code(error: tf.errors.OpError) -> str:
-    """Returns the name of an error's code."""
+    """Returns the name of a TensorFlow error's code."""
     names = {
         value: name
         for name, value in vars(tf.errors).items()
@@ -161,10 +171,10 @@ def _code(error: tf.errors.OpError) -> str:
 
 
 def _message(error: Exception) -> str:
-    """Returns the line of an error that is meant for who sent the input."""
+    """Returns the line of an error that helps the sender of the input."""
     text = getattr(error, "message", None) or str(error)
-    # Before it stands where in the graph that was, behind it the node.
-    said = text.split("[[{{node")[0]
-    lines = [INTERNALS.sub("", line).strip() for line in said.splitlines()]
+    # The names of graph nodes follow the message.
+    text = text.split("[[{{node")[0]
+    lines = [INTERNALS.sub("", line).strip() for line in text.splitlines()]
     lines = [line for line in lines if line] or [type(error).__name__]
     return lines[-1] if lines[0] == "Graph execution error:" else lines[0]

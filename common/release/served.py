@@ -1,7 +1,7 @@
-"""A release's signatures, asked in this process or over the network.
+"""A release's signatures, called in this process or over the network.
 
-Predictions of all apps go through such a call, so that a server can take the
-release's place: same names in, same names out.
+All apps predict through `Served`, so that a server can take the place of a
+local release: inputs and outputs have the same names.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from .saved_model import DEFAULT, Model
 
 
 class Served(Protocol):
-    """What answers, wherever it is."""
+    """A model whose signatures can be called, local or on a server."""
 
     @property
     def has_files(self) -> bool:
@@ -30,14 +30,14 @@ class Served(Protocol):
         """The release's directory, for the files beside the model.
 
         Raises:
-            InputError: If a server answers whose release is not here as well.
+            InputError: If a server answers and no copy of its release is here.
         """
         ...
 
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
     ) -> dict[str, np.ndarray]:
-        """Returns what a signature gives.
+        """Returns a signature's outputs.
 
         Args:
             signature: The signature's name.
@@ -45,7 +45,7 @@ class Served(Protocol):
                 signature; the first axis is the batch.
 
         Returns:
-            Arrays by name; strings are an object array of bytes.
+            The outputs as arrays by name; strings are an object array of bytes.
         """
         ...
 
@@ -63,7 +63,7 @@ class Local:
         self.release = release
         try:
             self._model = Model(release)
-        except Exception as error:  # A damaged one can fail in any part.
+        except Exception as error:  # A damaged file can fail in any part.
             line = " ".join(str(error).split())[:300]
             raise InputError(
                 f"--release must be a release that TensorFlow can load; "
@@ -73,7 +73,7 @@ class Local:
     def __call__(
         self, signature: str = DEFAULT, **inputs: Any
     ) -> dict[str, np.ndarray]:
-        """Returns what a signature gives; see `Served`."""
+        """Returns a signature's outputs; see `Served`."""
         dtypes = self._model.dtypes(signature)
         feed = {
             name: np.asarray(value, dtypes[name])
@@ -87,16 +87,16 @@ class Local:
 
 
 def connect(options: Options, app: str) -> Served:
-    """Returns what `--server` names, else the release that the options name.
+    """Returns a client of `--server`, else the release of the options.
 
     Args:
-        options: Gives `server`, `release` and `export_dir`.
+        options: Their `server`, `release` and `export_dir` are used.
         app: The app, which is also the model's name on a server.
 
     Raises:
         InputError: If there is no such release or a file of it is damaged, if
-            no such server answers, or if it serves another release than the
-            copy on this machine.
+            the server does not answer, or if it serves another release than
+            the copy on this machine.
     """
     if not options.server:
         return Local(export.find(options.release, options.export_dir, app))
@@ -105,9 +105,9 @@ def connect(options: Options, app: str) -> Served:
             "--variant is a file of a release and cannot be asked of a server; "
             f"received {options.variant!r} with --server."  # type: ignore[attr-defined]
         )
-    asked = remote.connect(options.server, app)
-    copy = Path(options.export_dir) / app / str(asked.version)
+    client = remote.connect(options.server, app)
+    copy = Path(options.export_dir) / app / str(client.version)
     if options.release or copy.is_dir():
         path = options.release or str(copy)
-        asked.use_copy(export.find(path, options.export_dir, app))
-    return asked
+        client.use_copy(export.find(path, options.export_dir, app))
+    return client

@@ -1,6 +1,6 @@
-"""Errors of the embedded server: gRPC's codes, and what HTTP makes of them."""
+"""Errors of the embedded server: gRPC's codes and their HTTP statuses."""
 
-# As TF Serving's own HTTP server maps them.
+# TF Serving's own HTTP server maps the codes to these statuses.
 HTTP = {
     "CANCELLED": 499,
     "INVALID_ARGUMENT": 400,
@@ -19,7 +19,7 @@ HTTP = {
 
 
 class ServingError(Exception):
-    """An answer that is an error.
+    """An error that is a server's answer to a request.
 
     Attributes:
         code: The name of a gRPC status code.

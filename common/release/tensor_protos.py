@@ -12,30 +12,30 @@ MOST_ELEMENTS = 1 << 26
 def proto(value: np.ndarray) -> tensor_pb2.TensorProto:
     """Returns an array as a message.
 
-    As `tf.make_tensor_proto` does, without its search for the right type, which
-    takes longer than a small model.
+    The message is that of `tf.make_tensor_proto`, whose search for the right
+    type takes longer than a small model.
 
     Args:
         value: Numbers or truth values, or an object array of bytes.
     """
-    found = tensor_pb2.TensorProto()
+    message = tensor_pb2.TensorProto()
     for size in value.shape:
-        found.tensor_shape.dim.add(size=size)
+        message.tensor_shape.dim.add(size=size)
     if value.dtype.kind == "O":
-        found.dtype = types_pb2.DT_STRING
-        found.string_val.extend(value.ravel().tolist())
+        message.dtype = types_pb2.DT_STRING
+        message.string_val.extend(value.ravel().tolist())
     else:
-        found.dtype = tf.as_dtype(value.dtype).as_datatype_enum
-        found.tensor_content = value.tobytes()
-    return found
+        message.dtype = tf.as_dtype(value.dtype).as_datatype_enum
+        message.tensor_content = value.tobytes()
+    return message
 
 
 def array(value: tensor_pb2.TensorProto) -> np.ndarray:
     """Returns a message as an array.
 
     Raises:
-        ValueError: If it is none, or stands for a huge one: a few bytes may say
-            that one value is repeated.
+        ValueError: If the message is no valid tensor, or stands for a huge
+            one: a few bytes may say that a single value is repeated.
     """
     size = math.prod(dim.size for dim in value.tensor_shape.dim)
     if not 0 <= size <= MOST_ELEMENTS:

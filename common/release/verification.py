@@ -1,4 +1,4 @@
-"""A release, checked against its own report and the answers it recorded."""
+"""Checks of a release against its own report and its recorded answers."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from common.mobile import litert
 from common.report import report
@@ -20,11 +21,11 @@ TOLERANCE = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A result.
+    """The result of one check.
 
     Attributes:
         what: What was compared, with figures.
-        passed: Whether it is as it was.
+        passed: Whether it is as it was when the release was made.
     """
 
     what: str
@@ -34,9 +35,13 @@ class Check:
 def verify(release: Path) -> Iterator[Check]:
     """Yields the results of all checks, one by one.
 
-    Every file is as the manifest has it. The SavedModel has the report's
-    signatures and gives the recorded answers; every TFLite file has the
-    report's size and can be prepared; `model.keras` loads in safe mode.
+    It is checked that every file has the SHA-256 in the manifest, that the
+    SavedModel has the report's signatures and gives the recorded answers, that
+    every TFLite file has the report's size and can be prepared to run, and that
+    `model.keras` loads in safe mode.
+
+    Args:
+        release: The release's directory.
     """
     try:
         yield from _checks(release)
@@ -70,25 +75,25 @@ def _manifest(release: Path) -> Iterator[Check]:
 def _signatures(model: Model, expected: dict[str, Any]) -> Iterator[Check]:
     """Compares names, dtypes and shapes of inputs."""
     for name, described in expected.items():
-        found = {
+        inputs = {
             key: {"dtype": spec.dtype.name, "shape": list(spec.shape)}
             for key, spec in model.inputs(name).items()
         }
         yield Check(
-            f"signature {name} takes {', '.join(found)}",
-            found == described["inputs"],
+            f"signature {name} takes {', '.join(inputs)}",
+            inputs == described["inputs"],
         )
 
 
 def _answers(model: Model) -> Check:
-    """Asks what was asked when the release was made."""
+    """Sends the recorded requests again and compares the answers."""
     worst, count = 0.0, 0
     for log in warmup.read(model.path):
-        asked, answered = log.predict_log.request, log.predict_log.response
-        inputs = {k: tf.make_ndarray(v) for k, v in asked.inputs.items()}
-        found = model.predict(asked.model_spec.signature_name, inputs)
-        for name, proto in answered.outputs.items():
-            worst = max(worst, _difference(found[name], proto))
+        request, response = log.predict_log.request, log.predict_log.response
+        inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+        outputs = model.predict(request.model_spec.signature_name, inputs)
+        for name, proto in response.outputs.items():
+            worst = max(worst, _difference(outputs[name], proto))
         count += 1
     return Check(
         f"{count} recorded answers, largest difference {worst:.1e}",
@@ -96,12 +101,12 @@ def _answers(model: Model) -> Check:
     )
 
 
-def _difference(found: np.ndarray, proto: Any) -> float:
+def _difference(output: np.ndarray, proto: tensor_pb2.TensorProto) -> float:
     """Returns the greatest difference; infinite where texts differ."""
     expected = tf.make_ndarray(proto)
-    if expected.dtype.kind == "O" or expected.shape != found.shape:
-        return 0.0 if np.array_equal(expected, found) else np.inf
-    gap = np.abs(expected.astype(float) - found.astype(float))
+    if expected.dtype.kind == "O" or expected.shape != output.shape:
+        return 0.0 if np.array_equal(expected, output) else np.inf
+    gap = np.abs(expected.astype(float) - output.astype(float))
     return float(np.max(gap, initial=0.0))
 
 
@@ -119,7 +124,7 @@ def _files(release: Path, variants: list[dict[str, Any]]) -> Iterator[Check]:
 
 
 def _runs(content: bytes) -> bool:
-    """Tells whether the interpreter takes a file."""
+    """Tells whether the LiteRT interpreter can prepare a file to run."""
     try:
         litert.Runner(content)
     except litert.LoadError:
@@ -128,7 +133,7 @@ def _runs(content: bytes) -> bool:
 
 
 def _keras(release: Path) -> Check:
-    """Loads the Keras file."""
+    """Checks that `model.keras` loads in safe mode."""
     path = release / "model.keras"
     try:
         keras.saving.load_model(path, compile=False, safe_mode=True)

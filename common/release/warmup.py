@@ -1,8 +1,8 @@
-"""Warm-up: real requests in a release, with the answers they had.
+"""Warm-up: recorded requests in a release, with their answers.
 
-TF Serving replays `assets.extra/tf_serving_warmup_requests` before it shows a
-version to clients, so that no client waits for what TensorFlow does at a first
-call; `apps.releases verify` compares the answers.
+TF Serving replays `assets.extra/tf_serving_warmup_requests` before clients can
+use a version, so that no client waits for TensorFlow's work at the first call.
+`apps.releases verify` compares the answers.
 """
 
 import json
@@ -30,20 +30,24 @@ def write(
     examples: Mapping[str, Arrays],
     answer: Callable[[str, Arrays], Arrays],
 ) -> int:
-    """Writes the requests of all signatures, and reads them back.
+    """Writes requests and answers of all signatures, and reads them back.
 
-    Each signature is asked for its whole example, then for its rows one by one
-    as far as `MOST_RECORDS` goes. A REST body of the first row is left beside
+    The first request of a signature holds all rows of its example; each further
+    request holds a single row, until the signature's share of `MOST_RECORDS` is
+    used up. The REST body of a request with the first row is written beside
     them, for `curl -d @example.json`.
 
     Args:
         directory: The partial release.
         app: The model's name.
-        examples: Inputs by name, by signature.
-        answer: From signature and inputs to outputs, of the saved model.
+        examples: Inputs by signature, then by name.
+        answer: Maps a signature's name and inputs to the saved model's outputs.
 
     Returns:
         The number of records.
+
+    Raises:
+        RuntimeError: If the file does not read back as it was written.
     """
     folder = directory / EXTRA
     folder.mkdir(exist_ok=True)
@@ -63,7 +67,7 @@ def write(
 
 
 def read(release: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
-    """Yields a release's records; none if it has no file."""
+    """Yields a release's records; nothing if it has no such file."""
     path = release / EXTRA / FILE
     if path.is_file():
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -71,13 +75,13 @@ def read(release: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
 
 
 def example(release: Path) -> dict[str, Any] | None:
-    """Returns the REST body that a release brings, if it does."""
+    """Returns the example REST body of a release; None if it has none."""
     path = release / EXTRA / EXAMPLE
     return json.loads(path.read_bytes()) if path.is_file() else None
 
 
 def _parts(inputs: Arrays, most: int) -> Iterator[Arrays]:
-    """Yields all rows at once, then each alone, `most` parts together."""
+    """Yields all rows at once, then each row alone; at most `most` parts."""
     yield inputs
     num_rows = len(next(iter(inputs.values())))
     for row in range(min(num_rows, most - 1)):
