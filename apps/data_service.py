@@ -1,11 +1,12 @@
-"""Prepares training input on other machines than the trainers'.
+"""Prepares training input on other machines than those that train.
 
   python -m apps.data_service --port=5050
   python -m apps.data_service --port=0 --dispatcher=HOST:5050 --host=ITS_NAME
 
-The first is the dispatcher; of the second start as many as the input needs:
-they read, decode and augment. Trainers get `--data_service=grpc://HOST:5050`.
-All need the same data at the same paths.
+The first command starts the dispatcher. The second starts a worker, which
+reads, decodes and augments; start as many workers as the input needs. Training
+programs need `--data_service=grpc://HOST:5050`. All machines need the same data
+at the same paths.
 """
 
 import dataclasses
@@ -20,13 +21,19 @@ class Config(Checked):
     """Options of this program."""
 
     port: int = option(
-        5050, "listen here; 0: anywhere.", minimum=0, maximum=65535
+        5050,
+        "the port to listen on; 0 for any that is free.",
+        minimum=0,
+        maximum=65535,
     )
     dispatcher: str = option(
-        "", "be a worker of the dispatcher at host:port; by default be one."
+        "",
+        "run as a worker of the dispatcher at host:port; by default run as a "
+        "dispatcher.",
     )
     host: str = option(
-        "localhost", "a worker's own name, by which trainers reach it."
+        "localhost",
+        "worker: the host name by which training programs reach this worker.",
     )
 
     def __post_init__(self) -> None:
@@ -40,7 +47,10 @@ class Config(Checked):
 
 
 def serve(config: Config) -> Any:
-    """Starts what the options say; it runs until it is let go.
+    """Starts the dispatcher or the worker that the options describe.
+
+    Returns:
+        The server; it runs as long as the object exists.
 
     Raises:
         InputError: If the port is in use, or no dispatcher answers.

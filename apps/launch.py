@@ -3,9 +3,10 @@ r"""Starts the workers of a multi-worker training on this machine.
   python -m apps.launch --workers=2 -- python -m apps.image_classify \
     --flagfile=apps/flagfiles/image_classify_demo.flags --strategy=multi_worker
 
-For trying it out: what a cluster's scheduler does with `TF_CONFIG`, done here.
-Every line that a worker prints comes with its number. SIGINT and SIGTERM are
-passed on. If one worker fails, all are ended and its status is this program's.
+It is meant for trials: it sets `TF_CONFIG` as a cluster's scheduler does. Every
+line that a worker prints is shown with the worker's number. SIGINT and SIGTERM
+are passed on to the workers. If a worker fails, all workers are ended and this
+program ends with the status of the failed worker.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ from common.options import Checked, InputError, option
 
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.1
-# For what workers said last; what they started may hold their output open.
+# The time to wait for the last lines of workers; the processes that they
+# started may hold their output open.
 SHOW_SECONDS = 5.0
 
 
@@ -33,9 +35,11 @@ SHOW_SECONDS = 5.0
 class Config(Checked):
     """Options of this program."""
 
-    workers: int = option(2, "how many to start.", minimum=1, maximum=64)
+    workers: int = option(
+        2, "the number of workers to start.", minimum=1, maximum=64
+    )
     command: tuple[str, ...] = option(
-        (), "what each of them runs: the words after --."
+        (), "the command that each worker runs: the words after --."
     )
 
     def __post_init__(self) -> None:
@@ -51,10 +55,10 @@ class Config(Checked):
 def free_ports(count: int) -> list[int]:
     """Returns TCP ports that nothing listens on."""
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in found]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
 
 
 def environment(ports: list[int], index: int) -> dict[str, str]:
@@ -66,42 +70,51 @@ def environment(ports: list[int], index: int) -> dict[str, str]:
 
 
 class Workers:
-    """The processes, and what came to them.
+    """The workers' processes, and the threads that print their output.
 
     Attributes:
-        processes: Those that were started.
-        shown: The threads that print what they say.
-        signum: The last signal that was passed on; 0 before.
+        processes: The processes that were started.
+        printers: The threads that print the processes' lines.
+        signum: The last signal that was passed on; 0 before the first.
     """
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen] = []
-        self.shown: list[threading.Thread] = []
+        self.printers: list[threading.Thread] = []
         self.signum = 0
 
     def pass_on(self, signum: int, frame: FrameType | None) -> None:
-        """Handles a signal: all that run get it, and no more are started."""
+        """Passes a signal on to all workers; no more workers are started."""
         self.signum = signum
         forward(self.processes, signum)
 
     def start(self, command: list[str], count: int) -> None:
-        """Starts the workers, and threads that print what they say."""
+        """Starts the workers, and threads that print their lines.
+
+        Args:
+            command: The program and its arguments.
+            count: The number of workers.
+
+        Raises:
+            InputError: If the program cannot be started.
+        """
         ports = free_ports(count)
         for index in range(count):
-            one = _popen(command, environment(ports, index))
-            self.processes.append(one)
+            process = _popen(command, environment(ports, index))
+            self.processes.append(process)
             thread = threading.Thread(
-                target=_show, args=(one, index), daemon=True
+                target=_show, args=(process, index), daemon=True
             )
             thread.start()
-            self.shown.append(thread)
-            if self.signum:  # Perhaps before this one was in the list.
-                forward([one], self.signum)
+            self.printers.append(thread)
+            # The signal may have come before the process was in the list.
+            if self.signum:
+                forward([process], self.signum)
                 return
 
 
 def _popen(command: list[str], env: dict[str, str]) -> subprocess.Popen:
-    """Starts one worker."""
+    """Starts a worker."""
     try:
         return subprocess.Popen(
             command,
@@ -111,7 +124,7 @@ def _popen(command: list[str], env: dict[str, str]) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # A signal from the keyboard comes through `pass_on`, once.
+            # A signal from the keyboard reaches the worker only by `pass_on`.
             start_new_session=True,
         )
     except OSError as error:
@@ -122,9 +135,14 @@ def _popen(command: list[str], env: dict[str, str]) -> subprocess.Popen:
 
 
 def wait(workers: list[subprocess.Popen]) -> int:
-    """Waits for all workers, or ends them when one fails; returns a status."""
+    """Waits for all workers to end, and ends them when a worker fails.
+
+    Returns:
+        The exit status of the failed worker, 128 + the signal's number if a
+        signal ended it; 0 if no worker failed.
+    """
     while True:
-        codes = [one.poll() for one in workers]
+        codes = [worker.poll() for worker in workers]
         failed = [code for code in codes if code]
         if failed:
             end(workers)
@@ -135,32 +153,32 @@ def wait(workers: list[subprocess.Popen]) -> int:
 
 
 def end(workers: list[subprocess.Popen]) -> None:
-    """Ends what still runs: politely, then not."""
+    """Ends the workers that still run, by SIGTERM and then by SIGKILL."""
     forward(workers, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
-    while any(one.poll() is None for one in workers):
+    while any(worker.poll() is None for worker in workers):
         if time.monotonic() > deadline:
-            # Blocked in an operation that waits for a worker that is gone.
+            # A worker can be blocked by waiting for a worker that is gone.
             forward(workers, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
 
 
 def forward(workers: list[subprocess.Popen], signum: int) -> None:
     """Sends a signal to every worker that still runs."""
-    for one in workers:
-        if one.poll() is None:
-            one.send_signal(signum)
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(signum)
 
 
 def _show(worker: subprocess.Popen, index: int) -> None:
-    """Prints a worker's lines with its number, whole."""
+    """Prints a worker's lines, each in one piece and with its number."""
     for line in worker.stdout or ():
         sys.stdout.write(f"[{index}] {line}")
         sys.stdout.flush()
 
 
 def main(config: Config) -> None:
-    """Runs the workers; ends with their status if it is not 0."""
+    """Runs the workers; exits with their status if it is not 0."""
     workers = Workers()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, workers.pass_on)
@@ -168,9 +186,9 @@ def main(config: Config) -> None:
         workers.start(list(config.command), config.workers)
         status = wait(workers.processes)
     finally:
-        end(workers.processes)  # Whatever ended this: none is left alone.
+        end(workers.processes)  # No error may leave a worker running.
     deadline = time.monotonic() + SHOW_SECONDS
-    for thread in workers.shown:  # An error's line is the last one.
+    for thread in workers.printers:  # The last line may tell the error.
         thread.join(max(deadline - time.monotonic(), 0.0))
     if workers.signum and len(workers.processes) < config.workers:
         status = status or 128 + workers.signum

@@ -1,4 +1,4 @@
-"""Looks after releases: what is served, roll-out, roll-back, cleaning, checks.
+"""Manages releases: lists, rolls out, rolls back, deletes and checks them.
 
   python -m apps.releases list
   python -m apps.releases promote --app=image_classify --label=canary
@@ -7,8 +7,8 @@
   python -m apps.releases prune --keep=3
   python -m apps.releases verify --app=image_classify
 
-It changes `models.config`, which servers read every few seconds; it needs no
-server to be there. deploy/README.md says what each step means for clients.
+It changes `models.config`, which servers read every few seconds. No server
+needs to run. deploy/README.md says what each step means for clients.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ class Config(Checked):
 
     command: str = option(
         "list",
-        "may be given without its name.",
+        "the command; it may be given without --command=.",
         choices=("list", "promote", "rollback", "prune", "verify"),
     )
-    export_dir: str = option("saved_models", "where releases are.")
+    export_dir: str = option("saved_models", "the directory of releases.")
     app: str = option(
-        "", "the app; list, prune and verify take all by default."
+        "", "the app; list, prune and verify take all apps by default."
     )
     version: int = option(
         0,
@@ -43,19 +43,21 @@ class Config(Checked):
         maximum=2**63 - 1,
     )
     label: str = option(
-        "stable", "promote: what moves.", choices=("stable", "canary")
+        "stable", "promote: the label to move.", choices=("stable", "canary")
     )
-    keep: int = option(3, "prune: newest versions that stay.", minimum=1)
+    keep: int = option(
+        3, "prune: the number of newest versions to keep.", minimum=1
+    )
     settle_seconds: float = option(
         models_config.SETTLE_SECONDS,
-        "promote, rollback: how long servers get to see a version before a "
-        "label moves to it; more than their poll interval.",
+        "promote, rollback: the seconds that servers have to notice a version "
+        "before a label moves to it; more than their poll interval.",
         minimum=0.0,
     )
 
 
 def main(settings: Config) -> None:
-    """Does what the command says."""
+    """Runs the command that the options name."""
     export_dir = Path(settings.export_dir)
     if not models_config.apps(export_dir):
         raise InputError(
@@ -84,16 +86,16 @@ def show(settings: Config, export_dir: Path) -> None:
                 table.add_row(app, str(version), "", "as your own policy says")
                 continue
             labels = {"stable": now.stable, "canary": now.canary}
-            names = [name for name, one in labels.items() if one == version]
-            what = "loaded" if version in now.loaded else "on disk"
+            names = [name for name in labels if labels[name] == version]
+            status = "loaded" if version in now.loaded else "on disk"
             if version == now.newest:
-                what = "loaded, answers by default"
-            table.add_row(app, str(version), ", ".join(names), what)
+                status = "loaded, answers by default"
+            table.add_row(app, str(version), ", ".join(names), status)
     console.get().print(table)
 
 
 def promote(settings: Config, export_dir: Path) -> None:
-    """Moves a label to a version, which servers load first."""
+    """Moves a label to a version after servers have loaded the version."""
     app = the_app(settings, export_dir)
     on_disk = models_config.versions(export_dir / app)
     version = settings.version or on_disk[-1]
@@ -109,7 +111,7 @@ def promote(settings: Config, export_dir: Path) -> None:
 
 
 def roll_back(settings: Config, export_dir: Path) -> None:
-    """Takes the newest version in service out of it."""
+    """Takes the newest version in service out of service."""
     app = the_app(settings, export_dir)
     on_disk = models_config.versions(export_dir / app)
     version = rollout.target(state(export_dir, app), on_disk)
@@ -126,7 +128,20 @@ def move(
     version: int,
     change: Callable[[rollout.Rollout], rollout.Rollout],
 ) -> None:
-    """Loads a version if need be, lets servers see that, moves the labels."""
+    """Loads a version if it is not loaded, then moves the labels.
+
+    Servers have `settle_seconds` between the two steps.
+
+    Args:
+        settings: The options.
+        export_dir: The directory of releases.
+        app: The app's name.
+        version: The version that must be loaded.
+        change: Maps the state with the version loaded to the new state.
+
+    Raises:
+        InputError: If the app's version policy is a user's own.
+    """
     before = state(export_dir, app)
     if version not in before.loaded:
         models_config.update(
@@ -138,15 +153,15 @@ def move(
     )
     if after is None:
         raise not_ours(export_dir, app)
-    gone = sorted(set(before.loaded) - set(after.loaded))
+    unloaded = sorted(set(before.loaded) - set(after.loaded))
     terminal = console.get()
     terminal.print(
         f"{app}: stable is {after.stable}, canary is {after.canary}, "
         f"{after.newest} answers by default"
     )
-    if gone:
+    if unloaded:
         terminal.print(
-            f"{app}: {', '.join(map(str, gone))} is drained and unloaded"
+            f"{app}: {', '.join(map(str, unloaded))} is drained and unloaded"
         )
 
 
@@ -155,8 +170,10 @@ def prune(settings: Config, export_dir: Path) -> None:
     for app in chosen(settings, export_dir):
         with models_config.locked(export_dir):
             now = models_config.state(export_dir, app)
-            gone = now and pruning.prune(export_dir / app, now, settings.keep)
-        names = ", ".join(map(str, gone or ())) or "nothing"
+            deleted = now and pruning.prune(
+                export_dir / app, now, settings.keep
+            )
+        names = ", ".join(map(str, deleted or ())) or "nothing"
         if now is None:
             names += ": its version policy is your own"
         console.get().print(f"{app}: deleted {names}")
@@ -173,24 +190,28 @@ def verify(settings: Config, export_dir: Path) -> None:
             settings.version or models_config.versions(export_dir / app)[-1]
         )
         release = export_dir / app / str(version)
-        for one in verification.verify(release):
-            mark = "ok  " if one.passed else "FAIL"
-            console.get().print(f"{mark}  {release}  {one.what}")
-            if not one.passed:
-                failed.append(f"{release}: {one.what}")
+        for check in verification.verify(release):
+            mark = "ok  " if check.passed else "FAIL"
+            console.get().print(f"{mark}  {release}  {check.what}")
+            if not check.passed:
+                failed.append(f"{release}: {check.what}")
     if failed:
         raise InputError("releases must be as they were made; " + failed[0])
 
 
 def chosen(settings: Config, export_dir: Path) -> list[str]:
-    """Returns the app that is named, or all."""
+    """Returns the app that `--app` names, or all apps."""
     if settings.app:
         return [the_app(settings, export_dir)]
     return models_config.apps(export_dir)
 
 
 def the_app(settings: Config, export_dir: Path) -> str:
-    """Returns the app that is named; there may be only one."""
+    """Returns the app that `--app` names, or the only app there is.
+
+    Raises:
+        InputError: If `--app` names no app that has releases.
+    """
     apps = models_config.apps(export_dir)
     if not settings.app and len(apps) == 1:
         return apps[0]
@@ -203,11 +224,15 @@ def the_app(settings: Config, export_dir: Path) -> str:
 
 
 def state(export_dir: Path, app: str) -> rollout.Rollout:
-    """Returns an app's state."""
-    found = models_config.state(export_dir, app)
-    if found is None:
+    """Returns an app's state.
+
+    Raises:
+        InputError: If the app's version policy is a user's own.
+    """
+    rollout_state = models_config.state(export_dir, app)
+    if rollout_state is None:
         raise not_ours(export_dir, app)
-    return found
+    return rollout_state
 
 
 def not_ours(export_dir: Path, app: str) -> InputError:

@@ -1,8 +1,8 @@
 """Serves every app's releases over REST and gRPC.
 
-TF Serving does it where `tensorflow_model_server` is installed, or Docker; else
-an embedded server in Python that speaks the same two APIs and is meant for
-laptops, tests and demos: production is TF Serving (deploy/README.md).
+TF Serving is used where `tensorflow_model_server` or Docker is installed. Else
+an embedded server in Python, which has the same two APIs, is used. It is meant
+for laptops, tests and demos; production needs TF Serving (deploy/README.md).
 
   python -m apps.serve --export_dir=saved_models
 """
@@ -22,26 +22,28 @@ from common.serving import launch
 class Config(Checked):
     """Options of the server."""
 
-    export_dir: str = option("saved_models", "where releases are.")
+    export_dir: str = option("saved_models", "the directory of releases.")
     engine: str = option(
         "auto",
-        "what serves; auto: the first of the others that is there.",
+        "the server to use; auto takes the first of the others that can run.",
         choices=("auto", *launch.ENGINES),
     )
     host: str = option(
         "127.0.0.1",
-        "the address to listen on; 0.0.0.0 for all. An installed "
+        "the address to listen on; 0.0.0.0 for all addresses. An installed "
         "tensorflow_model_server always listens on all.",
     )
-    rest_port: int = option(8501, "REST.", minimum=0, maximum=65535)
-    grpc_port: int = option(8500, "gRPC.", minimum=0, maximum=65535)
+    rest_port: int = option(8501, "the port of REST.", minimum=0, maximum=65535)
+    grpc_port: int = option(8500, "the port of gRPC.", minimum=0, maximum=65535)
     batching: bool = option(
-        False, "TF Serving: compute requests together (batching.config)."
+        False,
+        "TF Serving: compute several requests together (batching.config).",
     )
-    image: str = option(launch.IMAGE, "Docker: the image.")
+    image: str = option(launch.IMAGE, "Docker: the image to run.")
     workers: int = option(
         0,
-        "embedded: requests computed at a time; 0: one per core.",
+        "embedded: the number of requests computed at a time; 0 for one per "
+        "core.",
         minimum=0,
         maximum=1024,
     )
@@ -54,7 +56,7 @@ class Config(Checked):
 
 
 def main(settings: Config) -> None:
-    """Serves until it is told to stop."""
+    """Serves until SIGINT or SIGTERM."""
     export_dir = Path(settings.export_dir)
     if not models_config.apps(export_dir):
         raise InputError(
@@ -65,10 +67,10 @@ def main(settings: Config) -> None:
     try:
         models_config.complete(export_dir)
     except InputError:
-        # The embedded server serves also what no file names.
+        # The embedded server also serves apps that models.config lacks.
         if engine != "embedded":
             raise
-    how = launch.Settings(
+    tf_serving = launch.Settings(
         export_dir, settings.host, settings.rest_port, settings.grpc_port,
         settings.batching, settings.image,
     )  # fmt: skip
@@ -81,13 +83,13 @@ def main(settings: Config) -> None:
         )
         serve_embedded(settings, export_dir)
         return
-    describe(export_dir, how.host, how.rest_port, how.grpc_port)
+    describe(export_dir, settings.host, settings.rest_port, settings.grpc_port)
     run = {"docker": launch.run_docker, "tf_serving": launch.run_tf_serving}
-    sys.exit(run[engine](how))
+    sys.exit(run[engine](tf_serving))
 
 
 def serve_embedded(settings: Config, export_dir: Path) -> None:
-    """Serves in this process."""
+    """Serves in this process until SIGINT or SIGTERM."""
     runtime.start(seed=0)
     from common.serving import embedded  # It imports TensorFlow.
 
@@ -111,7 +113,7 @@ def serve_embedded(settings: Config, export_dir: Path) -> None:
 def describe(
     export_dir: Path, host: str, rest_port: int, grpc_port: int
 ) -> None:
-    """Prints where it listens, and a line to try for every app."""
+    """Prints the addresses of the server, and a command to try for each app."""
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
     terminal = console.get()
     terminal.print(f"REST  http://{shown}:{rest_port}")

@@ -1,4 +1,4 @@
-"""The console that everything is printed on, and bars of progress."""
+"""The console that everything is printed on, and progress bars."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -12,11 +12,14 @@ _silent = False
 def get(stderr: bool = False) -> rich.console.Console:
     """Returns the console that everything is printed on.
 
-    Where there is no terminal to ask, lines are 132 characters: a file of them
-    is to be read, not to be cut at 80.
+    If the output is no terminal, such as a file, lines have 132 characters
+    instead of the usual 80.
+
+    Args:
+        stderr: Whether to print on standard error.
     """
     # No markup: a file's or a class's name may hold brackets.
-    found = rich.console.Console(
+    console = rich.console.Console(
         stderr=stderr,
         quiet=_silent and not stderr,
         highlight=False,
@@ -24,13 +27,13 @@ def get(stderr: bool = False) -> rich.console.Console:
         markup=False,
         emoji=False,
     )
-    if not found.is_terminal:
-        found.width = 132
-    return found
+    if not console.is_terminal:
+        console.width = 132
+    return console
 
 
 def be_silent() -> None:
-    """Prints nothing on standard output from now on, errors only."""
+    """Makes the console of standard output print nothing from now on."""
     global _silent
     _silent = True
 
@@ -39,11 +42,11 @@ T = TypeVar("T")
 
 
 def track(rows: Iterable[T], description: str, total: int) -> Iterable[T]:
-    """Yields `rows` behind a bar that leaves no trace.
+    """Yields `rows` and shows a progress bar, which disappears at the end.
 
     Args:
-        rows: The work.
-        description: What is done, one word or two.
+        rows: The items to yield.
+        description: A few words on the work, for the bar.
         total: The number of rows.
     """
     terminal = get(stderr=True)

@@ -27,7 +27,8 @@ from common.options import (
     quote,
 )
 
-# A disk, a folder or a path that the user can mend: no fault of the program.
+# Errors of a disk, a folder or a path, which the user can mend: they are no fault
+# of the program.
 SURROUNDINGS = (
     errno.EACCES,
     errno.EDQUOT,
@@ -38,10 +39,10 @@ SURROUNDINGS = (
     errno.EPERM,
     errno.EROFS,
 )
-LONGEST_LINE = 900  # Characters of an error.
+LONGEST_LINE = 900  # The most characters of an error message.
 
-# Flags defined here belong to the app that calls `launch`; otherwise `--help`,
-# which lists the main module's flags, would be empty.
+# The flags defined here must count as those of the program that calls `launch`:
+# `--help` lists only the main module's flags.
 flags.disclaim_key_flags()
 
 
@@ -49,8 +50,8 @@ ConfigT = typing.TypeVar("ConfigT", bound=Checked)
 
 
 def define_flags(config_class: type[Checked]) -> None:
-    """Defines an absl flag for every field of `config_class`."""
-    kinds = {
+    """Defines an absl flag for every offered field of `config_class`."""
+    definers = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -65,11 +66,15 @@ def define_flags(config_class: type[Checked]) -> None:
         default = field.default
         if isinstance(default, tuple):
             default = list(default)
-        kinds[types[field.name]](field.name, default, text)
+        definers[types[field.name]](field.name, default, text)
 
 
 def from_flags(config_class: type[ConfigT]) -> ConfigT:
-    """Returns a `config_class` with the values of the parsed flags."""
+    """Returns a `config_class` with the values of the parsed flags.
+
+    Raises:
+        InputError: If a value breaks the rule of its option.
+    """
     values: dict[str, Any] = {}
     for field in offered(config_class):
         value = flags.FLAGS[field.name].value
@@ -86,19 +91,22 @@ def launch(
 ) -> None:
     """Runs `main` with the command line's options and exits.
 
+    The exit status is 0 when `main` returns, and 130 after SIGINT. It is 2 when
+    `main` raises `InputError`, when the command line is wrong, and when disks
+    and folders are full, read-only or out of reach. Other errors are faults of
+    the program and keep their traceback.
+
     Args:
         main: The program.
-        config_class: Its options.
-        positional: The option that may be given by its value alone.
-        rest: The option that takes all words after the other options.
-
-    Exit status: 0 when `main` returns, 2 when it raises `InputError` or the
-    command line is wrong, or disks and folders are full, read-only or not to be
-    reached; 130 after SIGINT. Other errors keep their traceback: they are ours.
+        config_class: The class of its options.
+        positional: The option whose value may be given without the option's
+            name; "" for none.
+        rest: The option that takes all words after the other options; "" for
+            none.
     """
     runtime.raise_on_sigint()
     define_flags(config_class)
-    # Options may follow the positional word.
+    # With GNU's rules, options may follow the positional word.
     flags.FLAGS.set_gnu_getopt(bool(positional))
 
     def run(argv: list[str]) -> None:
@@ -136,17 +144,17 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags with one-line errors; `--help` succeeds."""
     _check_flagfiles(argv)
     try:
-        # All that absl prints here are warnings, such as of a flagfile that
-        # names itself.
+        # absl prints only warnings here, such as of a flagfile that names
+        # itself.
         with contextlib.redirect_stderr(io.StringIO()) as warning:
             words = flags.FLAGS(argv)
     except UnicodeDecodeError:
         _fail("--flagfile must be UTF-8; one of the files named is not.")
-    except RecursionError:  # absl looks for names like a very long one.
+    except RecursionError:  # absl's search for similar names is recursive.
         _fail("an option is too long to be one; --help lists them all.")
     except (flags.Error, ValueError, TypeError) as error:
-        _fail(str(error))  # absl's own flags raise what they like.
-    except OSError as error:  # While --help prints.
+        _fail(str(error))  # absl's own flags raise errors of all these types.
+    except OSError as error:  # --help could not be printed.
         _close(error)
     except SystemExit:  # absl ends --help with status 1.
         _flush()
@@ -163,7 +171,7 @@ def _check_flagfiles(argv: Sequence[str]) -> None:
         if not word.startswith("-") or name != "flagfile":
             continue
         path = path if equals else following
-        # What is wrong with the path itself, absl says.
+        # absl reports the faults of the path itself.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             file = Path(path).expanduser()
             if file.exists() and not (file.is_file() or file.is_dir()):
@@ -171,7 +179,7 @@ def _check_flagfiles(argv: Sequence[str]) -> None:
 
 
 def _flush() -> None:
-    """Writes out what was printed, which can fail as any write can."""
+    """Flushes standard output; a failure ends the program."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -179,8 +187,8 @@ def _flush() -> None:
 
 
 def _close(error: OSError) -> typing.NoReturn:
-    """Ends the program whose standard output takes no more."""
-    if isinstance(error, BrokenPipeError):  # The reader has seen enough.
+    """Ends the program whose standard output cannot be written any more."""
+    if isinstance(error, BrokenPipeError):  # The reader closed the pipe.
         _forget_output()
         sys.exit(0)
     _fail(f"standard output cannot be written: {error.strerror}.")
@@ -209,7 +217,7 @@ def _fail(message: str) -> typing.NoReturn:
     if len(line) > LONGEST_LINE:
         half = LONGEST_LINE // 2
         line = f"{line[:half]} ... {line[-half:]}"
-    with contextlib.suppress(OSError):  # Nobody can be told.
+    with contextlib.suppress(OSError):  # Standard error may be closed.
         print(f"error: {line}", file=sys.stderr)
     try:
         sys.stdout.flush()
@@ -219,8 +227,9 @@ def _fail(message: str) -> typing.NoReturn:
 
 
 def _forget_output() -> None:
-    """Drops what standard output does not take.
+    """Sends standard output to /dev/null, with the text that is still buffered.
 
-    The interpreter would flush it once more at its end, and fail aloud.
+    The interpreter flushes standard output at its end; that would fail and
+    print a traceback.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

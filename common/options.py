@@ -6,24 +6,30 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# No count of an app's is greater; a mistyped one would fail hours later.
+# No whole number of an app is greater by default: a mistyped one would make the
+# program fail hours later.
 MOST = 1_000_000
 
 
 class InputError(ValueError):
-    """Says that an option, a file or data are not as they must be.
+    """An error for an option, a file or data that break a rule.
 
-    The message is one line: the rule, the value received, what to do. `launch`
-    prints it without a traceback and ends with status 2.
+    The message is one line: the rule, the value received, and what to do.
+    `launch` prints it without a traceback and ends with status 2.
     """
 
 
 def quote(value: object, most: int = 80) -> str:
-    """Returns `repr(value)`, the middle left out where it is long.
+    """Returns `repr(value)`, without its middle if it is long.
 
-    For messages: a cell or an argument may have a million characters.
+    It is meant for messages: a cell or an argument may have a million
+    characters.
+
+    Args:
+        value: Any value.
+        most: The most characters to return.
     """
-    # Of a long text only the ends are made printable.
+    # Only the two ends of a long text need to be made printable.
     if isinstance(value, str) and len(value) > 2 * most:
         value = value[:most] + value[-most:]
     text = repr(value)
@@ -52,11 +58,12 @@ def option(
         minimum: The least number allowed, itself included.
         maximum: The greatest number allowed, itself included. Whole numbers
             always have one, by default `MOST`.
-        training: Whether the trained weights depend on it. Runs that differ
-            only in the other options continue one another's training.
-        data: Whether it says what the data are, or how they are judged. What
-            uses a release then takes the release's value, unless the option
-            is given; see `as_trained`.
+        training: Whether the trained weights depend on the option. Runs that
+            differ only in options without this mark continue one another's
+            training.
+        data: Whether the option describes the data, or how they are evaluated.
+            Programs that use a release then take the release's value unless
+            the option is given; see `as_trained`.
     """
     if type(default) is int and maximum is None:
         maximum = MOST
@@ -84,9 +91,10 @@ class Checked:
     """Options that are checked whenever they are made.
 
     Attributes:
-        given: The options of the command line and its flagfiles, by name; of
-            options that code makes, empty unless it says them. It is no option
-            itself: no flag, no part of a report or a digest.
+        given: The names of the options on the command line and in its
+            flagfiles. It is empty for options made in code, unless that code
+            sets it. It is no option itself: it is not a flag, nor a part of
+            reports and digests.
     """
 
     given: frozenset[str] = dataclasses.field(
@@ -114,7 +122,7 @@ class Checked:
 
 
 def with_default(options: type[Checked], name: str, default: Any) -> Any:
-    """Returns the field `name` of `options` with a default of an app's own."""
+    """Returns the field `name` of `options` with an app's own default."""
     metadata = options.__dataclass_fields__[name].metadata
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -122,21 +130,23 @@ def with_default(options: type[Checked], name: str, default: Any) -> Any:
 def is_given(options: Checked, name: str) -> bool:
     """Tells whether an option was given, and not left at its default.
 
-    On a command line it may have been given its default. Code that makes
-    options by `Config(alerts=50)` cannot be told from code that leaves them
-    alone: there a value is given if it is not the default.
+    An option on a command line counts as given even if its value is the
+    default. In options made in code, such as `Config(alerts=50)`, a value
+    counts as given only if it is not the default.
     """
     default = type(options).__dataclass_fields__[name].default
     return name in options.given or getattr(options, name) != default
 
 
 def as_trained(options: CheckedT, trained: Mapping[str, Any]) -> CheckedT:
-    """Returns options with what a release's data were described by.
+    """Returns `options` with the release's values of options on the data.
 
     Args:
-        options: What is given in them wins.
-        trained: The options that the release was trained with, by name, as its
-            report has them; {} where only a server is known.
+        options: The options of the command line; those that were given keep
+            their values.
+        trained: The options that the release was trained with, by name, as in
+            its report; {} if a server answers and no copy of the release is
+            here.
     """
     changes = {}
     for field in offered(options):

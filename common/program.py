@@ -1,4 +1,4 @@
-"""What the command of an app does, by its `--mode`."""
+"""The main program of the apps, which runs the chosen `--mode`."""
 
 import importlib
 
@@ -13,7 +13,7 @@ def run(config: Options) -> None:
         config: The options; the app is the package that their class is in.
     """
     runtime.start(config.seed)
-    # Not before: these import TensorFlow, whose start is prepared now.
+    # These modules import TensorFlow, which `runtime.start` must prepare first.
     from common.workers import cluster
 
     cluster.start(config)

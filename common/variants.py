@@ -1,4 +1,4 @@
-"""Variants: the names in `--variants` and what they stand for."""
+"""Variants: the names in `--variants` and the files that they stand for."""
 
 import dataclasses
 import difflib
@@ -15,11 +15,12 @@ Techniques = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What a TFLite file is made by.
+    """The steps that make a TFLite file.
 
     Attributes:
-        name: As in `--variants`, e.g. `prune+cluster+int8`.
-        techniques: The steps behind it, in order, from `TECHNIQUES`.
+        name: The name in `--variants`, e.g. `prune+cluster+int8`.
+        techniques: The compression steps before conversion, in order, from
+            `TECHNIQUES`.
         format: One of `FORMATS`; after `qat` it is `int8`.
     """
 
@@ -29,23 +30,27 @@ class Variant:
 
 
 def _all_variants() -> dict[str, Variant]:
-    """Returns every variant there is, by name."""
-    found = {}
+    """Returns all possible variants, by name."""
+    variants = {}
     for size in range(3):
         for before in itertools.combinations(TECHNIQUES[:2], size):
             for last in FORMATS:
                 name = "+".join((*before, last))
-                found[name] = Variant(name, before, last)
+                variants[name] = Variant(name, before, last)
             name = "+".join((*before, "qat"))
-            found[name] = Variant(name, (*before, "qat"), "int8")
-    return found
+            variants[name] = Variant(name, (*before, "qat"), "int8")
+    return variants
 
 
 VARIANTS = _all_variants()
 
 
 def parse(names: Sequence[str]) -> list[Variant]:
-    """Returns the variants called `names`; float32 is always the first."""
+    """Returns the variants called `names`; float32 is always the first.
+
+    Raises:
+        InputError: If a name is that of no variant.
+    """
     for name in names:
         if name not in VARIANTS:
             near = difflib.get_close_matches(name, VARIANTS, 1) or ["int8"]
@@ -58,6 +63,10 @@ def parse(names: Sequence[str]) -> list[Variant]:
 
 
 def prefixes(wanted: Iterable[Techniques]) -> list[Techniques]:
-    """Returns all steps on the way to `wanted`, short ones first."""
-    every = {one[:end] for one in wanted for end in range(1, len(one) + 1)}
-    return sorted(every, key=lambda one: (len(one), one))
+    """Returns all sequences of steps that lead to `wanted`, shortest first."""
+    steps = {
+        techniques[:end]
+        for techniques in wanted
+        for end in range(1, len(techniques) + 1)
+    }
+    return sorted(steps, key=lambda techniques: (len(techniques), techniques))

@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all."""
+"""Files that appear under their names only when they are complete."""
 
 import contextlib
 import os
@@ -9,14 +9,14 @@ from typing import Any
 
 @contextlib.contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[Any]:
-    """Gives a file to write, which becomes `path` when the block ends.
+    """Yields a file to write, which becomes `path` when the block ends.
 
-    Whatever the block raises leaves `path` as it was. What a killed process
+    If the block raises, `path` stays as it was. The file that a killed process
     leaves has another name; see `remove_partial`.
 
     Args:
-        path: The file.
-        mode: `w` for text in UTF-8 with its line ends as they are, or `w+b`.
+        path: The path of the complete file.
+        mode: `w` for text in UTF-8, whose line ends are kept, or `w+b`.
 
     Raises:
         OSError: If the file cannot be written.
@@ -35,6 +35,9 @@ def writing(path: Path, mode: str = "w") -> Iterator[Any]:
 
 
 def remove_partial(path: Path) -> None:
-    """Removes what killed processes left of `path`; nobody may write it now."""
+    """Removes the files that killed processes left beside `path`.
+
+    No process may be writing `path` during the call.
+    """
     for partial in path.parent.glob(f".{path.name}.partial-*"):
         partial.unlink(missing_ok=True)

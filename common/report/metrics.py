@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-LEAST_CALIBRATED = 100  # Examples, for 15 bins.
+LEAST_CALIBRATED = 100  # The fewest examples that fill 15 bins.
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -36,8 +36,12 @@ def most_frequent(known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean cross-entropy in nats.
 
-    No probability counts as less than 1e-7. The rows are scaled to the sum of
-    1, which float32 misses by a little.
+    Probabilities below 1e-7 count as 1e-7. Rows are scaled to a sum of 1, which
+    float32 probabilities miss by a rounding error.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
     """
     clipped = np.clip(probabilities.astype(float), 1e-7, 1.0)
     rows = clipped / clipped.sum(axis=1, keepdims=True)
@@ -48,7 +52,16 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def confusion_matrix(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """Returns `(classes, classes) int64`: rows are true, columns predicted."""
+    """Returns the confusion matrix.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
+
+    Returns:
+        `(classes, classes) int64` counts; rows are true classes, columns
+        predicted classes.
+    """
     predicted = np.argmax(probabilities, axis=1)
     classes = range(probabilities.shape[1])
     return metrics.confusion_matrix(labels, predicted, labels=classes)
@@ -59,7 +72,14 @@ def per_class(
 ) -> dict[str, list[float]]:
     """Returns F1, precision, recall and support of each class.
 
-    A figure is 0 where the class was never predicted, or never occurs.
+    A figure is 0 if the class was never predicted, or never occurs.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
+
+    Returns:
+        `f1`, `precision`, `recall` and `support`: a number for each class.
     """
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels,
@@ -83,7 +103,8 @@ def expected_calibration_error(
     Args:
         probabilities: `(num, classes)` floats.
         labels: `(num,)` class indices.
-        bins: Intervals of equal width; each gap weighs by its examples.
+        bins: The number of intervals of equal width; the gap of each interval
+            is weighted by its number of examples.
     """
     confidence = np.max(probabilities, axis=1)
     right = np.argmax(probabilities, axis=1) == labels
@@ -95,10 +116,14 @@ def expected_calibration_error(
 def classification(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """Returns the metrics of a classifier that are one number each.
+    """Returns the metrics of a classifier that are single numbers.
 
-    The accuracy of the five likeliest classes is left out where there are no
-    more than five: it is always 1.
+    The accuracy of the five likeliest classes is left out if there are at most
+    five classes: it would always be 1.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
     """
     values = {"accuracy": accuracy(probabilities, labels)}
     classes = range(probabilities.shape[1])
@@ -115,7 +140,14 @@ def classification(
 def calibration(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """Returns `ece`; {} where there are too few examples to fill the bins."""
+    """Returns `ece`, the expected calibration error.
+
+    The result is {} if there are too few examples to fill the bins.
+
+    Args:
+        probabilities: `(num, classes)` floats.
+        labels: `(num,)` class indices.
+    """
     if len(labels) < LEAST_CALIBRATED:
         return {}
     return {"ece": expected_calibration_error(probabilities, labels)}
@@ -131,14 +163,17 @@ def bootstrap_interval(
     """Returns a percentile bootstrap interval (Efron, 1979).
 
     Args:
-        metric: From arrays like `arrays` to a float; NaN where a resample has
-            no value, such as an AUROC of one class.
+        metric: Maps arrays like `arrays` to a float; NaN if it cannot be
+            computed, such as an AUROC when all labels are equal.
         *arrays: `(num, ...)` each; their rows are resampled together.
-        samples: Resamples.
-        level: The part of them between the two bounds.
+        samples: The number of resamples.
+        level: The part of the resamples between the two bounds.
         seed: Fixes the resamples.
+
+    Returns:
+        The lower and the upper bound.
     """
-    if len(arrays[0]) < 2:  # SciPy refuses these.
+    if len(arrays[0]) < 2:  # SciPy refuses fewer than two rows.
         return metric(*arrays), metric(*arrays)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -152,7 +187,7 @@ def bootstrap_interval(
             rng=np.random.default_rng(seed),
         )
     tail = (1 - level) / 2
-    # SciPy's own interval is NaN where any resample has no value.
+    # SciPy's own interval is NaN if the metric of any resample is NaN.
     low, high = np.nanquantile(
         resampled.bootstrap_distribution, (tail, 1 - tail)
     )

@@ -19,9 +19,10 @@ class Table:
 
     Attributes:
         title: The heading above it.
-        caption: What to see in it, one sentence.
+        caption: One sentence on what the table shows.
         header: The columns' names.
-        rows: Cells; floats are shown with four digits, all text is escaped.
+        rows: The cells, row by row; floats are shown with four digits, and all
+            text is escaped.
     """
 
     title: str
@@ -46,10 +47,10 @@ COLUMNS = (
 
 
 def rows(report: Report) -> list[list[str]]:
-    """Returns the variants table, the header first, as text."""
+    """Returns the table of variants as text; its first row is the header."""
     metric = report["task_metric"]
     table = [[name.format(metric=metric) for name in COLUMNS]]
-    whole = report["variants"][0]["gzip_bytes"]
+    float32_bytes = report["variants"][0]["gzip_bytes"]
     for variant in report["variants"]:
         drop = variant["drop"]
         table.append(
@@ -60,7 +61,7 @@ def rows(report: Report) -> list[list[str]]:
                 _format(drop and round(drop, 4) + 0.0),  # No -0.0000.
                 f"{variant['bytes'] / 1000:.1f}",
                 f"{variant['gzip_bytes'] / 1000:.1f}",
-                f"{whole / variant['gzip_bytes']:.1f}",
+                f"{float32_bytes / variant['gzip_bytes']:.1f}",
                 f"{variant['sparsity']:.2f}" if "sparsity" in variant else "",
                 f"{variant['latency_ms']['p50']:.3f}",
                 f"{variant['latency_ms']['p95']:.3f}",
@@ -71,9 +72,9 @@ def rows(report: Report) -> list[list[str]]:
 
 
 def decisions(report: Report) -> list[list[str]]:
-    """Returns each file's threshold and what it gives, the header first.
+    """Returns a table of each file's threshold and the figures at it.
 
-    Empty where files decide nothing.
+    Its first row is the header. It is empty if the files have no thresholds.
     """
     figures = {
         variant["name"]: variant["at_threshold"]
@@ -104,7 +105,7 @@ def render(
 
     Args:
         report: What `report.build` returns.
-        sections: Tables, and plots with their PNG, in the order shown.
+        sections: Tables, and plots with their PNG files, in the order shown.
     """
     metrics = report["metrics"]
     names = list(dict(scalars(metrics["test"])))
@@ -131,7 +132,7 @@ def render(
 
 
 def _template() -> jinja2.Template:
-    """Returns the template of the page, which lies beside this module."""
+    """Returns the template of the page, a file beside this module."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -144,15 +145,15 @@ def _template() -> jinja2.Template:
 
 
 def _cards(report: Report) -> list[tuple[str, str]]:
-    """Returns the names and values of the figures at the top."""
+    """Returns the names and values of the figures at the top of the page."""
     chosen = next(row for row in report["variants"] if row["chosen"])
-    whole = report["variants"][0]
+    float32 = report["variants"][0]
     metric = report["task_metric"]
     return [
         (f"test {metric}", _format(report["metrics"]["test"][metric])),
         ("on the phone", _format(chosen["metric"])),
         ("file, gzip", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
-        ("smaller", f"{whole['gzip_bytes'] / chosen['gzip_bytes']:.1f} x"),
+        ("smaller", f"{float32['gzip_bytes'] / chosen['gzip_bytes']:.1f} x"),
         ("latency p50", f"{chosen['latency_ms']['p50']:.3f} ms"),
     ]
 

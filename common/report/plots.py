@@ -19,7 +19,7 @@ class Plot:
     Attributes:
         name: The file's name without `.png`.
         title: The heading above it.
-        caption: What to see in it, one sentence.
+        caption: One sentence on what the picture shows.
         figure: The picture.
     """
 
@@ -30,12 +30,17 @@ class Plot:
 
 
 def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
-    """Returns an empty figure in the reports' style, in inches."""
+    """Returns an empty figure in the reports' style.
+
+    Args:
+        width: The width in inches.
+        height: The height in inches.
+    """
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
 
 
 def style(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
-    """Takes away what carries no information, and draws a pale grid."""
+    """Removes the upper and right frame lines, and draws a pale grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, axis=grid)
 
@@ -43,7 +48,12 @@ def style(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
 def learning_curves(
     history: Mapping[str, Sequence[float]], metric: str
 ) -> Plot:
-    """Plots loss and metric by epoch, training and validation."""
+    """Plots loss and metric by epoch, for training and validation.
+
+    Args:
+        history: A list of one value an epoch by name, such as `val_loss`.
+        metric: The name of the metric.
+    """
     figure = new_figure()
     for axes, key in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
         epochs = np.arange(1, len(history[key]) + 1)
@@ -72,13 +82,19 @@ def learning_curves(
 def size_against_metric(
     variants: Sequence[Mapping[str, Any]], metric: str, max_drop: float
 ) -> Plot:
-    """Plots each variant's compressed size against its metric."""
+    """Plots each variant's compressed size against its metric.
+
+    Args:
+        variants: The report's rows of the variants.
+        metric: The name of the metric.
+        max_drop: The most that the metric of the chosen file may fall.
+    """
     figure = new_figure(8.0, 4.4)
     axes = figure.subplots()
-    kilobytes = np.array([one["gzip_bytes"] / 1000 for one in variants])
-    # A metric that is no number has no point.
-    values = np.array([one["metric"] for one in variants], float)
-    chosen = np.array([one["chosen"] for one in variants])
+    kilobytes = np.array([row["gzip_bytes"] / 1000 for row in variants])
+    # A variant whose metric is NaN gets no point.
+    values = np.array([row["metric"] for row in variants], float)
+    chosen = np.array([row["chosen"] for row in variants])
     axes.scatter(kilobytes, values, c=np.where(chosen, ORANGE, BLUE), zorder=3)
     axes.set_xscale("log")
     low, high = kilobytes.min(), kilobytes.max()
@@ -105,27 +121,28 @@ def _label(
     y: np.ndarray,
     variants: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Writes the names beside the points, moved apart where they overlap."""
+    """Writes the names beside the points, and moves them apart."""
     if not np.isfinite(y).any():
         return
     low, high = np.nanmin(y), np.nanmax(y)
     margin = 0.08 * (high - low or 1e-3)
     axes.set_ylim(low - margin, high + margin)
-    # Points and labels in pixels of a grid, 14 rows to the height.
+    # A label takes 1/18 of the axis's height, and a factor of e**1.1 in width.
     step = (high - low + 2 * margin) / 18
     taken: list[tuple[float, float]] = []
     for index in np.argsort(-y)[: np.isfinite(y).sum()]:
-        place = y[index]
+        label_y = y[index]
         while any(
-            abs(place - other) < step and abs(np.log(x[index] / near)) < 1.1
-            for near, other in taken
+            abs(label_y - taken_y) < step
+            and abs(np.log(x[index] / taken_x)) < 1.1
+            for taken_x, taken_y in taken
         ):
-            place -= step / 4
-        taken.append((x[index], place))
+            label_y -= step / 4
+        taken.append((x[index], label_y))
         axes.annotate(
             variants[index]["name"],
             (x[index], y[index]),
-            (x[index] * 1.08, place),
+            (x[index] * 1.08, label_y),
             fontsize=8,
             va="center",
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": GREY},
@@ -133,12 +150,18 @@ def _label(
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Plot:
-    """Plots a confusion matrix; its rows are the true classes."""
+    """Plots a confusion matrix.
+
+    Args:
+        matrix: `(classes, classes)` counts; rows are true classes, columns
+            predicted classes.
+        class_names: The names of the classes.
+    """
     size = min(9.0, 2.6 + 0.38 * len(class_names))
     figure = new_figure(size + 0.6, size)
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # The square root brings rare confusions out.
+    # The square root makes rare confusions visible.
     axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if len(class_names) <= 30:

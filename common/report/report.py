@@ -1,6 +1,6 @@
 """The report of a run: a table on the console, `report.json`, `report.html`.
 
-Every figure in it was measured in the run, on the file that ships.
+Every figure of a file was measured in the run, on the file that ships.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ Report = dict[str, Any]
 
 
 class Described(Protocol):
-    """Data that can say what they are; `data.Splits` is one."""
+    """Data that describe themselves for a report, such as `data.Splits`."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -53,9 +53,23 @@ def build(
     baselines: Sequence[Mapping[str, Any]] = (),
     higher_is_better: bool = True,
 ) -> Report:
-    """Returns what `report.json` holds; null, and a note, for a NaN.
+    """Returns the content of `report.json`.
 
-    The baselines' figures must be of the same test split as `metrics`.
+    A figure that is not a finite number becomes null, with a note.
+
+    Args:
+        app: The app.
+        options: The app's options; the report keeps all of them.
+        splits: The data.
+        task_metric: The metric of the test split that the model is judged by.
+        metrics: Figures by split, then by name.
+        log: The record of the training.
+        variants: A row for each TFLite file that was measured.
+        refused: The variants that were not made, and why.
+        serving: What `export.save` returns.
+        baselines: Figures of simpler methods; they must be of the same test
+            split as `metrics`.
+        higher_is_better: Whether more of the task metric is better.
     """
     warnings = shortfalls(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
@@ -100,17 +114,18 @@ def shortfalls(
     max_drop: float,
     higher_is_better: bool = True,
 ) -> list[str]:
-    """Returns sentences on where a release is worse than it should be.
+    """Returns a sentence for each way a release is worse than it should be.
 
     Args:
         metric: The task metric.
-        test: The model's figures.
-        baselines: Rows of the report; those without the metric say nothing.
-        variants: The files, measured.
-        max_drop: What the chosen file may lose, on validation.
+        test: The model's figures on the test split, by name.
+        baselines: Rows of the report; rows without the metric are left out.
+        variants: Rows of the TFLite files that were measured.
+        max_drop: The most that the metric of the chosen file may fall on the
+            validation split.
         higher_is_better: Whether more of the metric is better.
     """
-    sign, said = 1 if higher_is_better else -1, []
+    sign, sentences = 1 if higher_is_better else -1, []
     values = {
         row["name"]: row["metrics"][metric]
         for row in baselines
@@ -118,23 +133,23 @@ def shortfalls(
     }
     best = max(values, key=lambda name: sign * values[name], default="")
     if best and sign * test[metric] < sign * values[best]:
-        said.append(
+        sentences.append(
             f"Worse than a simple baseline on test: {metric} "
             f"{test[metric]:.4f}, {best} {values[best]:.4f}."
         )
     for row in variants:
         # Metrics of the same outputs may differ in the last bit.
         if row["chosen"] and row["drop"] > max_drop + 1e-9:
-            said.append(
+            sentences.append(
                 f"The chosen file, {row['name']}, drops more on test than "
                 f"--max_drop={max_drop:g} allows on validation: {metric} by "
                 f"{row['drop']:.4f}."
             )
-    return said
+    return sentences
 
 
 def _measured_on(options: Options, sizes: Mapping[str, Any]) -> list[str]:
-    """Returns a note where the files were not measured on whole splits."""
+    """Returns a note if the files were measured on a part of a split."""
     most = options.measure_examples
     if not 0 < most < max(sizes["valid"], sizes["test"]):
         return []
@@ -151,7 +166,7 @@ def _stateful(variants: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _digests(options: Options) -> dict[str, str]:
-    """Returns what tells the paths of the data again; see `path_digest`."""
+    """Returns the digests of options that name the data's paths, by name."""
     named = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
@@ -165,26 +180,25 @@ def _digests(options: Options) -> dict[str, str]:
 
 
 def path_digest(path: str | Path) -> str:
-    """Returns 16 hex digits that a path has and another has not.
+    """Returns 16 hex digits that identify a path.
 
-    A report keeps these in the place of a path of its author's machine.
+    A report keeps them instead of the path, which belongs to its author's
+    machine.
     """
-    whole = str(Path(path).resolve())
-    return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()[
-        :16
-    ]
+    content = str(Path(path).resolve()).encode(errors="surrogateescape")
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _portable(value: Any) -> Any:
-    """Returns options without absolute paths: they name the author's machine.
+    """Returns options without absolute paths, which are the author's own.
 
-    Of a path below the working directory what follows it stays, of any other
-    the last name.
+    A path below the working directory becomes relative to it; any other
+    absolute path keeps only its last name.
     """
     if isinstance(value, dict):
-        return {key: _portable(one) for key, one in value.items()}
+        return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_portable(one) for one in value]
+        return [_portable(item) for item in value]
     if not (isinstance(value, str) and Path(value).is_absolute()):
         return value
     path = Path(value)
@@ -196,17 +210,23 @@ def _portable(value: Any) -> Any:
 def write(
     directory: Path, report: Report, shown: Iterable[Plot | Table]
 ) -> None:
-    """Writes `report.json`, the plots and a self-contained `report.html`."""
+    """Writes `report.json`, the plots and a self-contained `report.html`.
+
+    Args:
+        directory: The folder to make.
+        report: What `build` returns.
+        shown: The plots and tables of `report.html`, in order.
+    """
     directory.mkdir()
     sections: list[Table | tuple[Plot, bytes]] = []
-    for one in shown:
-        if isinstance(one, Table):
-            sections.append(one)
+    for section in shown:
+        if isinstance(section, Table):
+            sections.append(section)
             continue
         buffer = io.BytesIO()
-        one.figure.savefig(buffer, format="png")
-        (directory / f"{one.name}.png").write_bytes(buffer.getvalue())
-        sections.append((one, buffer.getvalue()))
+        section.figure.savefig(buffer, format="png")
+        (directory / f"{section.name}.png").write_bytes(buffer.getvalue())
+        sections.append((section, buffer.getvalue()))
     text = strict_json.dumps(report)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     html = page.render(report, sections)
@@ -217,7 +237,7 @@ def read(release: Path) -> Report:
     """Returns the report of a release.
 
     Raises:
-        InputError: If there is none, or it is damaged.
+        InputError: If the report is missing or damaged.
     """
     path = release / "report" / "report.json"
     try:
@@ -234,7 +254,7 @@ def read(release: Path) -> Report:
 
 
 def print_table(report: Report, release: Path | None) -> None:
-    """Prints metrics, baselines and variants, and where the release is."""
+    """Prints metrics, baselines and variants, and the release's paths."""
     terminal = console.get()
     sizes = report["dataset"]
     terminal.print(
@@ -244,26 +264,18 @@ def print_table(report: Report, release: Path | None) -> None:
     for split, values in report["metrics"].items():
         text = "  ".join(f"{k} {v:.4f}" for k, v in page.scalars(values))
         terminal.print(f"{split:>6}  {text}")
-    for one in report["baselines"]:
+    for baseline in report["baselines"]:
         text = "  ".join(
-            f"{k} {v:.4f}" for k, v in page.scalars(one["metrics"])
+            f"{k} {v:.4f}" for k, v in page.scalars(baseline["metrics"])
         )
-        terminal.print(f"  {one['name']}: {text}")
+        terminal.print(f"  {baseline['name']}: {text}")
     for note in report["notes"]:
         terminal.print(f"note: {note}")
-    header, *lines = page.rows(report)
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
-    for index, name in enumerate(header):
-        table.add_column(
-            name, justify="right" if index else "left", no_wrap=not index
-        )
-    for one, line in zip(report["variants"], lines, strict=True):
-        table.add_row(*line, style="bold green" if one["chosen"] else None)
-    terminal.print(table)
+    _print_variants(terminal, report)
     _print_decisions(terminal, report)
-    for one in report["refused_variants"]:
-        terminal.print(f"refused {one['name']}: {one['reason']}")
-    chosen = next(one for one in report["variants"] if one["chosen"])
+    for refused in report["refused_variants"]:
+        terminal.print(f"refused {refused['name']}: {refused['reason']}")
+    chosen = next(row for row in report["variants"] if row["chosen"])
     terminal.print(
         f"chosen   {chosen['name']} -> {release}/mobile/model.tflite"
     )
@@ -271,8 +283,21 @@ def print_table(report: Report, release: Path | None) -> None:
     terminal.print(f"report   {release}/report/report.html")
 
 
+def _print_variants(terminal: rich.console.Console, report: Report) -> None:
+    """Prints the table of the TFLite files; the chosen file is green."""
+    header, *lines = page.rows(report)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for index, name in enumerate(header):
+        table.add_column(
+            name, justify="right" if index else "left", no_wrap=not index
+        )
+    for variant, line in zip(report["variants"], lines, strict=True):
+        table.add_row(*line, style="bold green" if variant["chosen"] else None)
+    terminal.print(table)
+
+
 def _print_decisions(terminal: rich.console.Console, report: Report) -> None:
-    """Prints what each file gives at its own threshold, if it has one."""
+    """Prints each file's figures at its own threshold, if files have one."""
     header, *lines = page.decisions(report) or [[]]
     if not header:
         return

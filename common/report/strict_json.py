@@ -1,4 +1,4 @@
-"""JSON as its standard has it: no NaN, no infinity."""
+"""JSON as in its standard, which knows no NaN and no infinity."""
 
 import json
 import math
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def finite(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """Returns a copy with None for what is no finite number, and why.
+    """Returns a copy with None for each number that is not finite.
 
     Args:
-        value: What `json.dumps` takes.
-        path: Where it is in what is written.
+        value: A value that `json.dumps` accepts.
+        path: The place of the value in the document, such as `metrics.test`.
 
     Returns:
         The copy, and a sentence for each number that was replaced.
@@ -18,18 +18,19 @@ def finite(value: Any, path: str = "") -> tuple[Any, list[str]]:
     if isinstance(value, float) and not math.isfinite(value):
         return None, [f"{path} is null: its value is {float(value)}."]
     if isinstance(value, dict):
-        items = [
-            (key, *finite(one, f"{path}.{key}" if path else str(key)))
-            for key, one in value.items()
-        ]
-        notes = [note for _, _, some in items for note in some]
-        return {key: one for key, one, _ in items}, notes
+        copies = {
+            key: finite(item, f"{path}.{key}" if path else str(key))
+            for key, item in value.items()
+        }
+        notes = [note for _, notes in copies.values() for note in notes]
+        return {key: copy for key, (copy, _) in copies.items()}, notes
     if isinstance(value, (list, tuple)):
-        pairs = [finite(one, f"{path}[{i}]") for i, one in enumerate(value)]
-        return [one for one, _ in pairs], [n for _, some in pairs for n in some]
+        pairs = [finite(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        notes = [note for _, notes in pairs for note in notes]
+        return [copy for copy, _ in pairs], notes
     return value, []
 
 
 def dumps(value: Any) -> str:
-    """Returns strict JSON, null for what is no finite number."""
+    """Returns strict JSON; a number that is not finite becomes null."""
     return json.dumps(finite(value)[0], indent=1, allow_nan=False)

@@ -1,4 +1,4 @@
-"""What REST and gRPC both answer about models: their status and metadata."""
+"""Answers of both REST and gRPC about models: status and metadata."""
 
 from pathlib import Path
 
@@ -19,7 +19,17 @@ SIGNATURES = "signature_def"
 def status(
     models: Models, app: str, version: int | None = None, label: str = ""
 ) -> get_model_status_pb2.GetModelStatusResponse:
-    """Returns the states of an app's versions, the newest first."""
+    """Returns the states of an app's versions, the newest first.
+
+    Args:
+        models: The server's models.
+        app: The app's name.
+        version: The only version to return; None for the label's.
+        label: The label of the only version to return; "" for all versions.
+
+    Raises:
+        ServingError: If there is no such app, version or label.
+    """
     states = models.states.get(app)
     if not states:
         raise ServingError(
@@ -44,7 +54,7 @@ def status(
 def metadata(
     models: Models, app: str, version: int | None = None, label: str = ""
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """Returns the signatures of a version."""
+    """Returns the signatures of a version; see `Models.use`."""
     with models.use(app, version, label) as model:
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.CopyFrom(spec(app, model.version))
@@ -64,7 +74,7 @@ def signatures(release: Path) -> get_model_metadata_pb2.SignatureDefMap:
 
 
 def spec(app: str, version: int, signature: str = "") -> model_pb2.ModelSpec:
-    """Returns which version answered."""
+    """Returns the message that names the version that answered."""
     model_spec = model_pb2.ModelSpec(name=app, signature_name=signature)
     model_spec.version.value = version
     return model_spec

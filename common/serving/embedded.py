@@ -1,7 +1,7 @@
 """The embedded server: TF Serving's two APIs in Python, for one machine.
 
-For laptops, tests and demos. It has no batching, no metrics and no GPU
-scheduling; production is TF Serving.
+It is meant for laptops, tests and demos, and has no batching, no metrics and no
+GPU scheduling. TF Serving is the server for production.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from . import grpc_service, rest
 from .models import Models
 
 STOP_SECONDS = 10.0
-# gRPC requests under way, most of which wait for a worker.
+# gRPC requests at a time, most of which wait for a worker.
 GRPC_THREADS = 32
 
 
@@ -24,7 +24,7 @@ class Embedded:
     """A running server.
 
     Attributes:
-        models: What it serves.
+        models: The models that it serves.
         rest_port: The port of REST.
         grpc_port: The port of gRPC.
     """
@@ -47,9 +47,10 @@ class Embedded:
             host: The address to listen on.
             rest_port: The port of REST; 0 for any that is free.
             grpc_port: The port of gRPC; 0 for any that is free.
-            workers: Requests computed at a time; 0 for one per core.
+            workers: The number of requests computed at a time; 0 for one per
+                core.
             most_bytes: The largest body or message accepted.
-            tell: Takes a line for the operator.
+            tell: Prints a line for the operator.
 
         Raises:
             InputError: If a port is taken.
@@ -71,7 +72,7 @@ class Embedded:
             self._rest.server_close()
             raise _taken("grpc", host, grpc_port, "it is taken") from None
         self.rest_port = self._rest.server_address[1]
-        # Nothing is answered before there is something to answer with.
+        # The models are loaded before the first request is answered.
         self.models.refresh()
         self.models.watch()
         self._grpc.start()
@@ -81,7 +82,7 @@ class Embedded:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops listening, answers what was asked, and ends."""
+        """Stops listening, answers the requests received so far, and ends."""
         ended = self._grpc.stop(STOP_SECONDS)
         self._rest.stop(STOP_SECONDS)
         ended.wait()
@@ -91,7 +92,12 @@ class Embedded:
 
 @contextlib.contextmanager
 def serving(export_dir: Path, **settings: object) -> Iterator[Embedded]:
-    """Serves while the block runs."""
+    """Serves while the block runs.
+
+    Args:
+        export_dir: The directory of releases.
+        **settings: The other arguments of `Embedded`.
+    """
     server = Embedded(export_dir, **settings)  # type: ignore[arg-type]
     try:
         yield server

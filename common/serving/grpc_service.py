@@ -9,7 +9,9 @@ from typing import Any
 import grpc
 import numpy as np
 from absl import logging
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
+    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -30,7 +32,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._models, self._workers = models, workers
 
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answers a request."""
+        """Answers a prediction request."""
         with (
             _errors(context),
             self._models.use(*_where(request.model_spec)) as model,
@@ -41,7 +43,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 name: _array(name, proto)
                 for name, proto in request.inputs.items()
             }
-            found = model.predict(signature, inputs, request.output_filter)
+            outputs = model.predict(signature, inputs, request.output_filter)
             response = predict_pb2.PredictResponse()
             response.model_spec.CopyFrom(
                 answers.spec(
@@ -50,12 +52,12 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                     signature or DEFAULT,
                 )
             )
-            for name, value in found.items():
+            for name, value in outputs.items():
                 response.outputs[name].CopyFrom(tensor_protos.proto(value))
             return response
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answers what signatures there are."""
+        """Answers with the signatures of a version."""
         with _errors(context):
             fields = list(request.metadata_field)
             if fields != [answers.SIGNATURES]:
@@ -67,15 +69,15 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             return answers.metadata(self._models, *_where(request.model_spec))
 
     def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Refuses."""
+        """Refuses every request."""
         _unimplemented(context, "Classify")
 
     def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Refuses."""
+        """Refuses every request."""
         _unimplemented(context, "Regress")
 
     def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Refuses."""
+        """Refuses every request."""
         _unimplemented(context, "MultiInference")
 
 
@@ -86,12 +88,12 @@ class Model(model_service_pb2_grpc.ModelServiceServicer):
         self._models = models
 
     def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answers which versions there are, and their states."""
+        """Answers with the versions of an app and their states."""
         with _errors(context):
             return answers.status(self._models, *_where(request.model_spec))
 
     def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Refuses: models.config is where versions are chosen."""
+        """Refuses every request: only models.config chooses versions."""
         _unimplemented(context, "HandleReloadConfigRequest")
 
 
@@ -102,13 +104,13 @@ def make(
     num_threads: int,
     most_bytes: int,
 ) -> tuple[grpc.Server, int]:
-    """Returns the services on a port of their own, not started yet.
+    """Returns a server of both services, which is not started yet.
 
     Args:
         address: Host and port; port 0 for any that is free.
-        models: What answers.
-        workers: Lets so many compute at a time.
-        num_threads: Requests under way at a time; further ones wait.
+        models: The models that answer.
+        workers: Limits the requests that are computed at a time.
+        num_threads: The number of requests handled at a time; others wait.
         most_bytes: The largest message accepted.
 
     Returns:
@@ -122,7 +124,8 @@ def make(
         options=[
             ("grpc.max_receive_message_length", most_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # A second server must fail, not share.
+            # A second server on the port must fail, not share the port.
+            ("grpc.so_reuseport", 0),
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -135,8 +138,8 @@ def make(
     return server, port
 
 
-def _where(spec: Any) -> tuple[str, int | None, str]:
-    """Returns app, version and label of a request."""
+def _where(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str]:
+    """Returns the app, version and label that a request names."""
     if not spec.name:
         raise ServingError(
             "INVALID_ARGUMENT", "ModelSpec has no name specified."
@@ -145,8 +148,12 @@ def _where(spec: Any) -> tuple[str, int | None, str]:
     return spec.name, version, spec.version_label
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    """Returns a tensor's array."""
+def _array(name: str, value: tensor_pb2.TensorProto) -> np.ndarray:
+    """Returns a tensor as an array.
+
+    Raises:
+        ServingError: If the message is no valid tensor.
+    """
     try:
         return tensor_protos.array(value)
     except ValueError as error:
@@ -158,14 +165,15 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 @contextlib.contextmanager
 def _errors(context: Any) -> Iterator[None]:
-    """Turns errors into statuses; none shows a traceback."""
+    """Turns errors into gRPC statuses, which show no traceback."""
     try:
         yield
     except ServingError as error:
         code = getattr(grpc.StatusCode, error.code, grpc.StatusCode.INTERNAL)
         context.abort(code, error.message)
     except Exception as error:
-        # Ours: the traceback is for the operator, not the client.
+        # A fault of the server: the operator gets the traceback, the client
+        # does not.
         logging.exception("gRPC request")
         context.abort(
             grpc.StatusCode.INTERNAL, f"Internal: {type(error).__name__}"

@@ -1,7 +1,7 @@
-"""Which server serves: TF Serving, TF Serving in Docker, or the embedded one.
+"""The choice of a server: TF Serving, the same in Docker, or the embedded one.
 
-The first two are programs that this one starts with a list of arguments, whose
-end it waits for, and to which it passes SIGINT and SIGTERM on.
+The first two are programs. This module starts such a program with a list of
+arguments, waits for its end, and ends it on SIGINT and SIGTERM.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from common.release import models_config
 
 ENGINES = ("tf_serving", "docker", "embedded")
 BINARY = "tensorflow_model_server"
-# The release of TF Serving that tensorflow-serving-api in requirements.txt is
-# made with.
+# The release of TF Serving that tensorflow-serving-api in requirements.txt
+# belongs to.
 IMAGE = "tensorflow/serving:2.21.0"
 POLL_SECONDS = 2
 CONTAINER = "keras-app-suite-serving"
@@ -30,15 +30,15 @@ CONTAINER = "keras-app-suite-serving"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to serve.
+    """The settings of TF Serving.
 
     Attributes:
         export_dir: The directory of releases.
-        host: The address to listen on; TF Serving itself listens on all.
+        host: The address to listen on; an installed TF Serving listens on all.
         rest_port: The port of REST.
         grpc_port: The port of gRPC.
         batching: Whether requests wait for one another to be computed at once.
-        image: Docker's image.
+        image: The Docker image.
     """
 
     export_dir: Path
@@ -50,13 +50,13 @@ class Settings:
 
 
 def choose(wanted: str) -> tuple[str, str]:
-    """Returns the engine to use, and why.
+    """Returns the engine to use, and the reason for the choice.
 
     Args:
-        wanted: One of `ENGINES`, or `auto` for the first that is there.
+        wanted: One of `ENGINES`, or `auto` for the first that can serve here.
 
     Raises:
-        InputError: If the one wanted is not there.
+        InputError: If the wanted engine cannot serve here.
     """
     missing = {"tf_serving": _no_binary(), "docker": _no_docker()}
     for engine, reason in missing.items():
@@ -73,19 +73,19 @@ def choose(wanted: str) -> tuple[str, str]:
 
 
 def _no_binary() -> str:
-    """Returns why there is no TF Serving of this machine's own, if so."""
+    """Returns why an installed TF Serving cannot serve; "" if it can."""
     return "" if shutil.which(BINARY) else f"{BINARY} is not on PATH"
 
 
 def _no_docker() -> str:
-    """Returns why Docker cannot run a container, if so."""
+    """Returns why Docker cannot run a container; "" if it can."""
     program = shutil.which("docker")
     if not program:
         return "docker is not on PATH"
-    # The command may be there without an engine to talk to.
-    ask = [program, "version", "--format", "{{.Server.Version}}"]
+    # The command may be installed without an engine that runs.
+    command = [program, "version", "--format", "{{.Server.Version}}"]
     try:
-        done = subprocess.run(ask, capture_output=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         done = None
     if done is None or done.returncode:
@@ -120,21 +120,21 @@ def docker_command(settings: Settings) -> list[str]:
 
 
 def _flags(settings: Settings, models: Path, root: Path) -> list[str]:
-    """Returns the flags that both have; see deploy/README.md."""
-    found = [
+    """Returns the flags of both kinds of TF Serving; see deploy/README.md."""
+    flags = [
         f"--model_config_file={models}",
         f"--model_config_file_poll_wait_seconds={POLL_SECONDS}",
-        # Labels stand in the file before any version is loaded.
+        # The file holds labels before any version is loaded.
         "--allow_version_labels_for_unavailable_models=true",
         f"--monitoring_config_file={root / models_config.MONITORING}",
         "--enable_model_warmup=true",
     ]
     if settings.batching:
-        found += [
+        flags += [
             "--enable_batching=true",
             f"--batching_parameters_file={root / models_config.BATCHING}",
         ]
-    return found
+    return flags
 
 
 def run_tf_serving(settings: Settings) -> int:
@@ -151,14 +151,19 @@ def run_docker(settings: Settings) -> int:
 
 
 def translate(text: str, export_dir: Path) -> str:
-    """Returns models.config with this machine's paths for a container's."""
+    """Returns models.config with this machine's paths instead of a container's.
+
+    Args:
+        text: The text of models.config.
+        export_dir: The directory of releases on this machine.
+    """
     root = f'base_path: "{models_config.ROOT}/'
     return text.replace(root, f'base_path: "{export_dir.absolute()}/')
 
 
 @contextlib.contextmanager
 def _followed(export_dir: Path, copy: Path) -> Iterator[None]:
-    """Keeps a translated copy of models.config true."""
+    """Keeps a translated copy of models.config up to date."""
     stop = threading.Event()
 
     def write() -> None:
@@ -184,7 +189,11 @@ def _followed(export_dir: Path, copy: Path) -> Iterator[None]:
 
 
 def _run(command: list[str]) -> int:
-    """Runs a program to its end, passing signals on."""
+    """Runs a program to its end; SIGINT and SIGTERM end it.
+
+    Returns:
+        The program's exit status; 0 if a signal ended it.
+    """
     try:
         process = subprocess.Popen(command)
     except OSError as error:
@@ -197,7 +206,7 @@ def _run(command: list[str]) -> int:
 
     def forward(signum: int, frame: FrameType | None) -> None:
         # The terminal's Ctrl+C has reached the program already; a second
-        # signal of the kind does it no harm.
+        # signal does no harm.
         received.append(signum)
         process.send_signal(signal.SIGTERM)
 

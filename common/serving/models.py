@@ -1,4 +1,4 @@
-"""The embedded server's models: what is loaded, renewed while it runs."""
+"""The embedded server's models, which follow models.config while it runs."""
 
 import contextlib
 import dataclasses
@@ -17,8 +17,8 @@ from .version import Version
 
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
-# How long a version that cannot be loaded rests: twice as long after each
-# attempt.
+# The pause before the next attempt to load a version that failed; it doubles
+# after each attempt.
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 300.0
 
 
@@ -27,9 +27,10 @@ class Failure:
     """A version that could not be loaded.
 
     Attributes:
-        files: Names, sizes and times of its files then.
-        seconds: How long it rests, unless its files change.
-        until: The end of that, on the monotonic clock.
+        files: Names, sizes and modification times of its files at the failure.
+        seconds: The pause before the next attempt; a change of the files ends
+            it.
+        until: The end of the pause, on the monotonic clock.
     """
 
     files: frozenset[tuple[str, int, int]]
@@ -38,14 +39,15 @@ class Failure:
 
 
 class Models:
-    """All versions that models.config asks for, each used by any thread.
+    """The loaded versions of all apps; any thread may use them.
 
-    A version is loaded and warmed up before it can be asked for, and dropped
-    only when the last request that uses it is answered.
+    models.config chooses the versions of an app; an app without an entry has
+    its newest version. A version is loaded and warmed up before requests can
+    use it. It is dropped only when the last request that uses it is answered.
 
     Attributes:
-        states: By app and version: a state of TF Serving's and an error, "" if
-            there is none. Versions that are gone stay, as END.
+        states: By app and version, the name of a state in TF Serving and an
+            error, "" if there is none. Dropped versions keep the state END.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Models:
 
         Args:
             export_dir: The directory of releases.
-            tell: Takes a line for the operator.
+            tell: Prints a line for the operator.
         """
         self._export_dir, self._tell = export_dir, tell
         self._lock = threading.Lock()
@@ -67,26 +69,30 @@ class Models:
         self._watcher: threading.Thread | None = None
 
     def watch(self, seconds: float = POLL_SECONDS) -> None:
-        """Renews the set from now on, in the background."""
+        """Starts a thread that calls `refresh` every few seconds.
+
+        Args:
+            seconds: The pause between two calls.
+        """
 
         def run() -> None:
             while not self._stop.wait(seconds):
                 try:
                     self.refresh()
-                except Exception:  # Ours; it must not end the watching.
+                except Exception:  # Our own fault must not end the thread.
                     logging.exception("watching %s", self._export_dir)
 
         self._watcher = threading.Thread(target=run, name="watch", daemon=True)
         self._watcher.start()
 
     def close(self) -> None:
-        """Ends the watching."""
+        """Ends the thread of `watch`."""
         self._stop.set()
         if self._watcher:
             self._watcher.join()
 
     def refresh(self) -> None:
-        """Loads what is wanted and missing, then drops what is not wanted."""
+        """Loads the wanted versions, then drops the others; see `_wanted`."""
         try:
             wanted = self._wanted()
         except (InputError, OSError) as error:
@@ -99,17 +105,26 @@ class Models:
             self._move_labels(app, labels)
         for app in list(self._models):
             versions = wanted.get(app, ((), {}))[0]
-            there = self._models[app]
-            # Until a wanted version is there, the old ones answer.
-            if not versions or set(versions) & set(there):
-                for version in set(there) - set(versions):
+            loaded = self._models[app]
+            # The old versions answer until a wanted version is loaded.
+            if not versions or set(versions) & set(loaded):
+                for version in set(loaded) - set(versions):
                     self._drop(app, version)
 
     @contextlib.contextmanager
     def use(
         self, app: str, version: int | None = None, label: str = ""
     ) -> Iterator[Version]:
-        """Gives a version to ask: the one named or labelled, or the newest."""
+        """Yields a loaded version, which stays loaded while the block runs.
+
+        Args:
+            app: The app's name.
+            version: The version's number; None for the label's version.
+            label: The label; "" for the newest version.
+
+        Raises:
+            ServingError: If there is no such version.
+        """
         with self._lock:
             model = self._find(app, version, label)
             use = model.used()
@@ -120,19 +135,27 @@ class Models:
             use.__exit__(None, None, None)
 
     def version(self, app: str, label: str) -> int:
-        """Returns the version that a label names."""
-        found = self._labels.get(app, {}).get(label)
-        if found is None:
+        """Returns the version that a label names.
+
+        Raises:
+            ServingError: If there is no such label.
+        """
+        version = self._labels.get(app, {}).get(label)
+        if version is None:
             raise ServingError(
                 "INVALID_ARGUMENT",
                 f"Unrecognized servable version label: {label}",
             )
-        return found
+        return version
 
     def newest(self) -> dict[str, int]:
         """Returns the version of each app that answers by default."""
         with self._lock:
-            return {app: max(v) for app, v in self._models.items() if v}
+            return {
+                app: max(models)
+                for app, models in self._models.items()
+                if models
+            }
 
     def _find(self, app: str, version: int | None, label: str) -> Version:
         if label:
@@ -141,18 +164,19 @@ class Models:
         if version is None and models:
             return models[max(models)]
         if version not in models:
-            asked = f"Latest({app})"
+            servable = f"Latest({app})"
             if version is not None:
-                asked = f"Specific({app}, {version})"
+                servable = f"Specific({app}, {version})"
             raise ServingError(
-                "NOT_FOUND", f"Servable not found for request: {asked}"
+                "NOT_FOUND", f"Servable not found for request: {servable}"
             )
         return models[version]
 
     def _wanted(self) -> dict[str, tuple[tuple[int, ...], dict[str, int]]]:
-        """Returns versions and labels by app, as models.config has them.
+        """Returns the versions to load and the labels of each app.
 
-        Apps that it does not name are served too, their newest version.
+        They come from models.config; an app without an entry there has its
+        newest version and no labels.
         """
         targets = {}
         entries = models_config.read(self._export_dir).model_config_list.config
@@ -182,7 +206,7 @@ class Models:
             manifest.check(path, manifest.SERVED)
             model = Version(path)
             model.warm_up()
-        except Exception as error:  # Whatever is wrong with it: others serve.
+        except Exception as error:  # The other versions must go on serving.
             line = " ".join(str(error).split())[:300]
             if states[version][1] != line:
                 self._tell(f"{path} cannot be loaded: {line}")
@@ -195,7 +219,7 @@ class Models:
         self._tell(f"{app}: version {version} is served")
 
     def _is_resting(self, path: Path) -> bool:
-        """Tells whether a version failed lately and is as it was then."""
+        """Tells whether a version must still wait for its next attempt."""
         failure = self._failures.get(path)
         if failure is None:
             return False
@@ -205,7 +229,7 @@ class Models:
         return time.monotonic() < failure.until
 
     def _note_failure(self, path: Path) -> None:
-        """Lets a version rest, twice as long as after the failure before."""
+        """Notes a failure; its pause is twice that of the failure before."""
         before, seconds = self._failures.get(path), FIRST_RETRY_SECONDS
         if before:
             seconds = min(2 * before.seconds, LAST_RETRY_SECONDS)
@@ -213,14 +237,14 @@ class Models:
         self._failures[path] = Failure(_files(path), seconds, until)
 
     def _move_labels(self, app: str, labels: dict[str, int]) -> None:
-        """Moves labels to versions that are there; the others stay."""
+        """Moves labels to versions that are loaded; other labels stay."""
         with self._lock:
-            there = self._models.get(app, {})
+            loaded = self._models.get(app, {})
             before = self._labels.get(app, {})
             self._labels[app] = {
-                label: version if version in there else before[label]
+                label: version if version in loaded else before[label]
                 for label, version in labels.items()
-                if version in there or label in before
+                if version in loaded or label in before
             }
 
     def _drop(self, app: str, version: int) -> None:
@@ -232,17 +256,17 @@ class Models:
         self._tell(f"{app}: version {version} is drained and unloaded")
 
     def _tell_once(self, line: str) -> None:
-        """Tells a line unless it was the last such one."""
+        """Prints a line unless the last line printed here was the same."""
         if line != getattr(self, "_last", ""):
             self._last = line
             self._tell(line)
 
 
 def _files(path: Path) -> frozenset[tuple[str, int, int]]:
-    """Returns what changes when a release's files do."""
+    """Returns the names, sizes and modification times of a release's files."""
     files = set()
     for file in path.rglob("*"):
-        with contextlib.suppress(OSError):  # It went away just now.
+        with contextlib.suppress(OSError):  # The file was just deleted.
             status = file.stat()
             files.add((str(file), status.st_size, status.st_mtime_ns))
     return frozenset(files)

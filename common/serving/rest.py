@@ -5,15 +5,17 @@ import json
 import re
 import threading
 import urllib.parse
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from absl import logging
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from common.release import json_tensors
 from common.release.json_values import JsonError
-from common.release.saved_model import DEFAULT
+from common.release.saved_model import DEFAULT, Model
 from common.release.status import ServingError
 
 from . import answers
@@ -25,15 +27,15 @@ LOOK = re.compile(WHERE + r"(/metadata)?")
 _NUMBER = re.compile("[0-9]{1,15}")  # "²".isdigit() is true.
 TOO_LARGE = 413
 IDLE_SECONDS = 30
-# Connections, of which most are idle; how many compute is another limit.
+# Most connections are idle; `workers` limits the requests computed at a time.
 MOST_CONNECTIONS = 256
 CHUNK = 1 << 16
-# So much of a body that is too large is read away.
+# The most bytes to read and drop of a body that is too large.
 MOST_DISCARDED = 1 << 28
 
 
 class Server(ThreadingHTTPServer):
-    """Answers from `models`, with `workers` computing at a time."""
+    """The HTTP server, with a thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -45,6 +47,17 @@ class Server(ThreadingHTTPServer):
         workers: threading.Semaphore,
         most_bytes: int,
     ) -> None:
+        """Starts to listen.
+
+        Args:
+            address: Host and port; port 0 for any that is free.
+            models: The models that answer.
+            workers: Limits the requests that are computed at a time.
+            most_bytes: The largest body accepted.
+
+        Raises:
+            OSError: If the port is taken.
+        """
         self.models, self.workers, self.most_bytes = models, workers, most_bytes
         self._connections = threading.Semaphore(MOST_CONNECTIONS)
         self.stopping = False
@@ -74,11 +87,11 @@ class Server(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing: a client went away in the middle."""
+        """Prints nothing: the client closed its connection too early."""
 
     @contextlib.contextmanager
-    def answering(self) -> Any:
-        """Counts a request that is being answered."""
+    def answering(self) -> Iterator[None]:
+        """Counts a request as unanswered while the block runs."""
         with self._quiet:
             self._busy += 1
         try:
@@ -98,7 +111,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A connection."""
+    """A client's connection."""
 
     server: Server
     server_version = "keras-app-suite"
@@ -117,39 +130,40 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self._ask)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: a laptop's console is for its user."""
+        """Prints nothing: a laptop's console is for its user."""
 
     def send_error(
         self, code: int, message: str | None = None, explain: str | None = None
     ) -> None:
-        """Answers what http.server itself refuses, in TF Serving's form."""
+        """Sends an error of http.server itself in TF Serving's form."""
         self.close_connection = True
         text = message or self.responses.get(code, ("error",))[0]
         self._send(code, json.dumps({"error": text}).encode())
 
-    def _answer(self, make: Any) -> None:
-        """Sends what `make` returns of the body, or its error."""
+    def _answer(self, make: Callable[[bytes], bytes]) -> None:
+        """Sends the answer that `make` returns for the body, or its error."""
         self.close_connection |= self.server.stopping
         with self.server.answering():
             try:
-                code, found = 200, make(self._body())
+                code, answer = 200, make(self._body())
             except ServingError as error:
-                code, found = error.http, _error(error.message)
+                code, answer = error.http, _error(error.message)
             except JsonError as error:
-                code, found = 400, _error(str(error))
+                code, answer = 400, _error(str(error))
             except _RefusedError as error:
                 self.close_connection = True
                 self._send(error.code, _error(str(error)))
                 self._discard(error.unread)
                 return
-            except (OSError, TimeoutError):  # The client went away.
+            except (OSError, TimeoutError):  # The client is gone.
                 self.close_connection = True
                 return
             except Exception as error:
-                # Ours: the traceback is for the operator, not the client.
+                # A fault of the server: the operator gets the traceback, the
+                # client does not.
                 logging.exception("%s %s", self.command, self.path[:200])
-                code, found = 500, _error(f"Internal: {type(error).__name__}")
-            self._send(code, found)
+                code, answer = 500, _error(f"Internal: {type(error).__name__}")
+            self._send(code, answer)
 
     def _send(self, code: int, body: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -185,26 +199,30 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _discard(self, length: int) -> None:
-        """Reads a body away, for a client that reads only when it has sent."""
+        """Reads and drops a body: a client may read the answer only after it.
+
+        Args:
+            length: The body's bytes.
+        """
         left = min(length, MOST_DISCARDED)
         with contextlib.suppress(OSError):
             while left > 0 and (read := self.rfile.read(min(left, CHUNK))):
                 left -= len(read)
 
     def handle_expect_100(self) -> bool:
-        """Lets a client send its body, unless that is too large."""
+        """Lets a client send its body, unless the body is too large."""
         length = self.headers.get("Content-Length", "").strip()
         if _NUMBER.fullmatch(length) and int(length) > self.server.most_bytes:
             return True  # `_body` refuses it.
         return super().handle_expect_100()
 
     def _look(self, body: bytes) -> bytes:
-        """Answers GET."""
-        found = LOOK.fullmatch(self._path())
-        if not found:
+        """Returns the answer to a GET."""
+        match = LOOK.fullmatch(self._path())
+        if not match:
             raise self._malformed()
-        app, version, label = _where(found)
-        if not found[4]:
+        app, version, label = _where(match)
+        if not match[4]:
             message = answers.status(self.server.models, app, version, label)
             return _json(_plain(message))
         message = answers.metadata(self.server.models, app, version, label)
@@ -218,17 +236,17 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _ask(self, body: bytes) -> bytes:
-        """Answers POST."""
-        found = ASK.fullmatch(self._path())
-        if not found:
+        """Returns the answer to a POST."""
+        match = ASK.fullmatch(self._path())
+        if not match:
             raise self._malformed()
-        app, version, label = _where(found)
+        app, version, label = _where(match)
         with self.server.models.use(app, version, label) as model:
-            if found[4] != "predict":
+            if match[4] != "predict":
                 raise ServingError(
                     "INVALID_ARGUMENT",
-                    f"Expected {found[4]} signature method_name to be "
-                    f"tensorflow/serving/{found[4]}. Was: "
+                    f"Expected {match[4]} signature method_name to be "
+                    f"tensorflow/serving/{match[4]}. Was: "
                     "tensorflow/serving/predict",
                 )
             with self.server.workers:
@@ -260,9 +278,9 @@ class _RefusedError(Exception):
         self.code, self.unread = code, unread
 
 
-def _where(found: re.Match) -> tuple[str, int | None, str]:
-    """Returns app, version and label of a path."""
-    app, version, label = found[1], found[2], found[3]
+def _where(match: re.Match) -> tuple[str, int | None, str]:
+    """Returns the app, version and label in a path."""
+    app, version, label = match[1], match[2], match[3]
     return (
         urllib.parse.unquote(app),
         int(version) if version else None,
@@ -270,8 +288,12 @@ def _where(found: re.Match) -> tuple[str, int | None, str]:
     )
 
 
-def _dtypes(model: Any, signature: str) -> json_tensors.Dtypes:
-    """Returns a signature's inputs; in REST its absence has its own text."""
+def _dtypes(model: Model, signature: str) -> json_tensors.Dtypes:
+    """Returns the dtypes of a signature's inputs.
+
+    Raises:
+        JsonError: If there is no such signature; REST has its own text for it.
+    """
     try:
         return model.dtypes(signature)
     except ServingError:
@@ -281,8 +303,8 @@ def _dtypes(model: Any, signature: str) -> json_tensors.Dtypes:
         ) from None
 
 
-def _plain(message: Any) -> dict[str, Any]:
-    """Returns a message as TF Serving's JSON has it."""
+def _plain(message: Message) -> dict[str, Any]:
+    """Returns a message as in TF Serving's JSON."""
     return json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
@@ -290,8 +312,8 @@ def _plain(message: Any) -> dict[str, Any]:
     )
 
 
-def _json(found: Any) -> bytes:
-    return (json.dumps(found, indent=1) + "\n").encode()
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def _error(message: str) -> bytes:

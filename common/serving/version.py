@@ -9,7 +9,7 @@ from common.release.saved_model import Model
 
 
 class Version(Model):
-    """A loaded version; it counts who uses it, so that it can be drained.
+    """A loaded version, which counts the requests that use it.
 
     Attributes:
         version: The version's number.
@@ -23,7 +23,7 @@ class Version(Model):
 
     @contextlib.contextmanager
     def used(self) -> Iterator["Version"]:
-        """Keeps the version from being dropped while it answers."""
+        """Counts a request as a user of the version while the block runs."""
         with self._idle:
             self._users += 1
         try:
@@ -34,6 +34,13 @@ class Version(Model):
                 self._idle.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Waits until nobody uses it; tells whether that came to pass."""
+        """Waits until no request uses the version.
+
+        Args:
+            seconds: The longest time to wait.
+
+        Returns:
+            Whether the last request has ended.
+        """
         with self._idle:
             return self._idle.wait_for(lambda: not self._users, seconds)
