@@ -27,8 +27,8 @@ from common.options import (
     quote,
 )
 
-# Errors of a disk, a folder or a path, which the user can mend: they are no fault
-# of the program.
+# Errors of a disk, a folder or a path, which the user can mend: the program has
+# no fault.
 SURROUNDINGS = (
     errno.EACCES,
     errno.EDQUOT,

@@ -29,26 +29,28 @@ PACKAGES = (
     "numpy",
 )
 
-# A finalizer is over by then.
+# Seconds until `_unraisable` raises a signal's exception again: by then the
+# finalizer that swallowed it has ended.
 RAISED_AGAIN_SECONDS = 0.01
-# Of a disk or a directory, whatever file or library it came from.
+# The texts of errors of a disk or a directory, whichever library reports them.
 DISK_ERRORS = tuple(
-    os.strerror(one) for one in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 )
 
 
 @contextlib.contextmanager
 def native_stderr_hidden(show_python: bool = False) -> Iterator[None]:
-    """Hides what native code writes to stderr; shows it after an exception.
+    """Hides the stderr output of native code; shows it after an exception.
 
-    Meant for three places only, where C++ prints lines that a user cannot act
-    on and that no setting turns off: TensorFlow's import (oneDNN, "Could not
-    find cuda drivers"), the TFLite converter (MLIR progress), and the first
+    It is meant for only three places, where C++ prints lines that a user cannot
+    act on and that no setting turns off: TensorFlow's import (oneDNN, "Could
+    not find cuda drivers"), the TFLite converter (MLIR progress), and the first
     decoding of a file, whose faults libjpeg prints without the file's name.
 
     Args:
-        show_python: Whether what Python prints is still shown, such as a bar
-            of progress; the converter's Python warns of TensorFlow's own plans.
+        show_python: Whether Python's own output, such as a progress bar, is
+            still shown. The converter's Python code prints warnings about
+            TensorFlow's plans, which are better hidden.
     """
     sys.stderr.flush()
     saved, stderr = os.dup(2), sys.stderr
@@ -63,7 +65,7 @@ def native_stderr_hidden(show_python: bool = False) -> Iterator[None]:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except InputError:  # It explains itself, as does a signal that ends.
+        except InputError:  # Its message says everything.
             raise
         except Exception:
             os.dup2(saved, 2)
@@ -78,20 +80,23 @@ def native_stderr_hidden(show_python: bool = False) -> Iterator[None]:
 
 
 def start(seed: int) -> None:
-    """Imports TensorFlow without its start-up noise and sets every seed.
+    """Imports TensorFlow without its start-up messages and sets every seed.
 
-    Call it before anything else touches TensorFlow. SIGTERM ends the program
-    by an exception from here on. Seeds Python's, NumPy's
-    and Keras's generators; on a CPU the same command then gives the same
-    figures.
+    It must be called before anything else imports TensorFlow. From then on
+    SIGTERM ends the program by an exception. The seed is that of Python's,
+    NumPy's and Keras's generators: on a CPU the same command then gives the
+    same figures.
+
+    Args:
+        seed: The seed.
     """
-    # Read when TensorFlow is first imported. Real errors come as exceptions;
-    # those that C++ only logs are such as "oneDNN supports DT_INT32 only on
-    # platforms with AVX-512".
+    # TensorFlow reads the variables at its first import. Real errors come as
+    # exceptions; C++ only logs others, such as "oneDNN supports DT_INT32 only
+    # on platforms with AVX-512".
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow turns oneDNN on by itself only where the CPU has AVX-512 VNNI
-    # or AMX. Measured on one that has AVX2 only: LeNet trains 2.7 times as fast
-    # with it, a dense network 2 times.
+    # TensorFlow turns oneDNN on by itself only if the CPU has AVX-512 VNNI or
+    # AMX. Measured on a CPU with AVX2 only: with oneDNN, LeNet trains 2.7 times
+    # as fast, and a dense network twice as fast.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with native_stderr_hidden():
         import tensorflow as tf
@@ -99,17 +104,17 @@ def start(seed: int) -> None:
         tf.config.list_physical_devices()
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
-    # Deprecations inside tf_keras and TF-MOT: theirs, not a user's.
+    # tf_keras and TF-MOT cause deprecation warnings, which users cannot mend.
     tf.get_logger().setLevel("ERROR")
     logging.set_verbosity(logging.WARNING)
-    with contextlib.suppress(ValueError):  # Not in the main thread.
+    with contextlib.suppress(ValueError):  # Only the main thread may do this.
         signal.signal(signal.SIGTERM, _terminate)
     sys.unraisablehook = _unraisable
     set_seed(seed)
 
 
 def set_seed(seed: int) -> None:
-    """Seeds all generators; see `start`."""
+    """Sets the seed of all generators; see `start`."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -117,12 +122,12 @@ def set_seed(seed: int) -> None:
 
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on, by package name."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found}
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
 def peak_memory_mb() -> float:
-    """Returns the most memory this process has held, in MB (2**20 bytes)."""
+    """Returns the process's peak memory so far, in MB (2**20 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
     return round(peak * unit / 2**20, 1)
@@ -176,9 +181,9 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
-    """Raises a signal's exception again that fell into a finalizer.
+    """Raises a signal's exception again if a finalizer swallowed it.
 
-    Python would print it and go on, as if no signal had come.
+    Python would print the exception and continue, as if no signal had come.
     """
     error = lost.exc_value
     if not isinstance(error, (Interrupted, KeyboardInterrupt)):
@@ -194,10 +199,16 @@ def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
 
 @contextlib.contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Refuses to share a directory with another process while it is entered.
+    """Locks a directory against other processes while the block runs.
 
-    The lock is the operating system's: it ends with the process, however that
-    ends.
+    The lock is the operating system's: it ends with the process, however the
+    process ends.
+
+    Args:
+        directory: The directory of a run's checkpoints.
+
+    Raises:
+        InputError: If another process has locked the directory.
     """
     with (directory / "lock").open("w") as file:
         try:
@@ -213,25 +224,25 @@ def alone(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(option: str, directory: Path) -> Iterator[None]:
-    """Ends the program with one line if a directory cannot be written.
+    """Turns the block's errors of writing a directory into an `InputError`.
 
-    It may have become full, or have been removed, while the program ran.
+    The directory may become full, or may be removed, while the program runs.
 
     Args:
-        option: What the directory was given by, such as `--work_dir`.
-        directory: What is written to while this is entered.
+        option: The option that named the directory, such as `--work_dir`.
+        directory: The directory that the block writes to.
 
     Raises:
-        InputError: Instead of what Python, h5py or TensorFlow raises then.
+        InputError: In place of such an error of Python, h5py or TensorFlow.
     """
     import tensorflow as tf
 
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        sys.stdout.flush()  # It fails again where that is what was full.
+        sys.stdout.flush()  # This fails again if standard output is full.
         text = " ".join(str(error).split())
-        reason = next((one for one in DISK_ERRORS if one in text), "")
+        reason = next((fault for fault in DISK_ERRORS if fault in text), "")
         name = getattr(error, "filename", None) or ""
         inside = Path(str(name)).absolute().is_relative_to(directory.absolute())
         if not (reason or inside or f"{directory}{os.sep}" in text):
@@ -245,7 +256,7 @@ def writing(option: str, directory: Path) -> Iterator[None]:
 
 
 def wait_for_signal() -> int:
-    """Waits for SIGINT or SIGTERM; returns which it was."""
+    """Waits for SIGINT or SIGTERM; returns the signal's number."""
     received: list[int] = []
     woken = threading.Event()
 
@@ -260,9 +271,13 @@ def wait_for_signal() -> int:
 
 
 class SignalFlag:
-    """Notes SIGINT and SIGTERM while it is entered, for a polite end.
+    """Records SIGINT and SIGTERM while its block runs.
 
-    The first signal sets `received`; a second one ends the program at once.
+    The block can then end at a good place. A second signal ends the program at
+    once.
+
+    Attributes:
+        received: The number of the first signal; None before it.
     """
 
     def __init__(self) -> None:
@@ -271,7 +286,8 @@ class SignalFlag:
 
     def __enter__(self) -> "SignalFlag":
         for signum in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # Not in the main thread.
+            # Only the main thread may set handlers.
+            with contextlib.suppress(ValueError):
                 self._previous[signum] = signal.signal(signum, self._note)
         return self
 

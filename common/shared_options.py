@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from common import variants as names
 from common.options import Checked, InputError, option
 
-# Phones take 12 to 50, a chest X-ray has 10, a mammogram 14; a decoder takes
-# up to 30 bytes for each.
+# A phone's photo has 12 to 50 megapixels, a chest X-ray has 10, a mammogram 14.
+# A decoder needs up to 30 bytes of memory for each pixel.
 MAX_MEGAPIXELS = 100.0
 
 
@@ -20,7 +20,8 @@ class Options(Checked):
     """The options that all apps share.
 
     Attributes:
-        default_dataset: What trains without `--dataset`; "" for nothing.
+        default_dataset: The data set to train on without `--dataset`; "" for
+            none.
     """
 
     default_dataset: ClassVar[str] = ""
@@ -32,18 +33,20 @@ class Options(Checked):
         training=False,
     )
     dataset: str = option(
-        "", "a TFDS name, or a path of your own files.", data=True
+        "", "a TFDS name, or the path of your own files.", data=True
     )
     data_dir: str = option(
         "",
-        "TFDS data directory; by default $TFDS_DATA_DIR or TFDS's own.",
+        "the TFDS data directory; by default $TFDS_DATA_DIR or TFDS's own.",
         training=False,
     )
     export_dir: str = option(
-        "saved_models", "where releases are written.", training=False
+        "saved_models", "the directory of releases.", training=False
     )
     work_dir: str = option(
-        "", "checkpoints and logs; by default runs/<app>.", training=False
+        "",
+        "the directory of checkpoints and logs; by default runs/<app>.",
+        training=False,
     )
     epochs: int = option(
         10, "the number of passes over the training data.", minimum=1
@@ -58,7 +61,10 @@ class Options(Checked):
         minimum=0,
     )
     learning_rate: float = option(
-        1e-3, "peak step size of the optimizer.", minimum=1e-8, maximum=10.0
+        1e-3,
+        "the optimizer's highest learning rate.",
+        minimum=1e-8,
+        maximum=10.0,
     )
     seed: int = option(
         0,
@@ -69,7 +75,7 @@ class Options(Checked):
     )
     variants: tuple[str, ...] = option(
         ("float32", "float16", "dynamic", "int8"),
-        "TFLite files to make, e.g. float32,int8,prune+cluster+qat.",
+        "the TFLite files to make, e.g. float32,int8,prune+cluster+qat.",
         training=False,
     )
     max_drop: float = option(
@@ -93,17 +99,25 @@ class Options(Checked):
         training=False,
     )
     prune_layers: tuple[str, ...] = option(
-        (), "layers to prune; by default all that can be.", training=False
+        (),
+        "the names of the layers to prune; by default all that can be pruned.",
+        training=False,
     )
     num_clusters: int = option(
-        16, "distinct values per clustered kernel.", minimum=3, training=False
+        16,
+        "the number of distinct values in each clustered kernel.",
+        minimum=3,
+        training=False,
     )
     finetune_epochs: int = option(
-        3, "epochs after each compression step.", minimum=1, training=False
+        3,
+        "the number of epochs of fine-tuning after each compression step.",
+        minimum=1,
+        training=False,
     )
     finetune_learning_rate: float = option(
         1e-3,
-        "peak step size after compression.",
+        "the highest learning rate of fine-tuning after a compression step.",
         minimum=1e-8,
         maximum=10.0,
         training=False,
@@ -129,7 +143,7 @@ class Options(Checked):
     )
     cluster_timeout: int = option(
         300,
-        "multi_worker: seconds to wait for the others at the start.",
+        "multi_worker: the seconds to wait for the other workers at the start.",
         minimum=1,
         training=False,
     )
@@ -142,7 +156,9 @@ class Options(Checked):
         "", "predict: the examples to predict.", training=False
     )
     output: str = option(
-        "", "predict: write a .csv or .json file.", training=False
+        "",
+        "predict: the .csv or .json file to write all predictions to.",
+        training=False,
     )
     raw_output: bool = option(
         False,
@@ -153,13 +169,14 @@ class Options(Checked):
 
     server: str = option(
         "",
-        "predict: ask a server instead, http://host:8501 or grpc://host:8500; "
-        "/labels/NAME or /versions/N may follow.",
+        "predict: the server that predicts instead of a local release, "
+        "http://host:8501 or grpc://host:8500; /labels/NAME or /versions/N may "
+        "follow.",
         training=False,
     )
 
     def __post_init__(self) -> None:
-        """Checks every option against its own rule, and how they fit."""
+        """Checks every option by its own rule, and then all together."""
         super().__post_init__()
         names.parse(self.variants)
         if not self.dataset and self.mode == "train":
@@ -173,7 +190,11 @@ class Options(Checked):
         """Returns the directory of this run's checkpoints and logs.
 
         The same options and data lead to the same directory, so that a run
-        continues itself and no other.
+        continues its own training and no other.
+
+        Args:
+            app: The app.
+            data_digest: A digest of the examples; see `data.Splits.digest`.
         """
         root = Path(self.work_dir or f"runs/{app}")
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)
@@ -181,7 +202,7 @@ class Options(Checked):
         return root / "-".join(part for part in parts if part)
 
     def digest(self) -> str:
-        """Returns 8 hex digits that name the options training depends on."""
+        """Returns 8 hex digits that identify the options of the training."""
         text = json.dumps(self.training_values(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

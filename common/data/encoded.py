@@ -1,4 +1,4 @@
-"""Encoded images: what they claim to be is checked before they are decoded.
+"""Encoded images: their headers are checked before they are decoded.
 
 A PNG of 92 kB can claim 13,000 x 13,000 pixels, and a decoder believes it.
 """
@@ -12,9 +12,9 @@ import tensorflow as tf
 from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
-# No pixel takes more: 16 bits each of red, green, blue and alpha.
+# The most bytes of a pixel: 16 bits each of red, green, blue and alpha.
 BYTES_PER_PIXEL = 8
-# For what a file holds beside its pixels: thumbnails, profiles, headers.
+# The most bytes of a file beside its pixels: thumbnails, profiles, headers.
 EXTRA_BYTES = 2**24
 # How far behind its end the walk through a damaged GIF can point.
 GIF_PADDING = 2048
@@ -26,15 +26,19 @@ EXTENSION, IMAGE = 0x21, 0x2C  # What a block of a GIF begins with.
 
 
 class UnreadableError(InputError):
-    """Raised for a file that holds no picture we can read; says why."""
+    """An error for a file that holds no readable image; it says why."""
 
 
 def check_file(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-    """Refuses what must not even be opened.
+    """Refuses a file that must not even be opened.
+
+    Args:
+        path: The file.
+        max_megapixels: The most pixels, in millions, that an image may have.
 
     Raises:
-        UnreadableError: If it is no regular file, such as a pipe or a device,
-            which may never end, or larger than its pixels can make it.
+        UnreadableError: If the file is not regular, such as a pipe or a device,
+            which may never end, or larger than an image with so many pixels.
     """
     if not path.is_file():
         raise UnreadableError("it is not a regular file")
@@ -49,10 +53,10 @@ def check_file(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
 def check_pixels(
     num_pixels: int, max_megapixels: float = MAX_MEGAPIXELS
 ) -> None:
-    """Refuses more pixels than are to be decoded.
+    """Refuses an image with too many pixels.
 
     Raises:
-        UnreadableError: If they are more.
+        UnreadableError: If `num_pixels` is more than `max_megapixels` millions.
     """
     if num_pixels > 1e6 * max_megapixels:
         raise UnreadableError(
@@ -64,9 +68,10 @@ def check_pixels(
 def bound(
     content: tf.Tensor, max_megapixels: float = MAX_MEGAPIXELS
 ) -> tf.Tensor:
-    """Returns `content` once it is safe to decode; of a GIF only one frame.
+    """Returns `content` if it is safe to decode; of a GIF only the first frame.
 
-    Runs inside a graph, of stock operations: a server has no other guard.
+    The check consists of TensorFlow's own operations and runs inside a graph: a
+    server has no other guard.
 
     Args:
         content: Scalar string: a PNG, JPEG, BMP, GIF or WebP.
@@ -79,9 +84,9 @@ def bound(
         f"most {max_megapixels:g} megapixels (--max_megapixels); pixels "
         "claimed (0: it is none of these):"
     )
-    # Not tf.debugging.Assert, whose branches cost more than all the rest.
+    # The branches of tf.debugging.Assert would take longer than all the rest.
     check = tf.raw_ops.Assert(condition=fits, data=[text, num_pixels])
-    # Outside of a graph the check has been made by now.
+    # Outside of a graph the check has already run.
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(content)
 
@@ -104,7 +109,7 @@ def kind(content: tf.Tensor) -> tf.Tensor:
 
 
 def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the first frame's bytes, and the pixels that they claim.
+    """Returns the bytes of the first frame, and the pixels that they claim.
 
     Args:
         content: Scalar string.
@@ -116,9 +121,9 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def sides(
         at: int, dtype: tf.DType, little_endian: bool = True
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        both = tf.strings.substr(content, at, 2 * dtype.size)
-        numbers = tf.io.decode_raw(both, dtype, little_endian)
-        # A BMP's height is below zero where its rows run from the top.
+        field = tf.strings.substr(content, at, 2 * dtype.size)
+        numbers = tf.io.decode_raw(field, dtype, little_endian)
+        # A BMP's height is negative if its rows run from top to bottom.
         return content, tf.abs(tf.reduce_prod(tf.cast(numbers, tf.int64)))
 
     def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
@@ -157,9 +162,10 @@ def traced_claim() -> Any:
 
 @functools.cache
 def _traced_gif() -> Any:
-    """Returns `_gif` as a function that is called, never copied into a graph.
+    """Returns `_gif` as a function that graphs call and never copy.
 
-    Its sixty operations would cost each PNG 100 microseconds, unused.
+    If graphs copied its sixty operations, each PNG would take 100 microseconds
+    longer, though it does not use them.
     """
     return tf.function(
         _gif,
@@ -214,9 +220,10 @@ def _webp(content: tf.Tensor) -> tf.Tensor:
 
 
 def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts a GIF behind its first frame; its decoder would decode them all.
+    """Does the work of `claim` for a GIF; cuts the GIF behind its first frame.
 
-    See `claim`, and https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
+    TensorFlow's decoder would decode all frames. The format is described in
+    https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
     """
     raw = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int32)
     raw = tf.pad(raw, [[0, GIF_PADDING]])
@@ -231,7 +238,7 @@ def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.where(flags > 127, 3 * size, 0)
 
     def behind_blocks(at: tf.Tensor) -> tf.Tensor:
-        # Each begins with its length; the last has none.
+        # Each sub-block begins with its length; a length of 0 ends them.
         (end,) = tf.while_loop(
             lambda at: raw[at] > 0, lambda at: (at + 1 + raw[at],), (at,)
         )

@@ -1,4 +1,4 @@
-"""Folders of files: those of splits and of classes, and `--inputs`."""
+"""Folders of splits, of classes and of files, and the files of `--inputs`."""
 
 import glob
 from collections.abc import Callable, Collection
@@ -80,14 +80,14 @@ def inputs(pattern: str, is_wanted: IsWanted, kinds: str) -> list[str]:
     """Returns the files that `--inputs` names, sorted.
 
     Args:
-        pattern: A file, which is taken whatever its name; a folder, whose own
-            files are taken; or a pattern such as `photos/*.png`, where `**`
-            is any number of folders.
-        is_wanted: Tells whether a folder's or a pattern's file is taken.
-        kinds: What those files are, for the error.
+        pattern: A file, which is taken whatever its name is; a folder, whose
+            own files are taken; or a pattern such as `photos/*.png`, where `**`
+            stands for any number of folders.
+        is_wanted: Tells whether a file of a folder or a pattern is taken.
+        kinds: The kinds of files that are taken, for the error.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such file.
     """
     if not pattern:
         raise InputError(f"--inputs must name {kinds}; received nothing.")

@@ -27,7 +27,11 @@ def load(
     shape: tuple[int, ...] | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> splits.Splits:
-    """Loads a folder of class folders; see `images.load`."""
+    """Loads a folder of class folders; see `image_sets.load`.
+
+    Raises:
+        InputError: If the folder has no such structure, or an unreadable image.
+    """
     parts = folders.of_splits(root)
     if "train" not in parts:
         parts = {"all": root}
@@ -81,15 +85,19 @@ def whole(
     skip_bad: bool,
     max_megapixels: float,
 ) -> splits.Splits:
-    """Loads a folder that only evaluates a release; none of it is trained on.
+    """Loads a folder that only evaluates a release, and trains nothing.
 
     Args:
-        root: Holds folders of some of the classes, or split folders that do.
+        root: A folder that holds folders of some of the classes, or split
+            folders that hold such folders.
         classes: The names of the release's classes.
-        shape: Height, width and channels that its model needs.
+        shape: The height, width and channels that the model needs.
         pipeline: One of `splits.PIPELINES`.
-        skip_bad: See `images.load`.
-        max_megapixels: See `images.load`.
+        skip_bad: See `image_sets.load`.
+        max_megapixels: See `image_sets.load`.
+
+    Raises:
+        InputError: If the folder has other classes, or no readable image.
     """
     parts, judged = judged_folders(root, classes)
     rows = [row for folder in parts for row in _list_known(folder, classes)]
@@ -117,16 +125,17 @@ def judged_folders(
 ) -> tuple[list[Path], str]:
     """Returns the folders to evaluate, and `splits.TEST` or `splits.ALL`.
 
-    A folder that has a test split is evaluated on it, any other as a whole.
+    A folder with a test split is evaluated on that split, any other folder on
+    all its files.
 
     Args:
         root: The folder.
-        classes: Names that mean a class, should they also be a split's.
+        classes: The names of classes; a folder of such a name is no split.
     """
-    named = folders.of_splits(root, classes)
-    if "test" in named:
-        return [named["test"]], splits.TEST
-    return list(named.values()) or [root], splits.ALL
+    parts = folders.of_splits(root, classes)
+    if "test" in parts:
+        return [parts["test"]], splits.TEST
+    return list(parts.values()) or [root], splits.ALL
 
 
 def _list_known(
@@ -158,7 +167,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             f"{len(names)}."
         )
     for name in names:
-        if not name.isprintable():  # Nor is a name that is not UTF-8.
+        if not name.isprintable():  # A name that is not UTF-8 is not either.
             raise InputError(
                 f"--dataset must have class folders with printable UTF-8 names;"
                 f" {str(folder)!r} has {name!r}."
@@ -198,38 +207,40 @@ def _complete(
     seed: int,
     root: Path,
 ) -> dict[str, list[tuple[str, int]]]:
-    """Carves the missing splits out of train, class by class.
+    """Takes the missing splits from train, class by class.
 
-    A file's own name and the seed decide where it goes, so that files added
+    A file's own name and the seed decide on its split, so that files added
     later do not move the others from train to test.
     """
     rows = listed.pop("all" if "all" in listed else "train")
     missing = [key for key in ("valid", "test") if key not in listed]
-    splits: dict[str, list] = {key: [] for key in ("train", *missing)}
+    parts: dict[str, list] = {key: [] for key in ("train", *missing)}
     by_label = itertools.groupby(rows, key=lambda row: row[1])
     counts = dict.fromkeys(range(len(class_names)), 0)
     for label, group in by_label:
-        mine = list(group)
-        counts[label] = len(mine)
-        mine.sort(key=lambda row: _place(row[0], root, seed))
+        left = sorted(group, key=lambda row: _place(row[0], root, seed))
+        counts[label] = len(left)
         for index, key in enumerate(missing, start=1):
-            part = sum(
-                _place(path, root, seed) < index * HELD_OUT for path, _ in mine
+            num = sum(
+                _place(path, root, seed) < index * HELD_OUT for path, _ in left
             )
-            splits[key] += mine[: max(1, part)]
-            mine = mine[max(1, part) :]
-        splits["train"] += mine
+            parts[key] += left[: max(1, num)]
+            left = left[max(1, num) :]
+        parts["train"] += left
     least = min(counts, key=lambda label: counts[label])
     if counts[least] <= len(missing):
         raise InputError(
             f"--dataset must have at least {len(missing) + 1} images of every "
             f"class; {class_names[least]} has {counts[least]}."
         )
-    return {**listed, **splits}
+    return {**listed, **parts}
 
 
 def _place(path: str, root: Path, seed: int) -> float:
-    """Returns a number in [0, 1) that the path in the set and seed fix."""
+    """Returns a number in [0, 1) that depends on the file's name and the seed.
+
+    The name is the path below `root`.
+    """
     name = f"{seed}:{Path(path).relative_to(root).as_posix()}"
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:6]) / 2**48
@@ -251,7 +262,8 @@ def _file_stream(
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(len(rows), dtype=tf.int64)
         if key is not None:
-            # A full shuffle of 8 bytes per file; no buffer of images is better.
+            # A full shuffle, with 8 bytes per file, which no buffer of images
+            # could improve.
             order = tf.random.experimental.stateless_shuffle(order, seed=key)
         return tf.data.Dataset.from_tensor_slices(order).map(at)
 

@@ -36,13 +36,17 @@ def load(
             images share, and takes `usual_size` if they differ.
         usual_size: See `image_size`.
         pipeline: One of `splits.PIPELINES`.
-        seed: Fixes the split of a folder that has none.
+        seed: Fixes the splits of a folder that has no split folders.
         skip_bad: Leave undecodable files out instead of refusing the folder.
-        shape: Height, width and channels that a model needs, whatever the data
-            have; `image_size` and `usual_size` then play no part.
-        classes: The classes of a release that the whole folder evaluates, in
-            images of `shape`; none of its images is set aside for training.
+        shape: The height, width and channels that a model needs; `image_size`
+            and `usual_size` are then ignored. None takes those of the data.
+        classes: The classes of a release that a folder evaluates with images of
+            `shape`; none of its images is set aside for training. () loads a
+            folder for training.
         max_megapixels: The most pixels, in millions, that a file may claim.
+
+    Raises:
+        InputError: If there is no such data set, or it breaks a rule above.
 
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.

@@ -1,4 +1,4 @@
-"""Images: decoding, fitting to a size, TFDS sets and folders of classes."""
+"""Images: decoding, and resizing to a given size."""
 
 import tensorflow as tf
 
@@ -18,7 +18,7 @@ def decode(
 ) -> tf.Tensor:
     """Returns the `(height, width, channels) uint8` image in `content`.
 
-    Runs inside a graph, so that a server decodes exactly as training did.
+    It runs inside a graph, so that a server decodes exactly as training did.
 
     Args:
         content: Scalar string: a PNG, JPEG, BMP, WebP or GIF (its first

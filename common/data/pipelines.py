@@ -29,10 +29,11 @@ __all__ = [
 ]
 
 MEMORY_CALLS = 2  # Batches prepared at a time, in memory.
-# Batches prepared ahead in evaluation: left to itself, tf.data takes up to half
-# of the machine's memory for them.
+# Batches prepared ahead in evaluation: by default tf.data takes up to half of
+# the machine's memory for them.
 PREPARED = 2
-PREPARED_BYTES = 64 * 2**20  # The same in training, of a stream.
+# The most bytes of batches prepared ahead in training on a stream.
+PREPARED_BYTES = 64 * 2**20
 LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
@@ -41,9 +42,10 @@ Transform = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Position:
-    """Where in training the pipeline is: the epoch and the step in it.
+    """The pipeline's place in training: the epoch and the step in it.
 
-    `for_training` reads it when an epoch's iterator is made; set it before.
+    `for_training` reads it when an epoch's iterator is made; set it before
+    that.
     """
 
     def __init__(self, epoch: int = 0, step: int = 0) -> None:
@@ -71,14 +73,16 @@ def for_training(
 ) -> tf.data.Dataset:
     """Returns the batches of one epoch, shuffled and transformed.
 
-    Iterating again gives the epoch that `position` then says, from its step on;
-    the step must stay what it is now. The last batch may be smaller. Where a
-    split has lengths, examples of a batch have similar ones.
+    Each new iterator gives the epoch that `position` holds at that time, from
+    its step on; the step must be the same as now. The last batch may be
+    smaller. If a split has lengths, the examples of a batch have similar
+    lengths.
 
-    Several replicas share the batches that a single replica would have: each
-    gets its part of every batch, and weights `(part,)` float32. The weights are
-    1 but in a last batch that does not divide, where they make the mean over
-    replicas of their mean losses the mean over the batch's examples.
+    Several replicas share the batches that a single replica would have. Each
+    replica gets its part of every batch, and weights `(part,)` float32. The
+    weights are 1, except in a last batch that cannot be shared equally: there
+    they make the mean of the replicas' mean losses equal to the mean over the
+    batch's examples.
 
     Args:
         split: The examples.
@@ -87,7 +91,10 @@ def for_training(
         position: The epoch and the first step.
         transform: Maps a batch and its own seed, `(2,)` int64, to the
             features and targets that the model is fitted to.
-        replica: Which part of every batch to give.
+        replica: The replica whose part of every batch is returned.
+
+    Returns:
+        A data set of features and targets and, for several replicas, weights.
 
     Raises:
         InputError: If a batch cannot be shared equally.
@@ -108,9 +115,9 @@ def for_training(
     batches = tf.data.Dataset.from_tensors(0).flat_map(epoch_batches)
     remaining = num_steps(split, batch_size) - int(position.read()[1])
     in_memory = isinstance(split, MemorySplit)
-    # Autotuning has nothing to tune in memory, and its thread, which sleeps
-    # for 10 ms, 20 ms, 40 ms and so on, can hold up the end of an epoch until
-    # it wakes: measured, epochs of 2.1 s took 2.56 or 5.12 s.
+    # In memory, autotuning has nothing to tune. Its thread sleeps for 10 ms,
+    # 20 ms, 40 ms and so on, and can delay the end of an epoch until it wakes:
+    # measured, epochs of 2.1 s took 2.56 or 5.12 s.
     parallel = MEMORY_CALLS if in_memory else tf.data.AUTOTUNE
     tuning = tf.data.Options()
     tuning.autotune.enabled = not in_memory
@@ -134,11 +141,11 @@ def for_evaluation(
 
     Args:
         split: The examples.
-        batch_size: The most examples per batch; fewer where they are large,
-            see `splits.within`. The last batch may be smaller.
+        batch_size: The most examples per batch; there are fewer if examples are
+            large, see `splits.within`. The last batch may be smaller.
         transform: Maps a batch to features and targets.
-        replica: Give every count-th example only, in as many batches as the
-            other replicas have.
+        replica: One of several replicas gets only every count-th example, in
+            as many batches as the others.
     """
     records = (
         tf.data.Dataset.range(split.num_examples)
@@ -170,13 +177,19 @@ def num_steps(split: Split, batch_size: int) -> int:
 
 def epoch_key(seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """Returns the seed of an epoch's order and random numbers, `(2,)` int64."""
-    # What it gives depends on the type of the number that is folded in.
+    # The result depends on the dtype of the number that is folded in.
     number = tf.cast(epoch, tf.int64)
     return tf.random.experimental.stateless_fold_in([seed, 0], number)
 
 
 def order(split: Split, key: tf.Tensor, batch_size: int) -> tf.Tensor:
-    """Returns the examples' indices as an epoch has them, `(num,)` int64."""
+    """Returns the examples' indices in an epoch's order, `(num,)` int64.
+
+    Args:
+        split: The examples.
+        key: The epoch's key; see `epoch_key`.
+        batch_size: Examples per batch, for splits that have lengths.
+    """
     indices = tf.range(split.num_examples, dtype=tf.int64)
     shuffled = tf.random.experimental.stateless_shuffle(indices, seed=key)
     if isinstance(split, StreamSplit) or split.lengths is None:
@@ -192,10 +205,17 @@ def maker(
 ) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
     """Returns the function that prepares a replica's part of a batch.
 
+    Args:
+        split: The examples.
+        batch_size: Examples per batch, of all replicas together.
+        transform: See `for_training`.
+        replica: The replica whose part is prepared.
+
     Returns:
-        From the epoch's key, the step and what is batched (indices or examples,
-        their places before them if there are several replicas) to features,
-        targets and, for several replicas, weights.
+        A function of the epoch's key, the step and a batch of indices or
+        examples; for several replicas, the batch also holds their places in
+        the epoch, which come first. It returns features, targets and, for
+        several replicas, weights.
     """
     gather = _gather(split)
 
@@ -206,8 +226,8 @@ def maker(
         places, own = batch
         key = tf.random.experimental.stateless_fold_in(key, replica.index)
         pair = transform(*gather(own), key)
-        whole = tf.minimum(split.num_examples - step * batch_size, batch_size)
-        weights = replicas.weights(places, whole, split.num_examples, replica)
+        size = tf.minimum(split.num_examples - step * batch_size, batch_size)
+        weights = replicas.weights(places, size, split.num_examples, replica)
         return *pair, weights
 
     return make
@@ -218,8 +238,8 @@ def _shuffled(
 ) -> tf.data.Dataset:
     """Returns batches of indices or of examples, in the order `key` fixes.
 
-    Of several replicas, each gets its part of every batch, and before it the
-    places that its examples have in the epoch.
+    If there are several replicas, a batch is a replica's part of it: first the
+    places of its examples in the epoch, then the examples.
     """
     if isinstance(split, StreamSplit):
         records = split.records(key)
@@ -237,7 +257,7 @@ def _shuffled(
 
 
 def _parse(split: StreamSplit, replica: Replica) -> Callable[..., Any]:
-    """Returns the parser of a record, with or without its place before it."""
+    """Returns the parser of a record, or of a place and a record."""
     if replica.count == 1:
         return split.parse
     return lambda place, record: (
@@ -251,22 +271,24 @@ def _parse(split: StreamSplit, replica: Replica) -> Callable[..., Any]:
 def _by_length(
     order: tf.Tensor, lengths: tf.Tensor, key: tf.Tensor, batch_size: int
 ) -> tf.Tensor:
-    """Returns `order` with examples of like length in the same batch.
+    """Returns `order` with examples of similar lengths in the same batch.
 
-    Sorts within windows of `LENGTH_WINDOW` batches and shuffles the batches,
-    so that an epoch is random but for the company an example is in.
+    It sorts within windows of `LENGTH_WINDOW` batches, and then shuffles the
+    batches. An epoch thus stays random, except for which examples share a
+    batch.
     """
     sizes = tf.cast(tf.gather(lengths, order), tf.int64)
     place = tf.range(tf.size(order, tf.int64), dtype=tf.int64)
     window = place // (LENGTH_WINDOW * batch_size)
     ranks = window * (tf.reduce_max(sizes) + 1) + sizes
     order = tf.gather(order, tf.argsort(ranks, stable=True))
-    whole = tf.size(order) // batch_size * batch_size
-    batches = tf.reshape(order[:whole], (-1, batch_size))
-    # A key of its own: that of the order would pair batches with examples.
-    other = tf.random.experimental.stateless_fold_in(key, 0)
-    batches = tf.random.experimental.stateless_shuffle(batches, seed=other)
-    return tf.concat([tf.reshape(batches, (-1,)), order[whole:]], axis=0)
+    full = tf.size(order) // batch_size * batch_size
+    batches = tf.reshape(order[:full], (-1, batch_size))
+    # The key of the examples' order would make both shuffles depend on each
+    # other.
+    batch_key = tf.random.experimental.stateless_fold_in(key, 0)
+    batches = tf.random.experimental.stateless_shuffle(batches, seed=batch_key)
+    return tf.concat([tf.reshape(batches, (-1,)), order[full:]], axis=0)
 
 
 def _gather(split: Split) -> Callable[[Any], tuple[Any, Any]]:

@@ -1,7 +1,7 @@
-"""Several copies of a model: which examples each of them gets.
+"""Several copies of a model, and the examples that each copy gets.
 
-Each gets every count-th example of a batch, so that together they are given
-the very batches, in the same order, that one model would be given.
+Each copy gets every count-th example of a batch. Together the copies get the
+same batches, in the same order, as a single model.
 """
 
 import dataclasses
@@ -39,13 +39,19 @@ def share(
 ) -> tf.data.Dataset:
     """Returns a replica's part of an epoch: `(place in the epoch, record)`.
 
-    A last batch that does not divide is filled up with records that come
-    again, at places from `num_examples` on: all replicas must take part in
+    A last batch that cannot be shared equally is filled up with repeated
+    records, at places from `num_examples` on: all replicas must take part in
     every step.
+
+    Args:
+        records: The epoch's records, in order.
+        num_examples: The number of examples in the epoch.
+        batch_size: Examples per batch, of all replicas together.
+        replica: The replica whose part is returned.
     """
     last = num_examples % batch_size
-    again = records.take(-last % replica.count)
-    numbered = records.concatenate(again).enumerate()
+    repeated = records.take(-last % replica.count)
+    numbered = records.concatenate(repeated).enumerate()
     return numbered.shard(replica.count, replica.index)
 
 
@@ -55,13 +61,15 @@ def weights(
     """Returns weights that make the mean of replicas' means the batch's mean.
 
     Args:
-        places: The places in the epoch of a replica's part of a batch, int64.
-        whole: The number of examples in the batch, int64.
+        places: The places in the epoch of a replica's part of a batch,
+            `(part,)` int64.
+        whole: The number of examples in the batch of all replicas, int64.
         num_examples: The number of examples in the epoch.
-        replica: Whose part it is.
+        replica: The replica whose part it is.
 
     Returns:
-        `(part,)` float32: 1, but for a last batch that was filled up.
+        `(part,)` float32. The weights are 1, except in a last batch that was
+        filled up.
     """
     filled = tf.size(places, tf.int64) * replica.count
     weight = tf.cast(filled, tf.float32) / tf.cast(whole, tf.float32)
@@ -71,8 +79,16 @@ def weights(
 def even_size(num_examples: int, batch_size: int, count: int) -> int:
     """Returns a batch size that gives `count` replicas equally many batches.
 
-    The replicas' numbers of examples may differ by 1, and an empty batch has
-    no mean.
+    The replicas' numbers of examples may differ by 1. No batch may be empty,
+    since an empty batch has no mean.
+
+    Args:
+        num_examples: The number of examples of all replicas together.
+        batch_size: Examples per batch, of all replicas together.
+        count: The number of replicas.
+
+    Raises:
+        InputError: If there are fewer examples than replicas.
     """
     least, rest = divmod(num_examples, count)
     if not least:

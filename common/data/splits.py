@@ -14,13 +14,13 @@ from common.options import InputError
 # In-memory sets above this many bytes are streamed, if `pipeline` is "auto".
 MAX_MEMORY_BYTES = 2 * 2**30
 PIPELINES = ("auto", "in_memory", "streaming")
-# What a release is judged by: the part for testing, or all there is.
+# The part of the data that evaluates a release: the test split, or everything.
 TEST, ALL = "test", "all"
-# What a batch of examples may take, as float32, where no gradient is kept: what
-# a model makes of it on the way is many times as large.
+# The most bytes of a batch, as float32, when no gradient is kept: the model's
+# activations are many times as large.
 BATCH_BYTES = 32 * 2**20
 
-# What the examples may take, as float32, that the ranges of int8 come from.
+# The most bytes, as float32, of the examples that give the ranges of int8.
 CALIBRATION_BYTES = 64 * 2**20
 
 # Which examples of a split: sorted indices, or all of them.
@@ -28,13 +28,19 @@ Rows = np.ndarray | slice
 
 
 def for_calibration(split: "Split", most: int, seed: int) -> "MemorySplit":
-    """Returns `most` random examples; fewer where they are large."""
+    """Returns at most `most` random examples; fewer if they are large.
+
+    Args:
+        split: The examples to choose from.
+        most: The largest number of examples to return.
+        seed: Fixes the choice.
+    """
     num = within(split.example_bytes, most, CALIBRATION_BYTES)
     return split.sample(num, seed)
 
 
 def within(example_bytes: int, most: int, max_bytes: int = BATCH_BYTES) -> int:
-    """Returns how many examples to hold at a time: from 1 to `most`.
+    """Returns the number of examples to hold at a time: from 1 to `most`.
 
     Args:
         example_bytes: The bytes that an example takes.
@@ -54,7 +60,8 @@ class MemorySplit:
         labels: `(num_examples,)` int64 array of classes; for other tasks
             `(num_examples, ...)` targets.
         lengths: `(num_examples,)` integers, for sequences that are padded to
-            one length: training batches are then made of similar ones.
+            one length: a training batch then holds sequences of similar
+            lengths. None for other data.
     """
 
     features: Any  # An array, or a dict of arrays.
@@ -114,12 +121,12 @@ class StreamSplit:
     Attributes:
         num_examples: The number of examples.
         feature_shape: The shape of one example's features.
-        records: Gives the data set of raw records: in file order if its
-            argument is None, else in the order that this key, `(2,)` int64,
-            fixes.
-        parse: Makes `(features, label)` from one raw record.
-        at: Gives the raw record at an index, scalar int64, where records can
-            be read in any order.
+        records: Returns the data set of raw records. The order is that of the
+            files if its argument is None, else it is fixed by this key, `(2,)`
+            int64.
+        parse: Returns `(features, label)` of one raw record.
+        at: Returns the raw record at an index, scalar int64; None if records
+            cannot be read in any order.
     """
 
     num_examples: int
@@ -131,7 +138,7 @@ class StreamSplit:
     def digest(self) -> int:
         """Returns a number that changes when the number of examples does.
 
-        What is in them is not read for it: that would cost an epoch.
+        The examples themselves are not read: that would take an epoch.
         """
         return zlib.crc32(
             repr((self.num_examples, self.feature_shape)).encode()
@@ -156,8 +163,8 @@ class StreamSplit:
     def choose(self, rows: Rows) -> "StreamSplit":
         """Returns the examples of `rows`, as a stream.
 
-        Where records cannot be read in any order, they are read from the first
-        to the last that is in `rows`.
+        If records cannot be read in any order, all records from the first to
+        the last of `rows` are read.
         """
         if isinstance(rows, slice):
             rows = np.arange(self.num_examples)[rows]
@@ -195,11 +202,12 @@ class Splits:
     Attributes:
         name: What the report calls the data set, e.g. `mnist/3.0.1`.
         class_names: The classes; a label is an index into it.
-        train: For fitting weights.
-        valid: For every choice: epochs, thresholds, settings.
-        test: For reporting, once.
+        train: The examples for fitting weights.
+        valid: The examples for every choice: epochs, thresholds, settings.
+        test: The examples for the reported figures, which are used once.
         notes: Repairs made while loading, for the user to read.
-        judged: What `test` is of the data: `test`, or `all`; see `whole`.
+        judged: The part of the data that `test` holds: `test`, or `all`; see
+            `whole`.
     """
 
     name: str
@@ -219,28 +227,30 @@ class Splits:
         notes: tuple[str, ...] = (),
         judged: str = ALL,
     ) -> Self:
-        """Returns splits that judge a release by all examples, and train none.
+        """Returns splits that evaluate a release: `test` holds all examples.
+
+        The splits for training and validation are empty.
 
         Args:
             name: See `Splits`.
-            class_names: Those of the release; some may have no example.
-            examples: All examples of the data set.
+            class_names: The release's classes; some may have no example.
+            examples: The examples to evaluate.
             notes: See `Splits`.
-            judged: `TEST` where the data say themselves what is for testing.
+            judged: `TEST` if `examples` are the data's own test split.
         """
         shape = (0, *examples.feature_shape)
-        none: Any = MemorySplit(np.empty(shape, "f4"), np.empty(0, np.int64))
+        empty: Any = MemorySplit(np.empty(shape, "f4"), np.empty(0, np.int64))
         test: Any = examples
-        return cls(name, class_names, none, none, test, notes, judged)
+        return cls(name, class_names, empty, empty, test, notes, judged)
 
     def digest(self) -> str:
-        """Returns 8 hex digits that name the classes and the examples."""
+        """Returns 8 hex digits that identify the classes and the examples."""
         splits = (self.train, self.valid, self.test)
         parts = [split.digest() for split in splits]
         return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
 
     def describe(self) -> dict[str, Any]:
-        """Returns the name and the sizes, as `report.json` has them."""
+        """Returns the name and the sizes, as in `report.json`."""
         return {
             "name": self.name,
             "train": self.train.num_examples,
@@ -271,8 +281,8 @@ def _to_memory(
     """Reads records of a split into arrays that are allocated once.
 
     Args:
-        records: At most `num` of them.
-        split: The split whose `parse` reads them.
+        records: At most `num` raw records.
+        split: The split whose `parse` reads the records.
         num: The number of examples to allocate.
     """
     features, labels, start = None, np.empty(num, np.int64), 0
@@ -296,7 +306,8 @@ def shuffle(
 ) -> tf.data.Dataset:
     """Returns `dataset` shuffled by a key that is a tensor.
 
-    `tf.data.Dataset.shuffle` refuses a symbolic seed; the op below it does not.
+    `tf.data.Dataset.shuffle` refuses a symbolic seed; the operation that it
+    calls accepts one.
 
     Args:
         dataset: The elements.

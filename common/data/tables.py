@@ -1,8 +1,8 @@
 """Tables of a user's own: CSV, TSV, JSON and Parquet, read with Arrow.
 
 A user's file is not trusted: content that does not fit the file's name, a
-missing column, or text that is not UTF-8 ends in a single line, never in a
-traceback.
+missing column, or text that is not UTF-8 ends in an error of one line, never in
+a traceback.
 """
 
 import io
@@ -20,12 +20,12 @@ from common.options import InputError, quote
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES, ".parquet")
-# What `looks_like_path` takes for a file's name besides tables.
+# The endings, besides those of tables, that `looks_like_path` looks for.
 FILE_SUFFIXES = (".txt", ".text", ".md", ".log", ".html", ".xml", ".pdf",
                  ".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods",
                  ".gz", ".bz2", ".xz", ".zip", ".zst")  # fmt: skip
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-NAMES_SHOWN = 500  # Characters.
+NAMES_SHOWN = 500  # The most characters of columns' names in an error.
 LINE_END = re.compile(r"\r?\n\Z")
 
 T = TypeVar("T")
@@ -37,18 +37,18 @@ def is_table(dataset: str) -> bool:
 
 
 def is_file(text: str) -> bool:
-    """Tells whether a text is the path of a file; it may be any text."""
+    """Tells whether a text, which may be any text, is the path of a file."""
     try:
         return Path(text).is_file()
-    except (OSError, ValueError):  # Too long for a path; no text at all.
+    except (OSError, ValueError):  # It is too long for a path, or no valid one.
         return False
 
 
 def looks_like_path(text: str) -> bool:
-    """Tells whether a text is rather meant as a path.
+    """Tells whether a text was probably meant as a path.
 
-    It is if it has no white space, and either a separator or the ending of a
-    usual file.
+    Such a text has no white space, and either a separator or the ending of a
+    common kind of file.
     """
     if text != "".join(text.split()):
         return False
@@ -56,19 +56,20 @@ def looks_like_path(text: str) -> bool:
 
 
 def lines(content: bytes) -> list[str]:
-    """Returns the lines of UTF-8; see `read_lines`."""
+    """Returns the lines of a UTF-8 text; see `read_lines`."""
     return list(read_lines(io.BytesIO(content)))
 
 
 def read_lines(stream: Iterable[bytes]) -> Iterator[str]:
-    r"""Yields the lines of UTF-8, which end with "\n" or "\r\n".
+    r"""Yields the lines of a UTF-8 text, which end with "\n" or "\r\n".
 
-    Nothing else parts them: `str.splitlines` would also do so at U+0085, at
-    U+2028 and at form feeds, which texts hold. A byte-order mark is no text.
+    No other character ends a line: `str.splitlines` would also end lines at
+    U+0085, U+2028 and form feeds, which texts may hold. A byte-order mark at
+    the start is dropped.
 
     Args:
-        stream: A file that is open for reading bytes: it yields what ends with
-            a line feed. One such line is held at a time.
+        stream: A file that is open for reading bytes, which yields the bytes up
+            to each line feed. Only one line is held at a time.
 
     Raises:
         UnicodeDecodeError: If a line is not UTF-8.
@@ -76,18 +77,18 @@ def read_lines(stream: Iterable[bytes]) -> Iterator[str]:
     encoding = "utf-8-sig"
     for line in stream:
         text = line.decode(encoding)
-        if text:  # Else the file is a byte-order mark alone.
+        if text:  # It is empty if the file holds only a byte-order mark.
             yield LINE_END.sub("", text)
         encoding = "utf-8"
 
 
 def names(path: str | Path, option: str = "--dataset") -> list[str]:
-    """Returns the names of a table's columns; reads no more than it must.
+    """Returns the names of a table's columns; reads only the start if it can.
 
     Args:
-        path: See `read`. Of JSON lines, which have no header, the first
-            megabyte tells.
-        option: What named the file, for errors.
+        path: See `read`. JSON lines have no header: the names are those in the
+            first megabyte.
+        option: The option that named the file, for errors.
 
     Raises:
         InputError: If the file cannot be read.
@@ -104,16 +105,17 @@ def read(
     """Reads columns of a table file.
 
     Args:
-        path: A file that ends in one of `SUFFIXES`; CSV and TSV have a header,
-            JSON is an object a line or an array of objects.
-        columns: The columns to read; all must be there.
-        text: Those of them whose cells are text even where all look like
-            numbers, such as ids. Parquet and JSON keep their own types.
-        option: What named the file, for errors.
+        path: A file that ends in one of `SUFFIXES`. CSV and TSV have a header;
+            JSON has an object on each line, or is an array of objects.
+        columns: The names of the columns to read; the file must have all.
+        text: Those of `columns` whose cells are read as text even if all of
+            them look like numbers, such as ids. Parquet and JSON keep their own
+            types.
+        option: The option that named the file, for errors.
 
     Returns:
         A table of at least one row, with `columns` in this order. Empty cells
-        are null, but for those of `text`, which are "". Text is UTF-8.
+        are null, but "" in the columns of `text`. Text is UTF-8.
 
     Raises:
         InputError: If the file cannot be read, is empty, or lacks a column.
@@ -144,8 +146,8 @@ def numbers(
 
     Args:
         path: See `read`.
-        columns: The columns to read; all must be there.
-        option: What named the file, for errors.
+        columns: The names of the columns to read; the file must have all.
+        option: The option that named the file, for errors.
 
     Returns:
         `(rows, columns)` float32, with the columns in this order.
@@ -177,10 +179,10 @@ def numbers(
 
 
 def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
-    """Returns what `reader` makes of a file.
+    """Returns the result of `reader` for a file.
 
     Raises:
-        InputError: If it cannot be read; the message is one line.
+        InputError: If the file cannot be read; the message is one line.
     """
     if not path.is_file():
         raise InputError(f"{option} must be a file; {path} is not a file.")
@@ -210,7 +212,7 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
 
 
 def _refuse_utf_16(path: Path, option: str) -> None:
-    """Refuses what spreadsheets call Unicode text."""
+    """Refuses UTF-16, which spreadsheets call Unicode text."""
     with path.open("rb") as file:
         start = file.read(2)
     if start in UTF_16:
@@ -222,11 +224,11 @@ def _refuse_utf_16(path: Path, option: str) -> None:
 def _plain(
     path: Path, name: str, column: pa.ChunkedArray, option: str
 ) -> pa.ChunkedArray:
-    """Returns a column of plain cells: no categories, no bytes, no lists.
+    """Returns a column whose cells are plain, not categories or bytes.
 
     Raises:
-        InputError: If cells are nested, or text is not UTF-8, of which Arrow
-            takes no notice.
+        InputError: If cells are nested, or text is not UTF-8, which Arrow does
+            not check when it reads.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -269,13 +271,14 @@ def _first_not_utf_8(column: pa.ChunkedArray) -> int:
 def _read(
     path: Path, columns: Sequence[str], text: Sequence[str]
 ) -> tuple[list[str], pa.Table]:
-    """Reads columns of a file by its ending.
+    """Reads columns of a file, whose ending says what format it has.
 
-    Columns that are not asked for are neither decoded nor kept. JSON is read
-    whole: a key may first occur in its last line.
+    Other columns are neither decoded nor kept. In JSON all columns are read: a
+    key may first occur in the last line.
 
     Returns:
-        The names of all columns, and a table of those of `columns` among them.
+        The names of all columns, and a table that holds at least those of
+        `columns` that the file has.
     """
     suffix = path.suffix.lower()
     if suffix in JSON_SUFFIXES:
@@ -296,7 +299,7 @@ def _read(
 
 
 def _schema(path: Path) -> pa.Schema:
-    """Returns a file's columns from its first block, or its footer."""
+    """Returns a file's columns, read from its first block or its footer."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return parquet.read_schema(path)
@@ -307,17 +310,17 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _cells(suffix: str) -> csv.ParseOptions:
-    """Returns the separator's options; quoted cells may hold line ends."""
+    """Returns the options for reading cells, which may hold line ends."""
     return csv.ParseOptions(
         delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
     )
 
 
 def _json_lines(path: Path) -> Path | pa.BufferReader:
-    """Returns JSON lines; an array of objects is rewritten as such.
+    """Returns a source of JSON lines; rewrites an array of objects as lines.
 
     Raises:
-        ValueError: If an array is not JSON, or not of objects.
+        ValueError: If an array is not JSON, or holds other things than objects.
     """
     with path.open("rb") as file:
         if file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":

@@ -1,4 +1,4 @@
-"""TFDS data sets as splits: by name, prepared on first use, never re-split."""
+"""TFDS data sets as splits: loaded by name and prepared on first use."""
 
 import contextlib
 import importlib
@@ -18,7 +18,7 @@ from common.workers import cluster
 
 from . import folders, splits
 
-# The data sets that come with this project, and where they are prepared.
+# The data sets of this project, and the directory where they are prepared.
 EMBEDDED = (
     "digits",
     "generated_reviews",
@@ -30,7 +30,7 @@ EMBEDDED_DIR = Path("runs/datasets")
 
 VALID_PERCENT = 10
 INTERLEAVED_FILES = 16
-# Encoded records that wait for their turn; fewer where they are large.
+# The most encoded records in the buffer for shuffling, and their most bytes.
 SHUFFLE_BUFFER = 10_000
 SHUFFLE_BYTES = 512 * 2**20
 
@@ -42,15 +42,16 @@ def builder(
 ) -> tfds.core.DatasetBuilder:
     """Returns the prepared builder of the TFDS data set `name`.
 
-    Of several workers the first one prepares it; the others then find it, or
-    prepare their own where they share no directory.
+    If there are several workers, the first one prepares the data set. The
+    others then use it, or prepare their own copy if they do not share the
+    directory.
 
     Args:
-        name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or one
-            of `EMBEDDED`, which need no download.
+        name: A TFDS name such as `mnist` or `imdb_reviews/plain_text`, or a
+            name of `EMBEDDED`; these data sets need no download.
         data_dir: The TFDS data directory; by default TFDS's own.
-        check: Raises if the set is not of the right kind; called before
-            anything is downloaded.
+        check: Raises if the data set is of the wrong kind; it is called before
+            any download.
 
     Raises:
         InputError: If there is no such data set or it cannot be prepared.
@@ -67,9 +68,9 @@ def builder(
 def _prepare(
     name: str, data_dir: str, check: Callable[[tfds.core.DatasetBuilder], None]
 ) -> tfds.core.DatasetBuilder:
-    """Prepares a set, unless that has been done; see `builder`."""
+    """Prepares a data set if it is not prepared yet; see `builder`."""
     tfds.disable_progress_bar()
-    # Each of its retries would be a warning; the error says it once.
+    # Each retry of a download would print a warning; the error is enough.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     if name in EMBEDDED:
         module = importlib.import_module(
@@ -77,10 +78,10 @@ def _prepare(
         )
         dataset = module.Builder(data_dir=EMBEDDED_DIR)
     else:
-        # TFDS reads the variable at import only; an empty value means unset.
-        place = data_dir or os.environ.get("TFDS_DATA_DIR") or None
+        # TFDS reads the variable only at import; an empty value means unset.
+        directory = data_dir or os.environ.get("TFDS_DATA_DIR") or None
         try:
-            dataset = tfds.builder(name, data_dir=place)
+            dataset = tfds.builder(name, data_dir=directory)
         except (
             tfds.core.DatasetNotFoundError,
             ValueError,
@@ -92,7 +93,8 @@ def _prepare(
             ) from None
     check(dataset)
     try:
-        # TFDS speaks of a download even where an embedded set needs none.
+        # TFDS prints that it downloads, though an embedded set needs no
+        # download.
         quiet = contextlib.redirect_stdout(io.StringIO())
         with quiet if name in EMBEDDED else contextlib.nullcontext():
             dataset.download_and_prepare()
@@ -112,21 +114,24 @@ def _first_line(error: Exception) -> str:
 def split_names(dataset: tfds.core.DatasetBuilder) -> dict[str, str]:
     """Returns TFDS's split expressions for train, valid and test.
 
-    A missing validation split is the last 10 % of train; a missing test split
-    is the validation split if there is one, else the last 10 % of train. TFDS
-    stores train in a shuffled, fixed order, so the same name always gives the
-    same three sets.
+    A missing validation split is taken from the last 10 % of train. A missing
+    test split is the validation split if there is one, else it is taken from
+    the last 10 % of train. TFDS stores train in a shuffled, fixed order, so the
+    same name always gives the same three splits.
+
+    Raises:
+        InputError: If the data set has no split called train.
     """
-    have = set(dataset.info.splits)
-    if "train" not in have:
+    present = set(dataset.info.splits)
+    if "train" not in present:
         raise InputError(
             f"--dataset must have a split called train; {dataset.name} has "
-            f"{', '.join(sorted(have))}."
+            f"{', '.join(sorted(present))}."
         )
     valid = next(
-        (name for name in folders.SPLIT_NAMES["valid"] if name in have), None
+        (name for name in folders.SPLIT_NAMES["valid"] if name in present), None
     )
-    test = "test" if "test" in have else None
+    test = "test" if "test" in present else None
     if not test and valid:
         test, valid = valid, None
     cut = 100
@@ -154,8 +159,11 @@ def stream(
     Args:
         dataset: A prepared builder.
         split: A TFDS split expression, e.g. `train[:90%]`.
-        parse: Makes `(features, label)` of one decoded TFDS example.
-        feature_shape: The shape of the features that `parse` gives.
+        parse: Returns `(features, label)` of one decoded TFDS example.
+        feature_shape: The shape of the features that `parse` returns.
+
+    Raises:
+        InputError: If the data set is not stored as TFRecord.
     """
     info = dataset.info.splits[split]
     files = [
@@ -167,9 +175,9 @@ def stream(
             f"--dataset={dataset.name} must be stored as TFRecord; prepare it "
             "with file_format=tfrecord."
         )
-    whole = dataset.info.splits.total_num_examples
-    record_bytes = int(dataset.info.dataset_size) // max(1, whole)
-    waiting = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
+    num_examples = dataset.info.splits.total_num_examples
+    record_bytes = int(dataset.info.dataset_size) // max(1, num_examples)
+    buffer_size = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
     names = [path for path, _, _ in files]
     parts_read = np.array([part for _, *part in files], np.int64)
 
@@ -177,7 +185,7 @@ def stream(
         parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
         if key is not None:
             parts = splits.shuffle(parts, len(names), key)
-        # One file after another in evaluation: the order that is documented.
+        # Evaluation reads one file after another, in the documented order.
         cycle = 1 if key is None else min(INTERLEAVED_FILES, len(names))
         rows = parts.interleave(
             lambda name, part: (
@@ -188,7 +196,7 @@ def stream(
         )
         if key is None:
             return rows
-        return splits.shuffle(rows, waiting, key)
+        return splits.shuffle(rows, buffer_size, key)
 
     return splits.StreamSplit(
         num_examples=info.num_examples,
