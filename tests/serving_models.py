@@ -1,4 +1,4 @@
-"""Tiny SavedModels with every kind of input, and a way to ask for them."""
+"""Tiny SavedModels with every kind of input, and REST requests to them."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from common.release import models_config, warmup
 
 
 class Toy(tf.Module):
-    """Answers with its own version, so that tests see who answered."""
+    """Answers with its own version, which tests can check."""
 
     def __init__(self, version: int) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image")])
     def image(self, image):
-        def mean(one):
-            pixels = tf.io.decode_png(one, channels=1)
+        def mean(content):
+            pixels = tf.io.decode_png(content, channels=1)
             return tf.reduce_mean(tf.cast(pixels, tf.float32))
 
         return {"mean": tf.map_fn(mean, image, fn_output_signature=tf.float32)}
@@ -65,8 +65,8 @@ EXAMPLES = {
     "image": {
         "image": np.array(
             [
-                tf.io.encode_png(np.full((4, 4, 1), 7 * one, np.uint8)).numpy()
-                for one in range(3)
+                tf.io.encode_png(np.full((4, 4, 1), 7 * i, np.uint8)).numpy()
+                for i in range(3)
             ],
             object,
         )
@@ -75,7 +75,7 @@ EXAMPLES = {
 
 
 def release(export_dir: Path, app: str, version: int) -> Path:
-    """Writes a release as an export does: whole, then made known."""
+    """Writes a release as an export does, and lists it in models.config."""
     root = export_dir / app
     root.mkdir(parents=True, exist_ok=True)
     partial = root / f".partial-{os.getpid()}-x"
@@ -90,8 +90,8 @@ def release(export_dir: Path, app: str, version: int) -> Path:
 
     def answer(name, inputs):
         feed = {key: tf.constant(value) for key, value in inputs.items()}
-        found = loaded.signatures[name](**feed)
-        return {key: value.numpy() for key, value in found.items()}
+        outputs = loaded.signatures[name](**feed)
+        return {key: value.numpy() for key, value in outputs.items()}
 
     warmup.write(partial, app, EXAMPLES, answer)
     path = partial.rename(root / str(version))
@@ -100,16 +100,16 @@ def release(export_dir: Path, app: str, version: int) -> Path:
 
 
 def ask(server, method: str, path: str, body: object = b"", head=None):
-    """Returns the status and the JSON of an answer."""
+    """Sends a request; returns the status and the JSON of the answer."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     connection = http.client.HTTPConnection(HOST, server.rest_port, timeout=30)
     connection.request(method, path, content, head or {})
     response = connection.getresponse()
-    found = json.loads(response.read())
+    answer = json.loads(response.read())
     assert response.headers["Content-Type"] == "application/json"
     connection.close()
-    return response.status, found
+    return response.status, answer
 
 
-def predict(server, body: object, where: str = "toy"):
-    return ask(server, "POST", f"/v1/models/{where}:predict", body)
+def predict(server, body: object, model: str = "toy"):
+    return ask(server, "POST", f"/v1/models/{model}:predict", body)

@@ -28,15 +28,15 @@ APPS = (
 
 @dataclasses.dataclass(frozen=True)
 class Toy(Options):
-    """An app's options, and a flag."""
+    """An app's options, with a flag of its own."""
 
-    shown: bool = option(True, "whether it is.")
+    shown: bool = option(True, "whether the toy is shown.")
 
 
 @pytest.fixture
 def launch(monkeypatch, capfd) -> Iterator[Callable]:
     """Launches a program in this process; forgets its flags afterwards."""
-    app.define_help_flags()  # Once a process.
+    app.define_help_flags()  # A process must do this once.
     before = set(absl_flags.FLAGS)
     values = {name: absl_flags.FLAGS[name].value for name in before}
 
@@ -60,7 +60,7 @@ def launch(monkeypatch, capfd) -> Iterator[Callable]:
 
 
 def words(tmp_path: Path) -> list[str]:
-    """Returns what the command lines are made of."""
+    """Returns the words that command lines are made of."""
     not_utf_8 = tmp_path / "latin.flags"
     not_utf_8.write_bytes(b"--work_dir=\xe9\n")
     own = ("flagfile", "undefok", "v", "verbosity", "log_dir",
@@ -148,7 +148,7 @@ def test_a_flagfile_that_names_itself_and_a_word_that_is_no_text(
 
 
 @pytest.mark.parametrize("words", [["--help"], []])
-def test_a_full_device_is_said(words) -> None:
+def test_a_full_device_is_reported(words) -> None:
     code = (
         "from common import flags; "
         "from common.shared_options import Options; "

@@ -34,17 +34,17 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
         ({"mode": "fit"}, "--mode must be one of train, evaluate, predict"),
         ({"max_drop": float("nan")}, "--max_drop must be a finite number"),
         ({"max_drop": float("inf")}, "--max_drop must be a finite number"),
-        # TF-MOT takes no fewer.
+        # TF-MOT refuses fewer than 3.
         ({"num_clusters": 2}, "--num_clusters must be at least 3"),
         ({"distill": 1.5}, "--distill must be at most 1.0; received 1.5."),
     ],
 )
-def test_a_broken_rule_is_said(changes: dict, message: str) -> None:
+def test_a_broken_rule_is_reported(changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         Options(**changes)
 
 
-def test_the_digest_names_what_training_depends_on() -> None:
+def test_the_digest_depends_on_the_training_options() -> None:
     base = Options()
     assert base.digest() == Options().digest()
     assert base.digest() == base.replace(variants=("int8",)).digest()
@@ -99,11 +99,11 @@ def test_a_wrong_command_line_gets_one_line(argument: str, words: str) -> None:
 
 
 def echo(app: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs a program that prints which options an app was given."""
+    """Runs a program that prints the names of the given options."""
     code = f"""
 from apps.{app}.config import Config
 from common import flags
-flags.launch(lambda found: print(*sorted(found.given)), Config)
+flags.launch(lambda config: print(*sorted(config.given)), Config)
 """
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -118,7 +118,7 @@ def test_an_option_at_its_default_is_given_too(tmp_path) -> None:
     assert done.stdout.split() == ["alerts", "epochs", "extended", "miss_cost"]
 
 
-def test_what_was_given_is_no_option() -> None:
+def test_the_names_of_given_options_are_no_option() -> None:
     plain = Options()
     given = Options(given=frozenset({"epochs"}))
     assert given == plain and given.digest() == plain.digest()
@@ -145,7 +145,7 @@ def test_a_release_is_used_as_it_was_trained(app: str) -> None:
     assert (remembered.dataset, remembered.seed) == ("mine.csv", 7)
     assert remembered.export_dir == "saved_models"
     assert remembered.epochs == module.Config().epochs
-    # A given option wins, also where it equals its default.
+    # A given option wins, even if it equals its default.
     given = module.Config(mode="evaluate", given=frozenset({"seed"}))
     assert options.as_trained(given, trained.as_dict()).seed == 0
     by_code = module.Config(mode="evaluate", seed=3)
@@ -159,16 +159,16 @@ def test_the_releases_columns_and_costs_are_remembered() -> None:
         dataset="mine.csv", time_column="when", delay=3, alerts=20.0,
         on_bad_input="skip",
     ).as_dict()  # fmt: skip
-    found = options.as_trained(
+    remembered = options.as_trained(
         Config(mode="evaluate", given=frozenset({"alerts"})), trained
     )
-    assert (found.time_column, found.delay) == ("when", 3)
-    assert (found.on_bad_input, found.alerts) == ("skip", 50.0)
+    assert (remembered.time_column, remembered.delay) == ("when", 3)
+    assert (remembered.on_bad_input, remembered.alerts) == ("skip", 50.0)
 
 
 def test_lists_of_a_report_become_tuples_again() -> None:
     from apps.medical_autoencoder.config import Config
 
     trained = json.loads(json.dumps(Config(window=("40", "400")).as_dict()))
-    found = options.as_trained(Config(mode="predict"), trained)
-    assert found.window == ("40", "400")
+    remembered = options.as_trained(Config(mode="predict"), trained)
+    assert remembered.window == ("40", "400")

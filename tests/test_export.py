@@ -56,7 +56,7 @@ def test_a_failed_release_leaves_the_others(tmp_path: Path) -> None:
     (tmp_path / "app" / "1").mkdir(parents=True)
     with pytest.raises(RuntimeError), export.release(tmp_path, "app"):
         raise RuntimeError
-    assert [one.name for one in (tmp_path / "app").iterdir()] == ["1"]
+    assert [path.name for path in (tmp_path / "app").iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize("kilobytes", [12, 36])
@@ -93,7 +93,7 @@ time.sleep(60)
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[subprocess.Popen]:
-    """Gives another process that holds a draft."""
+    """Yields another process, which holds a draft."""
     (tmp_path / "app").mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, tmp_path / "app"],
@@ -118,9 +118,9 @@ def test_a_draft_lives_as_long_as_its_writer(writer, tmp_path: Path) -> None:
 def test_a_draft_of_another_host_is_left_alone(
     writer, tmp_path: Path, monkeypatch
 ) -> None:
-    """Also where the storage keeps the locks of each host apart."""
+    """This holds even if the storage keeps the locks of hosts apart."""
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
-    monkeypatch.setattr(drafts.fcntl, "flock", lambda handle, how: None)
+    monkeypatch.setattr(drafts.fcntl, "flock", lambda handle, operation: None)
     (draft,) = (tmp_path / "app").glob(".partial-*")
     drafts.remove_stale(tmp_path / "app")
     assert draft.exists()
@@ -175,12 +175,12 @@ def test_a_kill_before_the_listing_is_mended(tmp_path, monkeypatch) -> None:
 
     publish()
     monkeypatch.setattr(models_config, "add", lambda *args: rollout.first(2))
-    assert publish().name == "2"  # As if killed: nobody has listed it.
+    assert publish().name == "2"  # As if killed: no export listed it.
     monkeypatch.undo()
     assert models_config.state(tmp_path, "app") == rollout.Rollout((1,), 1, 1)
     models_config.complete(tmp_path)
     assert models_config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
-    # What was rolled back stays so.
+    # A version that was rolled back is not listed again.
     models_config.update(
         tmp_path, "app", lambda state: rollout.roll_back(state, 1)
     )
@@ -252,7 +252,7 @@ def test_an_error_in_models_config_is_not_quoted_whole(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("value", "other", "expected"),
     [
         ([np.inf, 1.0], [np.inf, 1.0], 0.0),
         ([np.inf], [-np.inf], np.inf),
@@ -260,8 +260,8 @@ def test_an_error_in_models_config_is_not_quoted_whole(tmp_path: Path) -> None:
         ([np.nan, 1.0], [0.0, 1.0], np.nan),
     ],
 )
-def test_equal_infinities_do_not_differ(one, other, expected) -> None:
-    difference = export._difference(one, other)
+def test_equal_infinities_do_not_differ(value, other, expected) -> None:
+    difference = export._difference(value, other)
     assert difference == expected or np.isnan([difference, expected]).all()
 
 
@@ -299,9 +299,9 @@ def signature(model: keras.Model) -> export.Signature:
 
 def test_what_is_saved_is_read_back(model, tmp_path: Path) -> None:
     signatures = {"serving_default": signature(model)}
-    found = export.save(tmp_path, model, signatures)
-    assert found["max_abs_error"] <= 1e-6
-    described = found["signatures"]["serving_default"]
+    result = export.save(tmp_path, model, signatures)
+    assert result["max_abs_error"] <= 1e-6
+    described = result["signatures"]["serving_default"]
     assert described["inputs"] == {
         "x": {"dtype": "float32", "shape": [None, 3]}
     }
@@ -325,7 +325,7 @@ def test_an_export_is_made_known_to_servers(model, tmp_path: Path) -> None:
                 draft.directory, model, {"serving_default": signature(model)}
             )
             state = models_config.state(tmp_path, "app")
-            # Not before it is in its place.
+            # A version is listed only when it is in its place.
             assert state is None or max(state.loaded) < version
     assert models_config.state(tmp_path, "app") == rollout.Rollout((1, 2), 1, 1)
 
@@ -333,12 +333,12 @@ def test_an_export_is_made_known_to_servers(model, tmp_path: Path) -> None:
 def test_warm_up_requests_read_back_with_their_answers(model, tmp_path) -> None:
     directory = tmp_path / "app" / ".partial"
     directory.mkdir(parents=True)
-    many = dataclasses.replace(
+    large = dataclasses.replace(
         signature(model), example=(np.random.rand(120, 3).astype(np.float32),)
     )
     export.save(
         directory, model,
-        {"serving_default": many, "other": signature(model)},
+        {"serving_default": large, "other": signature(model)},
     )  # fmt: skip
     logs = list(warmup.read(directory))
     assert len(logs) == 50 + 3 <= warmup.MOST_RECORDS
@@ -352,7 +352,7 @@ def test_warm_up_requests_read_back_with_their_answers(model, tmp_path) -> None:
     answered = tf.make_ndarray(logs[-1].predict_log.response.outputs["y"])
     np.testing.assert_allclose(answered, model(np.ones((1, 3))), atol=1e-6)
     assert warmup.example(directory) == {
-        "instances": [{"x": many.example[0][0].tolist()}]
+        "instances": [{"x": large.example[0][0].tolist()}]
     }
     (directory / models_config.EXTRA / warmup.FILE).unlink()
     assert list(warmup.read(directory)) == []

@@ -66,22 +66,22 @@ def test_a_folder_of_mixed_images_becomes_splits(folder, pipeline) -> None:
 
 
 def test_both_pipelines_read_the_same_pixels(folder) -> None:
-    one, other = (
+    in_memory, stream = (
         image_sets.load(str(folder), image_size=8, pipeline=name).test
         for name in ("in_memory", "streaming")
     )
-    streamed = other.pick(np.arange(other.num_examples))
-    np.testing.assert_array_equal(one.features, streamed.features)
-    np.testing.assert_array_equal(one.labels, streamed.labels)
+    streamed = stream.pick(np.arange(stream.num_examples))
+    np.testing.assert_array_equal(in_memory.features, streamed.features)
+    np.testing.assert_array_equal(in_memory.labels, streamed.labels)
 
 
 def test_the_seed_fixes_the_split(folder) -> None:
-    one, same, other = (
+    first, same, other = (
         image_sets.load(str(folder), image_size=8, seed=seed).test.features
         for seed in (0, 0, 1)
     )
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
 
 
 def test_added_files_move_no_other(folder) -> None:
@@ -179,9 +179,9 @@ def test_digits_come_with_the_project(tmp_path, monkeypatch) -> None:
     assert splits.train.feature_shape == (8, 8, 1)
     assert splits.train.features.max() == 255
     streamed = image_sets.load("digits", pipeline="streaming")
-    few = np.arange(10)
+    rows = np.arange(10)
     np.testing.assert_array_equal(
-        splits.test.pick(few).features, streamed.test.pick(few).features
+        splits.test.pick(rows).features, streamed.test.pick(rows).features
     )
 
 
@@ -197,22 +197,22 @@ PETS = ("bird", "cat", "dog")
 
 @pytest.mark.parametrize("pipeline", ["in_memory", "streaming"])
 def test_a_release_judges_all_of_a_folder(folder, pipeline) -> None:
-    """Nothing is set aside to train on; a class may have no image."""
-    found = image_sets.load(
+    """No image is set aside for training; a class may have no image."""
+    splits = image_sets.load(
         str(folder), shape=(8, 8, 3), pipeline=pipeline, classes=PETS
     )
-    assert (found.judged, found.class_names) == ("all", PETS)
-    assert found.test.num_examples == 26
-    assert found.train.num_examples == found.valid.num_examples == 0
-    labels = found.test.sample(26, seed=0).labels
+    assert (splits.judged, splits.class_names) == ("all", PETS)
+    assert splits.test.num_examples == 26
+    assert splits.train.num_examples == splits.valid.num_examples == 0
+    labels = splits.test.sample(26, seed=0).labels
     assert sorted(labels.tolist()) == [1] * 13 + [2] * 13
 
 
 def test_a_folder_of_one_class_is_judged(tmp_path) -> None:
     write(tmp_path / "dog" / "1.png", np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "cat").mkdir()  # No image in it.
-    found = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
-    assert found.test.labels.tolist() == [2]
+    splits = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    assert splits.test.labels.tolist() == [2]
 
 
 def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
@@ -220,9 +220,9 @@ def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
         number = len(list(tmp_path.rglob("*.png")))
         path = tmp_path / split / "dog" / f"{number}.png"
         write(path, np.zeros((4, 4, 3), np.uint8))
-    found = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
-    assert (found.judged, found.test.num_examples) == ("test", 2)
-    # A class may be called as a split is.
+    splits = image_sets.load(str(tmp_path), shape=(4, 4, 3), classes=PETS)
+    assert (splits.judged, splits.test.num_examples) == ("test", 2)
+    # A class may have the name of a split.
     classes = ("test", "train")
     with pytest.raises(InputError, match="has 'dog'"):
         image_sets.load(
@@ -238,7 +238,7 @@ def test_a_folder_that_has_its_own_test_is_judged_by_it(tmp_path) -> None:
         (("dog",), "must have images"),
     ],
 )
-def test_what_a_release_cannot_judge_is_refused(tmp_path, names, words) -> None:
+def test_a_folder_of_other_classes_is_refused(tmp_path, names, words) -> None:
     for name in names:
         (tmp_path / name).mkdir()
     with pytest.raises(InputError, match=words):

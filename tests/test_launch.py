@@ -28,15 +28,15 @@ def test_every_worker_gets_its_own_tf_config() -> None:
     job = run(3, "import os; print(os.environ['TF_CONFIG'])")
     output, _ = job.communicate(timeout=60)
     assert job.returncode == 0
-    found = {}
+    configs = {}
     for line in output.splitlines():
         number, _, text = line.partition(" ")
-        found[number] = json.loads(text)
-    assert sorted(found) == ["[0]", "[1]", "[2]"]
-    clusters = [one["cluster"] for one in found.values()]
+        configs[number] = json.loads(text)
+    assert sorted(configs) == ["[0]", "[1]", "[2]"]
+    clusters = [config["cluster"] for config in configs.values()]
     assert clusters[0] == clusters[1] == clusters[2]
     assert len(set(clusters[0]["worker"])) == 3
-    assert [found[f"[{i}]"]["task"]["index"] for i in range(3)] == [0, 1, 2]
+    assert [configs[f"[{i}]"]["task"]["index"] for i in range(3)] == [0, 1, 2]
 
 
 def test_the_last_lines_are_shown() -> None:
@@ -46,7 +46,7 @@ def test_the_last_lines_are_shown() -> None:
     assert output.count("line") == 600_000
 
 
-def test_one_that_fails_ends_all() -> None:
+def test_a_worker_that_fails_ends_all() -> None:
     job = run(
         2,
         "import os, sys, time\n"
@@ -59,22 +59,24 @@ def test_one_that_fails_ends_all() -> None:
     assert time.monotonic() - start < 20
 
 
-def test_one_that_is_killed_gives_the_shell_s_status() -> None:
+def test_a_killed_worker_gives_the_shell_s_status() -> None:
     job = run(1, "import os; os.kill(os.getpid(), 9)")
     job.communicate(timeout=60)
     assert job.returncode == 137
 
 
-def test_one_that_does_not_listen_is_killed(monkeypatch) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed(monkeypatch) -> None:
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.3)
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "print('deaf', flush=True); time.sleep(60)"
     )
-    one = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
-    assert one.stdout.readline()
-    launch.end([one])
-    assert one.returncode == -signal.SIGKILL
+    worker = subprocess.Popen(
+        [sys.executable, "-c", deaf], stdout=subprocess.PIPE
+    )
+    assert worker.stdout.readline()
+    launch.end([worker])
+    assert worker.returncode == -signal.SIGKILL
 
 
 def test_signals_reach_the_workers() -> None:
@@ -109,7 +111,7 @@ def test_a_worker_that_cannot_be_started_ends_the_others(monkeypatch) -> None:
         return made[0]
 
     monkeypatch.setattr(launch, "_popen", second_fails)
-    handlers = {one: signal.getsignal(one) for one in (2, 15)}
+    handlers = {number: signal.getsignal(number) for number in (2, 15)}
     words = (sys.executable, "-c", "import time; time.sleep(60)")
     try:
         with pytest.raises(InputError, match="no more"):
@@ -131,7 +133,7 @@ def test_a_signal_while_workers_start_reaches_all(monkeypatch, signum) -> None:
         return made[-1]
 
     monkeypatch.setattr(launch, "_popen", signalled)
-    handlers = {one: signal.getsignal(one) for one in (2, 15)}
+    handlers = {number: signal.getsignal(number) for number in (2, 15)}
     words = (
         sys.executable, "-c",
         "import signal, time; signal.signal(2, signal.SIG_DFL); time.sleep(60)",
@@ -140,8 +142,8 @@ def test_a_signal_while_workers_start_reaches_all(monkeypatch, signum) -> None:
         with pytest.raises(SystemExit) as ended:
             launch.main(launch.Config(workers=4, command=words))
     finally:
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     assert len(made) == 2
-    assert all(one.poll() is not None for one in made)
+    assert all(process.poll() is not None for process in made)
     assert ended.value.code in (128 + signum, 1)

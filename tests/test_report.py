@@ -59,17 +59,17 @@ def made() -> report.Report:
     )  # fmt: skip
 
 
-def test_a_part_that_was_measured_is_said(made) -> None:
+def test_measuring_a_part_of_a_split_is_noted(made) -> None:
     split = MemorySplit(np.zeros((30, 1)), np.zeros(30, np.int64))
     splits = Splits("toy", ("a", "b"), split, split, split)
-    for most, said in ((0, False), (30, False), (20, True)):
-        found = report.build(
+    for most, expected in ((0, False), (30, False), (20, True)):
+        result = report.build(
             "image_classify", Options(measure_examples=most), splits,
             task_metric="accuracy", metrics={"test": {}},
             variants=[], refused=[],
             log=fitting.Log({}, 0.0, 0.0), serving={},
         )  # fmt: skip
-        assert any("20 random" in one for one in found["notes"]) == said
+        assert any("20 random" in note for note in result["notes"]) == expected
 
 
 def pictures(made: report.Report) -> list[plots.Plot]:
@@ -105,21 +105,21 @@ def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
 
 def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     report.write(tmp_path / "report", made, pictures(made))
-    found = report.read(tmp_path)
-    assert found == json.loads(json.dumps(made))
-    assert list(found) == [
+    result = report.read(tmp_path)
+    assert result == json.loads(json.dumps(made))
+    assert list(result) == [
         "app", "dataset", "notes", "config", "paths", "versions", "seed",
         "task_metric",
         "metrics", "baselines", "variants", "refused_variants", "serving",
         "training", "history",
     ]  # fmt: skip
-    assert found["dataset"] == {
+    assert result["dataset"] == {
         "name": "<toy> & co", "train": 3, "valid": 3, "test": 3,
     }  # fmt: skip
-    assert found["training"]["epochs"] == 2
-    assert found["training"]["seconds"] == 12.5
-    assert found["training"]["peak_memory_mb"] > 50
-    assert found["versions"]["tensorflow"]
+    assert result["training"]["epochs"] == 2
+    assert result["training"]["seconds"] == 12.5
+    assert result["training"]["peak_memory_mb"] > 50
+    assert result["versions"]["tensorflow"]
 
 
 def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
@@ -131,13 +131,13 @@ def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
         assert raw not in page
     for shown in ("&lt;toy&gt; &amp; co", "one repair", "most frequent"):
         assert shown in page
-    for one in pictures(made):
-        png = (tmp_path / "report" / f"{one.name}.png").read_bytes()
+    for plot in pictures(made):
+        png = (tmp_path / "report" / f"{plot.name}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
 
 
 def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
-    made["metrics"]["test"]["auroc"] = 0.8  # Valid has only one class, say.
+    made["metrics"]["test"]["auroc"] = 0.8  # As if valid had only one class.
     html = page.render(made, [])
     assert "<td>valid</td><td>0.9100</td><td></td>" in html
 
@@ -153,27 +153,28 @@ def test_a_figure_that_is_no_number_is_null_and_says_why(
             log=fitting.Log(
                 {**made["history"], "val_loss": [0.5, figure]}, 1.0, 1.0
             ),
-            variants=[{**one, **changes} for one in made["variants"]],
+            variants=[{**row, **changes} for row in made["variants"]],
             refused=[], serving=made["serving"],
         )  # fmt: skip
 
-    found = built(metric=figure, drop=figure)
+    result = built(metric=figure, drop=figure)
     assert (
-        f"history.val_loss[1] is null: its value is {figure}." in found["notes"]
+        f"history.val_loss[1] is null: its value is {figure}."
+        in result["notes"]
     )
-    assert found["metrics"]["test"]["accuracy"] is None
-    report.write(tmp_path / "report", found, pictures(found))
-    report.print_table(found, tmp_path)
+    assert result["metrics"]["test"]["accuracy"] is None
+    report.write(tmp_path / "report", result, pictures(result))
+    report.print_table(result, tmp_path)
     text = (tmp_path / "report" / "report.json").read_text("utf-8")
     refuse = pytest.fail
-    assert json.loads(text, parse_constant=refuse) == found
+    assert json.loads(text, parse_constant=refuse) == result
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert ">nan<" not in page and ">inf<" not in page
     assert "metrics.test.accuracy is null" in capsys.readouterr().out
 
 
 class Toy:
-    """Describes itself as data do."""
+    """Data that describe themselves."""
 
     notes = ()
 
@@ -229,23 +230,23 @@ def test_a_release_below_a_baseline_says_so() -> None:
         {"name": "logistic regression", "metrics": {"ap": 1.0}},
         {"name": "other figures", "metrics": {"auc": 1.0}},
     ]
-    said = report.shortfalls("ap", {"ap": 0.053}, rows, [], 0.005)
-    assert said == [
+    sentences = report.shortfalls("ap", {"ap": 0.053}, rows, [], 0.005)
+    assert sentences == [
         "Worse than a simple baseline on test: ap 0.0530, logistic regression "
         "1.0000."
     ]
     assert report.shortfalls("ap", {"ap": 1.0}, rows, [], 0.005) == []
-    # Of an error, less is better.
-    said = report.shortfalls("ap", {"ap": 0.5}, rows, [], 0.005, False)
-    assert said == [
+    # A lower error is better.
+    sentences = report.shortfalls("ap", {"ap": 0.5}, rows, [], 0.005, False)
+    assert sentences == [
         "Worse than a simple baseline on test: ap 0.5000, random 0.0100."
     ]
 
 
 def test_a_chosen_file_that_drops_more_on_test_says_so() -> None:
     rows = [variant("float32"), variant("int8", drop=0.02, chosen=True)]
-    said = report.shortfalls("accuracy", {"accuracy": 0.9}, [], rows, 0.01)
-    assert said == [
+    sentences = report.shortfalls("accuracy", {"accuracy": 0.9}, [], rows, 0.01)
+    assert sentences == [
         "The chosen file, int8, drops more on test than --max_drop=0.01 "
         "allows on validation: accuracy by 0.0200."
     ]
@@ -253,25 +254,25 @@ def test_a_chosen_file_that_drops_more_on_test_says_so() -> None:
     assert not report.shortfalls("accuracy", {"accuracy": 0.9}, [], rows, 0.01)
 
 
-def test_what_falls_short_is_told_first_everywhere(
+def test_shortfalls_are_the_first_notes_everywhere(
     made, tmp_path, capsys
 ) -> None:
     split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
     splits = Splits("toy", ("a", "b"), split, split, split, ("a repair",))
     keys = ("task_metric", "metrics", "variants", "serving")
-    found = report.build(
+    result = report.build(
         "image_classify", Options(), splits,
         log=fitting.Log(made["history"], 1.0, 1.0), refused=[],
         baselines=[{"name": "guessing", "metrics": {"accuracy": 0.95}}],
         **{key: made[key] for key in keys},
     )  # fmt: skip
-    first, second = found["notes"]
+    first, second = result["notes"]
     assert "guessing 0.9500" in first and second == "a repair"
-    html = page.render(found, [])
+    html = page.render(result, [])
     assert html.index("guessing 0.9500") < html.index('class="cards"')
-    report.print_table(found, tmp_path)
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"note: {first}" in said
+    report.print_table(result, tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"note: {first}" in printed
 
 
 def test_the_most_frequent_class_is_a_baseline() -> None:

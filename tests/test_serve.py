@@ -26,7 +26,9 @@ def test_a_taken_port_is_one_line(toy_server) -> None:
             embedded.Embedded(toy_server.export_dir, **{name: port})
 
 
-def test_at_most_so_many_compute_at_a_time(tmp_path, monkeypatch) -> None:
+def test_workers_limit_the_requests_computed_at_a_time(
+    tmp_path, monkeypatch
+) -> None:
     serving_models.release(tmp_path, "toy", 1)
     now, most = [], []
     with embedded.serving(
@@ -53,7 +55,7 @@ def test_at_most_so_many_compute_at_a_time(tmp_path, monkeypatch) -> None:
     assert max(most) == 2 and len(most) == 8
 
 
-def test_what_was_asked_is_answered_before_the_end(
+def test_received_requests_are_answered_before_the_end(
     tmp_path, monkeypatch
 ) -> None:
     serving_models.release(tmp_path, "toy", 1)

@@ -38,7 +38,7 @@ def test_an_export_loads_a_version_and_moves_no_label() -> None:
     assert state == Rollout((1,), 1, 1)
     state = rollout.export(state, 2)
     assert state == Rollout((1, 2), 1, 1)
-    # The one before was on trial under no label: it is replaced.
+    # Version 2 was on trial without a label: version 3 replaces it.
     assert rollout.export(state, 3) == Rollout((1, 3), 1, 1)
     canary = rollout.promote(state, 2, "canary")
     assert rollout.export(canary, 3) == Rollout((1, 2, 3), 1, 2)
@@ -89,19 +89,19 @@ def test_models_config_lists_all_apps_and_keeps_labels(tmp_path: Path) -> None:
     add(tmp_path, "one", 1)
     add(tmp_path, "two", 4)
     add(tmp_path, "one", 2)
-    found = model_server_config_pb2.ModelServerConfig()
-    text_format.Parse((tmp_path / "models.config").read_text(), found)
-    one, two = found.model_config_list.config
-    assert (one.name, two.name) == ("one", "two")
-    assert one.base_path == "/models/one"
-    assert one.model_platform == "tensorflow"
-    assert list(one.model_version_policy.specific.versions) == [1, 2]
-    assert dict(one.version_labels) == {"stable": 1, "canary": 1}
-    assert list(two.model_version_policy.specific.versions) == [4]
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse((tmp_path / "models.config").read_text(), config)
+    first, second = config.model_config_list.config
+    assert (first.name, second.name) == ("one", "two")
+    assert first.base_path == "/models/one"
+    assert first.model_platform == "tensorflow"
+    assert list(first.model_version_policy.specific.versions) == [1, 2]
+    assert dict(first.version_labels) == {"stable": 1, "canary": 1}
+    assert list(second.model_version_policy.specific.versions) == [4]
     assert list(tmp_path.glob(".*")) == [tmp_path / models_config.LOCK]
 
 
-def test_what_else_stands_in_models_config_is_kept(tmp_path: Path) -> None:
+def test_other_fields_of_models_config_are_kept(tmp_path: Path) -> None:
     add(tmp_path, "one", 1)
     path = tmp_path / "models.config"
     logged = "version_labels { key: 'mine' value: 1 } logging_config { }"
@@ -156,7 +156,7 @@ def test_a_slower_export_does_not_replace_a_newer_version(tmp_path) -> None:
     assert models_config.state(tmp_path, "app") == Rollout((1, 3), 1, 1)
 
 
-def test_who_lists_last_knows_of_all(tmp_path: Path) -> None:
+def test_the_last_export_lists_all_releases(tmp_path: Path) -> None:
     for version in (1, 2, 3):
         touch(tmp_path, "app", version)
         (tmp_path / "app" / str(version) / drafts.LEASE).touch()
@@ -165,7 +165,7 @@ def test_who_lists_last_knows_of_all(tmp_path: Path) -> None:
     assert models_config.unlisted(tmp_path / "app") == []
 
 
-def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".models.config.partial-123").write_text("half")
     (tmp_path / ".batching.config.partial-4").write_text("half")
     add(tmp_path, "app", 1)
@@ -195,15 +195,15 @@ def test_a_policy_of_the_user_is_left_alone(tmp_path: Path, policy) -> None:
     models_config.complete(tmp_path)
     assert path.read_text() == text
     add(tmp_path, "other", 1)
-    mine, other = models_config.read(tmp_path).model_config_list.config
-    assert (mine.name, other.name) == ("app", "other")
-    shutil.rmtree(tmp_path / "app")  # It may lie elsewhere as well.
+    entry, other = models_config.read(tmp_path).model_config_list.config
+    assert (entry.name, other.name) == ("app", "other")
+    shutil.rmtree(tmp_path / "app")  # The releases may be elsewhere.
     add(tmp_path, "other", 2)
-    assert models_config.read(tmp_path).model_config_list.config[0] == mine
+    assert models_config.read(tmp_path).model_config_list.config[0] == entry
 
 
-def test_what_is_complete_is_not_written(tmp_path: Path, monkeypatch) -> None:
-    """A server may have no right to write."""
+def test_complete_files_are_not_written(tmp_path: Path, monkeypatch) -> None:
+    """A server may not be allowed to write."""
     add(tmp_path, "app", 1)
 
     def refuse(export_dir: Path) -> None:

@@ -21,18 +21,20 @@ def channel(toy_server):
     with grpc.insecure_channel(
         f"{HOST}:{toy_server.grpc_port}",
         options=[("grpc.max_send_message_length", -1)],
-    ) as one:
-        yield one
+    ) as open_channel:
+        yield open_channel
 
 
-def grpc_request(inputs: dict, signature: str = "", name: str = "toy", **where):
+def grpc_request(
+    inputs: dict, signature: str = "", name: str = "toy", **choice
+):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = name
     request.model_spec.signature_name = signature
-    if "version" in where:
-        request.model_spec.version.value = where["version"]
-    if "label" in where:
-        request.model_spec.version_label = where["label"]
+    if "version" in choice:
+        request.model_spec.version.value = choice["version"]
+    if "label" in choice:
+        request.model_spec.version_label = choice["label"]
     for key, value in inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
     return request
@@ -44,30 +46,30 @@ ROW = np.ones((1, 3), np.float32)
 def test_grpc_answers(toy_server, channel) -> None:
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     stable = {"label": "stable"}
-    for where, version in [({}, 2), ({"version": 1}, 1), (stable, 1)]:
-        found = stub.Predict(grpc_request({"x": ROW}, **where), timeout=30)
-        assert found.model_spec.version.value == version
-        assert found.model_spec.signature_name == "serving_default"
-        assert tf.make_ndarray(found.outputs["y"]).tolist() == [6.0]
+    for choice, version in [({}, 2), ({"version": 1}, 1), (stable, 1)]:
+        answer = stub.Predict(grpc_request({"x": ROW}, **choice), timeout=30)
+        assert answer.model_spec.version.value == version
+        assert answer.model_spec.signature_name == "serving_default"
+        assert tf.make_ndarray(answer.outputs["y"]).tolist() == [6.0]
     request = grpc_request({"x": ROW})
     request.output_filter.append("version")
     assert list(stub.Predict(request, timeout=30).outputs) == ["version"]
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "toy"
     request.metadata_field.append("signature_def")
-    found = get_model_metadata_pb2.SignatureDefMap()
+    signatures = get_model_metadata_pb2.SignatureDefMap()
     metadata = stub.GetModelMetadata(request, timeout=30).metadata
-    assert metadata["signature_def"].Unpack(found)
-    assert {"serving_default", "text", "image"} <= set(found.signature_def)
+    assert metadata["signature_def"].Unpack(signatures)
+    assert {"serving_default", "text", "image"} <= set(signatures.signature_def)
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "toy"
     models = model_service_pb2_grpc.ModelServiceStub(channel)
-    found = models.GetModelStatus(request, timeout=30).model_version_status
-    assert [(one.version, one.state) for one in found] == [(2, 30), (1, 30)]
+    rows = models.GetModelStatus(request, timeout=30).model_version_status
+    assert [(row.version, row.state) for row in rows] == [(2, 30), (1, 30)]
 
 
 def huge() -> predict_pb2.PredictRequest:
-    """A few bytes that stand for 4 * 10**18 of them."""
+    """Returns a small message that stands for 4 * 10**18 bytes."""
     request = grpc_request({"x": ROW})
     shape = request.inputs["x"].tensor_shape
     for dim, size in zip(shape.dim, (10**9, 10**9), strict=True):

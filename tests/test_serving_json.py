@@ -9,7 +9,7 @@ from common.release import json_tensors
 from common.release.json_values import JsonError, array
 
 DTYPES = {"x": np.dtype(np.float32), "name": np.dtype(object)}
-ONE = {"x": np.dtype(np.float32)}
+ONLY_X = {"x": np.dtype(np.float32)}
 
 
 def parse(body: object, dtypes: dict = DTYPES):
@@ -24,26 +24,26 @@ def test_rows_and_columns_give_the_same() -> None:
     # base64 may go without its padding.
     columns = {"inputs": {"x": numbers, "name": ["a", {"b64": "/w"}]}}
     for body, in_rows in ((rows, True), (columns, False)):
-        signature, asked_rows, found = parse(body)
-        assert (signature, asked_rows) == ("", in_rows)
-        np.testing.assert_array_equal(found["x"], [[1, 2], [3, 4.5]])
-        assert found["x"].dtype == np.float32
-        assert found["name"].tolist() == [b"a", b"\xff"]
+        signature, has_rows, inputs = parse(body)
+        assert (signature, has_rows) == ("", in_rows)
+        np.testing.assert_array_equal(inputs["x"], [[1, 2], [3, 4.5]])
+        assert inputs["x"].dtype == np.float32
+        assert inputs["name"].tolist() == [b"a", b"\xff"]
 
 
 def test_one_input_may_go_without_its_name() -> None:
     for body in ({"instances": [[1], [2]]}, {"inputs": [[1], [2]]}):
-        assert parse(body, ONE)[2]["x"].tolist() == [[1], [2]]
-    found = parse(
+        assert parse(body, ONLY_X)[2]["x"].tolist() == [[1], [2]]
+    request = parse(
         {"inputs": {"b64": "YQ=="}, "signature_name": "s"},
         {"name": np.dtype(object)},
     )
-    assert found[0] == "s" and found[2]["name"].tolist() == b"a"
+    assert request[0] == "s" and request[2]["name"].tolist() == b"a"
 
 
 def test_infinity_and_nan_are_numbers() -> None:
-    found = parse(b'{"inputs": [NaN, Infinity, -Infinity]}', ONE)[2]["x"]
-    np.testing.assert_array_equal(found, [np.nan, np.inf, -np.inf])
+    values = parse(b'{"inputs": [NaN, Infinity, -Infinity]}', ONLY_X)[2]["x"]
+    np.testing.assert_array_equal(values, [np.nan, np.inf, -np.inf])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_answers_in_rows_and_in_columns() -> None:
 def test_a_clients_request_reads_back() -> None:
     sent = {"x": np.array([0.1, 2], np.float32), "name": ["a", b"\x00\xff\x00"]}
     for rows in (True, False):
-        found = parse(json_tensors.request(sent, "s", rows))
-        assert found[:2] == ("s", rows)
-        np.testing.assert_array_equal(found[2]["x"], sent["x"])
-        assert found[2]["name"].tolist() == [b"a", b"\x00\xff\x00"]
+        request = parse(json_tensors.request(sent, "s", rows))
+        assert request[:2] == ("s", rows)
+        np.testing.assert_array_equal(request[2]["x"], sent["x"])
+        assert request[2]["name"].tolist() == [b"a", b"\x00\xff\x00"]

@@ -1,7 +1,7 @@
-"""What TF Serving's own rule for labels makes of the files that we write.
+"""TF Serving's own rule for labels, applied to the files that we write.
 
-The rule is that of `ServerCore::ReloadConfig`: labels first, all or nothing;
-only then the versions.
+The rule is that of `ServerCore::ReloadConfig`: it first moves the labels, all
+of them or none, and only then changes the versions.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from common.release import models_config, rollout
 
 
 class TfServing:
-    """TF Serving as far as versions and labels go."""
+    """A model of how TF Serving handles versions and labels."""
 
     def __init__(self, export_dir: Path) -> None:
         self.export_dir = export_dir
@@ -23,7 +23,7 @@ class TfServing:
         self.refused = 0
 
     def poll(self) -> None:
-        """Reads models.config, as every two seconds."""
+        """Reads models.config, as TF Serving does every two seconds."""
         (entry,) = models_config.read(self.export_dir).model_config_list.config
         for label, version in entry.version_labels.items():
             # --allow_version_labels_for_unavailable_models
@@ -35,11 +35,11 @@ class TfServing:
         self.aspired = set(entry.model_version_policy.specific.versions)
 
     def load(self) -> None:
-        """Loads what is aspired, then unloads the rest."""
+        """Loads the aspired versions, then unloads the others."""
         self.available = set(self.aspired)
 
     def check(self) -> None:
-        """Raises if a client that asks by label would get an error."""
+        """Raises if a request that names a label would get an error."""
         assert set(self.labels.values()) <= self.available
 
 
@@ -59,7 +59,7 @@ def test_no_label_is_ever_lost_or_stuck(tmp_path, monkeypatch, slow) -> None:
     server.load()
 
     def settle(path: Path, seconds: float) -> None:
-        """Stands for the wait: servers read the file, and may load it."""
+        """Stands for the wait: the server reads the file and may load."""
         server.poll()
         if not slow:
             server.load()
@@ -103,7 +103,7 @@ def test_no_label_is_ever_lost_or_stuck(tmp_path, monkeypatch, slow) -> None:
 
 
 def test_a_label_moved_with_its_version_would_be_stuck(tmp_path) -> None:
-    """Why the tool takes two steps."""
+    """This is why the tool takes two steps."""
     export(tmp_path, 1)
     server = TfServing(tmp_path)
     server.poll()

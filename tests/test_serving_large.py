@@ -52,22 +52,22 @@ def test_every_app_answers_as_it_did_when_it_was_made(export_dir) -> None:
                 _compare(served.connect(options, app), export_dir / app / "1")
 
 
-def _compare(asked: served.Served, release: Path) -> None:
-    """Asks what was asked when the release was made."""
+def _compare(model: served.Served, release: Path) -> None:
+    """Sends the recorded requests again and compares the answers."""
     logs = list(warmup.read(release))
     assert logs
     for log in logs:
         request, answer = log.predict_log.request, log.predict_log.response
         inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
-        found = asked(request.model_spec.signature_name, **inputs)
-        assert set(found) == set(answer.outputs)
+        outputs = model(request.model_spec.signature_name, **inputs)
+        assert set(outputs) == set(answer.outputs)
         for name, proto in answer.outputs.items():
             expected = tf.make_ndarray(proto)
-            assert found[name].shape == expected.shape
+            assert outputs[name].shape == expected.shape
             if expected.dtype.kind == "O":
-                assert found[name].tolist() == expected.tolist()
+                assert outputs[name].tolist() == expected.tolist()
             else:
-                np.testing.assert_allclose(found[name], expected, atol=1e-5)
+                np.testing.assert_allclose(outputs[name], expected, atol=1e-5)
 
 
 def test_saved_model_cli_lists_the_signatures(export_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which server serves, how it is started, and that signals reach it."""
+"""The choice of a server, its start, and the signals that end it."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ time.sleep(60)
 
 @pytest.fixture
 def bin_dir(tmp_path: Path, monkeypatch) -> Path:
-    """Gives the only directory on PATH."""
+    """Returns the only directory on PATH."""
     path = tmp_path / "bin"
     path.mkdir()
     monkeypatch.setenv("PATH", str(path))

@@ -1,4 +1,4 @@
-"""`--server`: the same answers as a local release; one line otherwise."""
+"""`--server` gives the answers of a local release, or an error of one line."""
 
 import http.server
 import threading
@@ -42,11 +42,11 @@ def test_a_remote_release_answers_as_a_local_one(
     for signature, inputs in serving_models.EXAMPLES.items():
         assert remote.inputs(signature) == local.inputs(signature)
         expected = local(signature, **inputs)
-        found = remote(signature, **inputs)
-        assert set(found) == set(expected)
+        outputs = remote(signature, **inputs)
+        assert set(outputs) == set(expected)
         for name, value in expected.items():
-            assert found[name].dtype == value.dtype
-            np.testing.assert_array_equal(found[name], value)
+            assert outputs[name].dtype == value.dtype
+            np.testing.assert_array_equal(outputs[name], value)
     text = remote(
         "text", user_id=[1, 2], words=[["a", "b"], [b"\xff", ""]],
         loud=[True, False],
@@ -115,18 +115,18 @@ def test_files_of_a_release_that_is_elsewhere(toy_server, tmp_path) -> None:
         mode="predict", export_dir=str(tmp_path),
         server=f"grpc://{HOST}:{toy_server.grpc_port}",
     )  # fmt: skip
-    asked = served.connect(options, "toy")
-    assert not asked.has_files
+    client = served.connect(options, "toy")
+    assert not client.has_files
     with pytest.raises(InputError, match="toy/2: pass a copy by --release"):
-        _ = asked.release
+        _ = client.release
     copy = toy_server.export_dir / "toy" / "1"
-    asked = served.connect(options.replace(release=str(copy)), "toy")
-    assert asked.release == copy
+    client = served.connect(options.replace(release=str(copy)), "toy")
+    assert client.release == copy
 
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory) -> Iterator[tuple[embedded.Embedded, Path]]:
-    """Gives a server of a release, and another release of the same number."""
+    """Yields a server, and the directory of another release 1 of the app."""
     x = keras.Input((3,), name="x")
     model = keras.Model(x, keras.layers.Dense(1)(x))
     signature = export.Signature(
@@ -151,9 +151,9 @@ def test_another_release_of_the_same_number_is_refused(twins, kind) -> None:
         mode="predict", server=f"{kind}://{HOST}:{port}",
         export_dir=str(server.export_dir),
     )  # fmt: skip
-    asked = served.connect(options, "app")
-    assert asked.release == server.export_dir / "app" / "1"
-    assert asked(x=[[1.0, 2.0, 3.0]])["y"].shape == (1, 1)
+    client = served.connect(options, "app")
+    assert client.release == server.export_dir / "app" / "1"
+    assert client(x=[[1.0, 2.0, 3.0]])["y"].shape == (1, 1)
     for other in (
         options.replace(export_dir=str(here)),
         options.replace(release=str(here / "app" / "1")),

@@ -15,15 +15,15 @@ from common.serving import rest
 
 
 def test_a_version_a_label_or_the_newest_answers(toy_server) -> None:
-    for where, version in [
+    for model, version in [
         ("toy", 2),
         ("toy/versions/1", 1),
         ("toy/versions/2", 2),
         ("toy/labels/stable", 1),
     ]:
-        status, found = predict(toy_server, X, where)
+        status, answer = predict(toy_server, X, model)
         assert status == 200
-        assert found["predictions"] == [
+        assert answer["predictions"] == [
             {"y": 12.0, "version": version},
             {"y": 31.0, "version": version},
         ]
@@ -45,23 +45,23 @@ def test_columns_strings_and_bytes(toy_server) -> None:
 
 
 def test_status_and_metadata(toy_server) -> None:
-    status, found = ask(toy_server, "GET", "/v1/models/toy")
+    status, answer = ask(toy_server, "GET", "/v1/models/toy")
     assert status == 200
     ok = {"error_code": "OK", "error_message": ""}
-    assert found["model_version_status"] == [
+    assert answer["model_version_status"] == [
         {"version": "2", "state": "AVAILABLE", "status": ok},
         {"version": "1", "state": "AVAILABLE", "status": ok},
     ]
-    _, found = ask(toy_server, "GET", "/v1/models/toy/labels/stable")
-    assert [one["version"] for one in found["model_version_status"]] == ["1"]
-    _, found = ask(toy_server, "GET", "/v1/models/toy/versions/1/metadata")
-    assert found["model_spec"]["name"] == "toy"
-    assert found["model_spec"]["version"] == "1"
-    signature = found["metadata"]["signature_def"]["signature_def"]["text"]
+    _, answer = ask(toy_server, "GET", "/v1/models/toy/labels/stable")
+    assert [row["version"] for row in answer["model_version_status"]] == ["1"]
+    _, answer = ask(toy_server, "GET", "/v1/models/toy/versions/1/metadata")
+    assert answer["model_spec"]["name"] == "toy"
+    assert answer["model_spec"]["version"] == "1"
+    signature = answer["metadata"]["signature_def"]["signature_def"]["text"]
     assert signature["method_name"] == "tensorflow/serving/predict"
     words = signature["inputs"]["words"]
     assert words["dtype"] == "DT_STRING"
-    assert [one["size"] for one in words["tensor_shape"]["dim"]] == ["-1", "-1"]
+    assert [row["size"] for row in words["tensor_shape"]["dim"]] == ["-1", "-1"]
 
 
 @pytest.mark.parametrize(
@@ -96,19 +96,19 @@ def test_status_and_metadata(toy_server) -> None:
     ],
 )  # fmt: skip
 def test_errors_are_tf_servings(toy_server, method, path, body, status, words):
-    found = ask(toy_server, method, f"/v1/models/{path}", body)
-    assert found[0] == status
-    assert list(found[1]) == ["error"] and words in found[1]["error"]
+    answer = ask(toy_server, method, f"/v1/models/{path}", body)
+    assert answer[0] == status
+    assert list(answer[1]) == ["error"] and words in answer[1]["error"]
 
 
 def test_a_truncated_image_is_the_clients_fault(toy_server) -> None:
     image = serving_models.EXAMPLES["image"]["image"][1]
     for content, status in ((image, 200), (image[:40], 400)):
         body = {"signature_name": "image", "inputs": [b64(content)]}
-        found = predict(toy_server, body)
-        assert found[0] == status, found
-    assert found[1]["error"].startswith("Invalid PNG")
-    assert "\n" not in found[1]["error"] and "{{" not in found[1]["error"]
+        answer = predict(toy_server, body)
+        assert answer[0] == status, answer
+    assert answer[1]["error"].startswith("Invalid PNG")
+    assert "\n" not in answer[1]["error"] and "{{" not in answer[1]["error"]
 
 
 def b64(content: bytes) -> dict[str, str]:
@@ -116,8 +116,8 @@ def b64(content: bytes) -> dict[str, str]:
 
 
 def test_a_body_of_50_mb_is_refused_and_the_next_answered(toy_server) -> None:
-    status, found = predict(toy_server, b"0" * 50_000_000)
-    assert status == 413 and "at most 4194304" in found["error"]
+    status, answer = predict(toy_server, b"0" * 50_000_000)
+    assert status == 413 and "at most 4194304" in answer["error"]
     assert predict(toy_server, X)[0] == 200
     status, _ = ask(
         toy_server, "POST", "/v1/models/toy:predict", b"0" * 50_000_000,
@@ -190,19 +190,19 @@ def test_a_thousand_fuzzed_bodies_get_errors_or_answers(
     for index in range(1000):
         body = bytearray(good)
         for _ in range(random.integers(1, 6)):
-            where = int(random.integers(0, len(body) + 1))
+            start = int(random.integers(0, len(body) + 1))
             cut = int(random.integers(0, 4))
-            body[where : where + cut] = words[random.integers(len(words))]
+            body[start : start + cut] = words[random.integers(len(words))]
         if index % 10 == 0:
             body = bytearray(random.bytes(int(random.integers(0, 300))))
         connection.request("POST", "/v1/models/toy:predict", bytes(body))
         response = connection.getresponse()
-        found = json.loads(response.read())
+        answer = json.loads(response.read())
         statuses.add(response.status)
         assert response.status in (200, 400), body
         if response.status == 400:
-            assert list(found) == ["error"]
-            assert "Traceback" not in found["error"]
+            assert list(answer) == ["error"]
+            assert "Traceback" not in answer["error"]
     assert 400 in statuses
     assert predict(toy_server, X)[0] == 200
     assert "Traceback" not in "".join(capfd.readouterr())

@@ -1,4 +1,4 @@
-"""Roll-out and roll-back while clients ask without pause."""
+"""Roll-out and roll-back while clients send requests without pause."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ SECONDS = 10.0
 
 
 class Client(threading.Thread):
-    """Asks without pause and notes who answered, and what failed."""
+    """Sends requests without pause; counts the answers by version."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -37,16 +37,16 @@ class Client(threading.Thread):
         rows = np.array(X["instances"], np.float32)
         while not self.stop.is_set():
             try:
-                found = self._ask(x=rows)
-                assert found["y"].tolist() == [12.0, 31.0]
-                self.last = int(found["version"][0])
+                outputs = self._ask(x=rows)
+                assert outputs["y"].tolist() == [12.0, 31.0]
+                self.last = int(outputs["version"][0])
                 self.answers[self.last] += 1
             except Exception as error:
                 self.failures.append(repr(error))
 
 
 def wait_until(condition, seconds: float = SECONDS) -> float:
-    """Returns how long it took until a condition held."""
+    """Waits until a condition holds; returns the seconds that took."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds, "not in time"
@@ -63,19 +63,19 @@ def test_no_request_fails_while_versions_come_and_go(tmp_path) -> None:
             f"{rest}/labels/stable", f"grpc://{HOST}:{server.grpc_port}/labels/stable",
         ]  # fmt: skip
         clients = [Client(urls[index % 4]) for index in range(CLIENTS)]
-        by_newest = [one for i, one in enumerate(clients) if i % 4 < 2]
-        by_label = [one for i, one in enumerate(clients) if i % 4 >= 2]
+        by_newest = [c for i, c in enumerate(clients) if i % 4 < 2]
+        by_label = [c for i, c in enumerate(clients) if i % 4 >= 2]
         for client in clients:
             client.start()
 
         def all_at(group, version) -> None:
             for client in group:
                 client.last = 0
-            wait_until(lambda: all(one.last == version for one in group))
+            wait_until(lambda: all(client.last == version for client in group))
 
         def state(version) -> str:
-            _, found = ask(server, "GET", f"/v1/models/toy/versions/{version}")
-            return found["model_version_status"][0]["state"]
+            _, answer = ask(server, "GET", f"/v1/models/toy/versions/{version}")
+            return answer["model_version_status"][0]["state"]
 
         all_at(clients, 1)
         serving_models.release(tmp_path, "toy", 2)
@@ -102,14 +102,14 @@ def test_no_request_fails_while_versions_come_and_go(tmp_path) -> None:
             client.stop.set()
         for client in clients:
             client.join()
-    assert [one.failures for one in clients] == [[]] * CLIENTS
-    assert all(sum(one.answers.values()) > 50 for one in clients)
+    assert [client.failures for client in clients] == [[]] * CLIENTS
+    assert all(sum(client.answers.values()) > 50 for client in clients)
 
 
 def test_a_version_is_dropped_only_when_nobody_uses_it(tmp_path) -> None:
     serving_models.release(tmp_path, "toy", 1)
-    told: list[str] = []
-    models = Models(tmp_path, told.append)
+    printed: list[str] = []
+    models = Models(tmp_path, printed.append)
     models.refresh()
     serving_models.release(tmp_path, "toy", 2)
     models_config.update(tmp_path, "toy", lambda now: rollout.promote(now, 2))
@@ -126,13 +126,13 @@ def test_a_version_is_dropped_only_when_nobody_uses_it(tmp_path) -> None:
         assert renewing.is_alive()
     renewing.join(timeout=10)
     assert models.states["toy"][1] == ("END", "")
-    assert told[-1] == "toy: version 1 is drained and unloaded"
+    assert printed[-1] == "toy: version 1 is drained and unloaded"
 
 
 def test_a_bad_release_harms_nobody(tmp_path) -> None:
     serving_models.release(tmp_path, "toy", 1)
-    told: list[str] = []
-    models = Models(tmp_path, told.append)
+    printed: list[str] = []
+    models = Models(tmp_path, printed.append)
     (tmp_path / "toy" / "2").mkdir()
     (tmp_path / "toy" / "2" / "saved_model.pb").write_bytes(b"no model")
     models_config.add(tmp_path, "toy", 2)
@@ -141,18 +141,18 @@ def test_a_bad_release_harms_nobody(tmp_path) -> None:
     assert models.newest() == {"toy": 1}
     state, error = models.states["toy"][2]
     assert state == "LOADING" and error and "\n" not in error
-    assert sum("cannot be loaded" in line for line in told) == 1
+    assert sum("cannot be loaded" in line for line in printed) == 1
 
 
 def test_a_broken_version_rests_longer_after_each_attempt(
     tmp_path, monkeypatch
 ) -> None:
-    for version in (1, 2):  # Two, so that what is told of them alternates.
+    for version in (1, 2):  # The messages of two versions alternate.
         broken = tmp_path / "toy" / str(version)
         broken.mkdir(parents=True)
         (broken / "saved_model.pb").write_bytes(b"no model")
         models_config.add(tmp_path, "toy", version)
-    attempts, told = [], []
+    attempts, printed = [], []
     now = 0.0
 
     def load(path: Path) -> None:
@@ -163,13 +163,13 @@ def test_a_broken_version_rests_longer_after_each_attempt(
     clock = types.SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr("common.serving.models.Version", load)
     monkeypatch.setattr("common.serving.models.time", clock)
-    models = Models(tmp_path, told.append)
+    models = Models(tmp_path, printed.append)
     for second in range(1000):
         now = float(second)
         models.refresh()
     assert attempts == [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811]
-    assert len(told) == 2
-    # Once its files change it is tried at once.
+    assert len(printed) == 2
+    # After a change of its files the version is tried at once.
     (broken / "saved_model.pb").write_bytes(b"another")
     models.refresh()
     assert attempts[-1] == 999
@@ -186,14 +186,14 @@ def test_a_new_app_is_served_too(tmp_path) -> None:
 
 def test_a_broken_models_config_changes_nothing(tmp_path) -> None:
     serving_models.release(tmp_path, "toy", 1)
-    told: list[str] = []
-    models = Models(tmp_path, told.append)
+    printed: list[str] = []
+    models = Models(tmp_path, printed.append)
     models.refresh()
     (tmp_path / "models.config").write_text("{")
     models.refresh()
     models.refresh()
     assert models.newest() == {"toy": 1}
-    assert sum("Serving as before" in line for line in told) == 1
+    assert sum("Serving as before" in line for line in printed) == 1
     with pytest.raises(InputError):
         models_config.read(tmp_path)
 
@@ -211,7 +211,7 @@ def test_without_models_config_the_newest_version_serves(tmp_path) -> None:
 
 
 def test_a_label_waits_for_its_version(tmp_path) -> None:
-    """As in TF Serving: it stays where it is until the version is loaded."""
+    """As in TF Serving, a label moves only when its version is loaded."""
     serving_models.release(tmp_path, "toy", 1)
     models = Models(tmp_path, lambda line: None)
     models.refresh()

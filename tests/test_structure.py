@@ -18,8 +18,8 @@ SOURCES = sorted(
 )
 SHIPPED = [path for path in SOURCES if path.parts[0] in ("apps", "common")]
 TF_MOT_USERS = ("common/compression", "common/keras2")
-# What `common` is built of, from the ground up. A part imports from its own
-# floor and from those below it.
+# The parts of `common`, from the lowest floor up. A part imports from its own
+# floor and from the floors below it.
 FLOORS = (
     ("options", "variants", "shared_options"),
     ("console", "flags", "runtime", "whole_file"),
@@ -39,12 +39,12 @@ MODULES = {
 
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
-    """Parses a file, once for all rules."""
+    """Parses a file, only once for all rules."""
     return ast.parse((ROOT / path).read_text("utf-8"))
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yields every module or name that a file imports, wherever in it."""
+    """Yields every module or name that a file imports, at any place."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -52,7 +52,7 @@ def imports(path: Path) -> Iterator[str]:
             parts = [*path.parent.parts] if node.level else []
             package = ".".join([*parts, *filter(None, [node.module])])
             yield package
-            yield from (f"{package}.{one.name}" for one in node.names)
+            yield from (f"{package}.{alias.name}" for alias in node.names)
 
 
 def each(paths: Iterable[Path]) -> Callable[[Callable], Callable[[], None]]:
@@ -108,7 +108,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         name: {
             other
             for other in imports(path)
-            # A package is named by whoever imports a module in it.
+            # An import of a module in a package also names the package.
             if other in MODULES and MODULES[other].name != "__init__.py"
         }
         for name, path in MODULES.items()
@@ -119,7 +119,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 @each(SHIPPED)
 def test_packages_hold_no_names_of_their_modules(path: Path) -> None:
     if path.name == "__init__.py":
-        # `apps` alone has work to do: it meets a signal before any import.
+        # Only `apps` runs code: it handles a signal before any import.
         assert set(imports(path)) <= {"signal", "sys"}
 
 
@@ -150,7 +150,7 @@ def test_no_assert_no_eval_no_pickle_no_shell(path: Path) -> None:
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             assert name not in ("eval", "exec", "system")
-            assert not any(one.arg == "shell" for one in node.keywords)
+            assert not any(word.arg == "shell" for word in node.keywords)
     assert not {"pickle", "dill", "joblib"} & set(imports(path))
 
 
@@ -166,8 +166,8 @@ APPS = [path.parent for path in SHIPPED if path.name == "train.py"]
 def test_the_silhouette_of_an_app(folder: Path) -> None:
     def names(file: str, wanted: list[str]) -> list[str]:
         tree = ast.parse((ROOT / folder / file).read_text("utf-8"))
-        found = [getattr(node, "name", "") for node in tree.body]
-        return [name for name in found if name in wanted]
+        defined = [getattr(node, "name", "") for node in tree.body]
+        return [name for name in defined if name in wanted]
 
     story = [
         "load_data", "build_model", "compile_model", "evaluate", "signatures",
@@ -223,7 +223,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
-# What `common` does for every app.
+# The calls that `common` makes for every app.
 VERBS = ("report.build", "report.write", "fitting.finish", "tf.function")
 
 

@@ -1,4 +1,4 @@
-"""Reading tables of a user's own."""
+"""Reading a user's own tables."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ COLUMNS = ["id", "text"]
 
 
 def write(path: Path) -> Path:
-    """Writes the same two rows in the format that the name asks for."""
+    """Writes the same two rows in the format of the file's ending."""
     rows = [("007", "a, b"), ("8", "c\nd")]
     if path.suffix == ".json":
         path.write_text(json.dumps([{"text": t, "id": i} for i, t in rows]))
@@ -38,10 +38,10 @@ def write(path: Path) -> Path:
 def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"rows{suffix}")
     assert tables.is_table(str(path))
-    found = tables.read(path, COLUMNS, text=["id"])
-    assert found.column_names == COLUMNS
-    assert found["id"].to_pylist() == ["007", "8"]
-    assert found["text"].to_pylist() == ["a, b", "c\nd"]
+    table = tables.read(path, COLUMNS, text=["id"])
+    assert table.column_names == COLUMNS
+    assert table["id"].to_pylist() == ["007", "8"]
+    assert table["text"].to_pylist() == ["a, b", "c\nd"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
         ("rows.parquet", b"PAR1", "cannot be read"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_line(
+def test_files_that_are_no_tables_are_refused_in_one_line(
     tmp_path: Path, name: str, content: bytes | None, words: str
 ) -> None:
     if content is not None:
@@ -82,7 +82,7 @@ def test_what_is_no_table_is_refused_in_one_line(
 
 
 def not_utf_8(kind: pa.DataType) -> pa.Array:
-    """Returns a cell of text, and one of bytes that are none."""
+    """Returns a cell of text, and a cell of bytes that are not UTF-8."""
     bytes_of = pa.array([b"a", b"\xff\xfe"], kind)
     text = pa.large_string() if kind == pa.large_binary() else pa.string()
     return pa.Array.from_buffers(text, 2, bytes_of.buffers())
@@ -109,18 +109,18 @@ def test_parquet_cells_that_are_not_utf_8_are_refused(
 
 
 def test_damaged_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
-    whole = write(tmp_path / "rows.parquet").read_bytes()
+    intact = write(tmp_path / "rows.parquet").read_bytes()
     random = np.random.default_rng(0)
     path = tmp_path / "damaged.parquet"
     refused = 0
     for _ in range(500):
-        damaged = bytearray(whole)
-        for place in random.integers(len(whole), size=3):
+        damaged = bytearray(intact)
+        for place in random.integers(len(intact), size=3):
             damaged[place] = random.integers(256)
         path.write_bytes(damaged)
-        for use in (tables.names, lambda path: tables.read(path, COLUMNS)):
+        for reader in (tables.names, lambda path: tables.read(path, COLUMNS)):
             try:
-                use(path)
+                reader(path)
             except InputError as error:
                 assert "\n" not in str(error)
                 refused += 1
@@ -132,20 +132,20 @@ def test_categories_and_bytes_are_text(tmp_path: Path) -> None:
     categories = pa.array(["a", None, "a"]).dictionary_encode()
     cells = {"id": categories, "text": pa.array([b"x", b"", None])}
     parquet.write_table(pa.table(cells), path)
-    found = tables.read(path, COLUMNS)
-    assert found.to_pydict() == {
+    table = tables.read(path, COLUMNS)
+    assert table.to_pydict() == {
         "id": ["a", None, "a"],
         "text": ["x", "", None],
     }
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_a_header_costs_a_header(tmp_path: Path, suffix: str) -> None:
-    """What comes later may be damaged: it is not read for the names."""
+def test_names_need_only_the_header(tmp_path: Path, suffix: str) -> None:
+    """Later rows may be damaged: they are not read for the names."""
     path = tmp_path / f"rows{suffix}"
     if suffix == ".parquet":
-        many = pa.table({"id": range(100_000), "text": ["a"] * 100_000})
-        parquet.write_table(many, path)
+        table = pa.table({"id": range(100_000), "text": ["a"] * 100_000})
+        parquet.write_table(table, path)
         content = bytearray(path.read_bytes())
         content[4:20_000] = bytes(19_996)
         path.write_bytes(content)
@@ -158,8 +158,8 @@ def test_a_header_costs_a_header(tmp_path: Path, suffix: str) -> None:
         tables.read(path, COLUMNS)
 
 
-def test_a_column_costs_a_column(tmp_path: Path) -> None:
-    """The other column is damaged: it would be refused if it were read."""
+def test_other_columns_are_not_read(tmp_path: Path) -> None:
+    """The other column is damaged and would be refused."""
     path = tmp_path / "rows.csv"
     path.write_bytes(b"id,text,a.b\n" + b"1,\xff,2\n" * 3)
     assert tables.read(path, ["id"]).to_pydict() == {"id": [1, 1, 1]}
@@ -213,9 +213,9 @@ def test_names_are_the_header(tmp_path: Path) -> None:
 def test_numbers_are_read_in_the_order_of_the_names(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2.5\n3,4\n")
-    found = tables.numbers(path, ["b", "a"])
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[2.5, 1], [4, 3]])
+    values = tables.numbers(path, ["b", "a"])
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, [[2.5, 1], [4, 3]])
 
 
 @pytest.mark.parametrize(

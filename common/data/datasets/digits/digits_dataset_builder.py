@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
 
-TRAIN = 1437  # Four fifths; the writers of the last fifth are other people.
+TRAIN = 1437  # Four fifths; other people wrote the last fifth.
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -33,7 +33,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        """Gives the first `TRAIN` digits to train, the rest to test."""
+        """Puts the first `TRAIN` digits into train, the others into test."""
         digits = datasets.load_digits()
         # Intensities are 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)

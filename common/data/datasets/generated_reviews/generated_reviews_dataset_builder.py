@@ -1,4 +1,4 @@
-"""TFDS builder of reviews that are generated, not written by anyone."""
+"""TFDS builder of generated reviews, which nobody wrote; no download."""
 
 import random
 from collections.abc import Iterator
@@ -51,11 +51,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        """Gives each split its own random numbers."""
+        """Generates each split with random numbers of its own."""
         return {name: self._generate_examples(name) for name in SIZES}
 
     def _generate_examples(self, name: str) -> Iterator:
-        """Yields `(key, example)`; unlabelled ones have the label -1."""
+        """Yields `(key, example)`; unlabelled examples have the label -1."""
         rng = random.Random(name)
         for key in range(SIZES[name]):
             label = rng.randrange(2)
@@ -76,7 +76,7 @@ def review(rng: random.Random, label: int) -> str:
 
 
 def clause(rng: random.Random, label: int) -> str:
-    """Returns a clause; in half of them a negation turns the word round."""
+    """Returns a clause; in half of all clauses a negation turns the sense."""
     negated = rng.random() < 0.5
     word = rng.choice(WORDS[label ^ negated])
     negation = f"{rng.choice(NEGATIONS)} " if negated else ""

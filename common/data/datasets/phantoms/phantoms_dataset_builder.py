@@ -1,4 +1,4 @@
-"""TFDS builder of synthetic chest phantoms; needs no download, no patient."""
+"""TFDS builder of synthetic chest phantoms; needs no download."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +38,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        """Draws each split with a generator of its own."""
+        """Draws each split with a random generator of its own."""
         return {
             name: self._generate_examples(seed, *counts)
             for seed, (name, counts) in enumerate(NUM.items())
@@ -56,7 +56,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def phantom(rng: np.random.Generator, lesion: bool) -> np.ndarray:
-    """Draws one phantom, `(SIZE, SIZE, 1) uint8`."""
+    """Returns a phantom, `(SIZE, SIZE, 1) uint8`."""
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     image = 0.62 * _ellipse(x, y, rng.normal(0, 0.02, 2), (0.92, 0.98))
     height, width = rng.uniform(0.55, 0.7), rng.uniform(0.25, 0.32)

@@ -21,7 +21,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Describes the columns, each `(transactions of the day,)`."""
-        kinds = {
+        dtypes = {
             "time": np.int64,
             "customer": np.int64,
             "terminal": np.int64,
@@ -33,20 +33,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__,
             features=tfds.features.FeaturesDict(
                 {
-                    name: tfds.features.Tensor(shape=(None,), dtype=kind)
-                    for name, kind in kinds.items()
+                    name: tfds.features.Tensor(shape=(None,), dtype=dtype)
+                    for name, dtype in dtypes.items()
                 }
             ),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        """Gives everything to train: the app splits by time."""
+        """Puts all days into train: the app splits them by time."""
         return {"train": self._generate_examples()}
 
     def _generate_examples(self) -> Iterator:
-        """Yields `(key, example)`, the days."""
+        """Yields `(key, example)` for each day."""
         columns = simulator.simulate(simulator.World(), SEED)
         days = columns["time"] // simulator.DAY
         for day in np.unique(days):
             rows = days == day
-            yield int(day), {name: a[rows] for name, a in columns.items()}
+            yield (
+                int(day),
+                {name: column[rows] for name, column in columns.items()},
+            )

@@ -1,15 +1,15 @@
 """A simulator of card transactions with three kinds of fraud.
 
-In the manner of the Fraud Detection Handbook (Le Borgne et al., 2022, chapter
-3): customers and terminals live in a plane, a customer pays at terminals
-nearby, amounts follow the customer's own habit. Frauds are
+The rules follow the Fraud Detection Handbook (Le Borgne et al., 2022, chapter
+3): customers and terminals have places in a plane, a customer pays at terminals
+nearby, and the amounts follow the customer's own habit. Frauds are
 
-1. amounts above a limit that honest customers do not reach;
-2. for some weeks, everything paid at a terminal that was broken into;
-3. for two weeks, a third of what is paid with a stolen card, five times as
-   much as its owner would.
+1. all payments above a limit that honest customers do not reach;
+2. for some weeks, all payments at a terminal that was broken into;
+3. for two weeks, a third of the payments with a stolen card, each five times as
+   large as the owner's would be.
 
-All is drawn here, with NumPy; nothing is taken from the Handbook's data.
+All payments are drawn here with NumPy; none is taken from the Handbook's data.
 """
 
 import dataclasses
@@ -17,22 +17,23 @@ import dataclasses
 import numpy as np
 
 DAY = 86_400
-LIMIT = 220.0  # Scenario 1.
+LIMIT = 220.0  # The limit of amounts in scenario 1.
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """How much happens.
+    """The size of the simulated world.
 
     Attributes:
-        customers: Their number.
-        terminals: Their number.
-        days: How long it goes on.
-        radius: How far a customer goes, in a plane of 100 by 100.
-        broken: Terminals broken into each day.
-        broken_days: How long that lasts.
-        stolen: Cards stolen each day.
-        stolen_days: How long that lasts.
+        customers: The number of customers.
+        terminals: The number of terminals.
+        days: The number of days.
+        radius: The greatest distance from a customer's home to a terminal that
+            the customer uses, in a plane of 100 by 100.
+        broken: The mean number of terminals that are broken into each day.
+        broken_days: The days for which such a terminal is misused.
+        stolen: The mean number of cards that are stolen each day.
+        stolen_days: The days for which a stolen card is misused.
     """
 
     customers: int = 1000
@@ -51,8 +52,8 @@ def simulate(
     """Returns columns of transactions in the order of time.
 
     Args:
-        world: How much happens.
-        seed: Fixes everything.
+        world: The size of the world.
+        seed: Fixes all random numbers.
         first_day: Days since 1970-01-01; by default 2018-04-01.
 
     Returns:
@@ -67,7 +68,7 @@ def simulate(
     days = np.tile(np.arange(world.days), world.customers)
     day = np.repeat(days, counts.ravel())
     num = len(customer)
-    # Around noon, as people do.
+    # Payments are most frequent around noon.
     moment = np.clip(rng.normal(DAY / 2, 20_000, num), 0, DAY - 1).astype("i8")
     amount = np.abs(rng.normal(mean[customer], mean[customer] / 2))
     columns = {
@@ -86,7 +87,7 @@ def simulate(
 def _terminals(
     rng: np.random.Generator, world: World, customer: np.ndarray
 ) -> np.ndarray:
-    """Returns where each transaction happens: at a terminal nearby."""
+    """Returns each transaction's terminal, which is near the home."""
     homes = rng.uniform(0, 100, (world.customers, 2))
     places = rng.uniform(0, 100, (world.terminals, 2))
     terminals = np.empty(len(customer), np.int64)

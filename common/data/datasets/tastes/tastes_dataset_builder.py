@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 USERS, ITEMS, FACTORS = 400, 240, 8
 SHORTEST, LONGEST = 12, 60
-STAY = 0.7  # How much of a choice is due to the film before it.
+STAY = 0.7  # The weight of the film before in a choice.
 GENRES = (
     "comedy", "crime", "documentary", "drama", "family", "horror", "romance",
     "science fiction",
@@ -43,7 +43,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        """Gives all interactions to train: the app splits them."""
+        """Puts all interactions into train: the app splits them."""
         return {"train": self._generate_examples(np.random.default_rng(0))}
 
     def _generate_examples(self, rng: np.random.Generator) -> Iterator:
