@@ -37,7 +37,7 @@ PREPARED_BYTES = 64 * 2**20
 LENGTH_WINDOW = 50  # Batches sorted by length at a time.
 
 # (features, labels, seed) -> (features, labels) of one batch, seed (2,) int64.
-TrainingTransform = Callable[[Any, Any, Any], tuple[Any, Any]]
+TrainingTransform = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
 Transform = Callable[[Any, Any], tuple[Any, Any]]
 
 
@@ -202,7 +202,7 @@ def maker(
     batch_size: int,
     transform: TrainingTransform,
     replica: Replica,
-) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+) -> Callable[[tf.Tensor, tf.Tensor, Any], tuple[Any, ...]]:
     """Returns the function that prepares a replica's part of a batch.
 
     Args:
@@ -219,7 +219,7 @@ def maker(
     """
     gather = _gather(split)
 
-    def make(key: Any, step: Any, batch: Any) -> tuple[Any, ...]:
+    def make(key: tf.Tensor, step: tf.Tensor, batch: Any) -> tuple[Any, ...]:
         key = tf.random.experimental.stateless_fold_in(key, step + 1)
         if replica.count == 1:
             return transform(*gather(batch), key)

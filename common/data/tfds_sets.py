@@ -148,7 +148,7 @@ def split_names(dataset: tfds.core.DatasetBuilder) -> dict[str, str]:
 def stream(
     dataset: tfds.core.DatasetBuilder,
     split: str,
-    parse: Callable[[dict[str, Any]], tuple[Any, Any]],
+    parse: Callable[[dict[str, Any]], tuple[tf.Tensor, tf.Tensor]],
     feature_shape: tuple[int, ...],
 ) -> splits.StreamSplit:
     """Returns a split that streams the data set's TFRecord files.

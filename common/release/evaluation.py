@@ -108,8 +108,8 @@ def is_own(
         option: See `is_whole`.
 
     Raises:
-        InputError: If the option was not given and the release's data are not
-            where its report says.
+        InputError: If `--mode=evaluate` needs the release's data and the option
+            was not given, but they are not where the release's report says.
     """
     own = trained.get(option, "")
     digest = trained.get("paths", {}).get(option)

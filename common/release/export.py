@@ -229,7 +229,9 @@ def _write_warmup(
 ) -> None:
     """Writes the signatures' examples as requests that servers replay."""
 
-    def answer(name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def answer(
+        name: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         feed = {key: tf.constant(value) for key, value in inputs.items()}
         outputs = loaded.signatures[name](**feed)
         return {key: value.numpy() for key, value in outputs.items()}

@@ -3,7 +3,7 @@
 Over REST and gRPC a server tells only the names, inputs and outputs of a
 model's signatures. Each release therefore has a signature with a single output,
 whose name holds the release's number. The signature computes nothing useful and
-is never called.
+need not be called.
 """
 
 import uuid

@@ -58,7 +58,7 @@ SETTLE_SECONDS = 5.0
 
 
 def read(export_dir: Path) -> model_server_config_pb2.ModelServerConfig:
-    """Returns models.config; an empty one if there is none.
+    """Returns the content of models.config; it is empty without the file.
 
     Raises:
         InputError: If it is no file, or not a `ModelServerConfig`.

@@ -34,7 +34,7 @@ def publish(
     write_more: Callable[[Path], None] | None = None,
     work_dirs: Sequence[Path] = (),
 ) -> report.Report:
-    """Writes a release, whole or not at all, and prints its report.
+    """Writes a complete release, or none, and prints its report.
 
     Args:
         app: The app, which is also the model's name on a server.

@@ -11,6 +11,8 @@ import numpy as np
 from absl import logging
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -31,7 +33,9 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, models: Models, workers: threading.Semaphore) -> None:
         self._models, self._workers = models, workers
 
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         """Answers a prediction request."""
         with (
             _errors(context),
@@ -56,7 +60,11 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.outputs[name].CopyFrom(tensor_protos.proto(value))
             return response
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetModelMetadata(  # noqa: N802
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Answers with the signatures of a version."""
         with _errors(context):
             fields = list(request.metadata_field)
@@ -87,7 +95,11 @@ class Model(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetModelStatus(  # noqa: N802
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        context: grpc.ServicerContext,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
         """Answers with the versions of an app and their states."""
         with _errors(context):
             return answers.status(self._models, *_where(request.model_spec))

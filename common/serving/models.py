@@ -69,7 +69,7 @@ class Models:
         self._watcher: threading.Thread | None = None
 
     def watch(self, seconds: float = POLL_SECONDS) -> None:
-        """Starts a thread that calls `refresh` every few seconds.
+        """Starts a thread that calls `refresh` at regular times.
 
         Args:
             seconds: The pause between two calls.
