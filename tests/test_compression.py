@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from common import variants
 from common.compression import (
     chain,
     finetuning,
