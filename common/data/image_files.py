@@ -12,6 +12,9 @@ from common.shared_options import MAX_MEGAPIXELS
 from . import encoded
 from .encoded import UnreadableError
 
+# Pillow warns of odd tags, and of many pixels, which are our limit to set. The
+# filter is for good: to change it for a while is not safe among threads.
+warnings.filterwarnings("ignore", module="PIL")
 # No other reader of Pillow meets a file that we did not make.
 FORMATS = ("TIFF", "AVIF", "WEBP", "BMP")
 # What PNG holds as it is; other modes become colours.
@@ -58,30 +61,26 @@ def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     Raises:
         UnreadableError: If it is none of these, damaged, or too large.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # The limit is ours.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-                num_pixels = file.width * file.height
-                encoded.check_pixels(num_pixels, max_megapixels)
-                image = ImageOps.exif_transpose(file)
-                if image.mode not in PNG_MODES:
-                    has_alpha = image.has_transparency_data
-                    image = image.convert("RGBA" if has_alpha else "RGB")
-                png = io.BytesIO()
-                image.save(png, "PNG", compress_level=1)
-        except UnreadableError:
-            raise
-        except Image.UnidentifiedImageError:
-            raise UnreadableError(
-                "it is not a PNG, JPEG, GIF, BMP, WebP, TIFF or AVIF image"
-            ) from None
-        # Pillow meets damaged files in many ways.
-        except (
-            Warning, OSError, EOFError, LookupError, SyntaxError, TypeError,
-            ValueError, MemoryError, Image.DecompressionBombError,
-        ):  # fmt: skip
-            raise UnreadableError("it cannot be decoded") from None
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            num_pixels = file.width * file.height
+            encoded.check_pixels(num_pixels, max_megapixels)
+            image = ImageOps.exif_transpose(file)
+            if image.mode not in PNG_MODES:
+                has_alpha = image.has_transparency_data
+                image = image.convert("RGBA" if has_alpha else "RGB")
+            png = io.BytesIO()
+            image.save(png, "PNG", compress_level=1)
+    except UnreadableError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableError(
+            "it is not a PNG, JPEG, GIF, BMP, WebP, TIFF or AVIF image"
+        ) from None
+    # Pillow meets damaged files in many ways.
+    except (
+        OSError, EOFError, LookupError, SyntaxError, TypeError,
+        ValueError, MemoryError, Image.DecompressionBombError,
+    ):  # fmt: skip
+        raise UnreadableError("it cannot be decoded") from None
     return png.getvalue()
