@@ -101,7 +101,7 @@ def test_evaluate_judges_all_of_a_folder_that_is_named(
         program.run(config)
     (fresh / "bad.png").write_text("")
     (fresh.parent / "other").rmdir()
-    with pytest.raises(InputError, match="not a PNG, JPEG, GIF or BMP"):
+    with pytest.raises(InputError, match="not a PNG, JPEG, GIF, BMP, WebP"):
         program.run(config)
     program.run(config.replace(on_bad_input="skip"))
     assert json.loads(capsys.readouterr().out)["examples"] == 7
