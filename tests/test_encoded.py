@@ -90,7 +90,7 @@ def test_what_claims_too_much_is_not_decoded(content, tmp_path) -> None:
 @pytest.mark.parametrize("content", [b"", b"GIF", b"RIFF0000WEBPVP8 ", b"no"])
 def test_what_is_no_image_is_not_decoded(content, tmp_path) -> None:
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(encoded.UnreadableError, match="it (is no|can)"):
+    with pytest.raises(encoded.UnreadableError, match=r"it (is no|can)"):
         image_files.read(tmp_path / "a")
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be a PNG"):
         images.decode(tf.constant(content), 3)

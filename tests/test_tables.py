@@ -34,7 +34,9 @@ def write(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix", [".csv", ".tsv", *tables.JSON_SUFFIXES, ".parquet"]
+)
 def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"rows{suffix}")
     assert tables.is_table(str(path))
@@ -48,7 +50,7 @@ def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
     ("name", "content", "words"),
     [
         ("none.csv", None, "must be a file"),
-        ("rows.xlsx", b"x", "must end in"),
+        ("rows.xls", b"x", "must end in"),
         ("rows.csv", b"", "must have rows"),
         ("rows.csv", b"id,text\n", "must have rows"),
         ("rows.csv", b"id,words\n1,a\n", "one column called text"),
@@ -56,7 +58,6 @@ def test_formats_give_the_same_table(tmp_path: Path, suffix: str) -> None:
         ("rows.csv", b"id,text\n1,\xff\xfe\n", "UTF"),
         ("rows.csv", b"id,text\n1\n", "cannot be read"),
         ("rows.csv", "id,t\xe9xt\n1,a\n".encode("latin-1"), "be UTF-8"),
-        ("rows.csv", "id,text\n1,a\n".encode("utf-16"), "is UTF-16"),
         ("rows.csv", b"id," + b"n" * 70_000 + b"\n1,2\n", "called text"),
         ("rows.csv", b"id,text\n1," + b"a" * 70_000 + b",b\n", "read"),
         ("rows.jsonl", b'{"id": 1, "text": "\xff"}', "row 1 of text"),

@@ -21,6 +21,8 @@ from .corpus import Corpus
 BATCH = 64
 SORTED = 64 * BATCH
 SHOWN_CHARACTERS = 80
+# The ending of a file with a text in each line, which may be a table elsewhere.
+TEXT_FILE = ".txt"
 
 
 def run(config: Config) -> None:
@@ -153,7 +155,7 @@ def read(inputs: str, text_column: str) -> Iterator[str]:
             "--inputs must be a text, a file, or - for standard input; "
             "received nothing."
         )
-    if tables.is_table(inputs):
+    if tables.is_table(inputs) and not inputs.lower().endswith(TEXT_FILE):
         columns = [text_column]
         table = tables.read(inputs, columns, columns, option="--inputs")
         return _cells(table[text_column])

@@ -1,16 +1,17 @@
-"""Tables of a user's own: CSV, TSV, JSON and Parquet, read with Arrow.
+"""Tables of a user's own: delimited text, JSON, Parquet and Excel.
 
 A user's file is not trusted: content that does not fit the file's name, a
 missing column, or text that is not UTF-8 ends in an error of one line, never in
 a traceback.
 """
 
+import codecs
 import io
 import json as standard_json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +19,42 @@ from pyarrow import csv, json, parquet
 
 from common.options import InputError, quote
 
+from . import delimited, spreadsheet
+
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES, ".parquet")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", *JSON_SUFFIXES)
+# The endings of tables' names. `.gz` may follow that of a text.
+SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
 # The endings, besides those of tables, that `looks_like_path` looks for.
-FILE_SUFFIXES = (".txt", ".text", ".md", ".log", ".html", ".xml", ".pdf",
-                 ".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods",
+FILE_SUFFIXES = (".text", ".md", ".log", ".html", ".xml", ".pdf",
+                 ".doc", ".docx", ".odt", ".xls", ".ods",
                  ".gz", ".bz2", ".xz", ".zip", ".zst")  # fmt: skip
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# Arrow's separators are single characters; no text holds this one.
+UNIT_SEPARATOR = "\x1f"
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
+SAVE_AS_UTF_8 = (
+    "It is probably Windows-1252, Excel's encoding of western languages: save "
+    "it as UTF-8, or run `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`."
+)
 LINE_END = re.compile(r"\r?\n\Z")
+
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
 T = TypeVar("T")
 
 
 def is_table(dataset: str) -> bool:
     """Tells whether `--dataset` names a table, by its ending."""
-    return dataset.lower().endswith(SUFFIXES)
+    return _suffix(Path(dataset)) in SUFFIXES
+
+
+def _suffix(path: Path) -> str:
+    """Returns the ending that names the format of a file; "" for no table."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes[-1:] == [".gz"]:
+        inner = suffixes[0] if len(suffixes) == 2 else ""
+        return inner if inner in TEXT_SUFFIXES else ""
+    return suffixes[-1] if suffixes else ""
 
 
 def is_file(text: str) -> bool:
@@ -93,7 +114,11 @@ def names(path: str | Path, option: str = "--dataset") -> list[str]:
     Raises:
         InputError: If the file cannot be read.
     """
-    return _open(Path(path), option, lambda file: list(_schema(file).names))
+    return _open(
+        Path(path),
+        option,
+        lambda file: [name.strip() for name in _schema(file).names],
+    )
 
 
 def read(
@@ -105,8 +130,10 @@ def read(
     """Reads columns of a table file.
 
     Args:
-        path: A file that ends in one of `SUFFIXES`. CSV and TSV have a header;
-            JSON has an object on each line, or is an array of objects.
+        path: A file that ends in one of `SUFFIXES`, or in `.gz` after that of
+            a text. Delimited text has a header, and any of the separators in
+            `delimited`; it is UTF-8 or UTF-16. JSON has an object on each line,
+            or is an array of objects. Of a workbook the first sheet is read.
         columns: The names of the columns to read; the file must have all.
         text: Those of `columns` whose cells are read as text even if all of
             them look like numbers, such as ids. Parquet and JSON keep their own
@@ -127,9 +154,10 @@ def read(
             shown = ", ".join(known)
             if len(shown) > NAMES_SHOWN:
                 shown = quote(shown, NAMES_SHOWN)
+            hint = " Write the columns' names into a first line of their own."
             raise InputError(
                 f"{option} must have one column called {name}; {path} has "
-                f"{shown}."
+                f"{shown}.{hint if all(map(NUMBER.fullmatch, known)) else ''}"
             )
     if not table.num_rows:
         raise InputError(f"{option} must have rows; {path} has none.")
@@ -186,21 +214,26 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
     """
     if not path.is_file():
         raise InputError(f"{option} must be a file; {path} is not a file.")
-    if path.suffix.lower() not in SUFFIXES:
+    if _suffix(path) not in SUFFIXES:
         raise InputError(
             f"{option} must end in {', '.join(SUFFIXES)}; received {path}."
         )
     try:
-        _refuse_utf_16(path, option)
         return reader(path)
     except InputError:
         raise
     except UnicodeDecodeError as error:
         raise InputError(
             f"{option} must be UTF-8, the names of its columns too; {path} has "
-            f"{quote(error.object)}. Save it as UTF-8."
+            f"{quote(error.object)}. {SAVE_AS_UTF_8}"
         ) from None
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except (
+        EOFError,
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "empty" in first.lower():
             raise InputError(
@@ -209,16 +242,6 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
         raise InputError(
             f"{option}={path} cannot be read: {first[:300]}"
         ) from None
-
-
-def _refuse_utf_16(path: Path, option: str) -> None:
-    """Refuses UTF-16, which spreadsheets call Unicode text."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start in UTF_16:
-        raise InputError(
-            f"{option} must be UTF-8; {path} is UTF-16. Save it as UTF-8."
-        )
 
 
 def _plain(
@@ -252,7 +275,8 @@ def _plain(
     except pa.ArrowInvalid:
         row = _first_not_utf_8(column)
         raise InputError(
-            f"{option} must be UTF-8; row {row} of {name} in {path} is not."
+            f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
+            f"{SAVE_AS_UTF_8}"
         ) from None
 
 
@@ -280,40 +304,71 @@ def _read(
         The names of all columns, and a table that holds at least those of
         `columns` that the file has.
     """
-    suffix = path.suffix.lower()
+    suffix = _suffix(path)
     if suffix in JSON_SUFFIXES:
         table = json.read_json(_json_lines(path))
         return table.column_names, table
+    if suffix == ".xlsx":
+        table = spreadsheet.read(path, text)
+        return table.column_names, table
     known = _schema(path).names
-    present = [name for name in columns if name in known]
     if suffix == ".parquet":
+        present = [name for name in columns if name in known]
         return known, parquet.read_table(path, columns=present)
+    stripped = [name.strip() for name in known]
+    # A name that two columns have is an error of the caller's.
+    written = {
+        name: known[stripped.index(name)]
+        for name in columns
+        if stripped.count(name) == 1
+    }
     options = csv.ConvertOptions(
-        include_columns=present,
-        column_types=dict.fromkeys(text, pa.string()),
+        include_columns=list(written.values()),
+        column_types={
+            written[name]: pa.string() for name in text if name in written
+        },
     )
-    table = csv.read_csv(
-        path, parse_options=_cells(suffix), convert_options=options
-    )
-    return known, table
+    dialect = delimited.dialect(path, suffix)
+    options.decimal_point = dialect.decimal_point
+    table = csv.read_csv(**_delimited(path, dialect), convert_options=options)
+    # Arrow reads all columns where none is named.
+    table = table.select(list(written.values()))
+    return stripped, table.rename_columns(list(written))
 
 
 def _schema(path: Path) -> pa.Schema:
     """Returns a file's columns, read from its first block or its footer."""
-    suffix = path.suffix.lower()
+    suffix = _suffix(path)
     if suffix == ".parquet":
         return parquet.read_schema(path)
+    if suffix == ".xlsx":
+        return spreadsheet.read(path).schema
     if suffix in JSON_SUFFIXES:
         return json.open_json(_json_lines(path)).schema
-    with csv.open_csv(path, parse_options=_cells(suffix)) as file:
+    dialect = delimited.dialect(path, suffix)
+    with csv.open_csv(**_delimited(path, dialect)) as file:
         return file.schema
 
 
-def _cells(suffix: str) -> csv.ParseOptions:
-    """Returns the options for reading cells, which may hold line ends."""
-    return csv.ParseOptions(
-        delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
-    )
+def _delimited(path: Path, dialect: delimited.Dialect) -> dict[str, Any]:
+    """Returns the arguments by which Arrow reads a delimited text."""
+    separator, source = dialect.separator, pa.input_stream(path)
+    has_quotes = len(separator) == 1
+    if not has_quotes:
+        content = source.read().decode(dialect.encoding)
+        content = content.replace(separator, UNIT_SEPARATOR)
+        source = pa.BufferReader(content.encode(dialect.encoding))
+        separator = UNIT_SEPARATOR
+    return {
+        "input_file": source,
+        "read_options": csv.ReadOptions(encoding=dialect.encoding),
+        # Cells may hold line ends.
+        "parse_options": csv.ParseOptions(
+            delimiter=separator,
+            newlines_in_values=has_quotes,
+            quote_char='"' if has_quotes else False,
+        ),
+    }
 
 
 def _json_lines(path: Path) -> Path | pa.BufferReader:
@@ -322,10 +377,11 @@ def _json_lines(path: Path) -> Path | pa.BufferReader:
     Raises:
         ValueError: If an array is not JSON, or holds other things than objects.
     """
-    with path.open("rb") as file:
-        if file.read(1000).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"[":
+    with pa.input_stream(path) as file:
+        if file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"[":
             return path
-    rows = standard_json.loads(path.read_text("utf-8-sig"))
+    with pa.input_stream(path) as file:
+        rows = standard_json.loads(file.read().decode("utf-8-sig"))
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("an array must hold an object a row.")
     text = "\n".join(map(standard_json.dumps, rows))
