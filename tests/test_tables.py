@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from common.data import tables
+from common.data import tables, text_files
 from common.options import InputError
 
 COLUMNS = ["id", "text"]
@@ -181,9 +181,9 @@ def test_other_columns_are_not_read(tmp_path: Path) -> None:
 
 def test_lines_end_at_line_ends_only() -> None:
     content = "\ufeffa\x85b\u2028c\fd\r\n\ne\r\n".encode()
-    assert tables.lines(content) == ["a\x85b\u2028c\fd", "", "e"]
-    assert tables.lines(b"a\nb") == ["a", "b"]
-    assert tables.lines(b"") == tables.lines(b"\xef\xbb\xbf") == []
+    assert text_files.lines(content) == ["a\x85b\u2028c\fd", "", "e"]
+    assert text_files.lines(b"a\nb") == ["a", "b"]
+    assert text_files.lines(b"") == text_files.lines(b"\xef\xbb\xbf") == []
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_lines_end_at_line_ends_only() -> None:
     ],
 )
 def test_paths_are_told_from_texts(text: str, is_path: bool) -> None:
-    assert tables.looks_like_path(text) is is_path
-    assert not tables.is_file("x" * 5000) and not tables.is_file("a\0b")
+    assert text_files.looks_like_path(text) is is_path
+    assert not text_files.is_file("x" * 5000) and not text_files.is_file("a\0b")
 
 
 def test_names_are_the_header(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Transactions as columns in the order of time, read from a user's table."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from common.data import tables
+from common.data import cells, tables
 from common.options import InputError, quote
 
 from .settings import Columns
 
 DAY = 86_400  # Seconds.
-LAST_SECOND = 253_402_300_799  # Of the year 9999.
-LONGEST_DATE, LONGEST_ID = 40, 200  # Characters.
+# Of the year 2200: greater numbers are ids, or times in another unit.
+LAST_SECOND = 7_258_118_399
+LONGEST_ID = 200  # Characters.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +178,8 @@ def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         shown = values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         shown = column.to_pylist()
-        values = np.array([_number(cell) for cell in shown])
+        with _one_reading(name):
+            values = cells.numbers(shown)
     checks.refuse(~np.isfinite(values), name, "must be a number", shown)
     return values
 
@@ -185,10 +188,14 @@ def _labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
     """Returns the labels as zeros and ones; zeros without such a column."""
     if not column:
         return np.zeros(table.num_rows)
-    fraud = numbers(table[column], column, checks)
+    if _is_number(table[column].type):
+        shown = fraud = numbers(table[column], column, checks)
+    else:
+        shown = table[column].to_pylist()
+        fraud = cells.truths(shown)
     invalid = (fraud != 0) & (fraud != 1)
-    checks.refuse(invalid, column, "must be 0 or 1", fraud)
-    return fraud
+    checks.refuse(invalid, column, "must be 0 or 1, or yes or no", shown)
+    return np.where(invalid, 0, fraud)
 
 
 def _ids(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
@@ -202,6 +209,21 @@ def _ids(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
     return ids
 
 
+@contextlib.contextmanager
+def _one_reading(column: str) -> Iterator[None]:
+    """Refuses a column whose cells can be read in two ways.
+
+    Raises:
+        InputError: In place of the ValueError that says so.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(
+            f"column {column} must have one reading; {error}."
+        ) from None
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return (
         pa.types.is_integer(kind)
@@ -211,46 +233,27 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _number(value: object) -> float:
-    """Returns a cell's number, or NaN if the cell is not a number."""
-    try:
-        return float(str(value))
-    except ValueError:
-        return np.nan
-
-
 def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     """Returns a column of times as whole seconds since 1970-01-01."""
     rule = "must be a date and time such as 2018-07-25 13:05:00"
     if _is_number(column.type):
-        values = np.nan_to_num(numbers(column, name, checks))
+        values = np.nan_to_num(cells.seconds(numbers(column, name, checks)))
         too_far = np.abs(values) > LAST_SECOND
         checks.refuse(
-            too_far, name, "must be seconds, up to the year 9999", values
+            too_far, name, "must be seconds, up to the year 2200", values
         )
         return np.floor(np.where(too_far, 0, values)).astype(np.int64)
     if not (
         pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
     ):
         texts = column.to_pylist()
-        parsed = [_moment(cell) for cell in texts]
-        times = np.array(parsed, "datetime64[s]")
+        with _one_reading(name):
+            times = cells.times(texts)
         checks.refuse(np.isnat(times), name, rule, texts)
         return times.astype(np.int64)
     times = column.to_numpy().astype("datetime64[s]")
     checks.refuse(np.isnat(times), name, rule, times)
     return times.astype(np.int64)
-
-
-def _moment(text: object) -> np.datetime64:
-    """Returns a cell's time, or NaT if the cell is not a time."""
-    cell = str(text)[: LONGEST_DATE + 1].strip().removesuffix("Z")
-    if len(cell) > LONGEST_DATE:  # NumPy warns of text it cannot parse.
-        return np.datetime64("NaT")
-    try:
-        return np.datetime64(cell, "s")
-    except ValueError:
-        return np.datetime64("NaT")
 
 
 def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:

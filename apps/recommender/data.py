@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from common.data import tables, tfds_sets
-from common.options import InputError
+from common.data import cells, tables, tfds_sets
+from common.options import InputError, quote
 
 from .interactions import Raw
 
@@ -107,7 +107,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
     """Returns float64, NaN where missing; dates become seconds."""
     try:
         if pa.types.is_string(column.type):
-            column = column.cast(pa.timestamp("s"))
+            return _numbers_of_texts(column.to_pylist(), name)
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("s"))
         if pa.types.is_timestamp(column.type):
@@ -121,6 +121,34 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
             f"{column.type}."
         ) from None
     return pc.fill_null(column, np.nan).to_numpy()
+
+
+def _numbers_of_texts(texts: list[str | None], name: str) -> np.ndarray:
+    """Returns float64 for texts that are all numbers or all times.
+
+    Raises:
+        InputError: If they are neither, or can be read in two ways.
+    """
+    filled = [text for text in texts if text and text.strip()]
+    try:
+        values = cells.numbers(filled)
+        if np.isnan(values).any():
+            moments = cells.times(filled)
+            values = moments.astype(np.int64).astype(float)
+            values[np.isnat(moments)] = np.nan
+    except ValueError as error:
+        raise InputError(
+            f"--dataset must have one reading of column {name}; {error}."
+        ) from None
+    if np.isnan(values).any():
+        bad = filled[int(np.flatnonzero(np.isnan(values))[0])]
+        raise InputError(
+            f"--dataset must have numbers or dates in column {name}; it has "
+            f"{quote(bad)}."
+        )
+    column = np.full(len(texts), np.nan)
+    column[[bool(text and text.strip()) for text in texts]] = values
+    return column
 
 
 def _by_item(

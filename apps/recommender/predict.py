@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import tables
+from common.data import tables, text_files
 from common.data.splits import ALL
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
@@ -148,15 +148,15 @@ def _rows_of_users(
 
 def _names(text: str) -> list[str]:
     """Returns the users that `--inputs` names."""
-    if not tables.is_file(text):
-        if text.lower().endswith(tables.FILE_SUFFIXES + tables.SUFFIXES):
+    if not text_files.is_file(text):
+        if text.lower().endswith(text_files.FILE_SUFFIXES + tables.SUFFIXES):
             raise InputError(
                 f"--inputs must be users, or a file that exists; received "
                 f"{quote(text)}. Put a user of that name into a file."
             )
         return text.split(",")
     try:
-        lines = tables.lines(Path(text).read_bytes())
+        lines = text_files.lines(Path(text).read_bytes())
     except UnicodeDecodeError:
         raise InputError(f"--inputs must be UTF-8; {text} is not.") from None
     names = [line.strip() for line in lines if line.strip()]

@@ -217,7 +217,8 @@ def _read_table(
     """Returns the texts and the labels of a file; empty texts are allowed."""
     columns = [source.text_column, source.label_column]
     table = tables.read(path, columns, columns, option)
-    texts, labels = (_strings(table[name]) for name in columns)
+    texts, written = (_strings(table[name]) for name in columns)
+    labels = [label.strip() for label in written]
     for index, label in enumerate(labels):
         if not label:
             raise InputError(

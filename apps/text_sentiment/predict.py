@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import tables
+from common.data import tables, text_files
 from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
@@ -159,7 +159,7 @@ def read(inputs: str, text_column: str) -> Iterator[str]:
         columns = [text_column]
         table = tables.read(inputs, columns, columns, option="--inputs")
         return _cells(table[text_column])
-    if inputs != "-" and not tables.is_file(inputs):
+    if inputs != "-" and not text_files.is_file(inputs):
         return iter([_text(inputs)])
     if inputs != "-":
         for _ in _lines(inputs):
@@ -187,7 +187,7 @@ def _lines(inputs: str) -> Iterator[str]:
             if inputs == "-"
             else Path(inputs).open("rb")
         ) as file:
-            for line in tables.read_lines(file):
+            for line in text_files.read_lines(file):
                 number += 1
                 yield line
     except (UnicodeError, OSError) as error:
@@ -199,7 +199,7 @@ def _lines(inputs: str) -> Iterator[str]:
 
 def _text(inputs: str) -> str:
     """Returns `--inputs` if it is a text; refuses what looks like a path."""
-    if tables.looks_like_path(inputs):
+    if text_files.looks_like_path(inputs):
         raise InputError(
             f"--inputs must be a file that exists, or a text; received "
             f"{quote(inputs)}, which looks like a path and is no file. To "

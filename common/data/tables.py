@@ -6,10 +6,9 @@ a traceback.
 """
 
 import codecs
-import io
 import json as standard_json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,16 +18,12 @@ from pyarrow import csv, json, parquet
 
 from common.options import InputError, quote
 
-from . import delimited, spreadsheet
+from . import cells, delimited, spreadsheet
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", *JSON_SUFFIXES)
 # The endings of tables' names. `.gz` may follow that of a text.
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
-# The endings, besides those of tables, that `looks_like_path` looks for.
-FILE_SUFFIXES = (".text", ".md", ".log", ".html", ".xml", ".pdf",
-                 ".doc", ".docx", ".odt", ".xls", ".ods",
-                 ".gz", ".bz2", ".xz", ".zip", ".zst")  # fmt: skip
 # Arrow's separators are single characters; no text holds this one.
 UNIT_SEPARATOR = "\x1f"
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
@@ -36,7 +31,6 @@ SAVE_AS_UTF_8 = (
     "It is probably Windows-1252, Excel's encoding of western languages: save "
     "it as UTF-8, or run `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`."
 )
-LINE_END = re.compile(r"\r?\n\Z")
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
@@ -55,52 +49,6 @@ def _suffix(path: Path) -> str:
         inner = suffixes[0] if len(suffixes) == 2 else ""
         return inner if inner in TEXT_SUFFIXES else ""
     return suffixes[-1] if suffixes else ""
-
-
-def is_file(text: str) -> bool:
-    """Tells whether a text, which may be any text, is the path of a file."""
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # It is too long for a path, or no valid one.
-        return False
-
-
-def looks_like_path(text: str) -> bool:
-    """Tells whether a text was probably meant as a path.
-
-    Such a text has no white space, and either a separator or the ending of a
-    common kind of file.
-    """
-    if text != "".join(text.split()):
-        return False
-    return "/" in text or text.lower().endswith((*SUFFIXES, *FILE_SUFFIXES))
-
-
-def lines(content: bytes) -> list[str]:
-    """Returns the lines of a UTF-8 text; see `read_lines`."""
-    return list(read_lines(io.BytesIO(content)))
-
-
-def read_lines(stream: Iterable[bytes]) -> Iterator[str]:
-    r"""Yields the lines of a UTF-8 text, which end with "\n" or "\r\n".
-
-    No other character ends a line: `str.splitlines` would also end lines at
-    U+0085, U+2028 and form feeds, which texts may hold. A byte-order mark at
-    the start is dropped.
-
-    Args:
-        stream: A file that is open for reading bytes, which yields the bytes up
-            to each line feed. Only one line is held at a time.
-
-    Raises:
-        UnicodeDecodeError: If a line is not UTF-8.
-    """
-    encoding = "utf-8-sig"
-    for line in stream:
-        text = line.decode(encoding)
-        if text:  # It is empty if the file holds only a byte-order mark.
-            yield LINE_END.sub("", text)
-        encoding = "utf-8"
 
 
 def names(path: str | Path, option: str = "--dataset") -> list[str]:
@@ -186,24 +134,45 @@ def numbers(
     """
     table, values = read(path, columns, option=option), []
     for name in columns:
-        try:
-            column = table[name].cast(pa.float64()).to_numpy()
-        except pa.ArrowException:
-            raise InputError(
-                f"{option} must hold numbers; {name} in {path} holds "
-                f"{table[name].type}. Remove that column, or write it in "
-                "numbers."
-            ) from None
+        place = f"{name} in {path}"
+        column = _numbers(table[name], place, option)
         with np.errstate(over="ignore"):  # Too large becomes infinite.
             values.append(column.astype(np.float32))
         bad = np.flatnonzero(~np.isfinite(values[-1]))
         if bad.size:
             raise InputError(
                 f"{option} must have a finite number in every cell; row "
-                f"{bad[0] + 1} of {name} in {path} has {column[bad[0]]}. Fill "
-                "the cell in, or remove the row."
+                f"{bad[0] + 1} of {place} has {column[bad[0]]}. Fill the cell "
+                "in, or remove the row."
             )
     return np.stack(values, axis=1)
+
+
+def _numbers(column: pa.ChunkedArray, place: str, option: str) -> np.ndarray:
+    """Returns a column's numbers, `(num,) float64`; NaN for empty cells."""
+    if not pa.types.is_string(column.type):
+        try:
+            return column.cast(pa.float64()).to_numpy()
+        except pa.ArrowException:
+            raise InputError(
+                f"{option} must hold numbers; {place} holds {column.type}. "
+                "Remove that column, or write it in numbers."
+            ) from None
+    texts = column.to_pylist()
+    try:
+        values = cells.numbers(texts)
+    except ValueError as error:
+        raise InputError(
+            f"{option} must hold numbers of one reading; in {place} {error}."
+        ) from None
+    wrong = np.isnan(values) & [bool(text) for text in texts]
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{option} must hold numbers; {place} has {quote(texts[row])} in "
+            f"row {row + 1}. Remove that column, or write it in numbers."
+        )
+    return values
 
 
 def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:

@@ -1,0 +1,190 @@
+"""Cells as people write them: numbers, yes or no, dates and times."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+# Signs of currencies, spaces between thousands, and Switzerland's apostrophes.
+ORNAMENTS = re.compile("[$€£¥₹\\s'\u2019\u00a0\u202f]")
+NUMERIC = re.compile(r"[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
+# 1,234.50 and 1.234,50, each beside plain numbers of its kind.
+ENGLISH = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?")
+CONTINENTAL = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?")
+LONGEST_DATE = 40  # Characters.
+# 7/25/2018 1:05 PM, 25.07.2018 13:05:00 and the like.
+DATE = re.compile(
+    r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})"
+    r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AP]M)?)?",
+    re.IGNORECASE,
+)
+DIGITS = re.compile(r"\d{8}(\d{6})?")
+# The years that digits alone can mean; else 20180725 could be any number.
+YEARS = range(1900, 2101)
+# From these numbers on a time is not in seconds: they are in the year 5138.
+PER_SECOND = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+YES = ("1", "yes", "y", "true", "t")
+NO = ("0", "no", "n", "false", "f")
+
+
+def numbers(cells: Sequence[object]) -> np.ndarray:
+    """Returns the numbers in a column's cells, `(num,) float64`.
+
+    Currencies' signs are passed over. Commas part thousands, or are decimal
+    points, whichever all cells of the column allow.
+
+    Args:
+        cells: Texts, numbers, or None. NaN stands for what is no number.
+
+    Raises:
+        ValueError: If the commas can be read in both ways.
+    """
+    texts = [ORNAMENTS.sub("", str(cell)) for cell in cells]
+    numeric = [text for text in texts if NUMERIC.fullmatch(text)]
+    with_commas = [text for text in numeric if "," in text]
+    if with_commas:
+        is_english = all(map(ENGLISH.fullmatch, numeric))
+        is_continental = all(map(CONTINENTAL.fullmatch, numeric))
+        if is_english and is_continental:
+            first = with_commas[0]
+            raise ValueError(
+                f"{first} can be {first.replace(',', '')} or "
+                f"{first.replace(',', '.')}; write it without a comma"
+            )
+        if is_english:
+            texts = [text.replace(",", "") for text in texts]
+        elif is_continental:
+            texts = [text.replace(".", "").replace(",", ".") for text in texts]
+    return np.array([_number(text) for text in texts], float)
+
+
+def _number(text: str) -> float:
+    """Returns a text's number; NaN if it is none that Python reads."""
+    if not text.isascii() or "_" in text:  # Python reads "1_0" as ten.
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def truths(cells: Sequence[object]) -> np.ndarray:
+    """Returns 1 for yes and 0 for no, `(num,) float64`; NaN for other cells.
+
+    Args:
+        cells: Texts such as `yes`, `N` or `True`; numbers, or None.
+    """
+    values = {**dict.fromkeys(YES, 1.0), **dict.fromkeys(NO, 0.0)}
+    texts = (str(cell).strip().lower() for cell in cells)
+    return np.array([values.get(text, _number(text)) for text in texts], float)
+
+
+def times(cells: Sequence[object]) -> np.ndarray:
+    """Returns the times in a column's texts, `(num,) datetime64[s]`.
+
+    They are as in ISO 8601, as digits alone (20180725130500), or with the year
+    behind day and month, whichever comes first in all cells of the column.
+
+    Args:
+        cells: Texts, or None. NaT stands for what is no time.
+
+    Raises:
+        ValueError: If day and month can be told apart in no cell.
+    """
+    texts = [str(cell)[: LONGEST_DATE + 1].strip() for cell in cells]
+    dates = [DATE.fullmatch(text) for text in texts]
+    day_first = _is_day_first([date for date in dates if date])
+    return np.array(
+        [
+            _european_or_american(date, day_first) if date else _iso(text)
+            for text, date in zip(texts, dates, strict=True)
+        ],
+        "datetime64[s]",
+    )
+
+
+def _is_day_first(dates: Sequence[re.Match[str]]) -> bool:
+    """Tells whether the day comes before the month in all dates.
+
+    Raises:
+        ValueError: If the dates allow both.
+    """
+    unclear = [date for date in dates if date[2] != "."]
+    if not unclear:  # With points the day is first.
+        return True
+    firsts = max(int(date[1]) for date in unclear)
+    seconds = max(int(date[3]) for date in unclear)
+    if firsts <= 12 and seconds <= 12:
+        first, _, second, year = unclear[0].groups()[:4]
+        raise ValueError(
+            f"{unclear[0][0]} can be {year}-{second:0>2}-{first:0>2} or "
+            f"{year}-{first:0>2}-{second:0>2}; write it so"
+        )
+    return firsts > 12
+
+
+def _european_or_american(
+    date: re.Match[str], day_first: bool
+) -> np.datetime64:
+    """Returns a date with the year behind day and month; NaT if it is none."""
+    first, mark, second, year, hour, minute, seconds, half = date.groups()
+    day, month = (
+        (first, second) if day_first or mark == "." else (second, first)
+    )
+    hours = int(hour or 0)
+    if half:
+        hours = hours % 12 + (12 if half.lower() == "pm" else 0)
+    return _iso(
+        f"{year}-{month:0>2}-{day:0>2}T{hours:02}:{minute or '00'}:"
+        f"{seconds or '00'}"
+    )
+
+
+def _iso(text: str) -> np.datetime64:
+    """Returns a time as in ISO 8601, or as digits alone; NaT if it is none."""
+    if DIGITS.fullmatch(text):
+        text = f"{text[:4]}-{text[4:6]}-{text[6:8]}" + (
+            f"T{text[8:10]}:{text[10:12]}:{text[12:14]}" if text[8:] else ""
+        )
+    if len(text) > LONGEST_DATE:  # NumPy warns of text it cannot parse.
+        return np.datetime64("NaT")
+    try:
+        return np.datetime64(text.removesuffix("Z"), "s")
+    except ValueError:
+        return np.datetime64("NaT")
+
+
+def seconds(values: np.ndarray) -> np.ndarray:
+    """Returns numbers that stand for times in seconds, `(num,) float64`.
+
+    Numbers of eight or fourteen digits that are all days or moments from 1900
+    to 2100 are read as such; great numbers as milli-, micro- or nanoseconds.
+
+    Args:
+        values: `(num,) float64`; numbers that are not finite stay.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return values
+    if _are_digits(finite):
+        moments = [
+            _iso(str(int(value))) if np.isfinite(value) else "NaT"
+            for value in values
+        ]
+        whole = np.array(moments, "datetime64[s]").astype(np.int64)
+        return np.where(np.isfinite(values), whole, values)
+    greatest = np.abs(finite).max()
+    units = [unit for least, unit in PER_SECOND if greatest >= least]
+    return values / units[0] if units else values
+
+
+def _are_digits(values: np.ndarray) -> bool:
+    """Tells whether all numbers are dates written as digits alone."""
+    texts = [str(int(value)) for value in (values.min(), values.max())]
+    if not all(DIGITS.fullmatch(text) for text in texts):
+        return False
+    if len(texts[0]) != len(texts[1]) or (values % 1).any():
+        return False
+    if not all(int(text[:4]) in YEARS for text in texts):
+        return False
+    return not any(np.isnat(_iso(str(int(value)))) for value in values)
