@@ -1,7 +1,6 @@
 """Recommender: from interactions to top-k lists on a server and on the phone.
 
-Data: TFDS `movielens/*-ratings`, a table of your own (CSV, TSV, JSON lines,
-Parquet), or the embedded, generated `tastes`. Model: --model. Result: a release
+Data: TFDS `movielens/*-ratings`, a table of your own, or the embedded, generated `tastes`. Model: --model. Result: a release
 with a SavedModel, TFLite files and a report. NDCG@10 on MovieLens 100K:
 .0927 (last film, three seeds), .4825 (random quarter, seed 0).
 

@@ -16,7 +16,7 @@ class Config(TFLiteOptions):
 
     dataset: str = option(
         "",
-        "a TFDS name, or a .csv, .tsv, .jsonl, .json or .parquet file; else "
+        "a TFDS name, or a table, such as a .csv or .parquet file; else "
         "generated_reviews.",
         data=True,
     )
