@@ -80,7 +80,8 @@ class Options(Checked):
     )
     max_drop: float = option(
         0.005,
-        "the most that the task metric of the chosen variant may fall.",
+        "the most that the task metric of the chosen variant may be below "
+        "that of float32, on the validation split.",
         minimum=0.0,
         training=False,
     )
@@ -203,7 +204,10 @@ class Options(Checked):
 
     def digest(self) -> str:
         """Returns 8 hex digits that identify the options of the training."""
-        text = json.dumps(self.training_values(), sort_keys=True)
+        values = self.training_values()
+        if len(self.dataset) > 1:  # A folder's name may end in a slash.
+            values["dataset"] = self.dataset.rstrip("/")
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def training_values(self) -> dict[str, Any]:

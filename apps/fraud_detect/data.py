@@ -23,6 +23,7 @@ from .transactions import (
 )
 
 CLASSES = ("honest", "fraud")
+SIMULATED = "simulated_transactions"
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
 CARD_SET = ("Time", "Class")
 
@@ -101,10 +102,10 @@ def load(dataset: str, plan: Plan) -> Data:
         InputError: If the data cannot be used; see `transactions`.
     """
     if not tables.is_table(dataset):
-        if "/" in dataset or dataset not in tfds_sets.EMBEDDED[1:]:
+        if dataset != SIMULATED:
             raise InputError(
                 f"--dataset must be a file that ends in "
-                f"{', '.join(tables.SUFFIXES)}, or simulated_transactions; "
+                f"{', '.join(tables.SUFFIXES)}, or {SIMULATED}; "
                 f"received {dataset!r}."
             )
         return of_transactions(simulated(dataset), (), dataset, plan)

@@ -125,8 +125,7 @@ def _check_any(root: Path, files: Sequence[Any]) -> None:
     """Refuses an empty list of pictures: of files listed or of files read."""
     if not files:
         raise InputError(
-            f"--dataset must hold PNG, JPEG, TIFF or DICOM files; {root} has "
-            "none."
+            f"--dataset must hold images or DICOM files; {root} has none."
         )
 
 

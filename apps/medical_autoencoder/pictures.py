@@ -1,4 +1,4 @@
-"""Reads PNG, JPEG, TIFF and DICOM files as float images in [0, 1]."""
+"""Reads images and DICOM files as float images in [0, 1]."""
 
 import warnings
 from pathlib import Path

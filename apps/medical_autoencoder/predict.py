@@ -20,7 +20,7 @@ from . import data, folder, panels, pictures, results, train
 from .config import APP, Config
 from .scores import THRESHOLD, Rebuilt
 
-KINDS = "PNG, JPEG, TIFF or DICOM files"
+KINDS = "images or DICOM files"
 
 
 def run(config: Config) -> None:

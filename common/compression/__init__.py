@@ -1,9 +1,10 @@
-"""Pruning, clustering and quantization-aware training of Keras 3 models.
+"""Compression of a Keras 2 twin: pruning, clustering and QAT by TF-MOT.
 
-TF-MOT works on the model's tf_keras twin. Every step starts from the result of
-the step before it, is fine-tuned on the app's own data with the app's own
-loss, and is verified after TF-MOT's wrappers are stripped. References: Zhu and
-Gupta, To prune or not to prune, 2017 (schedule); Han et al., Deep compression,
-2016 (clustering); Jacob et al., Quantization and training of neural networks
-for efficient integer-arithmetic-only inference, 2018.
+`chain` plans and runs the techniques of all variants, `wrappers` puts one
+technique around a twin and takes it off again, `finetuning` trains in between
+and `verification` checks the result. A new technique is a name in
+`common.variants.TECHNIQUES`, a case in `wrappers.wrap` and `wrappers.strip`, a
+check in `verification`, and its options in `common.shared_options`. It keeps
+the twin's layers and the shapes of their weights: `chain` builds the twin of
+each step anew from the Keras 3 model and copies the weights into it.
 """

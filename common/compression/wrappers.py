@@ -8,7 +8,7 @@ import tf_keras
 
 from common.options import InputError
 from common.shared_options import Options
-from common.variants import Techniques
+from common.variants import TECHNIQUES, Techniques
 
 from .clustering import cluster, has_kernel
 from .quantization import quantize
@@ -39,7 +39,9 @@ def wrap(
         return prune(twin, steps, options)
     if last == "cluster":
         return cluster(twin, options.num_clusters, "prune" in before)
-    return quantize(twin, before)
+    if last == "qat":
+        return quantize(twin, before)
+    raise ValueError(f"{last} must be one of {', '.join(TECHNIQUES)}")
 
 
 def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:

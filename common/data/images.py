@@ -18,7 +18,9 @@ def decode(
 ) -> tf.Tensor:
     """Returns the `(height, width, channels) uint8` image in `content`.
 
-    It runs inside a graph, so that a server decodes exactly as training did.
+    A server runs the same graph as training. Only a file's reader makes PNG of
+    what TensorFlow cannot decode (see `image_files`); TFDS decodes its own
+    sets, and does not turn them.
 
     Args:
         content: Scalar string: a PNG, JPEG, BMP, WebP or GIF (its first
