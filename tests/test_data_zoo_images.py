@@ -276,3 +276,14 @@ def test_too_many_pixels_are_not_decoded(kind, tmp_path: Path) -> None:
     path.write_bytes(save(picture("P" if kind == "BMP" else "RGB"), kind))
     with pytest.raises(encoded.UnreadableError, match="megapixels"):
         image_files.read(path, 0.0001)
+
+
+def test_what_was_read_is_said_before_training(tmp_path, capsys) -> None:
+    write_class_folders(tmp_path, "cat [b]", "dog")
+    image_folder.load(tmp_path, 0, 32, "in_memory", 0, False).announce()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith(": 4 train, 2 valid, 2 test")
+    assert printed[1] == "classes (train): cat [b] (2), dog (2)"
+    stream = image_folder.load(tmp_path, 0, 32, "streaming", 0, False)
+    stream.announce()
+    assert capsys.readouterr().out.endswith("(train): cat [b], dog\n")

@@ -188,6 +188,7 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     data = load_data(config)
     splits = data.folds[-1].splits
+    splits.announce()
     variants, refused = chain.plan(
         build_model(config, data.names, splits, config.model).network,
         names.parse(config.variants),

@@ -137,6 +137,7 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
+    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
     with fitting.scope(config):

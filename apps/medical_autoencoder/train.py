@@ -135,6 +135,7 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
+    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     with fitting.scope(config):
         model = build_model(config, splits)

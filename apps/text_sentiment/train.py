@@ -134,6 +134,7 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
+    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
     teacher = tables if config.self_training else None

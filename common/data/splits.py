@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from common import console
 from common.options import InputError
 
 # In-memory sets above this many bytes are streamed, if `pipeline` is "auto".
@@ -19,6 +20,7 @@ TEST, ALL = "test", "all"
 # The most bytes of a batch, as float32, when no gradient is kept: the model's
 # activations are many times as large.
 BATCH_BYTES = 32 * 2**20
+SHOWN_CLASSES = 20
 
 # The most bytes, as float32, of the examples that give the ranges of int8.
 CALIBRATION_BYTES = 64 * 2**20
@@ -248,6 +250,28 @@ class Splits:
         splits = (self.train, self.valid, self.test)
         parts = [split.digest() for split in splits]
         return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
+
+    def announce(self) -> None:
+        """Prints the sizes and the classes, before anything is trained."""
+        description = self.describe()
+        sizes = ", ".join(
+            f"{description[key]:,} {key}" for key in ("train", "valid", "test")
+        )
+        console.get().print(f"{self.name}: {sizes}")
+        if not self.class_names:
+            return
+        counts = [""] * len(self.class_names)
+        if isinstance(self.train, MemorySplit):  # A stream has no labels yet.
+            labels = self.train.labels.astype(np.int64)
+            numbers = np.bincount(labels, minlength=len(counts))
+            counts = [f" ({number:,})" for number in numbers]
+        shown = [
+            f"{name}{count}"
+            for name, count in zip(self.class_names, counts, strict=True)
+        ]
+        if len(shown) > SHOWN_CLASSES:
+            shown[SHOWN_CLASSES:] = [f"{len(counts) - SHOWN_CLASSES} more"]
+        console.get().print(f"classes (train): {', '.join(shown)}")
 
     def describe(self) -> dict[str, Any]:
         """Returns the name and the sizes, as in `report.json`."""
