@@ -69,6 +69,8 @@ def workbook(rows: list) -> bytes:
     return file.getvalue()
 
 
+DAMAGED = bytearray(gzip.compress(delimited(",") * 1000))
+DAMAGED[30:60] = bytes(30)
 KINDS = {
     "comma.csv": delimited(","),
     "semicolon.csv": delimited(";"),
@@ -125,9 +127,11 @@ def test_every_kind_gives_its_rows(path: Path) -> None:
     columns = ["text", "item", "user", "rating"]
     read = tables.read(path, columns, ["user", "item", "text"])
     assert read.column_names == columns
-    assert read.to_pylist() == [
-        {name: row[name] for name in columns} for row in objects()
-    ]
+    expected = [{name: row[name] for name in columns} for row in objects()]
+    if "decimal_comma" in path.name:  # Whoever wants numbers reads them.
+        for row in expected:
+            row["rating"] = str(row["rating"]).replace(".", ",")
+    assert read.to_pylist() == expected
 
 
 def test_every_kind_gives_its_numbers(path: Path) -> None:
@@ -157,6 +161,14 @@ def test_a_workbook_keeps_its_kinds(tmp_path: Path) -> None:
     assert read["mixed"].to_pylist() == ["1", "b"]
 
 
+def test_a_workbook_that_pandas_wrote_keeps_its_columns(tmp_path) -> None:
+    rows = [[None, "user", "item"], [0, "alice", "shoe"], [1, "bob", None]]
+    (tmp_path / "a.xlsx").write_bytes(workbook(rows))
+    read = tables.read(tmp_path / "a.xlsx", ["user", "item"], ["user"])
+    assert read["user"].to_pylist() == ["alice", "bob"]
+    assert read["item"].to_pylist() == ["shoe", None]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -165,6 +177,7 @@ def test_a_workbook_keeps_its_kinds(tmp_path: Path) -> None:
         ("a.xlsx", workbook([]), "must have rows"),
         ("a.csv.gz", gzip.compress(delimited(","))[:40], "cannot be read"),
         ("a.csv.gz", b"no gzip", "cannot be read"),
+        ("a.csv.gz", DAMAGED, "cannot be read"),
         ("a.csv", delimited(",", "cp1252"), "iconv -f WINDOWS-1252"),
         ("a.gz", b"", "must end in"),
         ("a.parquet.gz", b"", "must end in"),
@@ -198,6 +211,16 @@ def test_the_separator_is_the_one_that_fits(text, separator, tmp_path) -> None:
 
     (tmp_path / "a.csv").write_text(text)
     assert module.dialect(tmp_path / "a.csv", ".csv").separator == separator
+
+
+def test_a_quoted_cell_that_is_cut_off_does_not_hide_the_separator(
+    tmp_path: Path,
+) -> None:
+    cell = '"' + "a line, and another\n" * 500 + '"'
+    rows = "".join(f"{cell};pos\n" for _ in range(30))
+    (tmp_path / "a.csv").write_text("text;label\n" + rows)
+    read = tables.read(tmp_path / "a.csv", ["label"])
+    assert read.num_rows == 30
 
 
 def test_a_large_file_is_judged_by_its_beginning(tmp_path: Path) -> None:

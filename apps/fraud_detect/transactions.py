@@ -16,8 +16,6 @@ from common.options import InputError, quote
 from .settings import Columns
 
 DAY = 86_400  # Seconds.
-# Of the year 2200: greater numbers are ids, or times in another unit.
-LAST_SECOND = 7_258_118_399
 LONGEST_ID = 200  # Characters.
 
 
@@ -238,7 +236,7 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     rule = "must be a date and time such as 2018-07-25 13:05:00"
     if _is_number(column.type):
         values = np.nan_to_num(cells.seconds(numbers(column, name, checks)))
-        too_far = np.abs(values) > LAST_SECOND
+        too_far = np.abs(values) > cells.LAST_SECOND
         checks.refuse(
             too_far, name, "must be seconds, up to the year 2200", values
         )

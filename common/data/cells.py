@@ -5,24 +5,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Signs of currencies, spaces between thousands, and Switzerland's apostrophes.
-ORNAMENTS = re.compile("[$€£¥₹\\s'\u2019\u00a0\u202f]")
-NUMERIC = re.compile(r"[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
-# 1,234.50 and 1.234,50, each beside plain numbers of its kind.
-ENGLISH = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?")
-CONTINENTAL = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?")
+# Signs of currencies before or behind a number.
+CURRENCY = re.compile("^[$€£¥₹]\\s*|\\s*[$€£¥₹]$")
+# Spaces between thousands, and Switzerland's apostrophes.
+THOUSANDS = re.compile("(?<=\\d)[\\s'\u2019](?=\\d{3}(?!\\d))")
+LONGEST_NUMBER = 60  # Characters.
+NUMERIC = re.compile(r"[+-]?(?=[\d.,]*\d)[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
+# 1,234.50 and 1.234,50, each beside plain numbers of its kind. No thousands
+# begin with a zero.
+ENGLISH = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d*)?(e[+-]?\d+)?")
+CONTINENTAL = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?")
 LONGEST_DATE = 40  # Characters.
+# Of the year 2200: greater numbers are ids, or times in another unit.
+LAST_SECOND = 7_258_118_399
 # 7/25/2018 1:05 PM, 25.07.2018 13:05:00 and the like.
 DATE = re.compile(
     r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})"
     r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AP]M)?)?",
     re.IGNORECASE,
 )
+ISO = re.compile(r"\d{4}-\d{2}(-\d{2}.*)?")
 DIGITS = re.compile(r"\d{8}(\d{6})?")
-# The years that digits alone can mean; else 20180725 could be any number.
+# The years that digits alone can mean.
 YEARS = range(1900, 2101)
-# From these numbers on a time is not in seconds: they are in the year 5138.
-PER_SECOND = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+# Numbers that are times in other units, and how many make a second: in seconds
+# they would be in the year 5138 or later.
+PER_SECOND = ((1e11, 1e14, 1e3), (1e14, 1e17, 1e6), (1e17, 1e20, 1e9))
 YES = ("1", "yes", "y", "true", "t")
 NO = ("0", "no", "n", "false", "f")
 
@@ -39,7 +47,7 @@ def numbers(cells: Sequence[object]) -> np.ndarray:
     Raises:
         ValueError: If the commas can be read in both ways.
     """
-    texts = [ORNAMENTS.sub("", str(cell)) for cell in cells]
+    texts = [_bare(cell) for cell in cells]
     numeric = [text for text in texts if NUMERIC.fullmatch(text)]
     with_commas = [text for text in numeric if "," in text]
     if with_commas:
@@ -56,6 +64,14 @@ def numbers(cells: Sequence[object]) -> np.ndarray:
         elif is_continental:
             texts = [text.replace(".", "").replace(",", ".") for text in texts]
     return np.array([_number(text) for text in texts], float)
+
+
+def _bare(cell: object) -> str:
+    """Returns a cell's text without currency and marks between thousands."""
+    text = str(cell).strip()
+    if len(text) > LONGEST_NUMBER:
+        return ""
+    return THOUSANDS.sub("", CURRENCY.sub("", text))
 
 
 def _number(text: str) -> float:
@@ -85,6 +101,8 @@ def times(cells: Sequence[object]) -> np.ndarray:
     They are as in ISO 8601, as digits alone (20180725130500), or with the year
     behind day and month, whichever comes first in all cells of the column.
 
+    Numbers alone are as in `seconds`.
+
     Args:
         cells: Texts, or None. NaT stands for what is no time.
 
@@ -92,6 +110,12 @@ def times(cells: Sequence[object]) -> np.ndarray:
         ValueError: If day and month can be told apart in no cell.
     """
     texts = [str(cell)[: LONGEST_DATE + 1].strip() for cell in cells]
+    numbers_alone = np.array([_number(text) for text in texts], float)
+    if len(texts) and np.isfinite(numbers_alone).all():
+        values = seconds(numbers_alone)
+        in_range = np.abs(values) < LAST_SECOND
+        whole = np.where(in_range, values, 0).astype("datetime64[s]")
+        return np.where(in_range, whole, np.datetime64("NaT"))
     dates = [DATE.fullmatch(text) for text in texts]
     day_first = _is_day_first([date for date in dates if date])
     return np.array(
@@ -112,15 +136,21 @@ def _is_day_first(dates: Sequence[re.Match[str]]) -> bool:
     unclear = [date for date in dates if date[2] != "."]
     if not unclear:  # With points the day is first.
         return True
-    firsts = max(int(date[1]) for date in unclear)
-    seconds = max(int(date[3]) for date in unclear)
-    if firsts <= 12 and seconds <= 12:
-        first, _, second, year = unclear[0].groups()[:4]
+    pairs = [(int(date[1]), int(date[3])) for date in unclear]
+    # Only a day that can be no month tells, beside a month.
+    day_first = any(13 <= a <= 31 and b <= 12 for a, b in pairs)
+    month_first = any(13 <= b <= 31 and a <= 12 for a, b in pairs)
+    allows_both = [
+        date for date, pair in zip(unclear, pairs, strict=True)
+        if max(pair) <= 12
+    ]  # fmt: skip
+    if day_first == month_first and allows_both:
+        first, _, second, year = allows_both[0].groups()[:4]
         raise ValueError(
-            f"{unclear[0][0]} can be {year}-{second:0>2}-{first:0>2} or "
+            f"{allows_both[0][0]} can be {year}-{second:0>2}-{first:0>2} or "
             f"{year}-{first:0>2}-{second:0>2}; write it so"
         )
-    return firsts > 12
+    return day_first
 
 
 def _european_or_american(
@@ -146,7 +176,8 @@ def _iso(text: str) -> np.datetime64:
         text = f"{text[:4]}-{text[4:6]}-{text[6:8]}" + (
             f"T{text[8:10]}:{text[10:12]}:{text[12:14]}" if text[8:] else ""
         )
-    if len(text) > LONGEST_DATE:  # NumPy warns of text it cannot parse.
+    # NumPy warns of long text, and takes any number for a year.
+    if len(text) > LONGEST_DATE or not ISO.fullmatch(text):
         return np.datetime64("NaT")
     try:
         return np.datetime64(text.removesuffix("Z"), "s")
@@ -157,34 +188,33 @@ def _iso(text: str) -> np.datetime64:
 def seconds(values: np.ndarray) -> np.ndarray:
     """Returns numbers that stand for times in seconds, `(num,) float64`.
 
-    Numbers of eight or fourteen digits that are all days or moments from 1900
-    to 2100 are read as such; great numbers as milli-, micro- or nanoseconds.
+    Numbers of fourteen digits that are all moments from 1900 to 2100 are read
+    as such (20180725130500). Numbers that are all too great for seconds are
+    read as milli-, micro- or nanoseconds.
 
     Args:
         values: `(num,) float64`; numbers that are not finite stay.
     """
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    given = values[np.isfinite(values) & (values != 0)]
+    if not given.size:
         return values
-    if _are_digits(finite):
+    if _are_moments(given):
         moments = [
-            _iso(str(int(value))) if np.isfinite(value) else "NaT"
+            _iso(str(int(value))) if np.isfinite(value) and value else "NaT"
             for value in values
         ]
-        whole = np.array(moments, "datetime64[s]").astype(np.int64)
-        return np.where(np.isfinite(values), whole, values)
-    greatest = np.abs(finite).max()
-    units = [unit for least, unit in PER_SECOND if greatest >= least]
-    return values / units[0] if units else values
+        whole = np.array(moments, "datetime64[s]")
+        known = ~np.isnat(whole)
+        return np.where(known, whole.astype(np.int64), values)
+    for least, beyond, unit in PER_SECOND:
+        if ((np.abs(given) >= least) & (np.abs(given) < beyond)).all():
+            return values / unit
+    return values
 
 
-def _are_digits(values: np.ndarray) -> bool:
-    """Tells whether all numbers are dates written as digits alone."""
+def _are_moments(values: np.ndarray) -> bool:
+    """Tells whether all numbers are moments written as fourteen digits."""
     texts = [str(int(value)) for value in (values.min(), values.max())]
-    if not all(DIGITS.fullmatch(text) for text in texts):
-        return False
-    if len(texts[0]) != len(texts[1]) or (values % 1).any():
-        return False
-    if not all(int(text[:4]) in YEARS for text in texts):
+    if not all(len(text) == 14 and int(text[:4]) in YEARS for text in texts):
         return False
     return not any(np.isnat(_iso(str(int(value)))) for value in values)

@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import gzip
 import io
-import re
+import itertools
 from pathlib import Path
 
 SNIFFED_BYTES = 2**16
@@ -28,12 +28,10 @@ class Dialect:
     Attributes:
         encoding: Its name in Python: `utf-8`, or one of UTF-16's.
         separator: One of `SEPARATORS`.
-        decimal_point: "," where numbers are written so, else ".".
     """
 
     encoding: str
     separator: str
-    decimal_point: str
 
 
 def dialect(path: Path, suffix: str) -> Dialect:
@@ -52,10 +50,11 @@ def dialect(path: Path, suffix: str) -> Dialect:
         start = file.read(SNIFFED_BYTES)
     encoding = _encoding(start)
     text = start.decode(encoding, errors="ignore").removeprefix("\ufeff")
-    if len(start) == SNIFFED_BYTES:
-        text = text[: text.rfind("\n") + 1]  # The last line is cut off.
-    separator = _separator(text, USUAL.get(suffix, ","))
-    return Dialect(encoding, separator, _decimal_point(text, separator))
+    is_cut = len(start) == SNIFFED_BYTES
+    if is_cut:
+        text = text[: text.rfind("\n") + 1]
+    separator = _separator(text, USUAL.get(suffix, ","), is_cut)
+    return Dialect(encoding, separator)
 
 
 def _encoding(start: bytes) -> str:
@@ -71,37 +70,24 @@ def _encoding(start: bytes) -> str:
     return "utf-8"
 
 
-def _separator(text: str, usual: str) -> str:
+def _separator(text: str, usual: str, is_cut: bool) -> str:
     """Returns the separator that gives each row as many cells as the header.
 
     Args:
         text: Whole lines from the file's beginning.
         usual: The separator that wins if it does so, or if none does.
+        is_cut: Whether the file goes on behind the text.
     """
-    widths = {separator: _width(text, separator) for separator in SEPARATORS}
+    widths = {
+        separator: _width(text, separator, is_cut) for separator in SEPARATORS
+    }
     if widths[usual] > 1:
         return usual
     best = max(SEPARATORS, key=lambda separator: widths[separator])
     return best if widths[best] > 1 else usual
 
 
-def _decimal_point(text: str, separator: str) -> str:
-    """Returns the decimal point of a text's numbers.
-
-    It is a comma if some cell is a number with one, and none has a point.
-    """
-    if separator == ",":
-        return "."
-    cell = rf'(?:^|{re.escape(separator)})"?[+-]?\d+{{point}}\d+"?'
-    end = rf"(?=\s*(?:$|{re.escape(separator)}))"
-    commas, points = (
-        re.search(cell.format(point=point) + end, text, re.MULTILINE)
-        for point in (",", r"\.")
-    )
-    return "," if commas and not points else "."
-
-
-def _width(text: str, separator: str) -> int:
+def _width(text: str, separator: str, is_cut: bool) -> int:
     """Returns the number of cells of every row; 0 if rows differ."""
     lines = io.StringIO(text, newline="")
     try:
@@ -110,10 +96,10 @@ def _width(text: str, separator: str) -> int:
             if len(separator) > 1
             else csv.reader(lines, delimiter=separator)
         )
-        widths = {
-            len(row) for row, _ in zip(rows, range(SNIFFED_ROWS), strict=False)
-            if row
-        }  # fmt: skip
+        records = list(itertools.islice(rows, SNIFFED_ROWS + 1))
     except csv.Error:  # A cell is longer than the module reads.
         return 0
+    if is_cut and 1 < len(records) <= SNIFFED_ROWS:
+        records.pop()  # A quoted cell may go on behind the text.
+    widths = {len(record) for record in records if record}
     return widths.pop() if len(widths) == 1 else 0

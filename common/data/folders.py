@@ -8,8 +8,11 @@ from common.options import InputError, quote
 
 IsWanted = Callable[[Path], bool]
 
-# What an archive leaves behind, and pictures that say where something is.
-PASSED_OVER = ("__macosx", "masks", "mask")
+# What an archive leaves behind.
+PASSED_OVER = ("__macosx",)
+# Pictures that say where something is in the images beside them.
+MASKS, IMAGES = ("mask", "masks"), ("image", "images")
+_IMAGE_FOLDERS = (*IMAGES, *(name.capitalize() for name in IMAGES))
 # What the folder, or the split of a TFDS set, may be called.
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -34,8 +37,8 @@ def of_splits(root: Path, classes: Collection[str] = ()) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     for path in of_classes(root):
         split = split_of.get(path.name.lower())
-        if split is None or path.name in classes:
-            continue
+        if split is None or path.name in classes or not of_classes(path):
+            continue  # A class may be called Train: it holds no folders.
         if split in splits:
             raise InputError(
                 f"--dataset must have one folder for a split; {root} has "
@@ -65,13 +68,21 @@ def _is_passed_over(name: str) -> bool:
 def files(root: Path, is_wanted: IsWanted) -> list[Path]:
     """Returns the files below `root`, sorted.
 
-    Hidden ones are left out, and what is in a folder of `PASSED_OVER`.
+    Hidden ones are left out, and what is in a folder of `PASSED_OVER`, or of
+    masks beside a folder of images.
     """
+    masks = {
+        folder
+        for folder in root.rglob("*")
+        if folder.name.lower() in MASKS
+        and any((folder.parent / name).is_dir() for name in _IMAGE_FOLDERS)
+    }
     return sorted(
         path
         for path in root.rglob("*")
         if is_wanted(path)
         and not any(map(_is_passed_over, path.relative_to(root).parts))
+        and masks.isdisjoint(path.parents)
         and not path.is_dir()
     )
 

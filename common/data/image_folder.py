@@ -161,6 +161,11 @@ def _list_known(
 def _class_names(folder: Path) -> tuple[str, ...]:
     """Returns the names of the class folders, sorted."""
     names = tuple(path.name for path in folders.of_classes(folder))
+    if {name.lower() for name in names} <= {*folders.MASKS, *folders.IMAGES}:
+        raise InputError(
+            f"--dataset must hold class folders; {folder} holds "
+            f"{', '.join(names) or 'none'}."
+        )
     if len(names) < 2:
         raise InputError(
             f"--dataset must hold at least two class folders; {folder} holds "

@@ -1,16 +1,24 @@
 """The first sheet of an Excel workbook (`.xlsx`) as a table."""
 
-import datetime
+import itertools
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pyarrow as pa
 
 # What the workbook's members may take once they are unpacked.
-MAX_BYTES = 2**30
+MAX_BYTES = 2**28
+# Excel's own limits, which a sheet's numbers of rows and columns can exceed.
+MAX_ROWS, MAX_COLUMNS = 2**20, 2**14
+MAX_CELLS = 2**25
+
+# openpyxl warns of styles and rules that it does not know; cells matter here.
+warnings.filterwarnings("ignore", module="openpyxl")
 
 
 def read(path: Path, text: Sequence[str] = ()) -> pa.Table:
@@ -18,43 +26,74 @@ def read(path: Path, text: Sequence[str] = ()) -> pa.Table:
 
     Args:
         path: The workbook. Of formulas the values that Excel last computed are
-            read.
+            read. A column without a name, such as an index, is left out.
         text: The columns whose cells are read as text.
 
     Raises:
         ValueError: If the file is no workbook, too large, or has no rows.
     """
+    rows = _rows(path)
+    if not rows:
+        raise ValueError("it is empty")
+    named = [
+        (index, str(name).strip())
+        for index, name in enumerate(rows[0])
+        if name is not None
+    ]
+    columns = [
+        _column(
+            [row[index] if index < len(row) else None for row in rows[1:]],
+            name in text,
+        )
+        for index, name in named
+    ]
+    return pa.Table.from_arrays(columns, [name for _, name in named])
+
+
+def _rows(path: Path) -> list[tuple[Any, ...]]:
+    """Returns the rows that have a cell that is not empty."""
     try:
         with zipfile.ZipFile(path) as file:
             num_bytes = sum(member.file_size for member in file.infolist())
+        if num_bytes > MAX_BYTES:
+            raise ValueError(f"its sheets take {num_bytes / 1e6:,.0f} MB")
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        # What a file says of its own size is often wrong.
+        sheet.reset_dimensions()
+        rows: list[tuple[Any, ...]] = []
+        num_cells = 0
+        for row in itertools.islice(
+            sheet.iter_rows(values_only=True), MAX_ROWS
+        ):
+            num_cells += len(row)
+            if len(row) > MAX_COLUMNS or num_cells > MAX_CELLS:
+                raise ValueError("it has too many cells")
+            if any(cell is not None for cell in row):
+                rows.append(row)
+        book.close()
     except zipfile.BadZipFile:
         raise ValueError("it is no Excel workbook (.xlsx)") from None
-    if num_bytes > MAX_BYTES:
-        raise ValueError(f"its sheets take {num_bytes / 1e6:,.0f} MB")
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = list(book.worksheets[0].iter_rows(values_only=True))
-        book.close()
-    # openpyxl meets damaged workbooks in many ways.
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+    except ValueError:
+        raise
+    # A damaged workbook makes openpyxl, expat and zlib raise what they like.
+    except Exception as error:
         raise ValueError(f"it is damaged: {error}") from None
-    rows = [row for row in rows if any(cell is not None for cell in row)]
-    if not rows:
-        raise ValueError("it is empty")
-    names = [str(name).strip() for name in rows[0] if name is not None]
-    columns = [
-        _column([row[index] for row in rows[1:]], name in text)
-        for index, name in enumerate(names)
-    ]
-    return pa.Table.from_arrays(columns, names)
+    return rows
 
 
 def _column(cells: list[Any], is_text: bool) -> pa.Array:
     """Returns the cells as numbers or dates if all are, else as text."""
-    kinds = {type(cell) for cell in cells if cell is not None}
-    if not is_text and kinds <= {int, float}:
-        return pa.array(cells, pa.int64() if kinds == {int} else pa.float64())
-    if not is_text and kinds in ({bool}, {datetime.datetime}):
+    kinds = {type(cell).__name__ for cell in cells if cell is not None}
+    if not is_text and kinds == {"int"}:
+        if all(abs(cell) < 2**63 for cell in cells if cell is not None):
+            return pa.array(cells, pa.int64())
+        return pa.array(
+            [np.nan if cell is None else float(cell) for cell in cells]
+        )
+    if not is_text and kinds <= {"int", "float"}:
+        return pa.array(cells, pa.float64())
+    if not is_text and kinds in ({"bool"}, {"datetime"}):
         return pa.array(cells)
     empty = "" if is_text else None
     return pa.array([empty if c is None else _text(c) for c in cells])

@@ -8,6 +8,7 @@ a traceback.
 import codecs
 import json as standard_json
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", *JSON_SUFFIXES)
 # The endings of tables' names. `.gz` may follow that of a text.
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
 # Arrow's separators are single characters; no text holds this one.
+# What a file may have that is not read in parts.
+MAX_WHOLE_BYTES = 2**30
 UNIT_SEPARATOR = "\x1f"
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
 SAVE_AS_UTF_8 = (
@@ -198,6 +201,7 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
         ) from None
     except (
         EOFError,
+        zlib.error,
         pa.ArrowException,
         OSError,
         ValueError,
@@ -298,7 +302,6 @@ def _read(
         },
     )
     dialect = delimited.dialect(path, suffix)
-    options.decimal_point = dialect.decimal_point
     table = csv.read_csv(**_delimited(path, dialect), convert_options=options)
     # Arrow reads all columns where none is named.
     table = table.select(list(written.values()))
@@ -321,10 +324,10 @@ def _schema(path: Path) -> pa.Schema:
 
 def _delimited(path: Path, dialect: delimited.Dialect) -> dict[str, Any]:
     """Returns the arguments by which Arrow reads a delimited text."""
-    separator, source = dialect.separator, pa.input_stream(path)
+    separator, source = dialect.separator, _stream(path)
     has_quotes = len(separator) == 1
     if not has_quotes:
-        content = source.read().decode(dialect.encoding)
+        content = _whole(source).decode(dialect.encoding)
         content = content.replace(separator, UNIT_SEPARATOR)
         source = pa.BufferReader(content.encode(dialect.encoding))
         separator = UNIT_SEPARATOR
@@ -340,17 +343,38 @@ def _delimited(path: Path, dialect: delimited.Dialect) -> dict[str, Any]:
     }
 
 
-def _json_lines(path: Path) -> Path | pa.BufferReader:
+def _stream(path: Path) -> pa.NativeFile:
+    """Opens a file for reading, unpacked if it is compressed by gzip."""
+    is_packed = path.suffix.lower() == ".gz"
+    return pa.input_stream(path, compression="gzip" if is_packed else None)
+
+
+def _whole(stream: pa.NativeFile) -> bytes:
+    """Reads a stream that must be held as a whole.
+
+    Raises:
+        ValueError: If it is larger than `MAX_WHOLE_BYTES`; a packed file may
+            be, whatever its size.
+    """
+    content = stream.read(MAX_WHOLE_BYTES + 1)
+    if len(content) > MAX_WHOLE_BYTES:
+        raise ValueError(
+            f"it has more than {MAX_WHOLE_BYTES / 1e6:,.0f} MB, unpacked"
+        )
+    return content
+
+
+def _json_lines(path: Path) -> pa.NativeFile:
     """Returns a source of JSON lines; rewrites an array of objects as lines.
 
     Raises:
         ValueError: If an array is not JSON, or holds other things than objects.
     """
-    with pa.input_stream(path) as file:
+    with _stream(path) as file:
         if file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"[":
-            return path
-    with pa.input_stream(path) as file:
-        rows = standard_json.loads(file.read().decode("utf-8-sig"))
+            return _stream(path)
+    with _stream(path) as file:
+        rows = standard_json.loads(_whole(file).decode("utf-8-sig"))
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("an array must hold an object a row.")
     text = "\n".join(map(standard_json.dumps, rows))
