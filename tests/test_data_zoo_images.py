@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from apps.image_classify import train as image_classify
 from apps.medical_autoencoder import pictures
@@ -37,6 +37,22 @@ def oriented(number: int) -> bytes:
     exif[0x010F] = "a camera"
     exif[0x0112] = number
     return save(picture(), "JPEG", quality=95, exif=exif)
+
+
+def turned(kind: str) -> bytes:
+    """Returns a file whose pixels lie on their side, and which says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return save(picture().rotate(90, expand=True), kind, exif=exif)
+
+
+def with_a_long_profile() -> bytes:
+    """Returns a palette PNG whose transparency comes late in the file."""
+    image = Image.new("P", (WIDTH, HEIGHT), 0)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", "x" * 20_000)
+    return save(image, "PNG", transparency=0, pnginfo=info)
 
 
 def transparent(mode: str) -> Image.Image:
@@ -92,6 +108,22 @@ KINDS = {
     ),
     "tiff_16_bit": (save(sixteen_bits(), "TIFF"), picture("L")),
     "tiff_cmyk": (save(picture("CMYK"), "TIFF"), picture("CMYK")),
+    "tiff_16_bit_big_endian": (
+        save(Image.fromarray(np.asarray(sixteen_bits()).astype(">u2")), "TIFF"),
+        picture("L"),
+    ),
+    "tiff_alpha": (save(transparent("RGBA"), "TIFF"), transparent("RGBA")),
+    "tiff_turned": (turned("TIFF"), picture()),
+    "png_turned": (turned("PNG"), picture()),
+    "webp_turned": (turned("WEBP"), picture()),
+    "avif_turned": (turned("AVIF"), picture()),
+    "png_palette_transparent": (
+        with_a_long_profile(), Image.new("RGB", (WIDTH, HEIGHT), "white"),
+    ),
+    "gif_transparent": (
+        save(Image.new("P", (WIDTH, HEIGHT), 0), "GIF", transparency=0),
+        Image.new("RGB", (WIDTH, HEIGHT), "white"),
+    ),
     "tiff_palette": (save(picture("P"), "TIFF"), picture("P")),
     "tiff_pages": (frames("TIFF"), picture()),
     "avif": (save(picture(), "AVIF", quality=95), picture()),
@@ -149,6 +181,8 @@ def test_a_server_shows_what_a_file_shows(kind) -> None:
         lambda content: images.decode(content, 3),
         input_signature=[tf.TensorSpec((), tf.string)],
     )
+    if kind in ("png_turned", "webp_turned", "gif_transparent"):
+        return  # Whoever reads the file sends a PNG.
     needs_pillow = ("tiff", "avif", "bmp_", "webp_animated")
     if kind.startswith(needs_pillow):
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be a"):
@@ -215,7 +249,7 @@ def test_split_folders_of_usual_names(layout, tmp_path: Path) -> None:
 
 
 def write_class_folders(root: Path, *names: str) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(sum(map(ord, str(root))))
     for name in names:
         (root / name).mkdir(parents=True, exist_ok=True)
         for index in range(4):
@@ -235,6 +269,35 @@ def test_a_class_of_one_split_is_named(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "test", "a", "b", "c")
     with pytest.raises(InputError, match="also has c"):
         image_folder.load(tmp_path, 0, 32, "in_memory", 0, False)
+
+
+def test_a_class_may_be_called_mask(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "mask", "no_mask", "train")
+    splits = image_folder.load(tmp_path, 0, 32, "in_memory", 0, False)
+    assert splits.class_names == ("mask", "no_mask", "train")
+
+
+def test_images_and_masks_are_no_classes(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "images", "masks")
+    with pytest.raises(InputError, match="holds images, masks"):
+        image_folder.load(tmp_path, 0, 32, "in_memory", 0, False)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_white_are_refused(mode: str) -> None:
+    content = save(picture("L").convert(mode), "TIFF")
+    with pytest.raises(encoded.UnreadableError, match=f"of the kind {mode}"):
+        image_files.decodable(content)
+
+
+def test_copies_in_one_folder_do_not_empty_a_class(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "a", "b")
+    content = (tmp_path / "a" / "0.png").read_bytes()
+    for index in range(3):
+        (tmp_path / "a" / f"copy_{index}.png").write_bytes(content)
+    splits = image_folder.load(tmp_path, 0, 32, "in_memory", 0, False)
+    assert "left out 3 copies of other images" in splits.notes
+    assert set(splits.train.labels) == {0, 1}
 
 
 def test_masks_are_no_images(tmp_path: Path) -> None:

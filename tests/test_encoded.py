@@ -145,9 +145,9 @@ def special(folder: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero", "missing"])
 def test_only_regular_files_are_opened(kind, tmp_path) -> None:
-    for name in ("a", "b"):
+    for label, name in enumerate(("a", "b")):
         for index in range(4):
-            image = np.full((4, 4, 3), index, np.uint8)
+            image = np.full((4, 4, 3), 4 * label + index, np.uint8)
             write(tmp_path / name / f"{index}.png", image)
     special(tmp_path / "a", kind)
     with pytest.raises(encoded.UnreadableError, match="not a regular file"):

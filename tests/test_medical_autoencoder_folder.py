@@ -214,9 +214,9 @@ def test_the_window_is_the_users(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda root: None, "must hold PNG"),
+        (lambda root: None, "must hold images"),
         (lambda root: png(root / "a" / "1.png"), "--normal_label"),
-        (lambda root: png(root / "train" / "1.png"), "all of train"),
+        (lambda root: png(root / "train" / "normal" / "1.png"), "all of train"),
         (lambda root: fill(root, 2, 0), "at least two images"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
 from common import runtime
 from common.data import encoded, image_files, images
@@ -183,8 +183,14 @@ def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
 
 def _page(page: Image.Image) -> np.ndarray:
     """Returns a page, `(height, width, channels) float32` in [0, 1]."""
-    if page.mode in ("P", "RGBA", "LA", "CMYK"):
-        page = page.convert("RGB" if page.mode != "LA" else "L")
+    page = ImageOps.exif_transpose(page)
+    if page.has_transparency_data:
+        white = Image.new("RGBA", page.size, "white")
+        is_grey = page.mode == "LA"
+        page = Image.alpha_composite(white, page.convert("RGBA"))
+        page = page.convert("L" if is_grey else "RGB")
+    if page.mode in ("P", "CMYK"):
+        page = page.convert("RGB")
     if page.mode not in MODES:
         raise UnreadableError(
             f"its TIFF pixels are of the kind {page.mode}; 8 or 16 bits are "

@@ -18,6 +18,8 @@ BYTES_PER_PIXEL = 8
 EXTRA_BYTES = 2**24
 # How far behind its end the walk through a damaged GIF can point.
 GIF_PADDING = 2048
+# What comes before a GIF's first frame, and the blocks of 255 bytes in it.
+MAX_EXTENSIONS, MAX_BLOCKS = 1000, 2**17
 # PNG, JPEG, BMP, GIF and WebP, in this order; `kind` counts from one.
 STARTS = (b"\x89P", b"\xff\xd8", b"BM", b"GI", b"RI")
 PNG, JPEG, BMP, GIF, WEBP = range(1, 6)
@@ -135,8 +137,13 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         depth = tf.io.decode_raw(
             tf.strings.substr(content, 28, 2), tf.uint16, fixed_length=2
         )
-        # The decoder gives the numbers of a palette's colours as colours.
-        return content, tf.where(depth[0] == 24, num_pixels, 0)
+        header = tf.io.decode_raw(
+            tf.strings.substr(content, 14, 4), tf.int32, fixed_length=4
+        )
+        # The decoder gives the numbers of a palette's colours as colours. A
+        # shorter header, of OS/2, has its numbers elsewhere.
+        is_known = (depth[0] == 24) & (header[0] >= 40)
+        return content, tf.where(is_known, num_pixels, 0)
 
     return tf.switch_case(
         kind(content),
@@ -240,7 +247,10 @@ def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def behind_blocks(at: tf.Tensor) -> tf.Tensor:
         # Each sub-block begins with its length; a length of 0 ends them.
         (end,) = tf.while_loop(
-            lambda at: raw[at] > 0, lambda at: (at + 1 + raw[at],), (at,)
+            lambda at: raw[at] > 0,
+            lambda at: (at + 1 + raw[at],),
+            (at,),
+            maximum_iterations=MAX_BLOCKS,
         )
         return end + 1
 
@@ -248,10 +258,11 @@ def _gif(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         lambda at: raw[at] == EXTENSION,
         lambda at: (behind_blocks(at + 2),),
         (13 + table(raw[10]),),
+        maximum_iterations=MAX_EXTENSIONS,
     )
     end = behind_blocks(at + 11 + table(raw[at + 9]))
     first = tf.strings.join([tf.strings.substr(content, 0, end), b";"])
     return (
         tf.where(raw[at] == IMAGE, first, content),
-        tf.maximum(pixels(6), pixels(at + 5)),
+        tf.where(raw[at] == IMAGE, tf.maximum(pixels(6), pixels(at + 5)), 0),
     )

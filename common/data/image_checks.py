@@ -57,7 +57,7 @@ def check_files(
         if 0 in image.shape:
             return "it is empty"
         digest = hashlib.sha256(original).digest()
-        is_transcoded = content[:4] != original[:4]
+        is_transcoded = content[:8] != original[:8]
         return Checked(
             tuple(image.shape), int.from_bytes(digest[:8]), is_transcoded
         )
@@ -110,6 +110,22 @@ def left_out(root: Path) -> tuple[str, ...]:
         return ()
     counts = ", ".join(f"{num} {kind}" for kind, num in kinds.most_common())
     return (f"left out {counts}: no images by their names",)
+
+
+def without_copies(
+    rows: list[tuple[str, int]], checked: dict[str, Checked]
+) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+    """Keeps the first of equal images, so that no split takes another's.
+
+    Returns:
+        The rows that are left, and a note of what was left out.
+    """
+    first: dict[int, str] = {}
+    for path, _ in rows:
+        first.setdefault(checked[path].digest, path)
+    kept = [row for row in rows if first[checked[row[0]].digest] == row[0]]
+    num = len(rows) - len(kept)
+    return kept, (f"left out {num} copies of other images",) if num else ()
 
 
 def without_duplicates(

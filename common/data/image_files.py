@@ -1,9 +1,11 @@
 """Image files: what TensorFlow cannot decode, Pillow makes into PNG."""
 
 import io
+import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
@@ -16,7 +18,13 @@ from .encoded import UnreadableError
 # filter is for good: to change it for a while is not safe among threads.
 warnings.filterwarnings("ignore", module="PIL")
 # No other reader of Pillow meets a file that we did not make.
-FORMATS = ("TIFF", "AVIF", "WEBP", "BMP")
+FORMATS = ("TIFF", "AVIF", "WEBP", "BMP", "PNG", "GIF")
+# The limit of pixels is ours: `encoded.check_pixels` comes before any decoding.
+Image.MAX_IMAGE_PIXELS = None
+# A graphic control block whose flag of transparency is set.
+GIF_TRANSPARENCY = re.compile(rb"\x21\xf9\x04[\x01\x05\x09\x0d\x11\x15]")
+GIF_HEADER_BYTES = 2**11
+ORIENTATION_TAG = 0x0112
 # What PNG holds as it is; other modes become colours.
 PNG_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")
 
@@ -48,7 +56,27 @@ def decodable(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     if num_pixels < 1:
         return to_png(content, max_megapixels)
     encoded.check_pixels(int(num_pixels), max_megapixels)
+    if _needs_pillow(content):
+        return to_png(content, max_megapixels)
     return frame.numpy()
+
+
+def _needs_pillow(content: bytes) -> bool:
+    """Tells whether TensorFlow would show an image otherwise than it is meant.
+
+    It knows no orientation but that of a JPEG, and no transparency of a GIF.
+    """
+    if content.startswith(b"GIF"):
+        return GIF_TRANSPARENCY.search(content[:GIF_HEADER_BYTES]) is not None
+    if not content.startswith((b"\x89PNG", b"RIFF")):
+        return False
+    if b"eXIf" not in content and b"EXIF" not in content:
+        return False
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as file:
+            return file.getexif().get(ORIENTATION_TAG, 1) in range(2, 9)
+    except Exception:  # As in `to_png`.
+        return False
 
 
 def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
@@ -63,12 +91,8 @@ def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            num_pixels = file.width * file.height
-            encoded.check_pixels(num_pixels, max_megapixels)
-            image = ImageOps.exif_transpose(file)
-            if image.mode not in PNG_MODES:
-                has_alpha = image.has_transparency_data
-                image = image.convert("RGBA" if has_alpha else "RGB")
+            encoded.check_pixels(file.width * file.height, max_megapixels)
+            image = _eight_or_sixteen_bits(ImageOps.exif_transpose(file))
             png = io.BytesIO()
             image.save(png, "PNG", compress_level=1)
     except UnreadableError:
@@ -77,10 +101,27 @@ def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
         raise UnreadableError(
             "it is not a PNG, JPEG, GIF, BMP, WebP, TIFF or AVIF image"
         ) from None
-    # Pillow meets damaged files in many ways.
-    except (
-        OSError, EOFError, LookupError, SyntaxError, TypeError,
-        ValueError, MemoryError, Image.DecompressionBombError,
-    ):  # fmt: skip
+    # A damaged file makes Pillow's decoders raise what they like.
+    except Exception:
         raise UnreadableError("it cannot be decoded") from None
     return png.getvalue()
+
+
+def _eight_or_sixteen_bits(image: Image.Image) -> Image.Image:
+    """Returns an image in a mode that PNG holds, without loss of brightness.
+
+    Raises:
+        UnreadableError: If its pixels are real numbers or wide integers, whose
+            black and white nobody tells.
+    """
+    if image.mode in PNG_MODES:
+        return image
+    if image.mode in ("I;16B", "I;16L"):
+        order = ">u2" if image.mode == "I;16B" else "<u2"
+        values = np.frombuffer(image.tobytes(), order).astype(np.uint16)
+        return Image.fromarray(values.reshape(image.height, image.width))
+    if image.mode.startswith(("I", "F")):
+        raise UnreadableError(
+            f"its pixels are of the kind {image.mode}; 8 or 16 bits are needed"
+        )
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")

@@ -44,9 +44,21 @@ def load(
         key: [row for row in rows if row[0] in checked]
         for key, rows in listed.items()
     }
+    if not {"valid", "test"} <= set(listed):  # Some are taken from the rest.
+        key = "all" if "all" in listed else "train"
+        listed[key], copies = image_checks.without_copies(listed[key], checked)
+        notes += copies
     listed = _complete(listed, class_names, seed, root)
     listed, repeated = image_checks.without_duplicates(listed, checked)
     notes += repeated
+    absent = set(range(len(class_names))) - {
+        label for _, label in listed["train"]
+    }
+    if absent:
+        raise InputError(
+            f"--dataset must have images of every class to train on; those of "
+            f"{class_names[min(absent)]} are all in another split as well."
+        )
     for key, rows in listed.items():
         if not rows:
             raise InputError(

@@ -92,8 +92,10 @@ def _has_transparency(png: tf.Tensor) -> tf.Tensor:
         tf.strings.substr(png, 25, 1), tf.uint8, fixed_length=1
     )
     start = tf.strings.substr(png, 0, PNG_HEADER_BYTES)
-    return (colour_type[0] // 4 == 1) | tf.strings.regex_full_match(
-        start, TRANSPARENT
+    has_alpha, is_palette = colour_type[0] // 4 == 1, colour_type[0] == 3
+    # A palette's profile may be long, and its pixels are seldom many.
+    return (
+        has_alpha | is_palette | tf.strings.regex_full_match(start, TRANSPARENT)
     )
 
 

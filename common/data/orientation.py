@@ -16,7 +16,7 @@ EXIF = tuple(b"Exif\x00\x00")
 HAS_EXIF = r"\C*Exif\x00\x00\C*"  # \C is any byte, in text or not.
 APPLICATION_1, ORIENTATION_TAG = 0xE1, 0x0112
 ENTRY_BYTES = 12
-MAX_ENTRIES = 1024
+MAX_ENTRIES, MAX_SEGMENTS = 1024, 64
 
 
 def upright(image: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
@@ -90,7 +90,10 @@ def read(content: tf.Tensor) -> tf.Tensor:
         return (byte(place) == 0xFF) & is_metadata & ~is_exif(place)
 
     (segment,) = tf.while_loop(
-        is_passed_over, lambda place: (place + 2 + size(place),), (2,)
+        is_passed_over,
+        lambda place: (place + 2 + size(place),),
+        (2,),
+        maximum_iterations=MAX_SEGMENTS,
     )
     tiff = segment + 4 + len(EXIF)
     is_little_endian = byte(tiff) == ord("I")
