@@ -133,6 +133,10 @@ def peak_memory_mb() -> float:
     return round(peak * unit / 2**20, 1)
 
 
+# The signals that asked for the program's end.
+_end_signals: list[int] = []
+
+
 class Interrupted(SystemExit):
     """Ends the program after SIGINT or SIGTERM with the shell's status.
 
@@ -142,10 +146,7 @@ class Interrupted(SystemExit):
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
-
-
-# The signals that asked for the program's end.
-_end_signals: list[int] = []
+        _end_signals.append(signum)  # See `end_signal`.
 
 
 def end_signal() -> int | None:
@@ -174,7 +175,6 @@ def raise_on_sigint() -> None:
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     """Ends the program by an exception, so that half a release is removed."""
-    _end_signals.append(signum)
     signal.signal(signum, signal.SIG_DFL)  # A second one ends at once.
     print("stopped; the same command continues.", file=sys.stderr)
     raise Interrupted(signum)

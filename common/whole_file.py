@@ -1,7 +1,10 @@
-"""Files that appear under their names only when they are complete."""
+"""A file that is written whole or not at all."""
 
 import contextlib
+import glob
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,35 +12,41 @@ from typing import Any
 
 @contextlib.contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[Any]:
-    """Yields a file to write, which becomes `path` when the block ends.
+    """Gives a file to write, which becomes `path` when the block ends.
 
-    If the block raises, `path` stays as it was. The file that a killed process
+    Whatever the block raises leaves `path` as it was. What a killed process
     leaves has another name; see `remove_partial`.
 
     Args:
-        path: The path of the complete file.
-        mode: `w` for text in UTF-8, whose line ends are kept, or `w+b`.
+        path: The file. Of a link its target is written; the access rights of a
+            file that is there stay.
+        mode: `w` for text in UTF-8 with its line ends as they are, or `w+b`.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    target = path.resolve()
+    part = f".{target.name[:100]}.partial-{os.getpid()}-{secrets.token_hex(4)}"
+    partial = target.with_name(part)
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
-        with partial.open(mode, encoding=encoding, newline=newline) as file:
+        with partial.open(
+            mode.replace("w", "x"), encoding=encoding, newline=newline
+        ) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        if target.exists():
+            shutil.copymode(target, partial)
+        partial.replace(target)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def remove_partial(path: Path) -> None:
-    """Removes the files that killed processes left beside `path`.
-
-    No process may be writing `path` during the call.
-    """
-    for partial in path.parent.glob(f".{path.name}.partial-*"):
+    """Removes what killed processes left of `path`; nobody may write it now."""
+    target = path.resolve()
+    pattern = f".{glob.escape(target.name[:100])}.partial-*"
+    for partial in target.parent.glob(pattern):
         partial.unlink(missing_ok=True)

@@ -54,9 +54,9 @@ def json_lines() -> bytes:
     return "".join(json.dumps(row) + "\n" for row in objects()).encode()
 
 
-def parquet_file() -> bytes:
+def parquet_file(names: list[str] = NAMES) -> bytes:
     file = io.BytesIO()
-    parquet.write_table(table(), file)
+    parquet.write_table(table().rename_columns(names), file)
     return file.getvalue()
 
 
@@ -100,6 +100,7 @@ KINDS = {
     "colons.dat.gz": gzip.compress(movielens()),
     "tab.data.gz": gzip.compress(delimited("\t")),
     "utf_16.txt.gz": gzip.compress(delimited("\t", "utf-16")),
+    "spaces.parquet": parquet_file([f" {name} " for name in NAMES]),
     "lines.jsonl": json_lines(),
     "lines.ndjson": json_lines(),
     "lines.json": json_lines(),

@@ -155,7 +155,9 @@ def read(inputs: str, text_column: str) -> Iterator[str]:
             "--inputs must be a text, a file, or - for standard input; "
             "received nothing."
         )
-    if tables.is_table(inputs) and not inputs.lower().endswith(TEXT_FILE):
+    is_path = text_files.is_file(inputs) or text_files.looks_like_path(inputs)
+    has_lines = inputs.lower().endswith(TEXT_FILE)
+    if is_path and tables.is_table(inputs) and not has_lines:
         columns = [text_column]
         table = tables.read(inputs, columns, columns, option="--inputs")
         return _cells(table[text_column])

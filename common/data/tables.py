@@ -279,15 +279,16 @@ def _read(
     """
     suffix = _suffix(path)
     if suffix in JSON_SUFFIXES:
-        table = json.read_json(_json_lines(path))
+        table = _stripped(json.read_json(_json_lines(path)))
         return table.column_names, table
     if suffix == ".xlsx":
         table = spreadsheet.read(path, text)
         return table.column_names, table
     known = _schema(path).names
     if suffix == ".parquet":
-        present = [name for name in columns if name in known]
-        return known, parquet.read_table(path, columns=present)
+        present = [name for name in known if name.strip() in columns]
+        table = _stripped(parquet.read_table(path, columns=present))
+        return [name.strip() for name in known], table
     stripped = [name.strip() for name in known]
     # A name that two columns have is an error of the caller's.
     written = {
@@ -306,6 +307,11 @@ def _read(
     # Arrow reads all columns where none is named.
     table = table.select(list(written.values()))
     return stripped, table.rename_columns(list(written))
+
+
+def _stripped(table: pa.Table) -> pa.Table:
+    """Returns a table whose columns' names have no spaces around them."""
+    return table.rename_columns([name.strip() for name in table.column_names])
 
 
 def _schema(path: Path) -> pa.Schema:

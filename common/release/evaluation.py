@@ -60,9 +60,10 @@ def use(
     """
     model = served.connect(config, app)
     trained = trained_with(model)
-    new_data = (
-        name for name in data_options if is_whole(config, trained, name)
-    )
+    # The given ones first: whether the others are the release's data need not
+    # be known then.
+    names = sorted(data_options, key=lambda name: not is_given(config, name))
+    new_data = (name for name in names if is_whole(config, trained, name))
     return Use(model, trained, as_trained(config, trained), next(new_data, ""))
 
 
