@@ -170,21 +170,26 @@ def test_a_workbook_that_pandas_wrote_keeps_its_columns(tmp_path) -> None:
     assert read["item"].to_pylist() == ["shoe", None]
 
 
+REFUSED = [
+    ("a.xlsx", b"no workbook", "no Excel workbook"),
+    ("a.xlsx", KINDS["sheet.xlsx"][:900], "no Excel workbook"),
+    ("a.xlsx", workbook([]), "must have rows"),
+    ("a.csv.gz", gzip.compress(delimited(","))[:40], "cannot be read"),
+    ("a.csv.gz", b"no gzip", "cannot be read"),
+    ("a.csv.gz", DAMAGED, "cannot be read"),
+    ("a.csv", delimited(",", "cp1252"), "iconv -f WINDOWS-1252"),
+    ("a.gz", b"", "must end in"),
+    ("a.parquet.gz", b"", "must end in"),
+    ("a.csv", b"user,item\n1,2\n1\n", "cannot be read"),
+    ("a.dat", b"", "must have rows"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [
-        ("a.xlsx", b"no workbook", "no Excel workbook"),
-        ("a.xlsx", KINDS["sheet.xlsx"][:900], "no Excel workbook"),
-        ("a.xlsx", workbook([]), "must have rows"),
-        ("a.csv.gz", gzip.compress(delimited(","))[:40], "cannot be read"),
-        ("a.csv.gz", b"no gzip", "cannot be read"),
-        ("a.csv.gz", DAMAGED, "cannot be read"),
-        ("a.csv", delimited(",", "cp1252"), "iconv -f WINDOWS-1252"),
-        ("a.gz", b"", "must end in"),
-        ("a.parquet.gz", b"", "must end in"),
-        ("a.csv", b"user,item\n1,2\n1\n", "cannot be read"),
-        ("a.dat", b"", "must have rows"),
-    ],
+    REFUSED,
+    # Two workers must agree on the names, and packed bytes hold the time.
+    ids=[f"{index}-{case[0]}" for index, case in enumerate(REFUSED)],
 )
 def test_what_is_damaged_gets_one_line(
     name, content, message, tmp_path
