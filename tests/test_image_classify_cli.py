@@ -31,6 +31,11 @@ def wait_for_epoch(process: subprocess.Popen, epoch: int) -> None:
     raise AssertionError(process.stderr.read())
 
 
+def first_epoch(process: subprocess.Popen) -> str:
+    """Returns the line of the first epoch; the data's come before it."""
+    return next(line for line in process.stdout if line.startswith("epoch"))
+
+
 @pytest.mark.parametrize(
     ("signum", "status"),
     [(signal.SIGKILL, -9), (signal.SIGINT, 130)],
@@ -47,7 +52,7 @@ def test_a_stopped_command_continues(tmp_path, signum, status) -> None:
         assert "the same command again continues from there" in line
     assert not (tmp_path / "saved_models").exists()
     process = start(tmp_path)
-    first = process.stdout.readline()
+    first = first_epoch(process)
     process.kill()
     process.communicate()
     assert first.startswith(("epoch  3/40", "epoch  4/40"))
@@ -63,7 +68,7 @@ def test_a_signal_after_training_says_how_to_continue(
         tmp_path, "--epochs=1", "--variants=prune+int8",
         "--finetune_epochs=1000",
     )  # fmt: skip
-    assert process.stdout.readline().startswith("epoch 1/1")
+    assert first_epoch(process).startswith("epoch 1/1")
     time.sleep(2.0)
     process.send_signal(signum)
     _, errors = process.communicate(timeout=60)

@@ -188,12 +188,12 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     data = load_data(config)
     splits = data.folds[-1].splits
-    splits.announce()
     variants, refused = chain.plan(
         build_model(config, data.names, splits, config.model).network,
         names.parse(config.variants),
         config,
     )
+    splits.announce()
     outcomes = [train(config, data.names, fold) for fold in data.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()

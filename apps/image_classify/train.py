@@ -137,7 +137,6 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
-    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
     with fitting.scope(config):
@@ -150,6 +149,7 @@ def run(config: Config) -> dict[str, Any]:
         }
     )
     transform = augment.for_training(num_classes, augmentation)
+    splits.announce()
     log = fitting.fit(
         model, splits, config,
         work_dir=work_dir,

@@ -135,13 +135,13 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
-    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     with fitting.scope(config):
         model = build_model(config, splits)
         fitted = compile_model(model, config, splits)
     variants, refused = chain.plan(model, names.parse(config.variants), config)
     transform = sources.for_training(config)
+    splits.announce()
     log = fitting.fit(
         fitted, sources.for_fitting(splits), config,
         work_dir=work_dir,

@@ -134,7 +134,6 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
-    splits.announce()
     work_dir = config.run_dir(APP, splits.digest())
     tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
     teacher = tables if config.self_training else None
@@ -149,6 +148,7 @@ def run(config: Config) -> dict[str, Any]:
         )
     num_classes = len(splits.class_names)
     transform = batches.for_training(num_classes, config.word_dropout)
+    splits.announce()
     log = fitting.fit(
         model, taught, config,
         work_dir=work_dir,
