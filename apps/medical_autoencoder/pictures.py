@@ -8,16 +8,15 @@ import tensorflow as tf
 from PIL import Image, ImageOps, ImageSequence
 
 from common import runtime
-from common.data import encoded, image_files, images
+from common.data import encoded, image_checks, image_files, images
 from common.data.encoded import UnreadableError
 from common.shared_options import MAX_MEGAPIXELS
 
 from . import dicom
 from .dicom import Scan
 
-ENCODED = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp",
-           ".avif")  # fmt: skip
 TIFF = (".tif", ".tiff")
+ENCODED = tuple(set(image_checks.SUFFIXES) - set(TIFF))
 DICOM = (".dcm", ".dicom", "")
 # ITU-R BT.601. The weights add up to 1: grey in three channels stays the same.
 LUMINANCE = (0.299, 0.587, 0.114)

@@ -30,7 +30,7 @@ class Checked(NamedTuple):
     Attributes:
         shape: Height, width and channels; 1 if it is grey, else 3.
         digest: Names its content.
-        is_transcoded: Whether TensorFlow cannot read it by itself.
+        is_transcoded: Whether `image_files` makes a PNG of it.
     """
 
     shape: tuple[int, ...]
@@ -57,7 +57,8 @@ def check_files(
         if 0 in image.shape:
             return "it is empty"
         digest = hashlib.sha256(original).digest()
-        is_transcoded = content[:8] != original[:8]
+        # Of a GIF a part is taken, which is no PNG.
+        is_transcoded = content != original and content.startswith(b"\x89PNG")
         return Checked(
             tuple(image.shape), int.from_bytes(digest[:8]), is_transcoded
         )

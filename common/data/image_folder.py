@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import tensorflow as tf
 from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import encoded, folders, image_checks, image_files, images, splits
+from . import folders, image_checks, image_files, images, splits
 
 # Parts of each class that go to valid and to test if a folder has no splits.
 HELD_OUT = 0.1
@@ -274,7 +275,7 @@ def _file_stream(
     with tf.device("CPU"):
         paths = tf.constant([path for path, _ in rows])
         labels = tf.constant([label for _, label in rows], tf.int64)
-    any_transcoded = any(checked[path].is_transcoded for path, _ in rows)
+    transcoded = {path for path, _ in rows if checked[path].is_transcoded}
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(len(rows), dtype=tf.int64)
@@ -288,17 +289,16 @@ def _file_stream(
         return tf.gather(paths, index), tf.gather(labels, index)
 
     def content_of(path: tf.Tensor) -> tf.Tensor:
-        content = tf.io.read_file(path)
-        if not any_transcoded:
-            return content
-        return tf.cond(
-            encoded.claim(content)[1] < 1,
-            lambda: tf.numpy_function(to_png, [content], tf.string, False),
-            lambda: content,
-        )
+        if not transcoded:
+            return tf.io.read_file(path)
+        return tf.numpy_function(read, [path], tf.string, stateful=False)
 
-    def to_png(content: bytes) -> bytes:
-        return image_files.to_png(content, max_megapixels)
+    def read(path: bytes) -> bytes:
+        name = os.fsdecode(path)
+        content = Path(name).read_bytes()
+        if name in transcoded:
+            return image_files.to_png(content, max_megapixels)
+        return content
 
     def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         content = content_of(path)
