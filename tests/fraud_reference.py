@@ -21,7 +21,7 @@ def simulated(seed: int = 0, **world) -> Transactions:
     return Transactions(
         column["time"], customer, terminal, column["amount"],
         column["fraud"].astype(np.int8), np.arange(len(customer)), customers,
-        terminals,
+        terminals, np.empty((len(customer), 0)),
     )  # fmt: skip
 
 

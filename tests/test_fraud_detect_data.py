@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from apps.fraud_detect import data, protocols, ranking, sequences
+from apps.fraud_detect.own_columns import Column
 from apps.fraud_detect.settings import DataOptions
 from apps.fraud_detect.transactions import DAY, read, seconds
 from common.options import InputError
 
 HEADER = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
 COLUMNS = DataOptions().columns()
+PLAN = DataOptions().plan(0)
+OWN = (Column("V1", "number"), Column("V2", "number"))
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     with pytest.raises(InputError, match=words) as caught:
         read(path, COLUMNS, skip_bad=False)
     assert "\n" not in str(caught.value)
-    table, notes = read(path, COLUMNS, skip_bad=True)
+    table, _, notes = read(path, COLUMNS, skip_bad=True)
     assert len(table) == 1 and table.amount[0] == 5.5
     assert len(notes) == 1 and notes[0].startswith("1 rows left out")
 
@@ -74,13 +77,13 @@ def test_hours_without_a_day_are_refused(table_of) -> None:
 
 def test_amounts_above_two_to_the_53_are_the_nearest_float(table_of) -> None:
     path = table_of(GOOD, f"2,2018-04-01 11:00:00,a,x,{2**53 + 1},0")
-    table, _ = read(path, COLUMNS, skip_bad=False)
+    table, *_ = read(path, COLUMNS, skip_bad=False)
     assert table.amount[1] == 2.0**53
 
 
 def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
     path = table_of(GOOD, "2,2018-03-01 10:00:00,b,y,7,1")
-    table, notes = read(path, COLUMNS, skip_bad=False)
+    table, _, notes = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [2, 1] and table.fraud.tolist() == [1, 0]
     assert table.customers[table.customer].tolist() == ["b", "a"]
     assert notes == [
@@ -90,13 +93,13 @@ def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
 
 def test_rows_of_one_time_are_in_the_order_of_their_ids(table_of) -> None:
     path = table_of("3" + GOOD[1:], "2" + GOOD[1:], GOOD)
-    table, notes = read(path, COLUMNS, skip_bad=False)
+    table, _, notes = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [1, 2, 3] and not notes
 
 
 def test_a_missing_column_is_named(table_of) -> None:
     path = table_of("1,a", header="TX_DATETIME,CUSTOMER_ID")
-    with pytest.raises(InputError, match="one column called TERMINAL_ID"):
+    with pytest.raises(InputError, match="one column called TX_AMOUNT"):
         data.load(str(path), DataOptions().plan(0))
 
 
@@ -106,7 +109,7 @@ def test_times_may_be_seconds_and_columns_have_other_names(table_of) -> None:
         time_column="t", customer_column="who", terminal_column="where",
         amount_column="paid", label_column="bad",
     ).columns()  # fmt: skip
-    table, _ = read(path, dataclasses.replace(columns, id=""), False)
+    table, *_ = read(path, dataclasses.replace(columns, id=""), False)
     assert table.time.tolist() == [60]
     assert table.customers.tolist() == ["1"]  # An id, though all digits.
 
@@ -135,15 +138,16 @@ def test_a_release_judges_all_rows_of_ready_made_features(table_of) -> None:
     rows = [f"{i * 100},note,{i % 2},{i},{i / 10}" for i in reversed(range(9))]
     path = table_of(*rows, header="Time,other,Class,V2,V1")
     plan = DataOptions().plan(0)
-    loaded = data.load_for_evaluation(str(path), plan, ("V1", "V2"), None)
+    loaded = data.load_for_evaluation(str(path), plan, OWN, None)
     (fold,) = loaded.folds
     assert (loaded.names, fold.splits.judged) == (("V1", "V2"), "all")
     assert fold.splits.describe()["test"] == 9
     assert fold.splits.train.num_examples == len(fold.valid.fraud) == 0
     assert fold.splits.test.features[2].tolist() == pytest.approx([0.2, 2])
     assert fold.test.fraud.tolist() == [0, 1] * 4 + [0]
+    more = (*OWN, Column("V3", "number"))
     with pytest.raises(InputError, match="one column called V3"):
-        data.load_for_evaluation(str(path), plan, ("V1", "V3"), None)
+        data.load_for_evaluation(str(path), plan, more, None)
 
 
 @pytest.mark.parametrize("name", ["nothing", "some/folder", "digits"])
@@ -155,10 +159,10 @@ def test_data_that_are_no_table_are_refused(name) -> None:
 def test_days_outside_the_data_are_refused() -> None:
     table = fraud_reference.simulated(days=20)
     with pytest.raises(InputError, match="must span 29 days"):
-        data.of_transactions(table, (), "x", DataOptions().plan(0))
+        data.of_transactions(table, (), "x", PLAN, COLUMNS)
     with pytest.raises(InputError, match="week of 2018-07-25"):
         plan = DataOptions(protocol="handbook_p1").plan(0)
-        data.of_transactions(table, (), "x", plan)
+        data.of_transactions(table, (), "x", plan, COLUMNS)
 
 
 def test_the_handbooks_split_rule() -> None:
@@ -267,7 +271,21 @@ def test_labels_are_needed_where_they_are_used() -> None:
     none_early = dataclasses.replace(
         table, fraud=table.fraud * (table.time > start + 32 * DAY)
     )
-    loaded = data.of_transactions(none_early, (), "x", DataOptions().plan(0))
+    loaded = data.of_transactions(none_early, (), "x", PLAN, COLUMNS)
     with pytest.raises(InputError, match="in train; received 0 frauds"):
         data.check_labels(loaded, in_train=True)
     data.check_labels(loaded, in_train=False)
+
+
+def test_without_customers_no_row_is_left_out_for_another(tmp_path) -> None:
+    """Each row counts as a customer of its own."""
+    path = tmp_path / "t.csv"
+    days = np.datetime64("2020-01-01") + np.arange(40)
+    rows = [f"{day},s{i % 3},{i},{i % 2}" for i, day in enumerate(days)]
+    header = "TX_DATETIME,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    loaded = data.load(str(path), DataOptions(delay=1).plan(0))
+    assert loaded.names[:3] == ("amount", "weekend", "night")
+    assert not [name for name in loaded.names if "customer" in name]
+    assert len(loaded.folds[0].test.fraud) == 7
+    assert loaded.folds[0].splits.train.features.shape[1] == 9

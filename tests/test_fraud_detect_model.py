@@ -53,18 +53,19 @@ def test_bins_look_beyond_the_commonest_value() -> None:
 
 
 def test_ratios_are_those_of_the_named_features(raw) -> None:
-    names = encoding.names(features.NAMES)
-    derived = encoding.derived_values(raw, features.NAMES)
-    column = derived[:, names.index("amount/customer_mean_30d")]
+    quantities = encoding.Quantities(features.NAMES, raw)
+    derived = np.asarray(quantities.of(raw))
+    column = derived[:, quantities.names.index("amount/customer_mean_30d")]
     mean = raw[:, features.NAMES.index("customer_mean_30d")]
     np.testing.assert_allclose(
         column, np.log((raw[:, 0] + 1) / (mean + 1)), rtol=1e-5
     )
     inputs = keras.Input(raw.shape[1:])
-    model = keras.Model(inputs, encoding.derive(inputs, features.NAMES))
+    model = keras.Model(inputs, quantities.of(inputs))
     np.testing.assert_allclose(model(raw), derived, rtol=1e-4, atol=1e-5)
     # A table of ready-made features has none.
-    assert encoding.names(("V1", "Amount")) == ("V1", "Amount")
+    plain = encoding.Quantities(("V1", "Amount"), raw[:, :2])
+    assert plain.names == ("V1", "Amount")
 
 
 @pytest.mark.parametrize("kind", detectors.MODELS)

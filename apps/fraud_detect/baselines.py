@@ -1,6 +1,6 @@
 """Models that are not neural networks, on the same features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn import preprocessing as scaling
 from common.console import track
 
 from . import encoding, ranking
-from .data import Data, Fold
+from .folds import Data, Fold
 
 # From raw features `(num, features)` to scores `(num,)`.
 Score = Callable[[np.ndarray], np.ndarray]
@@ -94,8 +94,10 @@ def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
     for make in track(makers, "baselines", len(makers)):
         if make in SUPERVISED and not labelled:
             continue
-        names = data.names if make in DERIVED else ()
-        folds = [judge(make, fold, names, seed, top) for fold in data.folds]
+        folds = [
+            judge(make, fold, seen(data, fold, make in DERIVED), seed, top)
+            for fold in data.folds
+        ]
         metrics = {
             key: float(np.mean([figures[key] for figures in folds]))
             for key in folds[0]
@@ -106,10 +108,23 @@ def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
     return rows
 
 
+def seen(data: Data, fold: Fold, with_ratios: bool) -> Score:
+    """Returns what turns features into a baseline's: no gaps, no categories.
+
+    Args:
+        data: Gives the features' names and the table's own columns.
+        fold: Gives the training features.
+        with_ratios: Whether the baseline sees the ratios of amounts too.
+    """
+    raw = last(fold.splits.train.features).astype(np.float64)
+    quantities = encoding.Quantities(data.names, raw, data.own, with_ratios)
+    return lambda features: np.asarray(quantities.of(last(features)))
+
+
 def judge(
     make: Callable[[np.ndarray, np.ndarray, int], Score],
     fold: Fold,
-    names: Sequence[str],
+    seen: Score,
     seed: int,
     top: int,
 ) -> dict[str, float]:
@@ -118,15 +133,10 @@ def judge(
     Args:
         make: Fits the baseline.
         fold: The data.
-        names: The names of the features, if the baseline sees the ratios
-            between them too; otherwise ().
+        seen: Turns raw features into those that the baseline sees.
         seed: The seed of a baseline that is random.
         top: Cards looked at a day.
     """
-
-    def seen(features: np.ndarray) -> np.ndarray:
-        return encoding.derived_values(last(features), names)
-
     train, judged = fold.splits.train, fold.test
     score = make(seen(train.features), train.labels, seed)
     scores = score(seen(fold.splits.test.features))

@@ -7,92 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from common.data import tables, tfds_sets
-from common.data.splits import MemorySplit, Splits
+from common.data.splits import MemorySplit
 from common.options import InputError
 
-from . import features, protocols
+from . import features, own_columns, protocols
+from .feature_tables import of_features, read_features
+from .folds import CLASSES, Data, Fold, FraudSplits, Judged
 from .history import History
+from .own_columns import Column
 from .sequences import STEPS_WITHIN, previous
 from .settings import Columns, Plan
-from .transactions import (
-    DAY,
-    Checks,
-    Transactions,
-    numbers,
-    read,
-)
+from .transactions import Transactions, read
 
-CLASSES = ("honest", "fraud")
 SIMULATED = "simulated_transactions"
-# The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
-CARD_SET = ("Time", "Class")
-
-
-@dataclasses.dataclass(frozen=True)
-class FraudSplits(Splits):
-    """Splits in memory; a label is 1 for fraud."""
-
-    train: MemorySplit
-    valid: MemorySplit
-    test: MemorySplit
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """The labels, customers, days and ids of a split's transactions.
-
-    Attributes:
-        fraud: 1 for fraud, 0 for none, `(num,)` integers.
-        customer: The customers' indices, `(num,)` integers.
-        day: Whole days since 1970-01-01, `(num,)` integers.
-        ids: The user's ids of the transactions, `(num,)`.
-    """
-
-    fraud: np.ndarray
-    customer: np.ndarray
-    day: np.ndarray
-    ids: np.ndarray
-
-    def pick(self, rows: np.ndarray) -> "Judged":
-        """Returns the same arrays for the transactions at `rows` only."""
-        return Judged(*(array[rows] for array in vars(self).values()))
-
-
-@dataclasses.dataclass(frozen=True)
-class Fold:
-    """The data of one training, and of its validation and test.
-
-    Attributes:
-        splits: Features `(num, features)`, or `(num, steps, features)`.
-        valid: Labels, customers, days and ids of `splits.valid`.
-        test: Labels, customers, days and ids of `splits.test`.
-    """
-
-    splits: FraudSplits
-    valid: Judged
-    test: Judged
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """The data that the app works on.
-
-    Attributes:
-        names: The names of the raw features.
-        folds: The folds in the order of time; the last fold's model is
-            released.
-        history: The history that serving continues; None for ready-made
-            features.
-    """
-
-    names: tuple[str, ...]
-    folds: tuple[Fold, ...]
-    history: History | None
-
-
-def names_of(plan: Plan) -> tuple[str, ...]:
-    """Returns the names of the features that a plan computes."""
-    return features.EXTENDED if plan.extended else features.NAMES
 
 
 def load(dataset: str, plan: Plan) -> Data:
@@ -108,25 +35,49 @@ def load(dataset: str, plan: Plan) -> Data:
                 f"{', '.join(tables.SUFFIXES)}, or {SIMULATED}; "
                 f"received {dataset!r}."
             )
-        return of_transactions(simulated(dataset), (), dataset, plan)
+        return of_transactions(
+            simulated(dataset), (), dataset, plan, plan.columns
+        )
     known = tables.names(dataset)
+    columns = plan.columns.present(known, ("customer", "terminal", "id"))
+    if not (columns.customer or columns.terminal):
+        columns = plan.columns.present(known)
+        return of_features(Path(dataset), columns, plan)
+    table, own, notes = read(
+        dataset, columns, plan.skip_bad, own=columns.own(known)
+    )
+    notes += _missing_windows(plan.columns, columns)
     name = Path(dataset).name
-    if not is_feature_table(known, plan.columns):
-        columns = _own_columns(dataset, plan)
-        table, notes = read(dataset, columns, plan.skip_bad)
-        return of_transactions(table, tuple(notes), name, plan)
-    return of_features(Path(dataset), plan)
+    return of_transactions(table, tuple(notes), name, plan, columns, own)
+
+
+def _missing_windows(wanted: Columns, columns: Columns) -> list[str]:
+    """Returns notes on the windows that a table does not allow.
+
+    Args:
+        wanted: The columns of the options.
+        columns: Those that the table has.
+    """
+    return [
+        f"There is no column {getattr(wanted, role)}: the windows of {role}s "
+        f"are left out. --{role}_column names such a column."
+        for role in ("customer", "terminal")
+        if not getattr(columns, role)
+    ]
 
 
 def load_for_evaluation(
-    path: str, plan: Plan, names: tuple[str, ...], history: History | None
+    path: str,
+    plan: Plan,
+    own: Sequence[Column],
+    history: History | None,
 ) -> Data:
     """Loads all rows of a table as the test split that judges a release.
 
     Args:
         path: The table.
         plan: Gives columns, delay and steps; its protocol is not used.
-        names: The names of the release's features.
+        own: The release's own columns.
         history: The release's history, which later transactions continue, as
             they do in prediction; None for a table of ready-made features.
 
@@ -134,20 +85,25 @@ def load_for_evaluation(
         One fold that has only a test split.
     """
     if history is None:
-        _, rows, judged, notes = read_features(Path(path), names, plan)
+        names: tuple[str, ...] = ()
+        rows, judged, notes = read_features(
+            Path(path), plan.columns.present(tables.names(path)), plan, own
+        )
     else:
-        names = names_of(plan)
-        rows, judged, notes = _read_later(path, plan, history)
+        names = tuple(history.names)
+        rows, judged, notes = _read_later(path, plan, own, history)
     splits = FraudSplits.whole(Path(path).name, CLASSES, rows, notes)
     empty = judged.pick(np.arange(0))
-    return Data(names, (Fold(splits, empty, judged),), None)
+    names += tuple(column.feature for column in own)
+    return Data(names, tuple(own), (Fold(splits, empty, judged),), None)
 
 
 def _read_later(
-    path: str, plan: Plan, history: History
+    path: str, plan: Plan, own: Sequence[Column], history: History
 ) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
     """Reads transactions, which continue the history if they are later."""
-    table, notes = read(path, _own_columns(path, plan), plan.skip_bad)
+    columns = of_release(plan.columns, history, tables.names(path))
+    table, notes = read_coded(path, columns, plan.skip_bad, own)
     num = len(table)
     if table.time[0] >= history.last:
         table = history.followed_by(table)
@@ -157,16 +113,54 @@ def _read_later(
             "back no further than the table."
         )
     start = len(table) - num
-    raw = features_from(table, start, plan.delay, names_of(plan), plan.steps)
+    raw = features_from(table, start, plan.delay, history.names, plan.steps)
     judged = _judged(table, np.arange(start, len(table)))
     rows = MemorySplit(raw, judged.fraud.astype(np.int64))
     return rows, judged, tuple(notes)
 
 
-def _own_columns(path: str, plan: Plan) -> Columns:
-    """Returns the plan's columns, without ids if the table has none."""
-    has_ids = plan.columns.id in tables.names(path)
-    return plan.columns if has_ids else dataclasses.replace(plan.columns, id="")
+def of_release(
+    columns: Columns, history: History, known: Sequence[str]
+) -> Columns:
+    """Returns the columns that a release's features need.
+
+    Args:
+        columns: The columns of the options.
+        history: The release's history.
+        known: The names of the table's columns. It may lack ids.
+    """
+    has = {
+        role: any(name.startswith(f"{role}_") for name in history.names)
+        for role in ("customer", "terminal")
+    }
+    return dataclasses.replace(
+        columns,
+        customer=columns.customer if has["customer"] else "",
+        terminal=columns.terminal if has["terminal"] else "",
+        id=columns.id if columns.id in known else "",
+    )
+
+
+def read_coded(
+    path: str | Path,
+    columns: Columns,
+    skip_bad: bool,
+    own: Sequence[Column],
+    option: str = "--dataset",
+) -> tuple[Transactions, list[str]]:
+    """Reads transactions whose own columns have a release's codes.
+
+    Args:
+        path: The table.
+        columns: The names in the table.
+        skip_bad: See `transactions.read`.
+        own: The release's own columns.
+        option: The option that named the file, for error messages.
+    """
+    kinds = {column.name: column.kind for column in own}
+    table, read_columns, notes = read(path, columns, skip_bad, option, kinds)
+    coded = own_columns.code(read_columns, table.own, own)
+    return dataclasses.replace(table, own=coded), notes
 
 
 def _judged(table: Transactions, rows: np.ndarray) -> Judged:
@@ -200,21 +194,17 @@ def features_from(
     if not steps:
         return features.compute(table, delay, start, names)
     every = features.compute(table, delay, names=names)
-    rows = previous(table, steps)[start:]
-    return every[rows] * (rows >= 0)[..., None]
+    return _sequences(every, previous(table, steps)[start:])
 
 
-def is_feature_table(known: list[str], columns: Columns) -> bool:
-    """Tells whether a table has ready-made features.
-
-    It does if no column of customers, terminals or amounts is in it.
+def _sequences(every: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns the features of sequences, with zeros for rows before the first.
 
     Args:
-        known: The names of the table's columns.
-        columns: The names of the columns of transactions.
+        every: `(num, features) float32`.
+        rows: `(sequences, steps)` indices; -1 before the first row.
     """
-    cards = (columns.customer, columns.terminal, columns.amount)
-    return not set(cards) & set(known)
+    return np.where((rows >= 0)[..., None], every[rows], np.float32(0))
 
 
 def simulated(name: str) -> Transactions:
@@ -236,11 +226,17 @@ def simulated(name: str) -> Transactions:
         ids=np.arange(len(customer)),
         customers=customers,
         terminals=terminals,
+        own=np.empty((len(customer), 0)),
     )
 
 
 def of_transactions(
-    table: Transactions, notes: tuple[str, ...], name: str, plan: Plan
+    table: Transactions,
+    notes: tuple[str, ...],
+    name: str,
+    plan: Plan,
+    columns: Columns,
+    own: Sequence[Column] = (),
 ) -> Data:
     """Computes the features of transactions and splits them into folds.
 
@@ -249,9 +245,21 @@ def of_transactions(
         notes: What was repaired while they were read, for the user.
         name: The data set's name in the report.
         plan: How the data become folds.
+        columns: The columns that the table has.
+        own: The table's own columns.
     """
-    raw = features.compute(table, plan.delay, names=names_of(plan))
     rows = _rows_of_folds(table, plan)
+    # Of the last fold, whose model is released.
+    last = rows[-1].train
+    fitted, more = own_columns.fit(own, table.own[last], table.fraud[last])
+    notes += tuple(more)
+    coded = own_columns.code(own, table.own, fitted)
+    table = dataclasses.replace(table, own=coded)
+    windows = features.names_of(
+        plan.extended, bool(columns.customer), bool(columns.terminal)
+    )
+    own_columns.check_names([column.name for column in fitted], windows)
+    raw = features.compute(table, plan.delay, names=windows)
     notes += (
         "Left out of valid and test: customers whose fraud is known by then.",
     )
@@ -265,7 +273,7 @@ def of_transactions(
     def split(part: np.ndarray) -> MemorySplit:
         picked = raw[part]
         if steps is not None:
-            picked = raw[steps[part]] * (steps[part] >= 0)[..., None]
+            picked = _sequences(raw, steps[part])
         return MemorySplit(picked, table.fraud[part].astype(np.int64))
 
     folds = [
@@ -284,8 +292,9 @@ def of_transactions(
         for fold in rows
     ]
     more_days = STEPS_WITHIN if plan.steps else 0
-    history = History(table, plan.delay, names_of(plan), more_days)
-    return Data(names_of(plan), tuple(folds), history)
+    history = History(table, plan.delay, windows, more_days)
+    names = (*windows, *(column.feature for column in fitted))
+    return Data(names, fitted, tuple(folds), history)
 
 
 def _rows_of_folds(table: Transactions, plan: Plan) -> list[protocols.Fold]:
@@ -300,75 +309,6 @@ def _rows_of_folds(table: Transactions, plan: Plan) -> list[protocols.Fold]:
         protocols.handbook_fold(table, *weeks, plan.delay)
         for weeks in protocols.PROTOCOLS[plan.protocol]
     ]
-
-
-def of_features(path: Path, plan: Plan) -> Data:
-    """Splits a table of ready-made features, in the order of time."""
-    if plan.protocol != "time" or plan.steps:
-        raise InputError(
-            f"--protocol must be time and --model no sequence for ready-made "
-            f"features; received {plan.protocol}."
-        )
-    names, rows, judged, notes = read_features(path, (), plan)
-    num = rows.num_examples
-    parts = np.split(np.arange(num), [int(0.6 * num), int(0.8 * num)])
-    train, valid, test = (rows.pick(part) for part in parts)
-    notes += ("Split in the order of time: 60, 20 and 20 % of rows.",)
-    splits = FraudSplits(path.name, CLASSES, train, valid, test, notes)
-    of_valid, of_test = (judged.pick(part) for part in parts[1:])
-    return Data(names, (Fold(splits, of_valid, of_test),), None)
-
-
-def read_features(
-    path: Path, names: tuple[str, ...], plan: Plan
-) -> tuple[tuple[str, ...], MemorySplit, Judged, tuple[str, ...]]:
-    """Reads a table of ready-made features, in the order of time.
-
-    Args:
-        path: The table.
-        names: The features to read; () for all columns but time and label.
-        plan: Gives the columns of time and label.
-
-    Returns:
-        The features' names; the rows; their labels and days, each row with a
-        customer of its own; and notes on what was repaired.
-    """
-    known = tables.names(path)
-    time, label = plan.columns.time, plan.columns.label
-    if set(CARD_SET) <= set(known):
-        time, label = CARD_SET
-    for name in (time, label):
-        if name not in known:
-            raise InputError(
-                f"--dataset must have columns of transactions, or ready-made "
-                f"features with --time_column and --label_column; {path} has "
-                f"{', '.join(known)}: no {name}."
-            )
-    wanted = [*names, time, label] if names else known
-    table = tables.read(path, wanted)
-    checks = Checks(path, table.num_rows, plan.skip_bad)
-    column = {name: numbers(table[name], name, checks) for name in wanted}
-    bad = (column[label] != 0) & (column[label] != 1)
-    checks.refuse(bad, label, "must be 0 or 1", column[label])
-    names = tuple(name for name in wanted if name not in (time, label))
-    _check_feature_names(names)
-    kept = checks.good_rows()
-    kept = kept[np.argsort(column[time][kept], kind="stable")]
-    values = np.stack([column[name] for name in names], axis=1)[kept]
-    fraud = column[label][kept].astype(np.int64)
-    day = (column[time][kept] // DAY).astype("i8")
-    split = MemorySplit(values.astype(np.float32), fraud)
-    return names, split, Judged(fraud, kept, day, kept), tuple(checks.notes)
-
-
-def _check_feature_names(names: Sequence[str]) -> None:
-    """Raises `InputError` for a name that cannot be a signature's input."""
-    for name in names:
-        if not name.isidentifier():
-            raise InputError(
-                f"features must be called by letters, digits and _, for they "
-                f"are what a client sends; received {name!r}."
-            )
 
 
 def check_labels(data: Data, in_train: bool) -> None:

@@ -4,11 +4,15 @@ Amounts and counts have long tails that eight bits cannot hold, so this part
 stays in float in every file; what it gives is bounded and quantizes well.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from .own_columns import KINDS, Column
 
 # Logarithms of these ratios are added where both features exist: the spending
 # of now, today and this week against the customer's habit.
@@ -24,53 +28,187 @@ RATIOS = (
 LARGEST = 8.0  # Standardized values are clipped to this many deviations.
 
 
-def names(raw: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of the quantities that `derive` makes.
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """Whether a feature has a certain value: a category, or none at all.
 
-    Args:
-        raw: The names of the raw features.
+    Attributes:
+        feature: The index of the raw feature.
+        code: The code of the category; None tells whether the value is missing.
+        owner: The index of the quantity that the flag belongs to.
     """
-    pairs = [f"{a}/{b}" for a, b in _pairs(raw)]
-    return (*raw, *pairs)
+
+    feature: int
+    code: int | None
+    owner: int
 
 
-def _pairs(raw: Sequence[str]) -> list[tuple[str, str]]:
-    return [pair for pair in RATIOS if set(pair) <= set(raw)]
+class Quantities:
+    """How raw features become quantities: numbers, and flags of 0 and 1.
+
+    Numbers stay; ratios are added to them. The times of a table's own columns
+    become the hour of the day, and the weekday, which is 0 on Mondays. The
+    median of training stands for a missing value, which has a flag if training
+    missed some too. Each category that training saw has a flag.
+
+    Attributes:
+        names: The names of the quantities: those of the numbers, and then
+            those of the categories, which have flags only.
+        flags: The flags.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str],
+        raw: np.ndarray,
+        own: Sequence[Column] = (),
+        with_ratios: bool = True,
+    ) -> None:
+        """Fits the quantities to training features.
+
+        Args:
+            features: The names of the raw features.
+            raw: Training features, `(num, features)`.
+            own: The table's own columns, which the last features are of.
+            with_ratios: Whether ratios are added.
+        """
+        windows = len(features) - len(own)
+        kinds = ["number"] * windows + [column.kind for column in own]
+        self._places = {
+            kind: [i for i, other in enumerate(kinds) if other == kind]
+            for kind in KINDS
+        }
+        self._has_own = bool(own)
+        self._pairs = [
+            tuple(features.index(name) for name in pair)
+            for pair in RATIOS
+            if with_ratios and set(pair) <= set(features)
+        ]
+        self._medians = _medians(raw)
+        names = [features[i] for i in self._places["number"]]
+        for i in self._places["time"]:
+            names += [f"{features[i]}_hour", f"{features[i]}_weekday"]
+        names += [f"{features[a]}/{features[b]}" for a, b in self._pairs]
+        self._num = len(names)
+        owners = {
+            i: names.index(features[i] + ("_hour" if kind == "time" else ""))
+            for i, kind in enumerate(kinds)
+            if kind != "category"
+        }
+        for i in self._places["category"]:
+            owners[i] = len(names)
+            names.append(features[i])
+        self.names = tuple(names)
+        self.flags = tuple(
+            Flag(i, code, owners[i])
+            for i, kind in enumerate(kinds[windows:], windows)
+            for code in _seen(raw[:, i], kind)
+        )
+
+    def owners(self, repeats: int) -> np.ndarray:
+        """Returns the quantity that each column of an encoding belongs to.
+
+        Args:
+            repeats: How often the numbers are repeated, before the flags.
+        """
+        numbers = np.tile(np.arange(self._num), repeats)
+        return np.array([*numbers, *(flag.owner for flag in self.flags)], int)
+
+    def numbers(self, raw: Any) -> Any:
+        """Returns the numbers.
+
+        Args:
+            raw: `(..., features)`: an array, a tensor or a Keras tensor.
+
+        Returns:
+            `(..., numbers)`, of the kind of `raw`; an array's as a tensor.
+        """
+        parts = []
+        filled = self._filled(raw) if self._has_own else raw
+        if not self._has_own:
+            parts.append(raw)
+        elif self._places["number"]:
+            parts.append(ops.take(filled, self._places["number"], axis=-1))
+        for place in self._places["time"]:
+            hours = filled[..., place : place + 1]
+            days = ops.floor(hours / 24.0)
+            weekday = days + 3.0  # 1970-01-01 was a Thursday.
+            weekday = weekday - 7.0 * ops.floor(weekday / 7.0)
+            parts += [hours - 24.0 * days, weekday]
+        for pair in self._pairs:
+            first, second = (filled[..., i : i + 1] for i in pair)
+            # One unit of money keeps the ratio of small amounts calm.
+            parts.append(ops.log((first + 1.0) / (second + 1.0)))
+        return ops.concatenate(parts, axis=-1) if parts[1:] else parts[0]
+
+    def _filled(self, raw: Any) -> Any:
+        """Returns raw features with the medians in place of missing values."""
+        medians = ops.cast(self._medians, raw.dtype)
+        # NaN differs from itself; TFLite has no operation that asks for it.
+        return ops.where(ops.equal(raw, raw), raw, medians)
+
+    def flag_values(self, raw: Any) -> Any:
+        """Returns the flags, `(..., flags)` zeros and ones; see `numbers`."""
+        parts = []
+        for flag in self.flags:
+            value = raw[..., flag.feature : flag.feature + 1]
+            is_set = (
+                ops.not_equal(value, value)
+                if flag.code is None
+                else ops.equal(value, ops.cast(flag.code, raw.dtype))
+            )
+            parts.append(ops.cast(is_set, raw.dtype))
+        return ops.concatenate(parts, axis=-1) if parts[1:] else parts[0]
+
+    def of(self, raw: Any) -> Any:
+        """Returns the numbers with the flags behind them; see `numbers`."""
+        if not self.flags:
+            return self.numbers(raw)
+        if not self._num:
+            return self.flag_values(raw)
+        return ops.concatenate(
+            [self.numbers(raw), self.flag_values(raw)], axis=-1
+        )
 
 
-def derive(
-    raw: keras.KerasTensor, feature_names: Sequence[str]
+def _medians(raw: np.ndarray) -> np.ndarray:
+    """Returns the median of each feature's known values; 0 without any."""
+    return np.array(
+        [
+            np.median(known) if len(known := column[~np.isnan(column)]) else 0.0
+            for column in raw.T
+        ]
+    )
+
+
+def _seen(values: np.ndarray, kind: str) -> list[int | None]:
+    """Returns the codes of the flags that a feature's training values need."""
+    if kind == "category":
+        return [int(code) for code in np.unique(values)]
+    return [None] if np.isnan(values).any() else []
+
+
+def codes(
+    inputs: keras.KerasTensor,
+    quantities: Quantities,
+    raw: np.ndarray,
+    bins: int,
 ) -> keras.KerasTensor:
-    """Adds the ratios to raw features.
+    """Returns the codes of the numbers, with the flags behind them.
 
     Args:
-        raw: `(..., features)`.
-        feature_names: The names of the features.
-
-    Returns:
-        `(..., quantities)`, named by `names`.
+        inputs: Raw features, `(..., features)`.
+        quantities: What the features become.
+        raw: Training features, `(num, features)`.
+        bins: Bins per number.
     """
-    parts = [raw]
-    for pair in _pairs(feature_names):
-        places = (feature_names.index(name) for name in pair)
-        first, second = (raw[..., place : place + 1] for place in places)
-        # One unit of money keeps the ratio of small amounts calm.
-        parts.append(ops.log((first + 1.0) / (second + 1.0)))
-    return layers.Concatenate(name="derived")(parts) if parts[1:] else raw
-
-
-def derived_values(raw: np.ndarray, feature_names: Sequence[str]) -> np.ndarray:
-    """Returns the quantities of `derive` for an array.
-
-    Args:
-        raw: `(..., features)`.
-        feature_names: The names of the features; () adds no ratio.
-    """
-    parts = [raw]
-    for pair in _pairs(feature_names):
-        first, second = (raw[..., [feature_names.index(name)]] for name in pair)
-        parts.append(np.log((first + 1.0) / (second + 1.0)))
-    return np.concatenate(parts, axis=-1)
+    if len(quantities.owners(1)) == len(quantities.flags):
+        return quantities.flag_values(inputs)
+    values = np.asarray(quantities.numbers(raw))
+    coded = piecewise_linear(quantities.numbers(inputs), values, bins)
+    if not quantities.flags:
+        return coded
+    return ops.concatenate([coded, quantities.flag_values(inputs)], axis=-1)
 
 
 def piecewise_linear(

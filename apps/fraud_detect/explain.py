@@ -17,8 +17,8 @@ class Explainer:
     A classifier's parts are integrated gradients (Sundararajan et al.,
     Axiomatic attribution for deep networks, 2017) along the straight path from
     the mean encoding of honest transactions: they add up to the difference of
-    the two logits. An autoencoder's parts are the errors; their mean is its
-    score.
+    the two logits. An autoencoder's parts are the errors; the mean over all
+    columns is its score.
 
     Attributes:
         quantities: The names of the quantities, one for each part.
@@ -44,9 +44,10 @@ class Explainer:
         if not self._detector.errors:
             return self._integrated_gradients(encoded)
         rebuilt = self._network(encoded[0], training=False)
-        return networks.surprise(
+        errors = networks.surprise(
             encoded[0], rebuilt, self._detector.errors, self._detector.spread
         )
+        return self._by_quantity(errors, self._detector.owners[0])
 
     def _integrated_gradients(self, encoded: list[tf.Tensor]) -> tf.Tensor:
         """Returns the parts of a classifier's logit, `(batch, quantities)`."""
@@ -68,23 +69,33 @@ class Explainer:
         gradients = tape.gradient(logit, points)
         return tf.add_n(
             [
-                self._by_quantity(gradient, way)
-                for gradient, way in zip(gradients, away, strict=True)
+                self._by_quantity(
+                    tf.reduce_mean(
+                        tf.reshape(gradient, (STEPS, -1, *way.shape[1:])),
+                        axis=0,
+                    )
+                    * way,
+                    owners,
+                )
+                for gradient, way, owners in zip(
+                    gradients, away, self._detector.owners, strict=True
+                )
             ]
         )
 
-    def _by_quantity(self, gradients: tf.Tensor, away: tf.Tensor) -> tf.Tensor:
-        """Returns the mean gradient times the way, summed by quantity.
+    def _by_quantity(self, parts: tf.Tensor, owners: np.ndarray) -> tf.Tensor:
+        """Returns the sum of the parts of each quantity's columns.
 
         Args:
-            gradients: `(STEPS * batch, ..., columns)`, where the columns are
-                the quantities, repeated.
-            away: The way from the typical encoding, `(batch, ..., columns)`.
+            parts: `(batch, ..., columns)`.
+            owners: The quantity of each column, `(columns,)`.
         """
-        num, inner = len(self.quantities), away.shape[1:].num_elements()
-        way = tf.reshape(away, (-1, inner // num, num))
-        steps = tf.reshape(gradients, (STEPS, -1, inner // num, num))
-        return tf.reduce_sum(tf.reduce_mean(steps, axis=0) * way, axis=1)
+        owned = owners[:, None] == np.arange(len(self.quantities))
+        flat = tf.reshape(parts, (-1, parts.shape[-1]))
+        summed = flat @ tf.constant(owned, tf.float32)
+        inner = parts.shape[1:-1].num_elements()
+        by_step = tf.reshape(summed, (-1, inner, len(self.quantities)))
+        return tf.reduce_sum(by_step, axis=1)
 
     def reasons(self, parts: tf.Tensor) -> tf.Tensor:
         """Returns the names of the greatest parts, `(batch, SHOWN)` strings.

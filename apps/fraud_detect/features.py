@@ -69,10 +69,34 @@ UNUSUAL_DAYS = 14
 NEVER = 40.0  # Days and transactions, where no fraud is known.
 
 
+def names_of(
+    extended: bool, has_customers: bool, has_terminals: bool
+) -> tuple[str, ...]:
+    """Returns the names of the features that a table's columns allow.
+
+    Args:
+        extended: Whether to take `EXTENDED`, not `NAMES`.
+        has_customers: Whether the table has a column of customers.
+        has_terminals: Whether it has a column of terminals.
+    """
+    missing = ("customer_",) * (not has_customers)
+    missing += ("terminal_",) * (not has_terminals)
+    return tuple(
+        name
+        for name in (EXTENDED if extended else NAMES)
+        if not name.startswith(missing)
+    )
+
+
+def _is_extended(names: Sequence[str]) -> bool:
+    """Tells whether any of the names is one of the ten more features."""
+    return not set(names) <= set(NAMES)
+
+
 def reach(delay: int, names: Sequence[str]) -> int:
     """Returns the days that the features look back."""
     longest = delay + max(WINDOWS)
-    if len(names) == len(NAMES):
+    if not _is_extended(names):
         return longest
     # Whether a fraud was ordinary is judged by the 30 days before it.
     return max(longest + max(WINDOWS), PAST[0])
@@ -91,12 +115,14 @@ def compute(
             their history.
         delay: Days until a transaction's label is known.
         start: The first row whose features are returned.
-        names: `NAMES` or `EXTENDED`.
+        names: Some of `EXTENDED`.
 
     Returns:
-        `(num - start, len(names)) float32`, columns as in `names`.
+        `(num - start, len(names) + own columns) float32`: columns as in
+        `names`, and then the table's own.
     """
-    values = np.empty((len(table) - start, len(names)), np.float32)
+    every = EXTENDED if _is_extended(names) else NAMES
+    values = np.empty((len(table) - start, len(every)), np.float32)
     values[:, 0] = table.amount[start:]
     weekday = (table.day[start:] + 3) % 7  # 1970-01-01 was a Thursday.
     values[:, 1] = weekday >= 5
@@ -106,7 +132,7 @@ def compute(
     of_terminals = Windows(table.terminal, table.time, table.fraud, start)
     late = of_terminals.until(delay * DAY)
     _fill_windows(values, of_customers, of_terminals, delay, late)
-    if len(names) > len(NAMES):
+    if every is EXTENDED:
         oldest = of_terminals.until((delay + max(WINDOWS)) * DAY)
         habit = values[:, NAMES.index("customer_mean_30d")]
         values[:, 15:17] = _habits(of_customers, habit)
@@ -122,7 +148,12 @@ def compute(
             ordinary, of_terminals, oldest, late
         )
         values[:, 23:] = _fraud_runs(of_terminals, oldest, late)
-    return values
+    if len(names) < len(every):
+        values = values[:, [every.index(name) for name in names]]
+    if not table.own.shape[1]:
+        return values
+    own = table.own[start:].astype(np.float32)
+    return np.concatenate([values, own], axis=1)
 
 
 def _fill_windows(

@@ -12,7 +12,7 @@ from . import features
 from .transactions import DAY, Transactions
 
 ROOM = 4096  # New rows that fit before rows that are too old are dropped.
-COLUMNS = ("time", "customer", "terminal", "amount", "fraud")
+COLUMNS = ("time", "customer", "terminal", "amount", "fraud", "own")
 
 
 class History:
@@ -56,8 +56,7 @@ class History:
         kept = table.pick(np.flatnonzero(table.time > oldest))
         self._num = len(kept)
         self._columns = {
-            name: np.resize(getattr(kept, name), len(kept) + ROOM)
-            for name in COLUMNS
+            name: _with_room(getattr(kept, name)) for name in COLUMNS
         }
         self._of_customer = _grouped(kept.customer)
         self._of_terminal = _grouped(kept.terminal)
@@ -84,6 +83,7 @@ class History:
         terminal: int | str,
         amount: float,
         id: int | str,  # As the column is called.
+        own: Sequence[float] = (),
     ) -> np.ndarray:
         """Takes in a new transaction and returns its features.
 
@@ -93,9 +93,10 @@ class History:
             terminal: The terminal's id, as in that table.
             amount: The amount, not negative.
             id: The transaction's id, by which `label` will name it.
+            own: The numbers of its own columns; see `own_columns`.
 
         Returns:
-            `(len(names),) float32`.
+            `(len(names) + own columns,) float32`.
 
         Raises:
             InputError: If the transaction is older than the last one.
@@ -112,7 +113,7 @@ class History:
         row, self._num = self._num, self._num + 1
         for name, value in zip(
             COLUMNS,
-            (time, customer_index, terminal_index, amount, 0),
+            (time, customer_index, terminal_index, amount, 0, own),
             strict=True,
         ):
             self._columns[name][row] = value
@@ -174,7 +175,7 @@ class History:
             )
         joined: dict[str, np.ndarray] = {
             name: np.concatenate([getattr(old, name), getattr(new, name)])
-            for name in ("time", "amount", "fraud")
+            for name in ("time", "amount", "fraud", "own")
         }
         for key, names in (
             ("customer", "customers"),
@@ -202,6 +203,8 @@ class History:
         """Reads a history that `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
+        # Releases of earlier versions have no columns of their own.
+        columns.setdefault("own", np.empty((len(columns["time"]), 0)))
         delay, more_days = map(int, columns.pop("days"))
         names = tuple(columns.pop("names").tolist())
         return cls(Transactions(**columns), delay, names, more_days)
@@ -218,6 +221,11 @@ class _Names:
 
     def array(self) -> np.ndarray:
         return np.array(list(self._index))
+
+
+def _with_room(rows: np.ndarray) -> np.ndarray:
+    """Returns rows with room for `ROOM` more behind them."""
+    return np.concatenate([rows, np.zeros((ROOM, *rows.shape[1:]), rows.dtype)])
 
 
 def _grouped(group: np.ndarray) -> dict[int, list[int]]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 
 from . import encoding, networks
+from .own_columns import Column
 from .settings import Sizes
 
 LEAST_SPREAD = 0.05  # Added to errors' spread; in the quantity's deviations.
@@ -32,8 +33,9 @@ class Detector:
     """A model in the parts that training, compression and serving need.
 
     Attributes:
-        quantities: The names of the quantities that are encoded. The columns
-            of an encoding are these quantities, repeated.
+        quantities: The names of the quantities that are encoded.
+        owners: For each encoding, the index of the quantity that each of its
+            columns belongs to.
         encode: The model from raw features to a list of encodings.
         network: The model from the encodings to a probability, or to a
             reconstruction.
@@ -42,10 +44,11 @@ class Detector:
         errors: Which errors of an autoencoder count, `above` or `both`; "" for
             the other kinds.
         spread: The standard deviation of each error on the training data,
-            `(quantities,)`; None before training.
+            `(columns,)`; None before training.
     """
 
     quantities: tuple[str, ...]
+    owners: tuple[np.ndarray, ...]
     encode: keras.Model
     network: keras.Model
     typical: tuple[np.ndarray, ...]
@@ -81,6 +84,7 @@ def build(
     fraud: np.ndarray,
     sizes: Sizes,
     before: Detector | None = None,
+    own: Sequence[Column] = (),
 ) -> Detector:
     """Builds an untrained detector; its encoding is fitted to `raw`.
 
@@ -93,20 +97,24 @@ def build(
         sizes: The sizes of the networks.
         before: The trained autoencoder that a `hybrid` is built on; without it
             an untrained autoencoder takes its place.
+        own: The table's own columns; see `encoding.Quantities`.
     """
     flat = raw.reshape(-1, raw.shape[-1]).astype(np.float64)
-    values = encoding.derived_values(flat, names)
+    quantities = encoding.Quantities(names, flat, own)
     inputs = keras.Input(raw.shape[1:], name="features")
-    derived = encoding.derive(inputs, names)
     makers = {
-        "codes": lambda: encoding.piecewise_linear(derived, values, sizes.bins),
-        "standard": lambda: encoding.standardize(derived, values),
+        "codes": lambda: encoding.codes(inputs, quantities, flat, sizes.bins),
+        "standard": lambda: encoding.standardize(
+            quantities.of(inputs), np.asarray(quantities.of(flat))
+        ),
     }
+    repeats = {"codes": sizes.bins, "standard": 1}
     encoded = [makers[name]() for name in ENCODINGS[kind]]
     encode = keras.Model(inputs, encoded, name="encode")
     shapes = [tuple(tensor.shape[1:]) for tensor in encoded]
     return Detector(
-        encoding.names(names),
+        quantities.names,
+        tuple(quantities.owners(repeats[name]) for name in ENCODINGS[kind]),
         encode,
         _network(kind, shapes, sizes, before),
         typical_of(encode, raw if kind == "autoencoder" else raw[fraud == 0]),

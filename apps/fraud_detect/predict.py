@@ -2,7 +2,7 @@
 
 import dataclasses
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,21 @@ from common.mobile import files
 from common.options import InputError, is_given
 from common.release import evaluation, predictions, served
 
-from . import ranking, results, train
+from . import own_columns, ranking, results, train
+from .checks import Checks
 from .config import APP, Config
-from .data import Data, features_from
+from .data import features_from, of_release, read_coded
+from .folds import Data
 from .history import History
+from .inputs import DTYPES, columns_of
+from .own_columns import Column
 from .settings import Columns, Costs
-from .transactions import Checks, numbers, read
+from .transactions import ids_of
 
 BATCH = 4096
 INPUTS = "--inputs"
 SHOWN = 20
+HISTORY = "assets.extra/history.npz"  # In a release.
 
 
 def run(config: Config) -> None:
@@ -41,7 +46,7 @@ def run(config: Config) -> None:
     # A given --alerts chooses a new threshold; otherwise the release's holds.
     alerts = config.alerts if is_given(config, "alerts") else None
     data = (
-        train.load_data(options, scorer.names, scorer.history())
+        train.load_data(options, scorer.own, scorer.history(), whole=True)
         if use.whole
         else train.load_data(options)
     )
@@ -53,12 +58,14 @@ class Scorer:
 
     Attributes:
         names: The raw features.
+        own: The table's own columns, which the last features are of.
         steps: Transactions in a sequence; 0 for none.
     """
 
     def __init__(self, model: served.Served) -> None:
         self._served = model
         self.names = _names(model)
+        self.own = _own(model, self.names)
         shape = model.inputs()[self.names[0]].shape
         self.steps = int(shape[1]) if len(shape) > 1 else 0
 
@@ -71,14 +78,33 @@ class Scorer:
         parts = []
         for start in range(0, len(raw), BATCH):
             batch = raw[start : start + BATCH]
+            columns = columns_of(self.names, self.own)
             named: dict[str, Any] = {
-                name: batch[..., i] for i, name in enumerate(self.names)
+                name: own_columns.cells_of(column, batch[..., i])
+                for i, (name, column) in enumerate(
+                    zip(self.names, columns, strict=True)
+                )
             }
             parts.append(self._served(**named))
         return {
             key: np.concatenate([part[key] for part in parts])
             for key in parts[0]
         }
+
+    def coded(
+        self, columns: Sequence[Column], values: np.ndarray
+    ) -> np.ndarray:
+        """Returns the numbers of a table's own columns as the release has them.
+
+        Args:
+            columns: What `own_columns.read` returned for the columns in `own`.
+            values: Their numbers, `(rows, columns)`.
+        """
+        if self._served.has_files:
+            return own_columns.code(columns, values, self.own)
+        # A server looks categories up by their texts, whatever their codes.
+        self.own = tuple(columns)
+        return values
 
     def history(self) -> History | None:
         """Returns the release's history, or None if it has none.
@@ -87,7 +113,7 @@ class Scorer:
         """
         if not self._served.has_files:
             return None
-        path = self._served.release / "assets.extra" / "history.npz"
+        path = self._served.release / HISTORY
         return History.load(path) if path.is_file() else None
 
 
@@ -96,6 +122,25 @@ def _names(model: served.Served) -> tuple[str, ...]:
     if not model.has_files:
         return tuple(model.inputs())
     return files.read_names(model.release / "mobile" / files.FEATURES, APP)
+
+
+def _own(model: served.Served, names: Sequence[str]) -> tuple[Column, ...]:
+    """Returns a release's own columns.
+
+    A server does not tell the names in the table nor the categories: the names
+    are those of the features, and each text is a category.
+    """
+    if model.has_files:
+        path = model.release / "mobile" / own_columns.FILE
+        if path.is_file():
+            return own_columns.load(path, APP)
+        # All are computed, or all are numbers: releases of earlier versions.
+        is_computed = (model.release / HISTORY).is_file()
+        return () if is_computed else columns_of(names, ())
+    kinds = {dtype.name: kind for kind, dtype in DTYPES.items()}
+    return tuple(
+        Column(name, kinds[model.inputs()[name].dtype.name]) for name in names
+    )
 
 
 def evaluate(
@@ -117,6 +162,12 @@ def evaluate(
     evaluation.check_names(
         "features", fold.splits.name, data.names, scorer.names
     )
+    if data.own != scorer.own:  # The codes would be of other categories.
+        raise InputError(
+            f"{fold.splits.name} must be the table that the release was "
+            "trained on, for its categories are others now. Pass it by "
+            "--dataset, to judge the release on all of its rows."
+        )
     raw = fold.splits.test.features
     steps = (scorer.steps,) if scorer.steps else ()
     if raw.shape[1:-1] != steps:
@@ -246,13 +297,10 @@ def _new(
     skip_bad: bool,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns ids and features of new transactions, and notes."""
-    known = tables.names(path, INPUTS)
-    columns = dataclasses.replace(
-        columns,
-        id=columns.id if columns.id in known else "",
-        label="",  # The labels are not known yet.
-    )
-    new, notes = read(path, columns, skip_bad, INPUTS)
+    columns = of_release(columns, history, tables.names(path, INPUTS))
+    # The labels are not known yet.
+    columns = dataclasses.replace(columns, label="")
+    new, notes = read_coded(path, columns, skip_bad, scorer.own, INPUTS)
     table = history.followed_by(new)
     start = len(table) - len(new)
     raw = features_from(
@@ -264,10 +312,18 @@ def _new(
 def _ready_made(
     scorer: Scorer, path: str, columns: Columns, skip_bad: bool
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Returns row numbers and features of a feature table, and notes."""
-    table = tables.read(path, scorer.names, option=INPUTS)
+    """Returns ids and features of a feature table, and notes."""
+    known = tables.names(path, INPUTS)
+    columns = dataclasses.replace(
+        columns, time="", customer="", terminal="", amount="", label="",
+        id=columns.id if columns.id in known else "",
+    )  # fmt: skip
+    kinds = {column.name: column.kind for column in scorer.own}
+    names = [*columns.names(), *kinds]
+    table = tables.read(path, names, columns.texts(kinds), INPUTS)
     checks = Checks(Path(path), table.num_rows, skip_bad)
-    column = [numbers(table[name], name, checks) for name in scorer.names]
-    rows = checks.good_rows()
-    raw = np.stack(column, axis=1)[rows].astype(np.float32)
-    return rows, raw, checks.notes
+    ids = ids_of(table, columns.id, checks)
+    kept = checks.good_rows()
+    read_columns, values, notes = own_columns.read(table, kinds)
+    raw = scorer.coded(read_columns, values).astype(np.float32)
+    return ids[kept], raw[kept], [*checks.notes, *notes]

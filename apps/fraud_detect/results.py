@@ -19,9 +19,9 @@ from common.shared_options import Options
 from common.training import fitting, inference
 from common.variants import Techniques, Variant
 
-from . import ranking
-from .data import Data, Fold, Judged
+from . import own_columns, ranking
 from .explain import Explainer
+from .folds import Data, Fold, Judged
 from .model import Detector, settle
 from .settings import Costs
 
@@ -138,11 +138,11 @@ def write_mobile(
     outcome: Outcome,
     twins: Mapping[Techniques, Any],
     variants: Sequence[Variant],
-    names: Sequence[str],
+    data: Data,
     costs: Costs,
     options: Options,
 ) -> list[dict[str, Any]]:
-    """Writes and measures the TFLite files, `features.txt` and thresholds.
+    """Writes and measures the TFLite files, and the text files beside them.
 
     Encoding and score stay in float in every file.
 
@@ -151,7 +151,7 @@ def write_mobile(
         outcome: The model that is released.
         twins: The network's tf_keras twins, from `chain.compress`.
         variants: The files to write.
-        names: The raw features' names.
+        data: Gives the features' names and the table's own columns.
         costs: Gives the alert budget of the thresholds.
         options: Give the seed and the size of the sample; see
             `measurement.rows`.
@@ -174,7 +174,9 @@ def write_mobile(
         directory, models, variants, {"features": sample.features}, ["score"],
         conversion.Int8("float32", whole=False, denylist=floats),
     )  # fmt: skip
-    files.write_names(directory / files.FEATURES, names)
+    files.write_names(directory / files.FEATURES, data.names)
+    if data.own:
+        own_columns.write(directory / own_columns.FILE, data.own)
     return measurement.measure_all(
         paths, _measurement(outcome, costs, options), options.max_drop
     )

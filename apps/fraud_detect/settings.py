@@ -2,9 +2,10 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from common.options import InputError, option, quote
+from common.options import InputError, is_given, option, quote
 from common.shared_options import Options
 
 
@@ -20,6 +21,12 @@ class Columns:
         label: The column of the labels: 1 for fraud, 0 for none.
         id: The column of the transactions' ids, all different; without it rows
             are numbered.
+        time_unit: The unit of times that are numbers; `auto` judges it by their
+            size.
+        ignored: The columns that are no features.
+        categories: The columns that are categories, though they look like
+            numbers.
+        given: The fields whose columns the user named.
     """
 
     time: str
@@ -28,6 +35,73 @@ class Columns:
     amount: str
     label: str
     id: str
+    time_unit: str = "auto"
+    ignored: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
+
+    ROLES = ("time", "customer", "terminal", "amount", "label", "id")
+
+    def names(self) -> list[str]:
+        """Returns the names of the columns that the table has."""
+        return [
+            getattr(self, role) for role in self.ROLES if getattr(self, role)
+        ]
+
+    def texts(self, own: Mapping[str, str]) -> list[str]:
+        """Returns the names of the columns to be read as text.
+
+        Args:
+            own: The table's own columns and their kinds.
+        """
+        keys = [name for name in (self.customer, self.terminal) if name]
+        return keys + [name for name, kind in own.items() if kind == "category"]
+
+    def own(self, known: Sequence[str]) -> dict[str, str]:
+        """Returns the names and kinds of a table's own columns.
+
+        Args:
+            known: The names of all columns of the table.
+
+        Raises:
+            InputError: If an option names a column that the table lacks.
+        """
+        for name in self.categories:
+            if name not in known:
+                raise InputError(
+                    f"--category_columns must be columns of the table; there "
+                    f"is no {quote(name)}."
+                )
+        taken = {*self.names(), *self.ignored}
+        return {
+            name: "category" if name in self.categories else ""
+            for name in known
+            if name not in taken
+        }
+
+    def present(
+        self, known: Sequence[str], optional: Sequence[str] = ROLES
+    ) -> "Columns":
+        """Returns the columns without those that the table lacks.
+
+        Args:
+            known: The names of all columns of the table.
+            optional: Those of `ROLES` that the table may lack.
+
+        Raises:
+            InputError: If the user named a column that the table lacks.
+        """
+        for role in self.given:
+            if getattr(self, role) not in known:
+                raise InputError(
+                    f"--{role}_column must be a column of the table; there is "
+                    f"no {quote(getattr(self, role))} among "
+                    f"{quote(', '.join(known), 500)}."
+                )
+        lacking: dict[str, Any] = {
+            role: "" for role in optional if getattr(self, role) not in known
+        }
+        return dataclasses.replace(self, **lacking)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +117,7 @@ class Plan:
         test_days: Days that test, and that validate, with `time`.
         steps: Transactions in a sequence; 0 for none.
         skip_bad: Leave bad rows out.
-        data_dir: The directory of TFDS data; see `tfds_sets.builder`.
+        seed: The seed of a random split.
     """
 
     columns: Columns
@@ -54,7 +128,7 @@ class Plan:
     test_days: int
     steps: int
     skip_bad: bool
-    data_dir: str
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +206,25 @@ class DataOptions(Options):
         "column of unique ids; without it rows are numbered.",
         data=True,
     )
+    time_unit: str = option(
+        "auto",
+        "the unit of times that are numbers; auto takes seconds since 1970, "
+        "and smaller units by their size.",
+        choices=("auto", "seconds", "minutes", "hours", "days"),
+        data=True,
+    )
+    ignore_columns: tuple[str, ...] = option(
+        # Of the Handbook's table: copies of the time, and the label's cause.
+        ("TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO"),
+        "columns that are no features, such as those that are known only "
+        "afterwards; all others are.",
+        data=True,
+    )
+    category_columns: tuple[str, ...] = option(
+        (),
+        "columns that are categories, though their cells are numbers.",
+        data=True,
+    )
     on_bad_input: str = option(
         "fail", "what to do with bad rows.", choices=("fail", "skip"), data=True
     )
@@ -182,6 +275,14 @@ class DataOptions(Options):
             self.amount_column,
             self.label_column,
             self.id_column,
+            self.time_unit,
+            self.ignore_columns,
+            self.category_columns,
+            frozenset(
+                role
+                for role in Columns.ROLES
+                if is_given(self, f"{role}_column")
+            ),
         )
 
     def plan(self, steps: int) -> Plan:
@@ -199,7 +300,7 @@ class DataOptions(Options):
             self.test_days,
             steps,
             self.on_bad_input == "skip",
-            self.data_dir,
+            self.seed,
         )
 
     def costs(self) -> Costs:

@@ -1,11 +1,11 @@
 """The story of fraud detection, from data to a release."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from common import variants as names
 from common.compression import chain
@@ -20,28 +20,30 @@ from . import baselines, explain, ranking, results
 from . import data as tables
 from . import model as detectors
 from .config import APP, Config
+from .folds import Data, Fold, FraudSplits
 from .history import History
+from .inputs import Inputs
+from .own_columns import Column
 
 
 def load_data(
     config: Config,
-    features: tuple[str, ...] = (),
+    own: Sequence[Column] = (),
     history: History | None = None,
-) -> tables.Data:
+    whole: bool = False,
+) -> Data:
     """Loads the folds, and the history that serving continues with.
 
     Args:
         config: The options.
-        features: The names of a release's raw features, if all rows of the
-            table are to judge that release; () to load data for training.
+        own: A release's own columns, if all rows are to judge that release.
         history: That release's history.
+        whole: Whether all rows are to judge that release.
     """
     steps = config.steps if config.model == "sequence" else 0
     plan = config.plan(steps)
-    if features:
-        return tables.load_for_evaluation(
-            config.dataset, plan, features, history
-        )
+    if whole:
+        return tables.load_for_evaluation(config.dataset, plan, own, history)
     data = tables.load(config.dataset, plan)
     tables.check_labels(data, in_train=config.model != "autoencoder")
     return data
@@ -49,8 +51,8 @@ def load_data(
 
 def build_model(
     config: Config,
-    features: tuple[str, ...],
-    splits: tables.FraudSplits,
+    data: Data,
+    splits: FraudSplits,
     kind: str,
     before: detectors.Detector | None = None,
 ) -> detectors.Detector:
@@ -58,21 +60,22 @@ def build_model(
 
     Args:
         config: The options.
-        features: The names of the raw features.
-        splits: The data.
+        data: Gives the features' names and the table's own columns.
+        splits: The splits of a fold.
         kind: One of `model.MODELS`.
         before: The trained autoencoder that a hybrid is built on.
     """
     train = splits.train
     return detectors.build(
-        kind, features, train.features, train.labels, config.sizes(), before
-    )
+        kind, data.names, train.features, train.labels, config.sizes(), before,
+        data.own,
+    )  # fmt: skip
 
 
 def compile_model(
     network: keras.Model,
     config: Config,
-    splits: tables.FraudSplits,
+    splits: FraudSplits,
     kind: str,
 ) -> keras.Model:
     """Compiles a network with AdamW and the loss of its kind."""
@@ -99,8 +102,8 @@ def compile_model(
 
 def fit(
     config: Config,
-    features: tuple[str, ...],
-    splits: tables.FraudSplits,
+    data: Data,
+    splits: FraudSplits,
     kind: str,
     before: detectors.Detector | None = None,
 ) -> tuple[detectors.Detector, fitting.Log, Path]:
@@ -110,7 +113,7 @@ def fit(
         The trained detector, the log, and the folder of its checkpoints.
     """
     with fitting.scope(config):
-        detector = build_model(config, features, splits, kind, before)
+        detector = build_model(config, data, splits, kind, before)
         compile_model(detector.network, config, splits, kind)
     encode = detectors.transform(detector, kind, config.corruption)
     unsupervised = kind == "autoencoder"
@@ -126,17 +129,13 @@ def fit(
     return detectors.settle(detector, splits.train.features), log, work_dir
 
 
-def train(
-    config: Config, features: tuple[str, ...], fold: tables.Fold
-) -> results.Outcome:
+def train(config: Config, data: Data, fold: Fold) -> results.Outcome:
     """Trains a model on one fold, scores it and chooses its threshold."""
     splits, before, work_dirs = fold.splits, None, []
     if config.model == "hybrid":
-        before, _, work_dir = fit(config, features, splits, "autoencoder")
+        before, _, work_dir = fit(config, data, splits, "autoencoder")
         work_dirs.append(work_dir)
-    detector, log, work_dir = fit(
-        config, features, splits, config.model, before
-    )
+    detector, log, work_dir = fit(config, data, splits, config.model, before)
     work_dirs.append(work_dir)
     # A hybrid's autoencoder was frozen; compression fine-tunes all weights.
     detector.network.trainable = True
@@ -157,12 +156,12 @@ def evaluate(model: keras.Model, split: Split) -> np.ndarray:
 def signatures(
     outcome: results.Outcome,
     explainer: explain.Explainer,
-    features: tuple[str, ...],
+    inputs: Inputs,
 ) -> dict[str, export.Signature]:
-    """Returns the signature that takes each raw feature by its name."""
+    """Returns the signature that takes each feature by its name."""
 
     def serve(*columns: Any) -> dict[str, Any]:
-        raw = tf.stack(columns, axis=-1)
+        raw = inputs.raw(columns)
         score = outcome.model(raw, training=False)[:, 0]
         return {
             "score": score,
@@ -173,12 +172,7 @@ def signatures(
     example = outcome.fold.splits.valid.sample(8, seed=0).features
     return {
         "serving_default": export.Signature(
-            serve,
-            tuple(
-                tf.TensorSpec((None, *example.shape[1:-1]), tf.float32, name)
-                for name in features
-            ),
-            tuple(example[..., index] for index in range(len(features))),
+            serve, inputs.specs, inputs.cells(example)
         )
     }
 
@@ -189,24 +183,26 @@ def run(config: Config) -> dict[str, Any]:
     data = load_data(config)
     splits = data.folds[-1].splits
     variants, refused = chain.plan(
-        build_model(config, data.names, splits, config.model).network,
+        build_model(config, data, splits, config.model).network,
         names.parse(config.variants),
         config,
     )
     splits.announce()
-    outcomes = [train(config, data.names, fold) for fold in data.folds]
+    outcomes = [train(config, data, fold) for fold in data.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model, config.corruption)
     finetuning = Finetuning(splits.train, encode, config)
     twins = chain.compress(last.detector.network, variants, finetuning)
     explainer = explain.Explainer(last.detector)
+    steps = splits.train.features.shape[1:-1]
+    inputs = Inputs(data.names, data.own, (None, *steps))
     return publishing.publish(
         APP, config, splits, last.model,
-        signatures=signatures(last, explainer, data.names),
-        tracked=explainer.tracked,
+        signatures=signatures(last, explainer, inputs),
+        tracked=[*explainer.tracked, *inputs.tracked],
         write_mobile=lambda directory: results.write_mobile(
-            directory, last, twins, variants, data.names, costs, config
+            directory, last, twins, variants, data, costs, config
         ),
         write_more=lambda directory: results.write_history(directory, data),
         task_metric="average_precision",

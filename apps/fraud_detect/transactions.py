@@ -1,8 +1,7 @@
 """Transactions as columns in the order of time, read from a user's table."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,15 @@ import pyarrow as pa
 from pyarrow import compute
 
 from common.data import cells, tables
-from common.options import InputError, quote
 
+from . import own_columns
+from .checks import Checks, one_reading
 from .settings import Columns
 
 DAY = 86_400  # Seconds.
 LONGEST_ID = 200  # Characters.
+# The seconds of `--time_unit`, where it is not to be judged.
+TIME_UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": DAY}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Transactions:
         ids: The user's ids of the transactions, `(num,)`.
         customers: The user's ids of the customers, sorted.
         terminals: The user's ids of the terminals, sorted.
+        own: The numbers of the table's own columns, `(num, columns) float64`;
+            see `own_columns`.
     """
 
     time: np.ndarray
@@ -42,8 +46,9 @@ class Transactions:
     ids: np.ndarray
     customers: np.ndarray
     terminals: np.ndarray
+    own: np.ndarray
 
-    ROWS = ("time", "customer", "terminal", "amount", "fraud", "ids")
+    ROWS = ("time", "customer", "terminal", "amount", "fraud", "ids", "own")
 
     def __len__(self) -> int:
         return len(self.time)
@@ -65,7 +70,8 @@ def read(
     columns: Columns,
     skip_bad: bool,
     option: str = "--dataset",
-) -> tuple[Transactions, list[str]]:
+    own: Mapping[str, str] | None = None,
+) -> tuple[Transactions, tuple[own_columns.Column, ...], list[str]]:
     """Reads transactions and puts them into the order of time, then of ids.
 
     Args:
@@ -73,25 +79,29 @@ def read(
         columns: The names in the table.
         skip_bad: Whether bad rows are left out and counted, or an error.
         option: The option that named the file, for error messages.
+        own: The table's own columns to read too; see `own_columns.read`.
 
     Returns:
-        The transactions, and notes on what was repaired, one line each.
+        The transactions, their own columns, and notes on what was repaired, one
+        line each.
 
     Raises:
         InputError: If a column is missing or a row is bad.
     """
-    wanted = [name for name in dataclasses.astuple(columns) if name]
-    keys = [name for name in (columns.customer, columns.terminal) if name]
-    table = tables.read(path, wanted, keys, option)
+    own = own or {}
+    table = tables.read(
+        path, [*columns.names(), *own], columns.texts(own), option
+    )
     checks = Checks(Path(path), table.num_rows, skip_bad)
-    time = _times(table[columns.time], columns.time, checks)
+    time = times(table[columns.time], columns, checks)
     amount = numbers(table[columns.amount], columns.amount, checks)
     checks.refuse(amount < 0, columns.amount, "must not be negative", amount)
-    fraud = _labels(table, columns.label, checks)
-    ids = _ids(table, columns.id, checks)
-    customer_ids = _keys(table[columns.customer], columns.customer, checks)
-    terminal_ids = _keys(table[columns.terminal], columns.terminal, checks)
+    fraud = labels(table, columns.label, checks)
+    ids = ids_of(table, columns.id, checks)
+    customer_ids = _keys(table, columns.customer, checks)
+    terminal_ids = _keys(table, columns.terminal, checks)
     kept = checks.good_rows()
+    read_columns, values, notes = own_columns.read(table, own)
     # Equal times are ordered by id: the order in the file may be arbitrary.
     order = kept[np.lexsort((ids[kept], time[kept]))]
     late = int(np.sum(np.diff(time[kept]) < 0))
@@ -101,7 +111,7 @@ def read(
         )
     customers, customer = np.unique(customer_ids[order], return_inverse=True)
     terminals, terminal = np.unique(terminal_ids[order], return_inverse=True)
-    return Transactions(
+    transactions = Transactions(
         time[order],
         customer,
         terminal,
@@ -110,62 +120,9 @@ def read(
         ids[order],
         customers,
         terminals,
-    ), checks.notes
-
-
-class Checks:
-    """Counts bad rows and leaves them out, or raises an error at the first.
-
-    Attributes:
-        notes: The numbers of rows left out, one line per rule.
-    """
-
-    def __init__(self, path: Path, num: int, skip_bad: bool) -> None:
-        self.notes: list[str] = []
-        self._path, self._skip = path, skip_bad
-        self._good = np.ones(num, bool)
-
-    def refuse(
-        self,
-        bad: np.ndarray,
-        column: str,
-        rule: str,
-        values: Sequence[Any] | np.ndarray,
-    ) -> None:
-        """Marks the rows where `bad` as unusable.
-
-        Args:
-            bad: `(num,) bool`.
-            column: The column's name.
-            rule: The rule for the column's values, as in "must not be empty".
-            values: The column's values, `(num,)`, to be quoted in the message.
-
-        Raises:
-            InputError: If bad rows are not to be skipped.
-        """
-        bad = bad & self._good
-        if not bad.any():
-            return
-        first, count = int(np.argmax(bad)), int(bad.sum())
-        if not self._skip:
-            raise InputError(
-                f"{column} {rule}; row {first + 1} of {self._path} has "
-                f"{quote(str(values[first]))} (bad rows: {count}). Mend it, or "
-                "pass --on_bad_input=skip."
-            )
-        self._good &= ~bad
-        self.notes.append(f"{count} rows left out: {column} {rule}.")
-
-    def good_rows(self) -> np.ndarray:
-        """Returns the indices of the rows that are not bad.
-
-        Raises:
-            InputError: If all rows are bad.
-        """
-        if not self._good.any():
-            raise InputError(f"--dataset must have good rows; {self._path} "
-                             "has none.")  # fmt: skip
-        return np.flatnonzero(self._good)
+        values[order],
+    )
+    return transactions, read_columns, [*checks.notes, *notes]
 
 
 def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
@@ -176,50 +133,37 @@ def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         shown = values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         shown = column.to_pylist()
-        with _one_reading(name):
+        with one_reading(name):
             values = cells.numbers(shown)
     checks.refuse(~np.isfinite(values), name, "must be a number", shown)
     return values
 
 
-def _labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
-    """Returns the labels as zeros and ones; zeros without such a column."""
+def labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
+    """Returns the labels as zeros and ones; zeros without such a column.
+
+    Rows without a label are left out.
+    """
     if not column:
         return np.zeros(table.num_rows)
-    if _is_number(table[column].type):
-        shown = fraud = numbers(table[column], column, checks)
-    else:
-        shown = table[column].to_pylist()
-        fraud = cells.truths(shown)
+    shown = table[column].to_pylist()
+    fraud = cells.truths(shown)
+    empty = [cell is None or not str(cell).strip() for cell in shown]
+    checks.leave_out(np.array(empty), f"they have no {column}")
     invalid = (fraud != 0) & (fraud != 1)
     checks.refuse(invalid, column, "must be 0 or 1, or yes or no", shown)
     return np.where(invalid, 0, fraud)
 
 
-def _ids(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
+def ids_of(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
     """Returns the transactions' ids; row numbers without such a column."""
     if not column:
         return np.arange(table.num_rows)
-    ids = _keys(table[column], column, checks)
+    ids = _keys(table, column, checks)
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
     checks.refuse(repeated, column, "must be unique", ids)
     return ids
-
-
-@contextlib.contextmanager
-def _one_reading(column: str) -> Iterator[None]:
-    """Refuses a column whose cells can be read in two ways.
-
-    Raises:
-        InputError: In place of the ValueError that says so.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(
-            f"column {column} must have one reading; {error}."
-        ) from None
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -231,11 +175,20 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
+def times(
+    column: pa.ChunkedArray, columns: Columns, checks: Checks
+) -> np.ndarray:
     """Returns a column of times as whole seconds since 1970-01-01."""
+    name = columns.time
     rule = "must be a date and time such as 2018-07-25 13:05:00"
     if _is_number(column.type):
-        values = np.nan_to_num(cells.seconds(numbers(column, name, checks)))
+        values = numbers(column, name, checks)
+        values = (
+            values * TIME_UNITS[columns.time_unit]
+            if columns.time_unit in TIME_UNITS
+            else cells.seconds(values)
+        )
+        values = np.nan_to_num(values)
         too_far = np.abs(values) > cells.LAST_SECOND
         checks.refuse(
             too_far, name, "must be seconds, up to the year 2200", values
@@ -245,17 +198,23 @@ def _times(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
         pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
     ):
         texts = column.to_pylist()
-        with _one_reading(name):
-            times = cells.times(texts)
-        checks.refuse(np.isnat(times), name, rule, texts)
-        return times.astype(np.int64)
-    times = column.to_numpy().astype("datetime64[s]")
-    checks.refuse(np.isnat(times), name, rule, times)
-    return times.astype(np.int64)
+        with one_reading(name):
+            moments = cells.times(texts)
+        checks.refuse(np.isnat(moments), name, rule, texts)
+        return moments.astype(np.int64)
+    moments = column.to_numpy().astype("datetime64[s]")
+    checks.refuse(np.isnat(moments), name, rule, moments)
+    return moments.astype(np.int64)
 
 
-def _keys(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
-    """Returns a column of ids, as integers or as text."""
+def _keys(table: pa.Table, name: str, checks: Checks) -> np.ndarray:
+    """Returns a column of ids, as integers or as text.
+
+    Without such a column each row has an id of its own.
+    """
+    if not name:
+        return np.arange(table.num_rows)
+    column = table[name]
     empty = compute.is_null(column).to_numpy()
     if pa.types.is_integer(column.type) and not empty.any():
         return column.to_numpy()

@@ -1,0 +1,349 @@
+"""A table's own columns as features: numbers, times and categories.
+
+In memory each column is a row of numbers: a number itself, the hours since 1970
+of a time, the code of a category. A number or time that is missing is NaN. The
+code 0 is a missing category, 1 is one that training did not see often enough,
+and the others are those of `Column.values`.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn import metrics
+
+from common.data import cells
+from common.mobile import files
+from common.options import InputError, quote
+
+from .checks import one_reading
+
+FILE = "columns.json"  # In a release's `mobile`.
+KINDS = ("number", "time", "category")
+# What stands for a missing value.
+MISSING = ("", "NA", "N/A", "NaN", "null", "None", "?", "-")
+MISSING_TEXTS = frozenset(
+    spelling
+    for text in MISSING
+    for spelling in (text, text.lower(), text.upper(), text.capitalize())
+)
+# A text column is one of numbers, or of times, if so many of its cells are.
+LEAST_SHARE = 0.9
+MOST_VALUES = 100  # Of a category; rarer ones are as unknown ones.
+LEAST_ROWS = 5  # Of a category, among the rows that train.
+HOUR = 3600  # Seconds.
+# Longer text is no category, but prose; it is cut so that memory is bounded.
+LONGEST_VALUE = 200
+# A column that ranks the rows that train so well is probably no column that is
+# known when a transaction happens.
+TOO_GOOD = 0.999
+UNKNOWN = "\x00"  # No cell of a table holds it.
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the user's that is a feature.
+
+    Attributes:
+        name: Its name in the table.
+        kind: One of `KINDS`.
+        values: The categories that have codes from 2 on; () for other kinds.
+    """
+
+    name: str
+    kind: str
+    values: tuple[str, ...] = ()
+
+    @property
+    def feature(self) -> str:
+        """The name of the feature, which is what a client of a server sends."""
+        name = re.sub(r"\W+", "_", self.name, flags=re.ASCII).strip("_")
+        return name if name.isidentifier() else f"column_{name}"
+
+
+def check_names(names: Sequence[str], others: Sequence[str] = ()) -> None:
+    """Raises `InputError` where two features would have one name.
+
+    Args:
+        names: The names of the columns in the table.
+        others: The names of the features that are computed.
+    """
+    taken = dict.fromkeys(others, "a feature that is computed")
+    for name in names:
+        feature = Column(name, "number").feature
+        if feature in taken:
+            raise InputError(
+                f"columns must have names that differ in letters and digits, "
+                f"for they are what a client sends; {quote(name)} is too much "
+                f"like {quote(taken[feature])}. Rename it, or pass "
+                f"--ignore_columns={name}."
+            )
+        taken[feature] = name
+
+
+def read(
+    table: pa.Table, kinds: Mapping[str, str]
+) -> tuple[tuple[Column, ...], np.ndarray, list[str]]:
+    """Reads columns; categories get a code for each value that occurs.
+
+    Args:
+        table: The table.
+        kinds: The names of the columns to read, each with one of `KINDS`, or
+            with "" to judge the kind by the cells.
+
+    Returns:
+        The columns; their numbers, `(rows, columns) float64`; and notes on
+        cells that could not be used.
+
+    Raises:
+        InputError: If numbers or dates can be read in two ways.
+    """
+    columns, notes, missing = [], [], {}
+    values = np.empty((table.num_rows, len(kinds)))
+    for place, (name, kind) in enumerate(kinds.items()):
+        distinct, rows = _distinct(table[name])
+        counts = np.bincount(rows, minlength=len(distinct))
+        kind, numbers = _numbers(name, kind, distinct, counts)
+        if kind == "category":
+            known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
+            numbers = _codes(map(_text, distinct), known)
+            columns.append(Column(name, kind, known))
+        else:
+            columns.append(Column(name, kind))
+            lost = ~np.isfinite(numbers) & [_text(c) != "" for c in distinct]
+            if lost.any():
+                first = distinct[int(np.argmax(lost))]
+                notes.append(
+                    f"{counts[lost].sum()} cells of {name} are no {kind} and "
+                    f"count as missing, such as {quote(str(first))}."
+                )
+        numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+        values[:, place] = numbers[rows]
+        is_gap = numbers == 0 if kind == "category" else np.isnan(numbers)
+        missing[name] = int(counts[is_gap].sum())
+    gaps = ", ".join(f"{name} {num}" for name, num in missing.items() if num)
+    if gaps:
+        notes.append(
+            f"Missing cells, for which a median or a category of their own "
+            f"stands: {gaps}."
+        )
+    return tuple(columns), values, notes
+
+
+def _distinct(column: pa.ChunkedArray) -> tuple[list[Any], np.ndarray]:
+    """Returns the distinct cells, and the index of each row's among them."""
+    encoded = column.dictionary_encode("encode").combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().chunk(0)
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+
+
+def _text(cell: Any) -> str:
+    """Returns a cell as the text of a category; "" for a missing one."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)  # As a table writes it whose column has no gaps.
+    text = "" if cell is None else str(cell).strip()[:LONGEST_VALUE]
+    return "" if text in MISSING_TEXTS else text
+
+
+def _numbers(
+    name: str, kind: str, distinct: Sequence[Any], counts: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Returns a column's kind and the number of each distinct cell.
+
+    Args:
+        name: The column's name.
+        kind: See `read`.
+        distinct: The cells.
+        counts: The rows of each cell.
+
+    Returns:
+        The kind, and `(cells,) float64`, which is NaN for a category.
+    """
+    given = np.array([_text(cell) != "" for cell in distinct], bool)
+    least = LEAST_SHARE * counts[given].sum()
+    texts = [
+        cell if keep else None
+        for cell, keep in zip(distinct, given, strict=True)
+    ]
+    if not kind and all(
+        cell is None or isinstance(cell, int | float) for cell in distinct
+    ):
+        kind = "number"
+    if kind != "category":
+        for candidate, reader in (("time", _hours), ("number", _plain)):
+            if kind in ("", candidate):
+                with one_reading(name):
+                    numbers = reader(texts)
+                readable = counts[np.isfinite(numbers)].sum()
+                if kind or (readable >= least and readable):
+                    return candidate, numbers
+    # A column without any cell is one of numbers that are all missing.
+    return ("category" if given.any() else "number"), np.full(
+        len(distinct), np.nan
+    )
+
+
+def _plain(distinct: Sequence[Any]) -> np.ndarray:
+    """Returns numbers, also those that are written as text."""
+    if all(cell is None or isinstance(cell, int | float) for cell in distinct):
+        return np.array(distinct, float)
+    return cells.numbers(distinct)
+
+
+def _hours(distinct: Sequence[Any]) -> np.ndarray:
+    """Returns hours since 1970 of dates and times; NaN for other cells.
+
+    Digits alone are no times here, for most such columns are of numbers.
+    """
+    texts = [_if_date(cell) for cell in distinct]
+    if not any(texts):
+        return np.full(len(texts), np.nan)
+    times = cells.times(texts)
+    seconds = times.astype(np.int64) / HOUR
+    return np.where(np.isnat(times), np.nan, seconds)
+
+
+def _if_date(cell: Any) -> str:
+    """Returns a cell's text if it looks like a date, else ""."""
+    text = "" if cell is None else str(cell).strip()
+    is_date = cells.DATE.fullmatch(text) or cells.ISO.fullmatch(text)
+    return text if is_date else ""
+
+
+def _codes(texts: Any, known: Sequence[str]) -> np.ndarray:
+    """Returns the codes of categories, `(num,) float64`."""
+    codes = {"": 0.0, **{text: 2.0 + i for i, text in enumerate(known)}}
+    return np.array([codes.get(text, 1.0) for text in texts], float)
+
+
+def fit(
+    columns: Sequence[Column], values: np.ndarray, fraud: np.ndarray
+) -> tuple[tuple[Column, ...], list[str]]:
+    """Returns the columns that the rows that train tell something by.
+
+    Args:
+        columns: What `read` returned.
+        values: The numbers of the rows that train, `(rows, columns)`.
+        fraud: Their labels, `(rows,)` zeros and ones.
+
+    Returns:
+        The columns, whose categories are the frequent ones only; and notes on
+        columns that were left out or are suspicious.
+    """
+    kept, notes = [], []
+    for column, numbers in zip(columns, values.T, strict=True):
+        fitted = column
+        if column.kind == "category":
+            fitted = _frequent(column, numbers)
+            numbers = code([column], numbers[:, None], [fitted])[:, 0]
+        if len(np.unique(numbers)) < 2:  # All NaN count as equal.
+            notes.append(
+                f"Column {column.name} is left out: it tells nothing, for all "
+                "rows that train have the same value, or each its own."
+            )
+            continue
+        kept.append(fitted)
+        if _ranking(fitted, numbers, fraud) > TOO_GOOD:
+            notes.append(
+                f"Column {column.name} alone tells the frauds that train from "
+                "the others. If it is known only afterwards, pass "
+                f"--ignore_columns={column.name}."
+            )
+    return tuple(kept), notes
+
+
+def _frequent(column: Column, numbers: np.ndarray) -> Column:
+    """Returns a category with the values that occur often enough."""
+    counts = np.bincount(numbers.astype(int), minlength=len(column.values) + 2)
+    counts = counts[2:]
+    order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
+    chosen = sorted(i for i in order if counts[i] >= LEAST_ROWS)
+    return dataclasses.replace(
+        column, values=tuple(column.values[i] for i in chosen)
+    )
+
+
+def _ranking(column: Column, numbers: np.ndarray, fraud: np.ndarray) -> float:
+    """Returns the AUROC of a column alone, whichever its direction."""
+    if not 0 < fraud.sum() < len(fraud):
+        return 0.0
+    if column.kind == "category":  # Its codes have no order; their risks do.
+        codes = numbers.astype(int)
+        risk = np.bincount(codes, fraud) / np.maximum(np.bincount(codes), 1)
+        numbers = risk[codes]
+    # A gap may tell all; a number below all others keeps its rows apart.
+    filled = np.nan_to_num(numbers, nan=np.nanmin(numbers) - 1.0)
+    area = float(metrics.roc_auc_score(fraud, filled))
+    return max(area, 1 - area)
+
+
+def code(
+    columns: Sequence[Column], values: np.ndarray, fitted: Sequence[Column]
+) -> np.ndarray:
+    """Returns the numbers of fitted columns.
+
+    Args:
+        columns: What `read` returned; all of `fitted` are among them.
+        values: Their numbers, `(rows, columns)`.
+        fitted: The columns of a release.
+
+    Returns:
+        `(rows, fitted columns) float64`.
+    """
+    places = {column.name: i for i, column in enumerate(columns)}
+    coded = np.empty((len(values), len(fitted)))
+    for place, column in enumerate(fitted):
+        source = places[column.name]
+        numbers = values[:, source]
+        if column.kind == "category":
+            own = columns[source].values
+            table = np.concatenate([[0.0, 1.0], _codes(own, column.values)])
+            numbers = table[numbers.astype(int)]
+        coded[:, place] = numbers
+    return coded
+
+
+def cells_of(column: Column, numbers: np.ndarray) -> np.ndarray:
+    """Returns numbers as the cells that a server takes; see `signature`.
+
+    Args:
+        column: The column.
+        numbers: Of any shape.
+
+    Returns:
+        float32 numbers, float64 seconds since 1970, or texts, in that shape.
+    """
+    if column.kind == "number":
+        return numbers.astype(np.float32)
+    if column.kind == "time":
+        return numbers.astype(np.float64) * HOUR
+    texts = np.array(["", UNKNOWN, *column.values], object)
+    return texts[numbers.astype(int)]
+
+
+def write(path: Path, columns: Sequence[Column]) -> None:
+    """Writes a release's columns as JSON; `load` reads them."""
+    files.write_json(path, [dataclasses.asdict(column) for column in columns])
+
+
+def load(path: Path, app: str) -> tuple[Column, ...]:
+    """Returns the columns that `write` wrote; () where there is no file.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not path.is_file():
+        return ()
+    rows = files.read_json(path, app)
+    with files.reading(path):
+        columns = tuple(
+            Column(str(row["name"]), KINDS[KINDS.index(row["kind"])],
+                   tuple(map(str, row["values"])))
+            for row in rows
+        )  # fmt: skip
+    return columns

@@ -1,0 +1,200 @@
+"""A table's own columns: kinds, gaps, codes, names, and their graph."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from apps.fraud_detect import encoding, own_columns
+from apps.fraud_detect.inputs import Inputs
+from apps.fraud_detect.own_columns import Column
+from apps.fraud_detect.settings import DataOptions
+from common.options import InputError
+
+NAN = float("nan")
+
+
+def read(cells: list, kind: str = ""):
+    """Returns the column, its numbers and the notes."""
+    (column,), values, notes = own_columns.read(
+        pa.table({"x": cells}), {"x": kind}
+    )
+    return column, values[:, 0], notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "numbers"),
+    [
+        ([1, 2, None], "number", [1, 2, NAN]),
+        ([1.5, float("inf"), 2.0], "number", [1.5, NAN, 2]),
+        ([True, False, None], "number", [1, 0, NAN]),
+        (["1", " 2 ", ""], "number", [1, 2, NAN]),
+        (["$1,234.50", "$2", "n/a"], "number", [1234.5, 2, NAN]),
+        (["1.234,50", "2,5", "?"], "number", [1234.5, 2.5, NAN]),
+        (["1970-01-02", "", "1970-01-01 12:00"], "time", [24, NAN, 12]),
+        (["02.01.1970", "NA", "03.01.1970"], "time", [24, NAN, 48]),
+        (["b", "a", ""], "category", [3, 2, 0]),
+        ([" b", "b", "None"], "category", [2, 2, 0]),
+        ([None, None], "number", [NAN, NAN]),
+        (["", "nan"], "number", [NAN, NAN]),
+    ],
+    ids=str,
+)
+def test_cells_tell_the_kind_of_a_column(cells, kind, numbers) -> None:
+    column, values, _ = read(cells)
+    assert column.kind == kind
+    np.testing.assert_array_equal(values, numbers)
+
+
+def test_a_few_cells_that_are_no_numbers_are_gaps_and_said() -> None:
+    column, values, notes = read(["1"] * 19 + ["unknown"])
+    assert column.kind == "number" and np.isnan(values[-1])
+    assert "1 cells of x are no number" in notes[0] and "unknown" in notes[0]
+    assert "x 1" in notes[1]
+
+
+def test_timestamps_are_times_and_codes_can_be_categories() -> None:
+    moments = pa.array([3_600, None], pa.timestamp("s"))
+    column, values, _ = read(moments)
+    assert column.kind == "time"
+    np.testing.assert_array_equal(values, [1, NAN])
+    column, values, _ = read([7, 5, 7], "category")
+    assert column.values == ("5", "7") and values.tolist() == [3, 2, 3]
+    # A gap makes a Parquet column one of fractions.
+    assert read([7.0, 5.0, None], "category")[0].values == ("5", "7")
+
+
+def test_a_date_of_two_readings_is_refused() -> None:
+    with pytest.raises(InputError, match="column x must have one reading"):
+        read(["3/4/2018", "5/6/2018"])
+
+
+def test_rare_and_new_categories_share_a_code() -> None:
+    cells = ["a"] * 6 + ["b"] * 5 + ["c"]
+    column, values, _ = read(cells)
+    fraud = np.arange(12) % 2
+    (fitted,), notes = own_columns.fit([column], values[:, None], fraud)
+    assert fitted.values == ("a", "b") and not notes
+    column, values, _ = read(["b", "new", "", "a"], "category")
+    coded = own_columns.code([column], values[:, None], [fitted])
+    assert coded[:, 0].tolist() == [3, 1, 0, 2]
+
+
+def test_columns_that_tell_nothing_or_too_much_are_said() -> None:
+    fraud = np.array([0, 1] * 20)
+    columns = [Column("same", "number"), Column("leak", "number")]
+    columns.append(Column("id", "category", tuple(map(str, range(40)))))
+    columns.append(Column("gaps", "number"))
+    values = np.stack(
+        [np.ones(40), fraud * 5.0, np.arange(40) + 2.0,
+         np.where(fraud, NAN, 1.0)], axis=1
+    )  # fmt: skip
+    fitted, notes = own_columns.fit(columns, values, fraud)
+    assert [column.name for column in fitted] == ["leak", "gaps"]
+    assert [note.split()[1] for note in notes] == ["same", "leak", "id", "gaps"]
+    assert "--ignore_columns=leak" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [("Monthly Charges (EUR)", "Monthly_Charges_EUR"), ("2nd", "column_2nd"),
+     ("größe", "gr_e"), ("for me", "for_me"), ("V1", "V1")],
+)  # fmt: skip
+def test_features_have_names_that_a_client_can_send(name, feature) -> None:
+    assert Column(name, "number").feature == feature
+
+
+def test_names_that_become_the_same_are_refused() -> None:
+    with pytest.raises(InputError, match="'a_b' is too much like 'a b'"):
+        own_columns.check_names(["a b", "a_b"])
+    with pytest.raises(InputError, match="a feature that is computed"):
+        own_columns.check_names(["night"], ["night"])
+
+
+def test_options_name_columns_that_exist() -> None:
+    known = ["TX_DATETIME", "who", "x", "code"]
+    options = DataOptions(terminal_column="shop")
+    with pytest.raises(InputError, match="there is no 'shop'"):
+        options.columns().present(known)
+    columns = DataOptions(
+        customer_column="who", category_columns=("code",), ignore_columns=("x",)
+    ).columns()
+    present = columns.present(known)
+    assert (present.terminal, present.customer) == ("", "who")
+    assert present.own(known) == {"code": "category"}
+    with pytest.raises(InputError, match="no 'hue'"):
+        dataclasses.replace(present, categories=("hue",)).own(known)
+
+
+OWN = (
+    Column("price", "number"),
+    Column("when", "time"),
+    Column("shape", "category", ("cube", "rod")),
+)
+NAMES = ("amount", *(column.feature for column in OWN))
+# Monday the 5th, 1970, at 6 o'clock is 102 hours after the epoch.
+RAW = np.array(
+    [[1, 10, 102, 2], [2, 20, 30, 3], [3, NAN, NAN, 0], [4, 30, 24, 3]], "f4"
+)
+
+
+def test_quantities_have_no_gaps_and_no_codes() -> None:
+    quantities = encoding.Quantities(NAMES, RAW, OWN)
+    assert quantities.names == (
+        "amount", "price", "when_hour", "when_weekday", "shape"
+    )  # fmt: skip
+    expected = [
+        # Numbers, hour and weekday; price and time missing; shape 0, 2, 3.
+        [1, 10, 6, 0, 0, 0, 0, 1, 0],
+        [2, 20, 6, 4, 0, 0, 0, 0, 1],
+        [3, 20, 6, 4, 1, 1, 1, 0, 0],
+        [4, 30, 0, 4, 0, 0, 0, 0, 1],
+    ]
+    np.testing.assert_array_equal(quantities.of(RAW), expected)
+    assert quantities.owners(1).tolist() == [0, 1, 2, 3, 1, 2, 4, 4, 4]
+    # A category that training did not see has no flag, and a gap no flag where
+    # training had none.
+    new = encoding.Quantities(NAMES, RAW[:2], OWN).of(RAW[2:3])
+    np.testing.assert_array_equal(new, [[3, 15, 18, 5, 0, 0]])
+
+
+def test_tflite_fills_gaps_as_keras_does() -> None:
+    quantities = encoding.Quantities(NAMES, RAW, OWN)
+    inputs = keras.Input((4,), batch_size=4)
+    model = keras.Model(inputs, quantities.of(inputs))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], RAW)
+    interpreter.invoke()
+    output = interpreter.get_tensor(
+        interpreter.get_output_details()[0]["index"]
+    )
+    np.testing.assert_allclose(output, quantities.of(RAW), atol=1e-5)
+
+
+def test_a_server_takes_the_columns_by_their_names_and_types() -> None:
+    inputs = Inputs(NAMES, OWN, (None,))
+    assert [spec.dtype.name for spec in inputs.specs] == [
+        "float32", "float32", "float64", "string"
+    ]  # fmt: skip
+    assert [spec.name for spec in inputs.specs] == list(NAMES)
+    cells = [tf.constant(column) for column in inputs.cells(RAW)]
+    np.testing.assert_array_equal(inputs.raw(cells), RAW)
+    texts = tf.constant(["cube", " rod ", "sphere", "N/A"])
+    np.testing.assert_array_equal(
+        inputs.raw([*cells[:3], texts])[:, 3], [2, 3, 1, 0]
+    )
+
+
+def test_columns_are_written_and_read(tmp_path) -> None:
+    path = tmp_path / own_columns.FILE
+    assert own_columns.load(path, "fraud_detect") == ()
+    own_columns.write(path, OWN)
+    assert own_columns.load(path, "fraud_detect") == OWN
+    path.write_text('[{"name": "x", "kind": "colour", "values": []}]')
+    with pytest.raises(InputError, match="is damaged"):
+        own_columns.load(path, "fraud_detect")
