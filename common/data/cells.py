@@ -15,6 +15,9 @@ NUMERIC = re.compile(r"[+-]?(?=[\d.,]*\d)[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 # begin with a zero.
 ENGLISH = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d*)?(e[+-]?\d+)?")
 CONTINENTAL = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?")
+# 1.234, which is a thousand where commas are decimal.
+THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+INTEGER = re.compile(r"[+-]?\d+")
 LONGEST_DATE = 40  # Characters.
 # Of the year 2200: greater numbers are ids, or times in another unit.
 LAST_SECOND = 7_258_118_399
@@ -64,6 +67,36 @@ def numbers(cells: Sequence[object]) -> np.ndarray:
         elif is_continental:
             texts = [text.replace(".", "").replace(",", ".") for text in texts]
     return np.array([_number(text) for text in texts], float)
+
+
+def has_decimal_commas(cells: Sequence[object]) -> bool:
+    """Tells whether a column's numbers have decimal commas, and surely so."""
+    texts = [text for text in map(_bare, cells) if NUMERIC.fullmatch(text)]
+    return (
+        any("," in text for text in texts)
+        and all(map(CONTINENTAL.fullmatch, texts))
+        and not all(map(ENGLISH.fullmatch, texts))
+    )
+
+
+def thousand_with_point(cells: Sequence[object]) -> str:
+    """Returns a number such as 1.234 if points may part thousands in all cells.
+
+    Args:
+        cells: Texts, or None.
+
+    Returns:
+        The first such number; "" if there is none, or if a cell has a point
+        that is surely decimal.
+    """
+    texts = [_bare(cell) for cell in cells if cell is not None]
+    first = ""
+    for text in texts:
+        if THOUSAND.fullmatch(text):
+            first = first or text
+        elif text and not INTEGER.fullmatch(text):
+            return ""
+    return first
 
 
 def _bare(cell: object) -> str:

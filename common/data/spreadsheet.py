@@ -21,28 +21,31 @@ MAX_CELLS = 2**25
 warnings.filterwarnings("ignore", module="openpyxl")
 
 
-def read(path: Path, text: Sequence[str] = ()) -> pa.Table:
+def names(path: Path, columns: Sequence[str] = ()) -> list[str]:
+    """Returns the names of a sheet's columns; see `read`."""
+    named, _ = _split(_rows(path, most=1), columns)
+    return [name for _, name in named]
+
+
+def read(
+    path: Path, text: Sequence[str] = (), columns: Sequence[str] = ()
+) -> pa.Table:
     """Reads a sheet whose first row has the names of the columns.
 
     Args:
         path: The workbook. Of formulas the values that Excel last computed are
             read. A column without a name, such as an index, is left out.
         text: The columns whose cells are read as text.
+        columns: The names of the columns, if the first row has none; () if it
+            has them.
 
     Raises:
         ValueError: If the file is no workbook, too large, or has no rows.
     """
-    rows = _rows(path)
-    if not rows:
-        raise ValueError("it is empty")
-    named = [
-        (index, str(name).strip())
-        for index, name in enumerate(rows[0])
-        if name is not None
-    ]
+    named, rows = _split(_rows(path), columns)
     columns = [
         _column(
-            [row[index] if index < len(row) else None for row in rows[1:]],
+            [row[index] if index < len(row) else None for row in rows],
             name in text,
         )
         for index, name in named
@@ -50,8 +53,32 @@ def read(path: Path, text: Sequence[str] = ()) -> pa.Table:
     return pa.Table.from_arrays(columns, [name for _, name in named])
 
 
-def _rows(path: Path) -> list[tuple[Any, ...]]:
-    """Returns the rows that have a cell that is not empty."""
+def _split(
+    rows: list[tuple[Any, ...]], columns: Sequence[str]
+) -> tuple[list[tuple[int, str]], list[tuple[Any, ...]]]:
+    """Returns the columns' places and names, and the rows of cells."""
+    if not rows:
+        raise ValueError("it is empty")
+    if not columns:
+        header = [
+            (index, str(name).strip())
+            for index, name in enumerate(rows[0])
+            if name is not None
+        ]
+        return header, rows[1:]
+    if len(rows[0]) != len(columns):
+        raise ValueError(
+            f"it has {len(rows[0])} columns, and --columns {len(columns)} names"
+        )
+    if set(rows[0]) & set(columns):
+        raise ValueError(
+            "its first row has the names of its columns. Leave --columns out"
+        )
+    return list(enumerate(columns)), rows
+
+
+def _rows(path: Path, most: int = MAX_ROWS) -> list[tuple[Any, ...]]:
+    """Returns the first rows that have a cell that is not empty."""
     try:
         with zipfile.ZipFile(path) as file:
             num_bytes = sum(member.file_size for member in file.infolist())
@@ -71,6 +98,8 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
                 raise ValueError("it has too many cells")
             if any(cell is not None for cell in row):
                 rows.append(row)
+                if len(rows) == most:
+                    break
         book.close()
     except zipfile.BadZipFile:
         raise ValueError("it is no Excel workbook (.xlsx)") from None

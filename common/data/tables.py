@@ -1,39 +1,30 @@
 """Tables of a user's own: delimited text, JSON, Parquet and Excel.
 
 A user's file is not trusted: content that does not fit the file's name, a
-missing column, or text that is not UTF-8 ends in an error of one line, never in
-a traceback.
+missing column, or text in another encoding ends in an error of one line, never
+in a traceback.
 """
 
-import codecs
-import json as standard_json
 import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv, json, parquet
+from pyarrow import parquet
 
 from common.options import InputError, quote
+from common.shared_options import ANY_FORMAT, TableFormat
 
-from . import cells, delimited, spreadsheet
+from . import cells, delimited, dialects, json_table, spreadsheet, table_files
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", *JSON_SUFFIXES)
 # The endings of tables' names. `.gz` may follow that of a text.
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
-# Arrow's separators are single characters; no text holds this one.
-# What a file may have that is not read in parts.
-MAX_WHOLE_BYTES = 2**30
-UNIT_SEPARATOR = "\x1f"
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
-SAVE_AS_UTF_8 = (
-    "It is probably Windows-1252, Excel's encoding of western languages: save "
-    "it as UTF-8, or run `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`."
-)
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
@@ -54,22 +45,27 @@ def _suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def names(path: str | Path, option: str = "--dataset") -> list[str]:
+def names(
+    path: str | Path,
+    option: str = "--dataset",
+    table_format: TableFormat = ANY_FORMAT,
+) -> list[str]:
     """Returns the names of a table's columns; reads only the start if it can.
 
+    A column without a name, such as an index, is left out.
+
     Args:
-        path: See `read`. JSON lines have no header: the names are those in the
-            first megabyte.
+        path: See `read`. Of several files the first is read. JSON lines have no
+            header: the names are those in the first megabyte.
         option: The option that named the file, for errors.
+        table_format: See `read`.
 
     Raises:
         InputError: If the file cannot be read.
     """
-    return _open(
-        Path(path),
-        option,
-        lambda file: [name.strip() for name in _schema(file).names],
-    )
+    first = table_files.paths(path, option)[0]
+    known = _open(first, option, table_format, _names)
+    return [name.strip() for name in known if name.strip()]
 
 
 def read(
@@ -77,49 +73,118 @@ def read(
     columns: Sequence[str],
     text: Sequence[str] = (),
     option: str = "--dataset",
+    table_format: TableFormat = ANY_FORMAT,
 ) -> pa.Table:
-    """Reads columns of a table file.
+    """Reads columns of a table.
 
     Args:
         path: A file that ends in one of `SUFFIXES`, or in `.gz` after that of
-            a text. Delimited text has a header, and any of the separators in
-            `delimited`; it is UTF-8 or UTF-16. JSON has an object on each line,
-            or is an array of objects. Of a workbook the first sheet is read.
-        columns: The names of the columns to read; the file must have all.
+            a text; or several with the same columns, whose rows follow one
+            another, as `table_files.paths` takes them. JSON has an object on
+            each line, or is an array of objects. Of a workbook the first sheet
+            is read.
+        columns: The names of the columns to read; the files must have all.
         text: Those of `columns` whose cells are read as text even if all of
             them look like numbers, such as ids. Parquet and JSON keep their own
             types.
-        option: The option that named the file, for errors.
+        option: The option that named the files, for errors.
+        table_format: What is known of the form of delimited text, and of the
+            encoding of JSON.
 
     Returns:
         A table of at least one row, with `columns` in this order. Empty cells
         are null, but "" in the columns of `text`. Text is UTF-8.
 
     Raises:
-        InputError: If the file cannot be read, is empty, or lacks a column.
+        InputError: If a file cannot be read, is empty, or lacks a column, or if
+            the files have different columns.
     """
-    path = Path(path)
-    known, table = _open(path, option, lambda file: _read(file, columns, text))
-    for name in columns:
-        if known.count(name) != 1:
-            shown = ", ".join(known)
-            if len(shown) > NAMES_SHOWN:
-                shown = quote(shown, NAMES_SHOWN)
-            hint = " Write the columns' names into a first line of their own."
+    files = table_files.paths(path, option)
+    parts, all_names = [], []
+    for file in files:
+        known, table = _open(
+            file,
+            option,
+            table_format,
+            lambda file, suffix, known_format: _read(
+                file, suffix, known_format, columns, text
+            ),
+        )
+        _check_columns(file, known, columns, option)
+        all_names.append({name for name in known if name})
+        if all_names[-1] != all_names[0]:
+            odd = min(all_names[0] ^ all_names[-1])
+            has, lacks = files[0], file
+            if odd in all_names[-1]:
+                has, lacks = file, files[0]
             raise InputError(
-                f"{option} must have one column called {name}; {path} has "
-                f"{shown}.{hint if all(map(NUMBER.fullmatch, known)) else ''}"
+                f"{option} must name files with the same columns; {has} has "
+                f"{quote(odd)}, and {lacks} has not."
             )
-    if not table.num_rows:
-        raise InputError(f"{option} must have rows; {path} has none.")
-    checked = {
-        name: _plain(path, name, table[name], option) for name in columns
-    }
-    return pa.table(checked)
+        plain = {
+            name: _plain(file, name, table[name], option) for name in columns
+        }
+        parts.append(pa.table(plain))
+        if not table.num_rows:
+            raise InputError(f"{option} must have rows; {file} has none.")
+    return parts[0] if len(parts) == 1 else _joined(parts, columns)
+
+
+def _check_columns(
+    path: Path, known: Sequence[str], columns: Sequence[str], option: str
+) -> None:
+    """Refuses a file that lacks a column, or has it twice.
+
+    Args:
+        path: The file, for the error.
+        known: The names of its columns.
+        columns: The names of those that it must have.
+        option: The option that named the file.
+    """
+    for name in columns:
+        if known.count(name) == 1:
+            continue
+        shown = ", ".join(known)
+        if len(shown) > NAMES_SHOWN:
+            shown = quote(shown, NAMES_SHOWN)
+        hint = (
+            f" If that is a row, name the {len(known)} columns, such as "
+            f"--columns={','.join(columns)}, or write them into a first line "
+            "of their own."
+        )
+        is_row = any(map(NUMBER.fullmatch, known))
+        raise InputError(
+            f"{option} must have one column called {name}; {path} has "
+            f"{shown}.{hint if is_row else ''}"
+        )
+
+
+def _joined(parts: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+    """Returns the rows of tables, one table after the other.
+
+    Columns of different types become texts, so that they are read alike: one
+    file may have `1,5` where another has only `7`.
+    """
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException:
+        joined = {}
+        for name in columns:
+            arrays = [part.select([name]) for part in parts]
+            try:
+                table = pa.concat_tables(arrays, promote_options="permissive")
+            except pa.ArrowException:
+                texts = pa.schema([(name, pa.string())])
+                table = pa.concat_tables(array.cast(texts) for array in arrays)
+            joined[name] = table[name]
+        return pa.table(joined)
 
 
 def numbers(
-    path: str | Path, columns: Sequence[str], option: str = "--dataset"
+    path: str | Path,
+    columns: Sequence[str],
+    option: str = "--dataset",
+    table_format: TableFormat = ANY_FORMAT,
 ) -> np.ndarray:
     """Reads columns that hold a number in every cell.
 
@@ -127,6 +192,7 @@ def numbers(
         path: See `read`.
         columns: The names of the columns to read; the file must have all.
         option: The option that named the file, for errors.
+        table_format: See `read`.
 
     Returns:
         `(rows, columns)` float32, with the columns in this order.
@@ -135,7 +201,8 @@ def numbers(
         InputError: If the file cannot be read, lacks a column, or has a cell
             that is no finite number.
     """
-    table, values = read(path, columns, option=option), []
+    table = read(path, columns, (), option, table_format)
+    values = []
     for name in columns:
         place = f"{name} in {path}"
         column = _numbers(table[name], place, option)
@@ -178,26 +245,32 @@ def _numbers(column: pa.ChunkedArray, place: str, option: str) -> np.ndarray:
     return values
 
 
-def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
-    """Returns the result of `reader` for a file.
+def _open(
+    path: Path,
+    option: str,
+    table_format: TableFormat,
+    reader: Callable[[Path, str, TableFormat], T],
+) -> T:
+    """Returns the result of `reader` for a file, its ending and its format.
 
     Raises:
         InputError: If the file cannot be read; the message is one line.
     """
-    if not path.is_file():
-        raise InputError(f"{option} must be a file; {path} is not a file.")
-    if _suffix(path) not in SUFFIXES:
+    suffix = _suffix(path)
+    if suffix not in SUFFIXES:
         raise InputError(
             f"{option} must end in {', '.join(SUFFIXES)}; received {path}."
         )
     try:
-        return reader(path)
-    except InputError:
-        raise
+        return reader(path, suffix, table_format)
     except UnicodeDecodeError as error:
+        if table_format.encoding:
+            advice = "Pass another --encoding, or save it as UTF-8."
+        else:
+            advice = dialects.advice(error.object)
         raise InputError(
-            f"{option} must be UTF-8, the names of its columns too; {path} has "
-            f"{quote(error.object)}. {SAVE_AS_UTF_8}"
+            f"{option} must be {table_format.encoding or 'UTF-8'}, the names "
+            f"of its columns too; {path} has {quote(error.object)}. {advice}"
         ) from None
     except (
         EOFError,
@@ -212,9 +285,8 @@ def _open(path: Path, option: str, reader: Callable[[Path], T]) -> T:
             raise InputError(
                 f"{option} must have rows; {path} has none."
             ) from None
-        raise InputError(
-            f"{option}={path} cannot be read: {first[:300]}"
-        ) from None
+        first = first[:300].rstrip(".")
+        raise InputError(f"{option}={path} cannot be read: {first}.") from None
 
 
 def _plain(
@@ -246,142 +318,67 @@ def _plain(
         column.validate(full=True)
         return column
     except pa.ArrowInvalid:
-        row = _first_not_utf_8(column)
+        row, content = _first_not_utf_8(column)
         raise InputError(
             f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
-            f"{SAVE_AS_UTF_8}"
+            f"{dialects.advice(content)}"
         ) from None
 
 
-def _first_not_utf_8(column: pa.ChunkedArray) -> int:
-    """Returns the number of the first row whose text is not UTF-8."""
+def _first_not_utf_8(column: pa.ChunkedArray) -> tuple[int, bytes]:
+    """Returns the number and the bytes of the first cell that is not UTF-8."""
+    content = b""
     for index, cell in enumerate(column):
-        content = cell.as_buffer()
+        buffer = cell.as_buffer()
         try:
-            if content is not None:  # The cell is not empty.
-                content.to_pybytes().decode("utf-8")
+            if buffer is not None:  # The cell is not empty.
+                content = buffer.to_pybytes()
+                content.decode("utf-8")
         except UnicodeDecodeError:
-            return index + 1
-    return len(column)
+            return index + 1, content
+    return len(column), content
+
+
+def _names(path: Path, suffix: str, table_format: TableFormat) -> list[str]:
+    """Returns the names of a file's columns, as they are written."""
+    if suffix == ".parquet":
+        return parquet.read_schema(path).names
+    if suffix == ".xlsx":
+        return spreadsheet.names(path, table_format.columns)
+    if suffix in JSON_SUFFIXES:
+        return json_table.names(path, table_format.encoding)
+    return delimited.names(path, suffix, table_format)
 
 
 def _read(
-    path: Path, columns: Sequence[str], text: Sequence[str]
+    path: Path,
+    suffix: str,
+    table_format: TableFormat,
+    columns: Sequence[str],
+    text: Sequence[str],
 ) -> tuple[list[str], pa.Table]:
     """Reads columns of a file, whose ending says what format it has.
 
-    Other columns are neither decoded nor kept. In JSON all columns are read: a
-    key may first occur in the last line.
+    Other columns are neither decoded nor kept, but in JSON and workbooks.
 
     Returns:
         The names of all columns, and a table that holds at least those of
-        `columns` that the file has.
+        `columns` that the file has. The names have no spaces around them.
     """
-    suffix = _suffix(path)
     if suffix in JSON_SUFFIXES:
-        table = _stripped(json.read_json(_json_lines(path)))
+        table = _stripped(json_table.read(path, table_format.encoding))
         return table.column_names, table
     if suffix == ".xlsx":
-        table = spreadsheet.read(path, text)
+        table = spreadsheet.read(path, text, table_format.columns)
         return table.column_names, table
-    known = _schema(path).names
     if suffix == ".parquet":
+        known = parquet.read_schema(path).names
         present = [name for name in known if name.strip() in columns]
         table = _stripped(parquet.read_table(path, columns=present))
         return [name.strip() for name in known], table
-    stripped = [name.strip() for name in known]
-    # A name that two columns have is an error of the caller's.
-    written = {
-        name: known[stripped.index(name)]
-        for name in columns
-        if stripped.count(name) == 1
-    }
-    options = csv.ConvertOptions(
-        include_columns=list(written.values()),
-        column_types={
-            written[name]: pa.string() for name in text if name in written
-        },
-    )
-    dialect = delimited.dialect(path, suffix)
-    table = csv.read_csv(**_delimited(path, dialect), convert_options=options)
-    # Arrow reads all columns where none is named.
-    table = table.select(list(written.values()))
-    return stripped, table.rename_columns(list(written))
+    return delimited.read(path, suffix, table_format, columns, text)
 
 
 def _stripped(table: pa.Table) -> pa.Table:
     """Returns a table whose columns' names have no spaces around them."""
     return table.rename_columns([name.strip() for name in table.column_names])
-
-
-def _schema(path: Path) -> pa.Schema:
-    """Returns a file's columns, read from its first block or its footer."""
-    suffix = _suffix(path)
-    if suffix == ".parquet":
-        return parquet.read_schema(path)
-    if suffix == ".xlsx":
-        return spreadsheet.read(path).schema
-    if suffix in JSON_SUFFIXES:
-        return json.open_json(_json_lines(path)).schema
-    dialect = delimited.dialect(path, suffix)
-    with csv.open_csv(**_delimited(path, dialect)) as file:
-        return file.schema
-
-
-def _delimited(path: Path, dialect: delimited.Dialect) -> dict[str, Any]:
-    """Returns the arguments by which Arrow reads a delimited text."""
-    separator, source = dialect.separator, _stream(path)
-    has_quotes = len(separator) == 1
-    if not has_quotes:
-        content = _whole(source).decode(dialect.encoding)
-        content = content.replace(separator, UNIT_SEPARATOR)
-        source = pa.BufferReader(content.encode(dialect.encoding))
-        separator = UNIT_SEPARATOR
-    return {
-        "input_file": source,
-        "read_options": csv.ReadOptions(encoding=dialect.encoding),
-        # Cells may hold line ends.
-        "parse_options": csv.ParseOptions(
-            delimiter=separator,
-            newlines_in_values=has_quotes,
-            quote_char='"' if has_quotes else False,
-        ),
-    }
-
-
-def _stream(path: Path) -> pa.NativeFile:
-    """Opens a file for reading, unpacked if it is compressed by gzip."""
-    is_packed = path.suffix.lower() == ".gz"
-    return pa.input_stream(path, compression="gzip" if is_packed else None)
-
-
-def _whole(stream: pa.NativeFile) -> bytes:
-    """Reads a stream that must be held as a whole.
-
-    Raises:
-        ValueError: If it is larger than `MAX_WHOLE_BYTES`; a packed file may
-            be, whatever its size.
-    """
-    content = stream.read(MAX_WHOLE_BYTES + 1)
-    if len(content) > MAX_WHOLE_BYTES:
-        raise ValueError(
-            f"it has more than {MAX_WHOLE_BYTES / 1e6:,.0f} MB, unpacked"
-        )
-    return content
-
-
-def _json_lines(path: Path) -> pa.NativeFile:
-    """Returns a source of JSON lines; rewrites an array of objects as lines.
-
-    Raises:
-        ValueError: If an array is not JSON, or holds other things than objects.
-    """
-    with _stream(path) as file:
-        if file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()[:1] != b"[":
-            return _stream(path)
-    with _stream(path) as file:
-        rows = standard_json.loads(_whole(file).decode("utf-8-sig"))
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("an array must hold an object a row.")
-    text = "\n".join(map(standard_json.dumps, rows))
-    return pa.BufferReader(text.encode())

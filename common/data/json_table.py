@@ -1,0 +1,45 @@
+"""Tables in JSON: an object on each line, or an array of objects."""
+
+import json as standard_json
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import json
+
+from . import dialects, table_files
+
+
+def names(path: Path, encoding: str) -> list[str]:
+    """Returns the names of the columns in the first megabyte; see `read`."""
+    return json.open_json(_lines(path, encoding)).schema.names
+
+
+def read(path: Path, encoding: str) -> pa.Table:
+    """Reads all columns: a key may first occur in the last line.
+
+    Args:
+        path: The file; it may be compressed by gzip.
+        encoding: The encoding of a text without a mark; "" for UTF-8 or
+            UTF-16.
+
+    Raises:
+        ValueError: If an array is not JSON, or holds other things than objects.
+    """
+    return json.read_json(_lines(path, encoding))
+
+
+def _lines(path: Path, given: str) -> pa.NativeFile:
+    """Returns a source of JSON lines; rewrites an array of objects as lines."""
+    start = dialects.beginning(path)
+    encoding = dialects.encoding_of(start, given)
+    text = start.decode(encoding, errors="ignore").removeprefix("\ufeff")
+    file = table_files.stream(path)
+    if text.lstrip()[:1] != "[":
+        # Arrow passes over a mark.
+        return pa.transcoding_input_stream(file, encoding, "utf-8")
+    with file:
+        content = table_files.whole(file).decode(encoding)
+    rows = standard_json.loads(content.removeprefix("\ufeff"))
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("an array must hold an object a row.")
+    return pa.BufferReader("\n".join(map(standard_json.dumps, rows)).encode())
