@@ -134,7 +134,7 @@ def test_a_new_file_with_new_values_is_scored(
     path.write_text("\n".join([rows[0], *newest]) + "\n")
     output = tmp_path / "scores.json"
     predict.predict_file(
-        scorer_of(config), str(path), str(output), config.columns(), False
+        scorer_of(config), str(path), str(output), config.column_names(), False
     )
     scores = json.loads(output.read_text())
     assert len(scores) == 5 and all(0 <= row["score"] <= 1 for row in scores)
@@ -178,7 +178,11 @@ def test_a_server_takes_the_raw_columns(released) -> None:
     if name in ("paysim", "orders"):
         return
     predict.predict_file(
-        scorer_of(config), config.dataset, "all.json", config.columns(), False
+        scorer_of(config),
+        config.dataset,
+        "all.json",
+        config.column_names(),
+        False,
     )
     expected = {
         row["id"]: row["score"]

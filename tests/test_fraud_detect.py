@@ -324,7 +324,7 @@ def test_predict_refuses_in_one_line(released, home, changes, words) -> None:
         predict.predict_file(
             predict.Scorer(served.Local(released[1])),
             options["inputs"], options["output"],
-            app.Config().columns(), False,
+            app.Config().column_names(), False,
         )  # fmt: skip
 
 
@@ -333,7 +333,7 @@ def test_predict_refuses_the_past(released, home) -> None:
         predict.predict_file(
             predict.Scorer(served.Local(released[1])),
             str(home / "payments.csv"), "",
-            app.Config().columns(), False,
+            app.Config().column_names(), False,
         )  # fmt: skip
 
 
@@ -379,7 +379,7 @@ def test_the_other_models_are_released(config, home, model, changes) -> None:
         ),
     )
     predict.predict_file(
-        scorer, str(home / "new.csv"), "", app.Config().columns(), False
+        scorer, str(home / "new.csv"), "", app.Config().column_names(), False
     )
 
 

@@ -13,7 +13,7 @@ from apps.fraud_detect.transactions import DAY, read, seconds
 from common.options import InputError
 
 HEADER = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
-COLUMNS = DataOptions().columns()
+COLUMNS = DataOptions().column_names()
 PLAN = DataOptions().plan(0)
 OWN = (Column("V1", "number"), Column("V2", "number"))
 
@@ -108,7 +108,7 @@ def test_times_may_be_seconds_and_columns_have_other_names(table_of) -> None:
     columns = DataOptions(
         time_column="t", customer_column="who", terminal_column="where",
         amount_column="paid", label_column="bad",
-    ).columns()  # fmt: skip
+    ).column_names()  # fmt: skip
     table, *_ = read(path, dataclasses.replace(columns, id=""), False)
     assert table.time.tolist() == [60]
     assert table.customers.tolist() == ["1"]  # An id, though all digits.

@@ -118,10 +118,10 @@ def test_options_name_columns_that_exist() -> None:
     known = ["TX_DATETIME", "who", "x", "code"]
     options = DataOptions(terminal_column="shop")
     with pytest.raises(InputError, match="there is no 'shop'"):
-        options.columns().present(known)
+        options.column_names().present(known)
     columns = DataOptions(
         customer_column="who", category_columns=("code",), ignore_columns=("x",)
-    ).columns()
+    ).column_names()
     present = columns.present(known)
     assert (present.terminal, present.customer) == ("", "who")
     assert present.own(known) == {"code": "category"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import tables, tfds_sets
+from common.data import table_files, tables, tfds_sets
 from common.data.splits import MemorySplit
 from common.options import InputError
 
@@ -38,7 +38,7 @@ def load(dataset: str, plan: Plan) -> Data:
         return of_transactions(
             simulated(dataset), (), dataset, plan, plan.columns
         )
-    known = tables.names(dataset)
+    known = tables.names(dataset, table_format=plan.columns.table_format)
     columns = plan.columns.present(known, ("customer", "terminal", "id"))
     if not (columns.customer or columns.terminal):
         columns = plan.columns.present(known)
@@ -47,7 +47,7 @@ def load(dataset: str, plan: Plan) -> Data:
         dataset, columns, plan.skip_bad, own=columns.own(known)
     )
     notes += _missing_windows(plan.columns, columns)
-    name = Path(dataset).name
+    name = table_files.title(dataset)
     return of_transactions(table, tuple(notes), name, plan, columns, own)
 
 
@@ -86,13 +86,13 @@ def load_for_evaluation(
     """
     if history is None:
         names: tuple[str, ...] = ()
-        rows, judged, notes = read_features(
-            Path(path), plan.columns.present(tables.names(path)), plan, own
-        )
+        known = tables.names(path, table_format=plan.columns.table_format)
+        columns = plan.columns.present(known)
+        rows, judged, notes = read_features(Path(path), columns, plan, own)
     else:
         names = tuple(history.names)
         rows, judged, notes = _read_later(path, plan, own, history)
-    splits = FraudSplits.whole(Path(path).name, CLASSES, rows, notes)
+    splits = FraudSplits.whole(table_files.title(path), CLASSES, rows, notes)
     empty = judged.pick(np.arange(0))
     names += tuple(column.feature for column in own)
     return Data(names, tuple(own), (Fold(splits, empty, judged),), None)
@@ -102,7 +102,8 @@ def _read_later(
     path: str, plan: Plan, own: Sequence[Column], history: History
 ) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
     """Reads transactions, which continue the history if they are later."""
-    columns = of_release(plan.columns, history, tables.names(path))
+    known = tables.names(path, table_format=plan.columns.table_format)
+    columns = of_release(plan.columns, history, known)
     table, notes = read_coded(path, columns, plan.skip_bad, own)
     num = len(table)
     if table.time[0] >= history.last:

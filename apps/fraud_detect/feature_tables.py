@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import tables
+from common.data import table_files, tables
 from common.data.splits import MemorySplit
 from common.options import InputError, quote
 
@@ -52,7 +52,9 @@ def of_features(path: Path, columns: Columns, plan: Plan) -> Data:
     notes = (*rows.notes, *more, note)
     names = tuple(column.feature for column in fitted)
     fold = Fold(
-        FraudSplits(path.name, CLASSES, train, valid, test, notes),
+        FraudSplits(
+            table_files.title(path), CLASSES, train, valid, test, notes
+        ),
         *(rows.judged.pick(part) for part in parts[1:]),
     )
     return Data(names, fitted, (fold,), None)
@@ -113,7 +115,7 @@ def _read(
         plan: Tells whether bad rows are left out.
         kinds: The columns to read; see `own_columns.read`. None reads all.
     """
-    known = tables.names(path)
+    known = tables.names(path, table_format=columns.table_format)
     if set(CARD_SET) <= set(known):
         columns = dataclasses.replace(
             columns, time=CARD_SET[0], label=CARD_SET[1], time_unit="seconds"
@@ -127,7 +129,10 @@ def _read(
             "--label_column."
         )
     own = columns.own(known) if kinds is None else kinds
-    table = tables.read(path, [*columns.names(), *own], columns.texts(own))
+    table = tables.read(
+        path, [*columns.names(), *own], columns.texts(own),
+        table_format=columns.table_format,
+    )  # fmt: skip
     checks = Checks(path, table.num_rows, plan.skip_bad)
     fraud = labels(table, columns.label, checks).astype(np.int64)
     ids = ids_of(table, columns.id, checks)

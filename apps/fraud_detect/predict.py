@@ -39,7 +39,7 @@ def run(config: Config) -> None:
     options = use.config
     if config.mode == "predict":
         predict_file(
-            scorer, options.inputs, options.output, options.columns(),
+            scorer, options.inputs, options.output, options.column_names(),
             options.on_bad_input == "skip", options.raw_output,
         )  # fmt: skip
         return
@@ -297,7 +297,8 @@ def _new(
     skip_bad: bool,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns ids and features of new transactions, and notes."""
-    columns = of_release(columns, history, tables.names(path, INPUTS))
+    known = tables.names(path, INPUTS, columns.table_format)
+    columns = of_release(columns, history, known)
     # The labels are not known yet.
     columns = dataclasses.replace(columns, label="")
     new, notes = read_coded(path, columns, skip_bad, scorer.own, INPUTS)
@@ -313,14 +314,16 @@ def _ready_made(
     scorer: Scorer, path: str, columns: Columns, skip_bad: bool
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns ids and features of a feature table, and notes."""
-    known = tables.names(path, INPUTS)
+    known = tables.names(path, INPUTS, columns.table_format)
     columns = dataclasses.replace(
         columns, time="", customer="", terminal="", amount="", label="",
         id=columns.id if columns.id in known else "",
     )  # fmt: skip
     kinds = {column.name: column.kind for column in scorer.own}
     names = [*columns.names(), *kinds]
-    table = tables.read(path, names, columns.texts(kinds), INPUTS)
+    table = tables.read(
+        path, names, columns.texts(kinds), INPUTS, columns.table_format
+    )
     checks = Checks(Path(path), table.num_rows, skip_bad)
     ids = ids_of(table, columns.id, checks)
     kept = checks.good_rows()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.options import InputError, is_given, option, quote
-from common.shared_options import Options
+from common.shared_options import ANY_FORMAT, TableFormat, TableOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Columns:
         categories: The columns that are categories, though they look like
             numbers.
         given: The fields whose columns the user named.
+        table_format: What is known of the table's form.
     """
 
     time: str
@@ -39,6 +40,7 @@ class Columns:
     ignored: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
+    table_format: TableFormat = ANY_FORMAT
 
     ROLES = ("time", "customer", "terminal", "amount", "label", "id")
 
@@ -175,7 +177,7 @@ class Sizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions(Options):
+class DataOptions(TableOptions):
     """Options about the data, the folds and the costs of alerts."""
 
     protocol: str = option(
@@ -266,7 +268,7 @@ class DataOptions(Options):
         True, "measure scikit-learn's models too.", training=False
     )
 
-    def columns(self) -> Columns:
+    def column_names(self) -> Columns:
         """Returns the names in the user's table."""
         return Columns(
             self.time_column,
@@ -283,6 +285,7 @@ class DataOptions(Options):
                 for role in Columns.ROLES
                 if is_given(self, f"{role}_column")
             ),
+            self.table_format,
         )
 
     def plan(self, steps: int) -> Plan:
@@ -292,7 +295,7 @@ class DataOptions(Options):
             steps: Transactions in a sequence; 0 for none.
         """
         return Plan(
-            self.columns(),
+            self.column_names(),
             self.protocol,
             self.extended,
             self.delay,

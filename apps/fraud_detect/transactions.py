@@ -90,8 +90,9 @@ def read(
     """
     own = own or {}
     table = tables.read(
-        path, [*columns.names(), *own], columns.texts(own), option
-    )
+        path, [*columns.names(), *own], columns.texts(own), option,
+        columns.table_format,
+    )  # fmt: skip
     checks = Checks(Path(path), table.num_rows, skip_bad)
     time = times(table[columns.time], columns, checks)
     amount = numbers(table[columns.amount], columns.amount, checks)

@@ -3,14 +3,14 @@
 import dataclasses
 
 from common.options import option
-from common.shared_options import Options
+from common.shared_options import TableOptions
 
 APP = "recommender"
 PROTOCOLS = ("leave_last_out", "random_75_25")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Options):
+class Config(TableOptions):
     """Options of this app."""
 
     default_dataset = "tastes"

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from common.data import cells, tables, tfds_sets
 from common.options import InputError, quote
+from common.shared_options import ANY_FORMAT, TableFormat
 
 from .interactions import Raw
 
@@ -25,20 +26,22 @@ def read_table(
     rating: str = "",
     title: str = "",
     features: str = "",
+    table_format: TableFormat = ANY_FORMAT,
 ) -> Raw:
     """Reads a table of the user's own.
 
-    All arguments but `path` are names of columns; "" if there is no such
-    column.
+    All arguments but the first and the last are names of columns; "" if there
+    is no such column.
 
     Args:
-        path: CSV, TSV, JSON lines or Parquet.
+        path: One file or several; see `tables.read`.
         user: The column of the users' ids, text or whole numbers.
         item: The column of the items' ids, text or whole numbers.
         time: The column of times, numbers or dates.
         rating: The column of ratings, numbers.
         title: The column of the items' titles.
         features: The column of words of an item, joined by `|`.
+        table_format: What is known of the files' form.
 
     Raises:
         InputError: If a column is missing, or has values of another type.
@@ -46,7 +49,7 @@ def read_table(
     names = (user, item, time, rating, title, features)
     columns = [name for name in names if name]
     text_columns = [name for name in (user, item, title, features) if name]
-    table = tables.read(path, columns, text_columns)
+    table = tables.read(path, columns, text_columns, table_format=table_format)
     users, user_ids = _encode(table[user], user)
     items, item_ids = _encode(table[item], item)
     return Raw(

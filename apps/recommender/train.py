@@ -48,7 +48,8 @@ def load_data(config: Config, known: Sequence[str] = ()) -> protocols.Protocol:
         elif "k_core" not in config.given:
             k_core = 0  # Training's value would leave users out here.
         columns = {role: getattr(config, f"{role}_column") for role in roles}
-        name, raw = config.dataset, data.read_table(config.dataset, **columns)
+        name = config.dataset
+        raw = data.read_table(name, **columns, table_format=config.table_format)
     else:
         name, raw = data.read_tfds(config.dataset, config.data_dir)
     clean = interactions.clean(

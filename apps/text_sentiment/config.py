@@ -3,13 +3,13 @@
 import dataclasses
 
 from common.options import option, with_default
-from common.shared_options import Options, TFLiteOptions
+from common.shared_options import Options, TableOptions, TFLiteOptions
 
 APP = "text_sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TFLiteOptions):
+class Config(TableOptions, TFLiteOptions):
     """Options of this app."""
 
     default_dataset = "generated_reviews"

@@ -3,15 +3,15 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from common.data import tables, tfds_sets
+from common.data import table_files, tables, tfds_sets
 from common.data.splits import ALL, TEST
 from common.options import InputError, quote
+from common.shared_options import ANY_FORMAT, TableFormat
 
 VALID_SHARE = TEST_SHARE = 0.1  # Parts of a user's single file.
 READ = 1000  # Rows that are read at a time.
@@ -60,6 +60,7 @@ class Source:
     test_file: str
     pretrain: str
     seed: int
+    table_format: TableFormat = ANY_FORMAT
 
 
 def load(source: Source) -> Corpus:
@@ -96,7 +97,7 @@ def load_for_evaluation(
     texts, labels = _read_table(path, source, flag)
     rule = f"{flag} must have the release's classes"
     test = Texts(texts, _indices(labels, classes, path, rule))
-    return Corpus(Path(path).name, classes, {"test": test}, judged=ALL)
+    return Corpus(table_files.title(path), classes, {"test": test}, judged=ALL)
 
 
 def _load_tfds(source: Source) -> Corpus:
@@ -208,7 +209,8 @@ def _load_table(source: Source) -> Corpus:
             "classes."
         )
     unlabelled = _read_unlabelled(source, ()) if source.pretrain else []
-    return Corpus(Path(source.dataset).name, class_names, parts, unlabelled)
+    name = table_files.title(source.dataset)
+    return Corpus(name, class_names, parts, unlabelled)
 
 
 def _read_table(
@@ -216,7 +218,7 @@ def _read_table(
 ) -> tuple[list[str], list[str]]:
     """Returns the texts and the labels of a file; empty texts are allowed."""
     columns = [source.text_column, source.label_column]
-    table = tables.read(path, columns, columns, option)
+    table = tables.read(path, columns, columns, option, source.table_format)
     texts, written = (_strings(table[name]) for name in columns)
     labels = [label.strip() for label in written]
     for index, label in enumerate(labels):
@@ -242,7 +244,9 @@ def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
             f"{', '.join(tables.SUFFIXES)}; received {source.pretrain!r}."
         )
     columns = [source.text_column]
-    table = tables.read(source.pretrain, columns, columns, "--pretrain")
+    table = tables.read(
+        source.pretrain, columns, columns, "--pretrain", source.table_format
+    )
     return _strings(table[source.text_column])
 
 

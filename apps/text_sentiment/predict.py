@@ -13,6 +13,7 @@ from common.data import tables, text_files
 from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
+from common.shared_options import ANY_FORMAT, TableFormat
 
 from . import results, train, vocabulary
 from .config import APP, Config
@@ -110,7 +111,7 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
 def predict(classifier: Classifier, config: Config) -> None:
     """Prints label and probability of each text; `--output` writes them."""
     predictions.check_output(config.output)
-    texts = read(config.inputs, config.text_column)
+    texts = read(config.inputs, config.text_column, config.table_format)
     rows = _rows(classifier, texts)
     predictions.show(rows, config.output, config.raw_output, _shorten)
 
@@ -135,7 +136,9 @@ def _shorten(row: predictions.Row) -> predictions.Row:
     return {**row, "text": text}
 
 
-def read(inputs: str, text_column: str) -> Iterator[str]:
+def read(
+    inputs: str, text_column: str, table_format: TableFormat = ANY_FORMAT
+) -> Iterator[str]:
     """Returns the texts that `--inputs` names, or the text that it is.
 
     Lines are read when they are needed. A file is read once before that, so
@@ -146,6 +149,7 @@ def read(inputs: str, text_column: str) -> Iterator[str]:
             in each line, or a text itself. A value that looks like a path that
             does not exist is an error: it is probably a mistyped name.
         text_column: The table's column of texts.
+        table_format: What is known of the table's form.
 
     Raises:
         InputError: If there is no text, or the file cannot be read.
@@ -159,7 +163,7 @@ def read(inputs: str, text_column: str) -> Iterator[str]:
     has_lines = inputs.lower().endswith(TEXT_FILE)
     if is_path and tables.is_table(inputs) and not has_lines:
         columns = [text_column]
-        table = tables.read(inputs, columns, columns, option="--inputs")
+        table = tables.read(inputs, columns, columns, "--inputs", table_format)
         return _cells(table[text_column])
     if inputs != "-" and not text_files.is_file(inputs):
         return iter([_text(inputs)])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common import console
+from common.data import table_files
 from common.options import Checked, InputError, as_trained, is_given
 from common.report import report, strict_json
 from common.shared_options import Options
@@ -89,10 +90,7 @@ def is_whole(
         trained: The release's options; see `trained_with`.
         option: The name of an option that names data.
     """
-    try:
-        exists = Path(getattr(options, option)).exists()
-    except OSError:  # It cannot be a file's name, such as a very long text.
-        exists = False
+    exists = table_files.exist(getattr(options, option))
     return exists and not is_own(options, trained, option)
 
 

@@ -16,6 +16,7 @@ import rich.console
 import rich.table
 
 from common import console, runtime
+from common.data import table_files
 from common.mobile.measurement import state_note
 from common.options import InputError
 from common.shared_options import Options
@@ -175,17 +176,17 @@ def _digests(options: Options) -> dict[str, str]:
     return {
         name: path_digest(value)
         for name, value in named.items()
-        if value and Path(value).exists()
+        if value and table_files.exist(value)
     }
 
 
 def path_digest(path: str | Path) -> str:
-    """Returns 16 hex digits that identify a path.
+    """Returns 16 hex digits that identify the files that an option names.
 
     A report keeps them instead of the path, which belongs to its author's
     machine.
     """
-    content = str(Path(path).resolve()).encode(errors="surrogateescape")
+    content = table_files.identity(path).encode(errors="surrogateescape")
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -199,7 +200,11 @@ def _portable(value: Any) -> Any:
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_portable(item) for item in value]
-    if not (isinstance(value, str) and Path(value).is_absolute()):
+    if not isinstance(value, str):
+        return value
+    if "," in value:  # It may be a list of paths.
+        return ",".join(_portable(part) for part in value.split(","))
+    if not Path(value).is_absolute():
         return value
     path = Path(value)
     if path.is_relative_to(Path.cwd()):
