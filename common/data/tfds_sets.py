@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from common.options import InputError
 from common.workers import cluster
 
-from . import folders, splits
+from . import downloads, folders, splits
 
 # The data sets of this project, and the directory where they are prepared.
 EMBEDDED = (
@@ -54,7 +54,8 @@ def builder(
             any download.
 
     Raises:
-        InputError: If there is no such data set or it cannot be prepared.
+        InputError: If there is no such data set, it cannot be prepared, or it
+            must be downloaded and its hosts cannot be reached.
     """
     if cluster.is_chief():
         dataset = _prepare(name, data_dir, check)
@@ -92,6 +93,7 @@ def _prepare(
                 f" or a path; received {name!r}. {_first_line(error)}"
             ) from None
     check(dataset)
+    downloads.check(dataset)
     try:
         # TFDS prints that it downloads, though an embedded set needs no
         # download.
