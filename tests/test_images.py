@@ -132,7 +132,9 @@ def test_a_corrupt_image_is_named_or_skipped(folder, capsys) -> None:
         image_sets.load(str(folder))
     splits = image_sets.load(str(folder), skip_bad=True)
     assert sum(splits.describe()[k] for k in ("train", "valid", "test")) == 26
-    assert splits.notes[0] == "left out 1 undecodable images"
+    assert splits.notes == (
+        "28 files: 26 used; left out 1 .txt, 1 undecodable images",
+    )
     printed = " ".join(capsys.readouterr().err.split())
     assert "bad.png: it is not a PNG" in printed and "(1 such" in printed
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from common.options import option
+from common.options import InputError, option
 from common.shared_options import ImageOptions, TFLiteOptions
 
 APP = "image_classify"
+# The options that name columns of --labels.
+COLUMNS = ("file_column", "label_column", "split_column", "group_column")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +18,39 @@ class Config(ImageOptions, TFLiteOptions):
 
     dataset: str = option(
         "",
-        "a TFDS name, a folder of class folders, or digits (the default for "
-        "training).",
+        "a TFDS name, a folder of class folders or of what --labels names, or "
+        "digits (the default for training).",
+        data=True,
+    )
+    labels: str = option(
+        "",
+        "a table of the files in --dataset and their labels, in place of class "
+        "folders.",
+        data=True,
+    )
+    file_column: str = option(
+        "",
+        "the column of --labels with the files' names; by default file, "
+        "filename, path, image or the like.",
+        data=True,
+    )
+    label_column: str = option(
+        "",
+        "the column of --labels with the classes; by default label, class, "
+        "category or the like.",
+        data=True,
+    )
+    split_column: str = option(
+        "",
+        "the column of --labels with train, valid or test; by default split, "
+        "if there is such a column.",
+        data=True,
+    )
+    group_column: str = option(
+        "",
+        "the column of --labels with groups, such as patients, each of which "
+        "stays in one split; by default group, patient or scene, if there is "
+        "such a column.",
         data=True,
     )
     model: str = option(
@@ -44,6 +77,12 @@ class Config(ImageOptions, TFLiteOptions):
         "that all images share, or means the model's own if sizes differ.",
         minimum=0,
         maximum=16_384,
+        data=True,
+    )
+    background: str = option(
+        "white",
+        "what shows where an image file is transparent.",
+        choices=("white", "grey", "black"),
         data=True,
     )
     pipeline: str = option(
@@ -106,3 +145,14 @@ class Config(ImageOptions, TFLiteOptions):
         minimum=0.0,
         maximum=0.9,
     )
+
+    def __post_init__(self) -> None:
+        """Refuses columns of a table that is not given."""
+        super().__post_init__()
+        for name in COLUMNS:
+            value = getattr(self, name)
+            if value and not self.labels:
+                raise InputError(
+                    f"--{name} needs --labels; received {value!r} without a "
+                    "table."
+                )

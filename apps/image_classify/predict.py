@@ -22,13 +22,13 @@ from common.data import (
 )
 from common.data.splits import Splits, within
 from common.mobile import files, litert
-from common.options import InputError, quote
+from common.options import InputError, is_given, quote
 from common.release import evaluation, predictions, served
 from common.report import metrics
 from common.shared_options import MAX_MEGAPIXELS
 
 from . import train
-from .config import APP, Config
+from .config import APP, COLUMNS, Config
 
 BATCH = 64
 KINDS = "images ({})".format(", ".join(image_checks.SUFFIXES))
@@ -36,13 +36,17 @@ KINDS = "images ({})".format(", ".join(image_checks.SUFFIXES))
 
 def run(config: Config) -> None:
     """Predicts or evaluates with a release, as `--mode` says."""
-    use = evaluation.use(config, APP)
-    classifier = Classifier(use.served, config.variant)
+    use = evaluation.use(config, APP, ("dataset", "labels"))
+    classifier = Classifier(use.served, config.variant, use.config.background)
     if config.mode == "predict":
         predict_files(classifier, use.config)
         return
+    options = use.config
+    if use.whole == "dataset" and not is_given(config, "labels"):
+        # New images with class folders have no use for the release's table.
+        options = options.replace(labels="", **dict.fromkeys(COLUMNS, ""))
     classes = classifier.class_names if use.whole else ()
-    splits = train.load_data(use.config, classifier.shape, classes)
+    splits = train.load_data(options, classifier.shape, classes)
     evaluation.show(evaluate(classifier, splits))
 
 
@@ -71,14 +75,20 @@ class Classifier:
             only a server knows them.
     """
 
-    def __init__(self, model: served.Served, variant: str = "") -> None:
+    def __init__(
+        self,
+        model: served.Served,
+        variant: str = "",
+        background: str = "white",
+    ) -> None:
         """Opens the SavedModel or a TFLite file.
 
         Args:
             model: The release's SavedModel, in this process or on a server.
             variant: The name of the TFLite file to use instead, if any.
+            background: The release's `--background`.
         """
-        self._served = model
+        self._served, self._background = model, background
         self.class_names = (
             files.read_names(model.release / "mobile" / files.LABELS, APP)
             if model.has_files
@@ -127,7 +137,9 @@ class Classifier:
             `(height, width, channels) uint8`.
         """
         height, width, channels = self.shape
-        image = images.decode(content, channels, max_megapixels)
+        image = images.decode(
+            content, channels, max_megapixels, self._background
+        )
         return images.fit(image, (height, width)).numpy()
 
     def decide(self, examples: Sequence[Example]) -> list[tuple[str, float]]:

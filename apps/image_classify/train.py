@@ -10,7 +10,7 @@ import tensorflow as tf
 from common import variants as names
 from common.compression import chain
 from common.compression.finetuning import Finetuning
-from common.data import image_sets, images, pipelines
+from common.data import image_labels, image_sets, images, pipelines
 from common.data.splits import Split, Splits
 from common.release import export, publishing
 from common.report import metrics
@@ -19,7 +19,7 @@ from common.workers import cluster
 
 from . import augment, results
 from . import model as networks
-from .config import APP, Config
+from .config import APP, COLUMNS, Config
 
 
 def load_data(
@@ -47,6 +47,12 @@ def load_data(
         shape=shape,
         classes=classes,
         max_megapixels=config.max_megapixels,
+        labels=image_labels.Source(
+            config.labels, *(getattr(config, name) for name in COLUMNS)
+        )
+        if config.labels
+        else None,
+        background=config.background,
     )
 
 
@@ -111,7 +117,9 @@ def signatures(
 
     def image_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
         def decode(content: tf.Tensor) -> tf.Tensor:
-            image = images.decode(content, channels, config.max_megapixels)
+            image = images.decode(
+                content, channels, config.max_megapixels, config.background
+            )
             return images.fit(image, (height, width))
 
         spec = tf.TensorSpec((height, width, channels), tf.uint8)

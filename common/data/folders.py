@@ -1,7 +1,8 @@
 """Folders of splits, of classes and of files, and the files of `--inputs`."""
 
+import collections
 import glob
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from common.options import InputError, quote
@@ -71,20 +72,44 @@ def files(root: Path, is_wanted: IsWanted) -> list[Path]:
     Hidden ones are left out, and what is in a folder of `PASSED_OVER`, or of
     masks beside a folder of images.
     """
+    return sorted(
+        path
+        for path, reason in _all(root)
+        if not reason and is_wanted(path) and not path.is_dir()
+    )
+
+
+def passed_over(root: Path) -> collections.Counter[str]:
+    """Returns the numbers of files below `root` that `files` never returns.
+
+    They are counted by the reason: `hidden`, `masks`, or the folder's name.
+    """
+    return collections.Counter(
+        reason for path, reason in _all(root) if reason and path.is_file()
+    )
+
+
+def _all(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yields all that is below `root`, and why it holds no data; "" if it may.
+
+    What has no reason may still be a folder.
+    """
+    paths = list(root.rglob("*"))
     masks = {
         folder
-        for folder in root.rglob("*")
+        for folder in paths
         if folder.name.lower() in MASKS
         and any((folder.parent / name).is_dir() for name in _IMAGE_FOLDERS)
     }
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if is_wanted(path)
-        and not any(map(_is_passed_over, path.relative_to(root).parts))
-        and masks.isdisjoint(path.parents)
-        and not path.is_dir()
-    )
+    for path in paths:
+        parts = path.relative_to(root).parts
+        archive = [part for part in parts if part.lower() in PASSED_OVER]
+        if archive:
+            yield path, f"in {archive[0]}"
+        elif any(map(_is_passed_over, parts)):
+            yield path, "hidden"
+        else:
+            yield path, "" if masks.isdisjoint(path.parents) else "masks"
 
 
 def inputs(pattern: str, is_wanted: IsWanted, kinds: str) -> list[str]:

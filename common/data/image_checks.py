@@ -1,6 +1,5 @@
 """What is checked of image files before a run takes them."""
 
-import collections
 import concurrent.futures
 import hashlib
 from pathlib import Path
@@ -12,10 +11,10 @@ from common import console, runtime
 from common.console import track
 from common.options import InputError
 
-from . import encoded, folders, image_files, images
+from . import encoded, image_files, images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif",
-            ".webp", ".tif", ".tiff", ".avif")  # fmt: skip
+            ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")  # fmt: skip
 FILES_AT_A_TIME = 1024
 
 
@@ -40,8 +39,12 @@ class Checked(NamedTuple):
 
 def check_files(
     paths: list[str], skip_bad: bool, max_megapixels: float
-) -> tuple[dict[str, Checked], tuple[str, ...]]:
-    """Decodes every file; returns what is known of the good ones, and notes."""
+) -> dict[str, Checked]:
+    """Decodes every file; returns what is known of those that are readable.
+
+    Raises:
+        InputError: If a file is not readable and `skip_bad` is not set.
+    """
 
     def check(path: str) -> Checked | str:
         try:
@@ -92,64 +95,10 @@ def check_files(
         for path, result in zip(paths, results, strict=True)
         if not isinstance(result, str)
     }
-    if not bad:
-        return good, ()
-    # The report goes where files' names, which may be a person's, must not.
-    console.get(stderr=True).print(
-        f"left out: {bad[0]} ({len(bad)} such files)"
-    )
-    return good, (f"left out {len(bad)} undecodable images",)
-
-
-def left_out(root: Path) -> tuple[str, ...]:
-    """Returns a note of the files in a data set that are no images, by kind."""
-    kinds = collections.Counter(
-        path.suffix.lower() or "without a suffix"
-        for path in folders.files(root, lambda path: not is_image(path))
-    )
-    if not kinds:
-        return ()
-    counts = ", ".join(f"{num} {kind}" for kind, num in kinds.most_common())
-    return (f"left out {counts}: no images by their names",)
-
-
-def without_copies(
-    rows: list[tuple[str, int]], checked: dict[str, Checked]
-) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
-    """Keeps the first of equal images, so that no split takes another's.
-
-    Returns:
-        The rows that are left, and a note of what was left out.
-    """
-    first: dict[int, str] = {}
-    for path, _ in rows:
-        first.setdefault(checked[path].digest, path)
-    kept = [row for row in rows if first[checked[row[0]].digest] == row[0]]
-    num = len(rows) - len(kept)
-    return kept, (f"left out {num} copies of other images",) if num else ()
-
-
-def without_duplicates(
-    listed: dict[str, list[tuple[str, int]]], checked: dict[str, Checked]
-) -> tuple[dict[str, list[tuple[str, int]]], tuple[str, ...]]:
-    """Keeps each image in one split only: in test, else in validation.
-
-    What is trained on must not be tested. Copies within a split stay.
-
-    Returns:
-        The rows by split, and a note of what was left out.
-    """
-    splits_of: dict[int, str] = {}
-    for key in ("test", "valid", "train"):
-        for path, _ in listed[key]:
-            splits_of.setdefault(checked[path].digest, key)
-    kept = {
-        key: [row for row in rows if splits_of[checked[row[0]].digest] == key]
-        for key, rows in listed.items()
-    }
-    notes = tuple(
-        f"left out {num} images of {key} that are in another split as well"
-        for key in ("train", "valid")
-        if (num := len(listed[key]) - len(kept[key]))
-    )
-    return kept, notes
+    if bad:
+        # The report goes where files' names, which may be a person's, must
+        # not.
+        console.get(stderr=True).print(
+            f"left out: {bad[0]} ({len(bad)} such files)"
+        )
+    return good

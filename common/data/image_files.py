@@ -1,11 +1,13 @@
 """Image files: what TensorFlow cannot decode, Pillow makes into PNG."""
 
+import functools
 import io
 import re
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 import tensorflow as tf
 from PIL import Image, ImageOps
 
@@ -18,7 +20,7 @@ from .encoded import UnreadableError
 # filter is for good: to change it for a while is not safe among threads.
 warnings.filterwarnings("ignore", module="PIL")
 # No other reader of Pillow meets a file that we did not make.
-FORMATS = ("TIFF", "AVIF", "WEBP", "BMP", "PNG", "GIF")
+FORMATS = ("TIFF", "AVIF", "HEIF", "WEBP", "BMP", "PNG", "GIF")
 # The limit of pixels is ours: `encoded.check_pixels` comes before any decoding.
 Image.MAX_IMAGE_PIXELS = None
 # A graphic control block whose flag of transparency is set.
@@ -80,7 +82,9 @@ def _needs_pillow(content: bytes) -> bool:
 
 
 def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
-    """Returns the first frame of a TIFF, AVIF, WebP or BMP, upright, as PNG.
+    """Returns the first frame of a file that Pillow reads, upright, as PNG.
+
+    That is a TIFF, AVIF, HEIC, WebP, BMP, PNG or GIF.
 
     Args:
         content: The file's bytes.
@@ -89,6 +93,7 @@ def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     Raises:
         UnreadableError: If it is none of these, damaged, or too large.
     """
+    _teach_heif()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             encoded.check_pixels(file.width * file.height, max_megapixels)
@@ -99,12 +104,18 @@ def to_png(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
         raise
     except Image.UnidentifiedImageError:
         raise UnreadableError(
-            "it is not a PNG, JPEG, GIF, BMP, WebP, TIFF or AVIF image"
+            "it is not a PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or HEIC image"
         ) from None
     # A damaged file makes Pillow's decoders raise what they like.
     except Exception:
         raise UnreadableError("it cannot be decoded") from None
     return png.getvalue()
+
+
+@functools.cache
+def _teach_heif() -> None:
+    """Makes Pillow read the photos of iPhones, once."""
+    pi_heif.register_heif_opener(thumbnails=False)
 
 
 def _eight_or_sixteen_bits(image: Image.Image) -> Image.Image:

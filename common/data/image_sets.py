@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from common.options import InputError
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import image_folder, splits, tfds_sets
+from . import image_folder, image_labels, image_splits, splits, tfds_sets
 from .images import fit
 
 
@@ -25,6 +25,8 @@ def load(
     shape: tuple[int, ...] | None = None,
     classes: tuple[str, ...] = (),
     max_megapixels: float = MAX_MEGAPIXELS,
+    labels: image_labels.Source | None = None,
+    background: str = "white",
 ) -> splits.Splits:
     """Loads an image-classification set by TFDS name or as a folder.
 
@@ -44,6 +46,9 @@ def load(
             `shape`; none of its images is set aside for training. () loads a
             folder for training.
         max_megapixels: The most pixels, in millions, that a file may claim.
+        labels: A table of the labels of the files in `dataset`, which then
+            needs no class folders.
+        background: What shows where a file is transparent; see `images.decode`.
 
     Raises:
         InputError: If there is no such data set, or it breaks a rule above.
@@ -51,27 +56,26 @@ def load(
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
     """
-    if Path(dataset).is_dir():
+    root = Path(dataset)
+    if root.is_dir():
+        reading = image_splits.Reading(
+            image_size, usual_size, pipeline, seed, skip_bad, shape,
+            max_megapixels, background,
+        )  # fmt: skip
         if classes and shape:
-            return image_folder.whole(
-                Path(dataset),
-                classes,
-                shape,
-                pipeline,
-                skip_bad,
-                max_megapixels,
+            listing, judged = (
+                image_labels.known(root, labels, classes)
+                if labels
+                else image_folder.known(root, classes)
             )
-        return image_folder.load(
-            Path(dataset),
-            image_size,
-            usual_size,
-            pipeline,
-            seed,
-            skip_bad,
-            shape,
-            max_megapixels,
+            return image_splits.whole(listing, reading, judged)
+        listing = (
+            image_labels.listing(root, labels)
+            if labels
+            else image_folder.listing(root)
         )
-    if dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
+        return image_splits.load(listing, reading)
+    if labels or dataset.startswith((".", "/", "~")) or dataset.endswith("/"):
         raise InputError(f"--dataset must be a folder; {dataset!r} is none.")
     return _load_tfds(
         dataset, data_dir, image_size, usual_size, pipeline, shape

@@ -9,12 +9,15 @@ from . import encoded, orientation
 # A PNG's transparent colours stand before its pixels. \C is any byte.
 PNG_HEADER_BYTES = 2**13
 TRANSPARENT = r"\C*tRNS\C*"
+# What is shown where an image is transparent, in [0, 1].
+BACKGROUNDS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
 
 def decode(
     content: tf.Tensor,
     channels: int,
     max_megapixels: float = MAX_MEGAPIXELS,
+    background: str = "white",
 ) -> tf.Tensor:
     """Returns the `(height, width, channels) uint8` image in `content`.
 
@@ -25,10 +28,13 @@ def decode(
     Args:
         content: Scalar string: a PNG, JPEG, BMP, WebP or GIF (its first
             frame).
-        channels: 1 for grey, 3 for RGB. What is transparent shows white.
+        channels: 1 for grey, 3 for RGB.
         max_megapixels: Larger images are not decoded; see `encoded.bound`.
+        background: One of `BACKGROUNDS`, which shows where it is transparent.
     """
-    image = colours(encoded.bound(content, max_megapixels), tf.uint8)
+    image = colours(
+        encoded.bound(content, max_megapixels), tf.uint8, background
+    )
     if channels == 3:
         return image
     # Exact for grey images, whose three channels are equal.
@@ -36,14 +42,18 @@ def decode(
     return tf.cast(tf.round(grey), tf.uint8)
 
 
-def colours(content: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Returns the `(height, width, 3)` image in `content`, upright, on white.
+def colours(
+    content: tf.Tensor, dtype: tf.DType, background: str = "white"
+) -> tf.Tensor:
+    """Returns the `(height, width, 3)` image in `content`, upright and opaque.
 
     Args:
         content: Scalar string; see `encoded.bound`.
         dtype: tf.uint8, or tf.float32 for values in [0, 1]; of a PNG with 16
             bits it keeps them.
+        background: See `decode`.
     """
+    level = BACKGROUNDS[background]
 
     def opaque() -> tf.Tensor:
         # BMP and GIF decoders give only RGB, hence nothing is decoded as grey.
@@ -54,19 +64,19 @@ def colours(content: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     def png() -> tf.Tensor:
         return tf.cond(
             _has_transparency(content),
-            lambda: on_white(
+            lambda: blended(
                 tf.image.decode_png(content, channels=4, dtype=tf.uint16)
             ),
             opaque,
         )
 
-    def on_white(image: tf.Tensor) -> tf.Tensor:
+    def blended(image: tf.Tensor) -> tf.Tensor:
         image = tf.image.convert_image_dtype(image, tf.float32)
         alpha = image[..., 3:]
-        blended = image[..., :3] * alpha + (1 - alpha)
+        shown = image[..., :3] * alpha + level * (1 - alpha)
         if dtype == tf.float32:
-            return blended
-        return tf.cast(tf.round(255 * blended), dtype)
+            return shown
+        return tf.cast(tf.round(255 * shown), dtype)
 
     def webp() -> tf.Tensor:
         # In four dimensions, of which the first are the frames; the decoder
@@ -74,7 +84,7 @@ def colours(content: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         image = tf.image.decode_webp(content, channels=0)[0]
         return tf.cond(
             tf.shape(image)[-1] == 4,
-            lambda: on_white(image),
+            lambda: blended(image),
             lambda: tf.image.convert_image_dtype(image, dtype),
         )
 

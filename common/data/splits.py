@@ -129,6 +129,8 @@ class StreamSplit:
         parse: Returns `(features, label)` of one raw record.
         at: Returns the raw record at an index, scalar int64; None if records
             cannot be read in any order.
+        labels: `(num_examples,)` int64 array of classes, if they are known
+            before the examples are read.
     """
 
     num_examples: int
@@ -136,6 +138,7 @@ class StreamSplit:
     records: Callable[[tf.Tensor | None], tf.data.Dataset]
     parse: Callable[..., tuple[Any, Any]]
     at: Callable[[tf.Tensor], Any] | None = None
+    labels: np.ndarray | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the number of examples does.
@@ -252,16 +255,22 @@ class Splits:
         return f"{zlib.crc32(repr((self.class_names, parts)).encode()):08x}"
 
     def announce(self) -> None:
-        """Prints the sizes and the classes, before anything is trained."""
+        """Prints sizes, classes and notes, before anything is trained."""
         description = self.describe()
         sizes = ", ".join(
             f"{description[key]:,} {key}" for key in ("train", "valid", "test")
         )
         console.get().print(f"{self.name}: {sizes}")
+        self._announce_classes()
+        for note in self.notes:
+            console.get().print(f"note: {note}")
+
+    def _announce_classes(self) -> None:
+        """Prints the classes, and the number of examples of each if known."""
         if not self.class_names:
             return
         counts = [""] * len(self.class_names)
-        if isinstance(self.train, MemorySplit):  # A stream has no labels yet.
+        if self.train.labels is not None:  # Those of a TFDS stream come later.
             labels = self.train.labels.astype(np.int64)
             numbers = np.bincount(labels, minlength=len(counts))
             counts = [f" ({number:,})" for number in numbers]

@@ -1,0 +1,49 @@
+"""Equal images, and images of one group, are kept in one split."""
+
+import collections
+
+from .image_checks import Checked
+from .image_listing import Row
+
+
+def without_copies(
+    rows: list[Row], checked: dict[str, Checked]
+) -> tuple[list[Row], int]:
+    """Keeps the first of equal images, so that no split takes another's.
+
+    Returns:
+        The rows that are left, and the number of the others.
+    """
+    first: dict[int, str] = {}
+    for row in rows:
+        first.setdefault(checked[row.path].digest, row.path)
+    kept = [row for row in rows if first[checked[row.path].digest] == row.path]
+    return kept, len(rows) - len(kept)
+
+
+def without_duplicates(
+    listed: dict[str, list[Row]], checked: dict[str, Checked]
+) -> tuple[dict[str, list[Row]], collections.Counter[str]]:
+    """Keeps each image and each group in one split: in test, else validation.
+
+    What is trained on must not be tested. Copies within a split stay.
+
+    Returns:
+        The rows by split, and the numbers of the others by kind.
+    """
+    split_of: dict[int | str, str] = {}
+    for key in ("test", "valid", "train"):
+        for row in listed[key]:
+            split_of.setdefault(checked[row.path].digest, key)
+            split_of.setdefault(row.group, key)
+    kept: dict[str, list[Row]] = {key: [] for key in listed}
+    left_out: collections.Counter[str] = collections.Counter()
+    for key, rows in listed.items():
+        for row in rows:
+            if split_of[checked[row.path].digest] != key:
+                left_out[f"{key} images that are in another split as well"] += 1
+            elif split_of[row.group] != key:
+                left_out[f"{key} images of a group in another split"] += 1
+            else:
+                kept[key].append(row)
+    return kept, left_out
