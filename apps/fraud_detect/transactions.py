@@ -181,7 +181,10 @@ def times(
 ) -> np.ndarray:
     """Returns a column of times as whole seconds since 1970-01-01."""
     name = columns.time
-    rule = "must be a date and time such as 2018-07-25 13:05:00"
+    rule = (
+        "must be a date and time such as 2018-07-25 13:05:00, of the years "
+        f"{cells.YEARS[0]} to {cells.YEARS[-1]}"
+    )
     if _is_number(column.type):
         values = numbers(column, name, checks)
         values = (
@@ -204,7 +207,7 @@ def times(
         checks.refuse(np.isnat(moments), name, rule, texts)
         return moments.astype(np.int64)
     moments = column.to_numpy().astype("datetime64[s]")
-    checks.refuse(np.isnat(moments), name, rule, moments)
+    checks.refuse(~cells.are_plausible(moments), name, rule, moments)
     return moments.astype(np.int64)
 
 

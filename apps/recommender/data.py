@@ -114,6 +114,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("s"))
         if pa.types.is_timestamp(column.type):
+            _check_years(column, name)
             column = column.cast(pa.timestamp("us", column.type.tz))
             column = column.cast(pa.int64())
         # Numbers beyond 2**53, as nanoseconds are, become the nearest float64.
@@ -124,6 +125,17 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
             f"{column.type}."
         ) from None
     return pc.fill_null(column, np.nan).to_numpy()
+
+
+def _check_years(column: pa.ChunkedArray, name: str) -> None:
+    """Raises `InputError` for a date in a year that is not plausible."""
+    moments = column.drop_null().to_numpy().astype("datetime64[s]")
+    bad = moments[~cells.are_plausible(moments)]
+    if bad.size:
+        raise InputError(
+            f"--dataset must have dates of the years {cells.YEARS[0]} to "
+            f"{cells.YEARS[-1]} in column {name}; it has {bad[0]}."
+        )
 
 
 def _numbers_of_texts(texts: list[str | None], name: str) -> np.ndarray:

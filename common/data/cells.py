@@ -29,7 +29,8 @@ DATE = re.compile(
 )
 ISO = re.compile(r"\d{4}-\d{2}(-\d{2}.*)?")
 DIGITS = re.compile(r"\d{8}(\d{6})?")
-# The years that digits alone can mean.
+# The years of plausible dates: 9999-12-31 stands for "never", and digits alone
+# can be anything.
 YEARS = range(1900, 2101)
 # Numbers that are times in other units, and how many make a second: in seconds
 # they would be in the year 5138 or later.
@@ -137,7 +138,8 @@ def times(cells: Sequence[object]) -> np.ndarray:
     Numbers alone are as in `seconds`.
 
     Args:
-        cells: Texts, or None. NaT stands for what is no time.
+        cells: Texts, or None. NaT stands for what is no time, and for dates
+            that are not plausible.
 
     Raises:
         ValueError: If day and month can be told apart in no cell.
@@ -157,6 +159,17 @@ def times(cells: Sequence[object]) -> np.ndarray:
             for text, date in zip(texts, dates, strict=True)
         ],
         "datetime64[s]",
+    )
+
+
+def are_plausible(moments: np.ndarray) -> np.ndarray:
+    """Tells which moments are in plausible years, `(num,) bool`.
+
+    Args:
+        moments: `(num,) datetime64`; NaT is not plausible.
+    """
+    return (moments >= np.datetime64(f"{YEARS[0]}-01-01")) & (
+        moments < np.datetime64(f"{YEARS[-1] + 1}-01-01")
     )
 
 
@@ -211,6 +224,8 @@ def _iso(text: str) -> np.datetime64:
         )
     # NumPy warns of long text, and takes any number for a year.
     if len(text) > LONGEST_DATE or not ISO.fullmatch(text):
+        return np.datetime64("NaT")
+    if int(text[:4]) not in YEARS:
         return np.datetime64("NaT")
     try:
         return np.datetime64(text.removesuffix("Z"), "s")

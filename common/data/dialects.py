@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import re
 from pathlib import Path
 
 from common.shared_options import ANY_FORMAT, TableFormat
@@ -126,10 +127,7 @@ def advice(content: bytes) -> str:
         content: Bytes of the text, some of them not ASCII.
     """
     # Western languages have single letters that are not ASCII, others words.
-    western = content.isascii() or not any(
-        a > 127 and b > 127 for a, b in itertools.pairwise(content)
-    )
-    if western:
+    if not re.search(rb"[\x80-\xff]{3}", content):
         return (
             "It is probably windows-1252, Excel's encoding of western "
             "languages: pass --encoding=windows-1252, or save it as UTF-8."
