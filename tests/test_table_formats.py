@@ -1,15 +1,28 @@
 """What is said of a table's form, several files, and broken rows."""
 
+import dataclasses
 import gzip
 import io
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import csv, parquet
 from test_data_zoo_tables import workbook
 
+from apps.fraud_detect import settings as fraud_settings
+from apps.fraud_detect import transactions
+from apps.recommender import config as recommender_config
+from apps.recommender import data as recommender_data
+from apps.text_sentiment import config as text_config
+from apps.text_sentiment import predict as text_predict
+from apps.text_sentiment import train as text_train
 from common.data import quotes, table_files, tables
 from common.options import InputError
+from common.release import evaluation
+from common.report import report
 from common.shared_options import TableFormat, TableOptions
 
 
@@ -276,3 +289,85 @@ def test_thousands_beside_decimal_commas_are_refused(tmp_path: Path) -> None:
         tables.numbers(path, ["a", "b"])
     # A point that is surely decimal stays one.
     assert tables.numbers(path, ["c", "b"]).tolist() == [[0.5, 1.5], [7, 2.25]]
+
+
+def test_every_app_reads_by_its_options(tmp_path: Path) -> None:
+    """A file without a header, in Windows' encoding, in two parts."""
+    names = ("when", "card", "shop", "paid", "fraud", "text", "label")
+    for day in (1, 2):
+        row = f"2024-01-0{day} 10:00:00§é{day}§x§1,5§no§süß {day}§ja\n"
+        (tmp_path / f"p{day}.csv").write_bytes(row.encode("cp1252"))
+    options = {
+        "dataset": str(tmp_path / "p*.csv"), "encoding": "windows-1252",
+        "separator": "§", "columns": names,
+    }  # fmt: skip
+    fraud = fraud_settings.DataOptions(
+        **options, time_column="when", customer_column="card",
+        terminal_column="shop", amount_column="paid", label_column="fraud",
+    )  # fmt: skip
+    table, _ = transactions.read(
+        fraud.dataset, dataclasses.replace(fraud.column_names(), id=""),
+        skip_bad=False, table_format=fraud.plan(0).table_format,
+    )  # fmt: skip
+    assert table.customers.tolist() == ["é1", "é2"]
+    assert table.amount.tolist() == [1.5, 1.5]
+    tastes = recommender_config.Config(**options)
+    raw = recommender_data.read_table(
+        tastes.dataset, user="card", item="shop", rating="paid", time="when",
+        table_format=tastes.table_format,
+    )  # fmt: skip
+    assert raw.user_ids == ["é1", "é2"]
+    assert raw.rating.tolist() == [1.5, 1.5]
+    texts = text_config.Config(**options)
+    read = text_predict.read(texts.dataset, "text", texts.table_format)
+    assert list(read) == ["süß 1", "süß 2"]
+    judged = text_train.load_texts(texts, "dataset", ("ja", "nein"))
+    assert judged.splits["test"].texts == ["süß 1", "süß 2"]
+    assert judged.name == "p1.csv and 1 more"
+
+
+def test_several_files_are_a_release_s_own_or_new_data(parts) -> None:
+    trained = {
+        "dataset": "part-*.csv",
+        "paths": {"dataset": report.path_digest("part-*.csv")},
+    }
+    for named, is_whole in [
+        ("part-*.csv", False),
+        (str(parts / "part-*.csv"), False),
+        ("part-1.csv,part-2.csv,part-10.csv", False),
+        ("part-1.csv,part-2.csv", True),
+        ("no-*.csv", False),
+    ]:
+        options = TableOptions(mode="evaluate", dataset=named)
+        assert evaluation.is_whole(options, trained) is is_whole, named
+
+
+def test_a_report_has_no_folders_of_several_files(tmp_path: Path) -> None:
+    listed = f"{tmp_path / 'a.csv'},b.csv,{tmp_path / 'part-*.csv'}"
+    assert report._portable(listed) == "a.csv,b.csv,part-*.csv"
+
+
+def test_a_long_list_of_files_has_a_directory_of_runs(tmp_path: Path) -> None:
+    listed = ",".join(f"part-{number}.csv" for number in range(500))
+    TableOptions(dataset=listed, work_dir=str(tmp_path)).run_dir("a").mkdir()
+
+
+@pytest.mark.parametrize("date", ["9999-12-31", "0202-01-05"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_dates_of_implausible_years_are_refused(date, ending, tmp_path) -> None:
+    path = tmp_path / f"a.{ending}"
+    moments = [np.datetime64("2024-01-01", "s"), np.datetime64(date, "s")]
+    table = pa.table({
+        "TX_DATETIME": moments, "CUSTOMER_ID": ["a", "b"],
+        "TERMINAL_ID": ["x", "y"], "TX_AMOUNT": [1.0, 2], "TX_FRAUD": [0, 1],
+    })  # fmt: skip
+    save = parquet.write_table if ending == "parquet" else csv.write_csv
+    save(table, path)
+    columns = fraud_settings.DataOptions().column_names()
+    with pytest.raises(InputError, match="of the years 1900 to 2100; row 2"):
+        transactions.read(path, dataclasses.replace(columns, id=""), False)
+    with pytest.raises(InputError, match="of the years 1900 to 2100 in col"):
+        recommender_data.read_table(
+            str(path), user="CUSTOMER_ID", item="TERMINAL_ID",
+            time="TX_DATETIME",
+        )  # fmt: skip
