@@ -9,6 +9,7 @@ import tensorflow as tf
 from common.data import pipelines
 from common.data.splits import MemorySplit
 
+from . import weighting
 from .vocabulary import PADDING, UNKNOWN
 
 BUCKETS = 8  # Lengths that batches are cut to: eighths of the longest.
@@ -16,7 +17,9 @@ BATCH = 250  # Texts of a batch where nothing is trained.
 
 
 def for_training(
-    num_classes: int, word_dropout: float
+    num_classes: int,
+    word_dropout: float,
+    class_weights: np.ndarray | None = None,
 ) -> pipelines.TrainingTransform:
     """Returns the transform of training batches; targets are probabilities.
 
@@ -26,7 +29,9 @@ def for_training(
         num_classes: The number of classes.
         word_dropout: The part of words that become unknown, drawn anew each
             epoch, so that no text is known by a single word.
+        class_weights: See `weighting.weighted`.
     """
+    weigh = weighting.weighted(class_weights)
 
     def transform(ids: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         ids = _cut(ids)
@@ -37,14 +42,22 @@ def for_training(
         labels = tf.convert_to_tensor(labels)
         if labels.dtype.is_integer:
             labels = tf.one_hot(labels, num_classes)
-        return ids, labels
+        return ids, weigh(labels)
 
     return transform
 
 
-def for_evaluation(num_classes: int) -> pipelines.Transform:
-    """Returns the transform of validation batches: targets are one-hot."""
-    return lambda ids, labels: (ids, tf.one_hot(labels, num_classes))
+def for_evaluation(
+    num_classes: int, class_weights: np.ndarray | None = None
+) -> pipelines.Transform:
+    """Returns the transform of validation batches: targets are one-hot.
+
+    Args:
+        num_classes: The number of classes.
+        class_weights: See `weighting.weighted`.
+    """
+    weigh = weighting.weighted(class_weights)
+    return lambda ids, labels: (ids, weigh(tf.one_hot(labels, num_classes)))
 
 
 def _cut(ids: Any) -> Any:

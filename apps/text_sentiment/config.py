@@ -36,6 +36,19 @@ class Config(TableOptions, TFLiteOptions):
         False,
         "train on the texts of --pretrain too, labelled by the linear path.",
     )
+    on_bad_input: str = option(
+        "fail",
+        "what to do with rows of too rare or unknown classes, or of labels "
+        "that cannot be printed.",
+        choices=("fail", "skip"),
+        data=True,
+    )
+    class_weights: str = option(
+        "none",
+        "balanced: in training, rows of a rare class count more, so that all "
+        "classes count alike.",
+        choices=("none", "balanced"),
+    )
     vectors: bool = option(
         True, "start the embedding with vectors learnt from co-occurrences."
     )

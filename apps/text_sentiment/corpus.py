@@ -1,7 +1,6 @@
 """Texts and their labels, from TFDS or from a user's own tables."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,9 @@ from common.data import table_files, tables, tfds_sets
 from common.data.splits import ALL, TEST
 from common.options import InputError, quote
 from common.shared_options import ANY_FORMAT, TableFormat
+
+from . import labels as spellings
+from . import rows
 
 VALID_SHARE = TEST_SHARE = 0.1  # Parts of a user's single file.
 READ = 1000  # Rows that are read at a time.
@@ -39,6 +41,7 @@ class Corpus:
         splits: `train`, `valid` and `test`; only `test` from
             `load_for_evaluation`.
         unlabelled: More texts of the same kind, to learn words from.
+        notes: What was read and what was left out, for the user to read.
         judged: See `splits.Splits.judged`.
     """
 
@@ -46,6 +49,7 @@ class Corpus:
     class_names: tuple[str, ...]
     splits: Mapping[str, Texts]
     unlabelled: list[str] = dataclasses.field(default_factory=list)
+    notes: tuple[str, ...] = ()
     judged: str = TEST
 
 
@@ -59,6 +63,7 @@ class Source:
     label_column: str
     test_file: str
     pretrain: str
+    on_bad_input: str
     seed: int
     table_format: TableFormat = ANY_FORMAT
 
@@ -81,23 +86,26 @@ def load(source: Source) -> Corpus:
 
 
 def load_for_evaluation(
-    source: Source, classes: tuple[str, ...], option: str
+    source: Source, class_names: tuple[str, ...], option: str
 ) -> Corpus:
     """Loads all texts of a file as the test split that judges a release.
 
     Args:
         source: Names the file and the columns.
-        classes: The release's classes; the file need not have texts of all.
+        class_names: The release's classes; the file need not have texts of
+            all.
         option: The option that names the file, `dataset` or `test_file`.
 
     Raises:
         InputError: If a text has another class, or the file cannot be used.
     """
-    path, flag = getattr(source, option), f"--{option}"
-    texts, labels = _read_table(path, source, flag)
+    flag = f"--{option}"
+    table = _read(source, getattr(source, option), flag)
     rule = f"{flag} must have the release's classes"
-    test = Texts(texts, _indices(labels, classes, path, rule))
-    return Corpus(table_files.title(path), classes, {"test": test}, judged=ALL)
+    table = rows.as_known(table, class_names, rule, _skips(source))
+    parts = {"test": _texts(table, class_names)}
+    name = table_files.title(table.path)
+    return Corpus(name, class_names, parts, notes=table.notes, judged=ALL)
 
 
 def _load_tfds(source: Source) -> Corpus:
@@ -178,61 +186,51 @@ def _decode(content: bytes, place: str) -> str:
 
 def _load_table(source: Source) -> Corpus:
     """Loads a user's file; the test texts may come from a second file."""
-    texts, labels = _read_table(source.dataset, source, "--dataset")
-    class_names = _classes(labels)
+    table = rows.as_classes(_read(source, source.dataset, "--dataset"))
+    class_names = spellings.ordered(table.labels)
     if len(class_names) < 2:
         raise InputError(
             f"--label_column must have two classes or more; "
             f"{source.label_column} in {source.dataset} has only "
             f"{quote(class_names[0])}."
         )
-    rule = "--test_file must have the classes of --dataset"
-    read = Texts(texts, _indices(labels, class_names, source.dataset, rule))
-    order = np.random.default_rng(source.seed).permutation(len(texts))
-    num_test = 0 if source.test_file else round(TEST_SHARE * len(texts))
-    num_valid = round(VALID_SHARE * len(texts))
-    test, valid, train = np.split(order, [num_test, num_test + num_valid])
-    parts = {
-        "train": read.pick(train),
-        "valid": read.pick(valid),
-        "test": read.pick(test),
-    }
+    fewest = 2 if source.test_file else 3  # A row for each split.
+    table = rows.without_rare(table, fewest, _skips(source))
+    class_names = spellings.ordered(table.labels)
+    read = _texts(table, class_names)
+    shares = [0.0 if source.test_file else TEST_SHARE, VALID_SHARE]
+    places = rows.parts(read.labels, shares, source.seed)
+    names = ("test", "valid", "train")
+    parts = dict(zip(names, map(read.pick, places), strict=True))
+    notes = table.notes
     if source.test_file:
-        texts, labels = _read_table(source.test_file, source, "--test_file")
-        indices = _indices(labels, class_names, source.test_file, rule)
-        parts["test"] = Texts(texts, indices)
-    missing = set(range(len(class_names))) - set(parts["train"].labels.tolist())
-    if missing or not all(part.texts for part in parts.values()):
-        raise InputError(
-            f"--dataset must have 10 rows or more, and some of each class; "
-            f"{source.dataset} has {len(read.texts)} of {len(class_names)} "
-            "classes."
-        )
+        table = _read(source, source.test_file, "--test_file")
+        rule = "--test_file must have the classes of --dataset"
+        table = rows.as_known(table, class_names, rule, _skips(source))
+        parts["test"] = _texts(table, class_names)
+        notes += table.notes
     unlabelled = _read_unlabelled(source, ()) if source.pretrain else []
     name = table_files.title(source.dataset)
-    return Corpus(name, class_names, parts, unlabelled)
+    return Corpus(name, class_names, parts, unlabelled, notes)
 
 
-def _read_table(
-    path: str, source: Source, option: str
-) -> tuple[list[str], list[str]]:
-    """Returns the texts and the labels of a file; empty texts are allowed."""
-    columns = [source.text_column, source.label_column]
-    table = tables.read(path, columns, columns, option, source.table_format)
-    texts, written = (_strings(table[name]) for name in columns)
-    labels = [label.strip() for label in written]
-    for index, label in enumerate(labels):
-        if not label:
-            raise InputError(
-                f"--label_column must have a class in each row; row "
-                f"{index + 1} of {path} has none. Remove it."
-            )
-        if not label.isprintable():  # Each is a line of `labels.txt`.
-            raise InputError(
-                f"--label_column must have printable classes; row {index + 1} "
-                f"of {path} has {quote(label)}."
-            )
-    return texts, labels
+def _read(source: Source, path: str, option: str) -> rows.Rows:
+    """Reads the rows of a user's file that have a label."""
+    columns = (source.text_column, source.label_column)
+    form = source.table_format
+    return rows.read(path, *columns, option, _skips(source), form)
+
+
+def _skips(source: Source) -> bool:
+    """Tells whether rows that cannot be used are left out, not refused."""
+    return source.on_bad_input == "skip"
+
+
+def _texts(table: rows.Rows, class_names: Sequence[str]) -> Texts:
+    """Returns the texts of rows and the indices of their classes."""
+    index = {name: i for i, name in enumerate(class_names)}
+    labels = [index[name] for name in table.labels]
+    return Texts(table.texts, np.array(labels, np.int64))
 
 
 def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
@@ -247,38 +245,4 @@ def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:
     table = tables.read(
         source.pretrain, columns, columns, "--pretrain", source.table_format
     )
-    return _strings(table[source.text_column])
-
-
-def _strings(column: Any) -> list[str]:
-    """Returns a column as text; a missing value becomes ""."""
-    values = column.to_pylist()
-    return [
-        value.decode("utf-8")
-        if isinstance(value, bytes)
-        else "" if value is None else str(value)
-        for value in values
-    ]  # fmt: skip
-
-
-def _classes(labels: Sequence[str]) -> tuple[str, ...]:
-    """Returns the classes: sorted as numbers if all are, otherwise as texts."""
-    names = set(labels)
-    if all(re.fullmatch(r"-?\d+", name) for name in names):
-        # Equal numbers, such as 1 and 01, are sorted by their text.
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
-
-
-def _indices(
-    labels: Sequence[str], class_names: Sequence[str], path: str, rule: str
-) -> np.ndarray:
-    """Returns the classes' indices; refuses a class that is not known."""
-    index = {name: i for i, name in enumerate(class_names)}
-    for row, label in enumerate(labels):
-        if label not in index:
-            raise InputError(
-                f"{rule}, {quote(', '.join(class_names), 500)}; row {row + 1} "
-                f"of {path} has {quote(label)}."
-            )
-    return np.array([index[label] for label in labels], np.int64)
+    return rows.strings(table[source.text_column])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import class_weight
 
 from common.console import track
 from common.data.splits import MemorySplit, Splits
@@ -28,6 +29,8 @@ class TextSplits(Splits):
         words: The words of `train`, `valid`, `test` and `unlabelled`.
         unlabelled: Ids of the texts without a label, `(num, max_tokens)
             int32`; there may be none.
+        class_weights: How much a training text of each class counts,
+            `(classes,) float32`; None if all texts count alike.
     """
 
     train: MemorySplit
@@ -37,6 +40,7 @@ class TextSplits(Splits):
     corpus: Corpus
     words: Mapping[str, Words]
     unlabelled: np.ndarray
+    class_weights: np.ndarray | None = None
 
 
 def tokenize(
@@ -72,12 +76,33 @@ def tokenize(
     return TextSplits(
         name=corpus.name,
         class_names=corpus.class_names,
-        notes=tuple(notes),
+        notes=(*corpus.notes, *notes),
         tokenizer=tokenizer,
         corpus=corpus,
         words=words,
         unlabelled=unlabelled,
         **splits,
+    )
+
+
+def balanced(splits: TextSplits) -> TextSplits:
+    """Returns splits whose classes count alike in training.
+
+    A text counts by the inverse of the frequency of its class; the mean over
+    the training texts is 1.
+    """
+    labels, num_classes = splits.train.labels, len(splits.class_names)
+    weights = class_weight.compute_class_weight(
+        "balanced", classes=np.arange(num_classes), y=labels
+    )
+    shown = ", ".join(
+        f"{name} {weight:.3g}"
+        for name, weight in zip(splits.class_names, weights, strict=True)
+    )
+    return dataclasses.replace(
+        splits,
+        class_weights=weights.astype(np.float32),
+        notes=(*splits.notes, f"weights of training texts: {shown}"),
     )
 
 

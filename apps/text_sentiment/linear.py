@@ -76,7 +76,12 @@ def join(
     networks.set_tables(model, tables.words, tables.pairs)
     total = [evaluate(logits, split).astype(np.float64) for split in parts]
     linear = [joint - own for joint, own in zip(total, lstm, strict=True)]
-    shares = _best_shares(lstm[0], linear[0], splits.valid.labels)
+    shares = _best_shares(
+        lstm[0],
+        linear[0],
+        splits.valid.labels,
+        _text_weights(splits, splits.valid.labels),
+    )
     networks.scale_logits(model, shares[0])
     networks.set_tables(
         model, shares[1] * tables.words, shares[1] * tables.pairs
@@ -91,9 +96,14 @@ def join(
 
 
 def _best_shares(
-    lstm: np.ndarray, linear: np.ndarray, labels: np.ndarray
+    lstm: np.ndarray,
+    linear: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Returns the factors of both parts' logits with the least log loss.
+
+    Texts are weighted as in training.
 
     The LSTM has a factor too: it is overconfident, and its large logits would
     outweigh the linear path.
@@ -101,9 +111,15 @@ def _best_shares(
     return min(
         itertools.product(STEPS[1:], STEPS),
         key=lambda pair: metrics.log_loss(
-            softmax(pair[0] * lstm + pair[1] * linear), labels
+            softmax(pair[0] * lstm + pair[1] * linear), labels, weights
         ),
     )
+
+
+def _text_weights(splits: TextSplits, labels: np.ndarray) -> np.ndarray | None:
+    """Returns the weight of each text, `(num,)`; None if all count alike."""
+    weights = splits.class_weights
+    return None if weights is None else weights[labels]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -122,13 +138,17 @@ def fit(splits: TextSplits, num_pairs: int) -> Tables:
     split, num_classes = splits.train, len(splits.class_names)
     num_words = len(splits.tokenizer.vocabulary)
     counts = _counts(split.features, num_words, num_pairs)
+    weights = _text_weights(splits, split.labels)
     if num_classes == 2:
-        of_second = _fit_one(counts, split.labels == 1)
+        of_second = _fit_one(counts, split.labels == 1, weights)
         # The first class has zeros, which cost nothing in a packed file.
         weights = np.stack([np.zeros_like(of_second), of_second], axis=1)
     else:
         weights = np.stack(
-            [_fit_one(counts, split.labels == k) for k in range(num_classes)],
+            [
+                _fit_one(counts, split.labels == k, weights)
+                for k in range(num_classes)
+            ],
             axis=1,
         )
     weights = weights.astype(np.float32)
@@ -161,7 +181,11 @@ def _counts(
     return sparse.csr_matrix((ones, (np.tile(rows, 2), columns)), shape)
 
 
-def _fit_one(counts: sparse.csr_matrix, positive: np.ndarray) -> np.ndarray:
+def _fit_one(
+    counts: sparse.csr_matrix,
+    positive: np.ndarray,
+    text_weights: np.ndarray | None,
+) -> np.ndarray:
     """Returns the weights of one class against the rest."""
     present: Any = counts.sign()
     rates = [
@@ -174,5 +198,5 @@ def _fit_one(counts: sparse.csr_matrix, positive: np.ndarray) -> np.ndarray:
     model = linear_model.LogisticRegression(
         C=INVERSE_PENALTY, solver="liblinear", fit_intercept=False
     )
-    model.fit(counts @ sparse.diags(ratios), positive)
+    model.fit(counts @ sparse.diags(ratios), positive, text_weights)
     return ratios * model.coef_[0]

@@ -24,6 +24,8 @@ SORTED = 64 * BATCH
 SHOWN_CHARACTERS = 80
 # The ending of a file with a text in each line, which may be a table elsewhere.
 TEXT_FILE = ".txt"
+# The key of the probabilities of all classes in a row of output.
+PROBABILITIES = "probabilities"
 
 
 def run(config: Config) -> None:
@@ -59,6 +61,20 @@ class Classifier:
         return files.read_names(
             self._served.release / "mobile" / files.LABELS, APP
         )
+
+    def names(self, num: int) -> tuple[str, ...]:
+        """Returns the `num` classes; a server is asked if no file is here.
+
+        A server of a release that cannot tell them gets the classes numbered.
+        """
+        if self._served.has_files:
+            return self.class_names
+        try:
+            self._served.inputs("class_names")
+        except InputError:
+            return tuple(map(str, range(num)))
+        answer = self._served("class_names", place=np.arange(num))
+        return tuple(name.decode("utf-8") for name in answer["class_name"])
 
     def __call__(
         self, texts: Sequence[str]
@@ -105,11 +121,15 @@ def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
         corpus.judged,
         values,
         {} if "roc_auc" in values else unknown,
+        corpus.notes,
     )
 
 
 def predict(classifier: Classifier, config: Config) -> None:
-    """Prints label and probability of each text; `--output` writes them."""
+    """Prints label and probability of each text; `--output` writes them.
+
+    The file has the probabilities of all classes, too.
+    """
     predictions.check_output(config.output)
     texts = read(config.inputs, config.text_column, config.table_format)
     rows = _rows(classifier, texts)
@@ -120,20 +140,23 @@ def _rows(
     classifier: Classifier, texts: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
     """Yields the output row of each text, classified `SORTED` at a time."""
-    rest = iter(texts)
+    rest, names = iter(texts), None
     while part := list(itertools.islice(rest, SORTED)):
         for text, row, label in zip(part, *classifier(part), strict=True):
+            names = names or classifier.names(len(row))
+            chances = [round(chance, 6) for chance in row.tolist()]
             yield {
                 "text": text,
                 "label": label,
-                "probability": round(float(np.max(row)), 6),
+                "probability": max(chances),
+                PROBABILITIES: dict(zip(names, chances, strict=True)),
             }
 
 
 def _shorten(row: predictions.Row) -> predictions.Row:
-    """Returns a row whose text fits the console."""
-    text = results.shorten(str(row["text"]), SHOWN_CHARACTERS)
-    return {**row, "text": text}
+    """Returns a row that fits the console: all classes would not."""
+    shown = {key: row[key] for key in row if key != PROBABILITIES}
+    return {**shown, "text": results.shorten(row["text"], SHOWN_CHARACTERS)}
 
 
 def read(

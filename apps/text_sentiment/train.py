@@ -24,6 +24,7 @@ from . import (
     results,
     self_training,
     vectors,
+    weighting,
 )
 from . import data as text_data
 from . import model as networks
@@ -32,9 +33,12 @@ from .config import APP, Config
 
 def load_data(config: Config) -> text_data.TextSplits:
     """Loads the texts and makes padded token ids of them."""
-    return text_data.tokenize(
+    splits = text_data.tokenize(
         load_texts(config), config.vocabulary_size, config.max_tokens
     )
+    if config.class_weights == "balanced":
+        return text_data.balanced(splits)
+    return splits
 
 
 def load_texts(
@@ -76,11 +80,13 @@ def compile_model(
     model: keras.Model, config: Config, num_steps: int
 ) -> keras.Model:
     """Compiles `model` with Adam, cross-entropy and a cosine schedule."""
+    plain = keras.losses.CategoricalCrossentropy()
+    is_weighted = config.class_weights != "none"
     model.compile(
         keras.optimizers.Adam(
             fitting.learning_rate(config, "cosine", 0.1, num_steps)
         ),
-        keras.losses.CategoricalCrossentropy(),
+        weighting.cross_entropy if is_weighted else plain,
         metrics=["accuracy"],
         # Measured on IMDB and one core: 107 ms per step, with XLA 268, and
         # each new length would cost another 5 s of compilation.
@@ -101,7 +107,7 @@ def signatures(
     splits: text_data.TextSplits,
     tokenizer: graph.GraphTokenizer,
 ) -> dict[str, export.Signature]:
-    """Returns the signatures: one takes texts, the other token ids."""
+    """Returns the signatures: for texts, token ids, and names of classes."""
     class_names = tf.constant(splits.class_names)
 
     def token_ids(ids: Any) -> dict[str, Any]:
@@ -111,6 +117,9 @@ def signatures(
 
     def text(strings: Any) -> dict[str, Any]:
         return token_ids(tokenizer(strings))
+
+    def class_names_at(places: Any) -> dict[str, Any]:
+        return {"class_name": tf.gather(class_names, places)}
 
     texts = ["", *splits.corpus.splits["valid"].texts[:7]]
     padded = np.array(
@@ -126,6 +135,12 @@ def signatures(
             token_ids,
             (tf.TensorSpec((None, None), tf.int32, "token_ids"),),
             (padded,),
+        ),
+        # For clients of a server that have no copy of the release.
+        "class_names": export.Signature(
+            class_names_at,
+            (tf.TensorSpec((None,), tf.int32, "place"),),
+            (np.arange(len(splits.class_names), dtype=np.int32),),
         ),
     }
 
@@ -146,21 +161,30 @@ def run(config: Config) -> dict[str, Any]:
         networks.start(
             model, vectors.of(splits, config.embedding_dim, config.seed)
         )
-    num_classes = len(splits.class_names)
-    transform = batches.for_training(num_classes, config.word_dropout)
+    num_classes, weights = len(splits.class_names), splits.class_weights
+    transform = batches.for_training(num_classes, config.word_dropout, weights)
+    # With weights, accuracy would choose the epoch that neglects rare classes.
+    monitor = "val_accuracy" if weights is None else "val_loss"
     splits.announce()
     log = fitting.fit(
         model, taught, config,
         work_dir=work_dir,
         transform=transform,
-        evaluation_transform=batches.for_evaluation(num_classes),
-        monitor="val_accuracy",
+        evaluation_transform=batches.for_evaluation(num_classes, weights),
+        monitor=monitor, mode="max" if weights is None else "min",
     )  # fmt: skip
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = chain.compress(
-        model, variants, Finetuning(taught.train, transform, config)
-    )
+        model, variants,
+        Finetuning(
+            taught.train, transform, config, soften=weighting.weighted(weights)
+        ),
+    )  # fmt: skip
+    if weights is not None:
+        # `model.keras` then loads without the loss of this app.
+        model.compile("adam", "categorical_crossentropy", ["accuracy"])
+        model.optimizer.build(model.trainable_variables)
     measured = {
         name: evaluate(model, getattr(splits, name))
         for name in ("valid", "test")

@@ -55,7 +55,9 @@ def show(
 
     Args:
         rows: At least one row; all have the keys of the first. Floats are
-            printed with four digits.
+            printed with four digits. A value may be a mapping, which is an
+            object in JSON; in CSV each of its keys has a column, such as
+            `probabilities.positive`.
         output: A file that `check_output` accepted; "" for no file.
         raw: See `write`.
         shorten: Maps a row to the row that is printed, with shorter texts.
@@ -109,13 +111,27 @@ def _as_csv(file: TextIO, rows: Iterable[Row], raw: bool) -> Iterator[Row]:
     """Writes rows under a header, and yields them."""
     writer = None
     for row in rows:
+        columns = _flat(row)
         if writer is None:
             # RFC 4180 ends lines with CR LF; only then does `csv` quote a cell
             # with a carriage return, which would otherwise end the line.
-            writer = csv.DictWriter(file, row, lineterminator="\r\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\r\n")
             writer.writeheader()
-        writer.writerow(row if raw else _defused(row))
+        writer.writerow(columns if raw else _defused(columns))
         yield row
+
+
+def _flat(row: Row) -> Row:
+    """Returns a row where each key of a mapping has a column of its own."""
+    columns = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            columns.update(
+                {f"{name}.{key}": part for key, part in value.items()}
+            )
+        else:
+            columns[name] = value
+    return columns
 
 
 def _as_json(file: TextIO, rows: Iterable[Row]) -> Iterator[Row]:

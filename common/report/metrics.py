@@ -33,7 +33,11 @@ def most_frequent(known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
     return {"name": "most frequent class", "metrics": {"accuracy": right}}
 
 
-def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def log_loss(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> float:
     """Returns the mean cross-entropy in nats.
 
     Probabilities below 1e-7 count as 1e-7. Rows are scaled to a sum of 1, which
@@ -42,11 +46,14 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Args:
         probabilities: `(num, classes)` floats.
         labels: `(num,)` class indices.
+        weights: `(num,)` weights of the examples; None if all count alike.
     """
     clipped = np.clip(probabilities.astype(float), 1e-7, 1.0)
     rows = clipped / clipped.sum(axis=1, keepdims=True)
     classes = range(probabilities.shape[1])
-    return float(metrics.log_loss(labels, rows, labels=classes))
+    return float(
+        metrics.log_loss(labels, rows, sample_weight=weights, labels=classes)
+    )
 
 
 def confusion_matrix(

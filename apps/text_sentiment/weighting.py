@@ -1,0 +1,38 @@
+"""Weights of classes in training: in the targets, and in the loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+ops = keras.ops
+
+
+def weighted(class_weights: np.ndarray | None) -> Callable[[Any], Any]:
+    """Returns what multiplies probabilities by the weights of the classes.
+
+    Cross-entropy is linear in its targets: with such targets it is weighted.
+
+    Args:
+        class_weights: `(classes,) float32`; None leaves targets as they are.
+    """
+    if class_weights is None:
+        return lambda targets: targets
+    return lambda targets: targets * class_weights
+
+
+def cross_entropy(targets: Any, outputs: Any) -> Any:
+    """Returns the cross-entropy of each example, whose targets are weighted.
+
+    TensorFlow's gradient is wrong for targets whose sum is not 1, so the weight
+    is taken out of them.
+
+    Args:
+        targets: `(batch, classes)`, the results of `weighted`.
+        outputs: Probabilities `(batch, classes)`.
+    """
+    weights = ops.sum(targets, axis=-1)
+    return weights * ops.categorical_crossentropy(
+        targets / weights[:, None], outputs
+    )
