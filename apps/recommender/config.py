@@ -33,7 +33,10 @@ class Config(TableOptions):
         data=True,
     )
     rating_column: str = option(
-        "", "own table: column of ratings, numbers.", data=True
+        "",
+        "own table: column of numbers, such as ratings or quantities; see "
+        "--min_rating.",
+        data=True,
     )
     title_column: str = option(
         "", "own table: column of the items' titles.", data=True
@@ -44,7 +47,11 @@ class Config(TableOptions):
         data=True,
     )
     min_rating: float = option(
-        0.0, "rows with a lower rating are left out.", minimum=0.0, data=True
+        0.0,
+        "rows with a lower rating are left out, all others count alike; 0 "
+        "leaves out negative ones, such as returned goods.",
+        minimum=0.0,
+        data=True,
     )
     k_core: int = option(
         0,
@@ -53,7 +60,7 @@ class Config(TableOptions):
         data=True,
     )
     on_bad_input: str = option(
-        "fail", "what to do with rows that lack values.",
+        "fail", "what to do with rows that lack a time or a rating.",
         choices=("fail", "skip"), data=True,
     )  # fmt: skip
     protocol: str = option(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from common.data import cells, tables, tfds_sets
+from common.data import cells, table_files, tables, tfds_sets
 from common.options import InputError, quote
 from common.shared_options import ANY_FORMAT, TableFormat
 
@@ -15,6 +15,8 @@ from .interactions import Raw
 
 FEATURE_SEPARATOR = "|"
 BATCH = 10_000
+# Cells that programs write where there is no id, in small letters.
+MISSING = ("", "nan", "null", "none", "<na>", "#n/a")
 
 
 def read_table(
@@ -50,8 +52,13 @@ def read_table(
     columns = [name for name in names if name]
     text_columns = [name for name in (user, item, title, features) if name]
     table = tables.read(path, columns, text_columns, table_format=table_format)
-    users, user_ids = _encode(table[user], user)
-    items, item_ids = _encode(table[item], item)
+    notes = [
+        f"read {table.num_rows:,} rows of {table_files.title(path)}: users are "
+        f"in column {user}, items in {item}"
+        + (f", times in {time}" * bool(time))
+    ]
+    users, user_ids = _encode(table[user], user, notes)
+    items, item_ids = _encode(table[item], item, notes)
     return Raw(
         users,
         items,
@@ -66,11 +73,18 @@ def read_table(
         }
         if features
         else {},
+        tuple(notes),
     )
 
 
-def _encode(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
-    """Returns indices, -1 for missing ids, and the ids as text."""
+def _encode(
+    column: pa.ChunkedArray, name: str, notes: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Returns indices, -1 for missing ids, and the ids as text.
+
+    Spaces around ids are removed, and so is `.0` where all are whole numbers;
+    both are counted in `notes`.
+    """
     if pa.types.is_floating(column.type):
         # Some writers store whole numbers as floats if some are missing.
         column = pc.if_else(pc.is_nan(column), None, column)
@@ -94,11 +108,20 @@ def _encode(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[str]]:
             f"--dataset must have ids that are text or numbers; column {name} "
             f"is {column.type}."
         ) from None
-    missing = pc.is_in(
-        pc.utf8_lower(pc.utf8_trim_whitespace(column)),
-        pa.array(["", "nan", "null", "none"]),
-    )
+    written, column = column, pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(pc.utf8_lower(column), pa.array(MISSING))
     column = pc.if_else(missing, None, column)
+    spaced = pc.sum(pc.not_equal(written, column)).as_py()
+    if spaced:
+        notes.append(f"{spaced:,} ids of {name} had spaces around them")
+    # Some programs write whole numbers so where other cells are empty.
+    decimal = pc.ends_with(column, ".0")
+    if pc.any(decimal).as_py() and pc.all(
+        pc.match_substring_regex(column, r"^[0-9]+(\.0)?$")
+    ).as_py():  # fmt: skip
+        num = pc.sum(decimal).as_py()
+        notes.append(f"{num:,} ids of {name} were read without their .0")
+        column = pc.replace_substring_regex(column, r"\.0$", "")
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):  # It has at most one chunk.
         encoded = encoded.chunk(0)
@@ -115,8 +138,8 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
             column = column.cast(pa.timestamp("s"))
         if pa.types.is_timestamp(column.type):
             _check_years(column, name)
-            column = column.cast(pa.timestamp("us", column.type.tz))
-            column = column.cast(pa.int64())
+            column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            column = pc.divide(column.cast(pa.int64()).cast(pa.float64()), 1e6)
         # Numbers beyond 2**53, as nanoseconds are, become the nearest float64.
         column = column.cast(pa.float64(), safe=False)
     except pa.ArrowException:

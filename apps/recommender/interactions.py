@@ -105,6 +105,7 @@ class Raw:
         rating: `(num,)` floats, or None; NaN where missing.
         titles: Titles by item id.
         features: Words by item id, e.g. genres.
+        notes: What was read and repaired.
     """
 
     user: np.ndarray
@@ -117,6 +118,7 @@ class Raw:
     features: Mapping[str, Sequence[str]] = dataclasses.field(
         default_factory=dict
     )
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Interactions:
         user_ids: The id of each user.
         catalogue: The items.
         notes: Repairs, for the user to read.
+        span: The first and the last time; None if there are no times.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Interactions:
     user_ids: tuple[str, ...]
     catalogue: Catalogue
     notes: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the interactions do."""
@@ -157,25 +161,26 @@ def clean(
     Args:
         name: The data set's name.
         raw: The rows.
-        min_rating: Rows rated lower are no interactions.
+        min_rating: Rows rated lower are no interactions. At 0 these are
+            negative numbers, such as the quantities of returns.
         k_core: Users and items with fewer rows are dropped, again and again,
             until no such user or item is left; 0 keeps all.
-        skip_bad: Drop rows with missing values instead of refusing them.
+        skip_bad: Drop rows without a time or a rating, instead of refusing
+            them. Rows without a user or an item are always dropped: they belong
+            to no list, and the order of the others does not depend on them.
 
     Raises:
         InputError: If rows are bad, or too few are left.
     """
-    notes: list[str] = []
+    notes = list(raw.notes)
     if min_rating and raw.rating is None:
         raise InputError(
             f"--min_rating must be 0 where there are no ratings; received "
             f"{min_rating:g} for {name}. Pass --rating_column."
         )
     keep = _good(name, raw, skip_bad, notes)
-    if raw.rating is not None and min_rating:
-        low = keep & (raw.rating < min_rating)
-        _note(notes, low.sum(), f"rows rated below {min_rating:g} left out")
-        keep &= ~low
+    if raw.rating is not None:
+        keep = _rated(raw.rating, keep, min_rating, notes)
     user, item = raw.user[keep], raw.item[keep]
     time = np.arange(len(user)) if raw.time is None else raw.time[keep]
     order = np.lexsort((np.arange(len(user)), time, user))
@@ -194,7 +199,25 @@ def clean(
         core = _core(user, item, k_core)
         _note(notes, (~core).sum(), f"rows outside the {k_core}-core left out")
         user, item = user[core], item[core]
-    return _indexed(name, raw, user, item, notes)
+    data = _indexed(name, raw, user, item, notes)
+    if raw.time is None:
+        return data
+    return dataclasses.replace(data, span=(time.min(), time.max()))
+
+
+def _rated(
+    rating: np.ndarray, keep: np.ndarray, least: float, notes: list[str]
+) -> np.ndarray:
+    """Tells which of the rows to keep are rated well enough, `(num,) bool`."""
+    given = rating[keep]
+    if given.size:
+        notes.append(
+            f"ratings are from {given.min():g} to {given.max():g}: rows rated "
+            f"{least:g} or more count as taken, all alike; see --min_rating"
+        )
+    low = keep & (rating < least)
+    _note(notes, low.sum(), f"rows rated below {least:g} left out")
+    return keep & ~low
 
 
 def numbered_as(data: Interactions, known: Sequence[str]) -> Interactions:
@@ -240,21 +263,26 @@ def _note(notes: list[str], count: int, text: str) -> None:
 
 
 def _good(name: str, raw: Raw, skip_bad: bool, notes: list[str]) -> np.ndarray:
-    """Tells which rows have all values, `(num,) bool`; by default all must."""
-    missing = {"user id": raw.user < 0, "item id": raw.item < 0}
-    if raw.time is not None:
-        missing["time"] = np.isnan(raw.time)
-    if raw.rating is not None:
-        missing["rating"] = np.isnan(raw.rating)
-    for column, rows in missing.items():
-        if rows.any() and not skip_bad:
+    """Tells which rows have all values, `(num,) bool`; see `clean`."""
+    keep = np.ones(len(raw.user), bool)
+    for column, missing in (("user", raw.user < 0), ("item", raw.item < 0)):
+        _note(notes, missing.sum(), f"rows without a {column} id left out")
+        keep &= ~missing
+    known = keep
+    for column, values in (("time", raw.time), ("rating", raw.rating)):
+        if values is None:
+            continue
+        missing = known & np.isnan(values)
+        if missing.any() and not skip_bad:
             raise InputError(
                 f"--dataset must have the {column} in every row; {name} lacks "
-                f"{rows.sum():,}, the first in row {int(rows.argmax()) + 1}. "
-                "Mend them, or pass --on_bad_input=skip."
+                f"{missing.sum():,}, the first in row "
+                f"{int(missing.argmax()) + 1}. Mend them, or pass "
+                "--on_bad_input=skip."
             )
-        _note(notes, rows.sum(), f"rows without a {column} left out")
-    return ~np.any(list(missing.values()), axis=0)
+        _note(notes, missing.sum(), f"rows without a {column} left out")
+        keep = keep & ~missing
+    return keep
 
 
 def _first_of_each(
@@ -287,7 +315,8 @@ def _indexed(
         raise InputError(
             f"--dataset must have at least 2 users and 2 items; {name} has "
             f"{len(users)} and {len(items)} in {len(item)} rows, "
-            "without repetitions and rows left out."
+            "without repetitions and rows left out"
+            + (f" ({'; '.join(notes)})." if notes else ".")
         )
     ids = ("", *(raw.item_ids[index] for index in items))
     return Interactions(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common import console
 from common.data import tables, text_files
 from common.data.splits import ALL
 from common.options import InputError, quote
@@ -18,6 +19,10 @@ from .protocols import Protocol
 
 BATCH = 64
 HISTORY = "history:"
+SHOWN = 10  # Unknown users that are named.
+# Outputs of `serving.Server`: whether a user is known, and how many items of a
+# history are not.
+KNOWN, UNKNOWN_ITEMS = "known", "unknown_items"
 
 
 def run(config: Config) -> None:
@@ -129,21 +134,58 @@ def predict_users(recommender: Recommender, config: Config) -> None:
             "a line, or a history, such as history:item,item; received "
             "nothing."
         )
+    unknown: list[str] = []
     if text.startswith(HISTORY):
-        items = text.removeprefix(HISTORY).split(",")
-        rows = _rows([text], recommender.histories([items]))
+        items = _parted(text.removeprefix(HISTORY))
+        rows = _rows_of_history(recommender, text, items, unknown)
     else:
-        rows = _rows_of_users(recommender, _names(text))
+        rows = _rows_of_users(recommender, _names(text), unknown)
     predictions.show(rows, config.output, config.raw_output)
+    for line in unknown:
+        console.get().print(line)
+
+
+def _rows_of_history(
+    recommender: Recommender, text: str, items: list[str], unknown: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields the recommendations for a history; see `_rows_of_users`."""
+    answer = recommender.histories([items])
+    yield from _rows([text], answer)
+    num = int(answer.get(UNKNOWN_ITEMS, [0])[0])
+    if num:
+        unknown.append(
+            f"{num:,} of {len(items):,} items are unknown and were passed over"
+            + ("; the most popular items are given." * (num == len(items)))
+        )
 
 
 def _rows_of_users(
-    recommender: Recommender, names: list[str]
+    recommender: Recommender, names: list[str], unknown: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yields the recommendations for users, served `BATCH` users at a time."""
+    """Yields the recommendations for users, served `BATCH` users at a time.
+
+    A sentence on unknown users, if there are any, is added to `unknown`.
+    """
+    strangers: list[str] = []
     for start in range(0, len(names), BATCH):
         batch = names[start : start + BATCH]
-        yield from _rows(batch, recommender.users(batch))
+        answer = recommender.users(batch)
+        known = answer.get(KNOWN, np.ones(len(batch), bool))
+        strangers += [batch[place] for place in np.flatnonzero(~known)]
+        yield from _rows(batch, answer)
+    if strangers:
+        shown = quote(", ".join(strangers[:SHOWN]), 300)[1:-1]
+        more = len(strangers) - SHOWN
+        unknown.append(
+            f"{len(strangers):,} of {len(names):,} users are unknown and get "
+            f"the most popular items: {shown}"
+            + (f" and {more:,} more" if more > 0 else "")
+        )
+
+
+def _parted(text: str) -> list[str]:
+    """Returns the ids in a text, which are joined by commas."""
+    return [part.strip() for part in text.split(",")]
 
 
 def _names(text: str) -> list[str]:
@@ -154,7 +196,7 @@ def _names(text: str) -> list[str]:
                 f"--inputs must be users, or a file that exists; received "
                 f"{quote(text)}. Put a user of that name into a file."
             )
-        return text.split(",")
+        return _parted(text)
     try:
         lines = text_files.lines(Path(text).read_bytes())
     except UnicodeDecodeError:
@@ -168,7 +210,12 @@ def _names(text: str) -> list[str]:
 def _rows(
     names: list[str], answer: dict[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
-    """Yields one row per recommendation."""
+    """Yields one row per recommendation.
+
+    Releases that were made before these outputs have no `KNOWN` and no
+    `UNKNOWN_ITEMS`.
+    """
+    more = [key for key in (KNOWN, UNKNOWN_ITEMS) if key in answer]
     for row, name in enumerate(names):
         for rank in range(answer["item_ids"].shape[1]):
             if answer["item_ids"][row, rank]:
@@ -178,4 +225,5 @@ def _rows(
                     "item_id": answer["item_ids"][row, rank].decode(),
                     "title": answer["titles"][row, rank].decode(),
                     "score": float(answer["scores"][row, rank]),
+                    **{key: answer[key][row].item() for key in more},
                 }

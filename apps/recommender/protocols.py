@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from common import console
+from common.data import cells
 from common.data.splits import ALL, TEST
 from common.options import InputError
 
@@ -15,6 +17,8 @@ TEST_SHARE = 0.25
 VALID_SHARE = 0.1  # Of the interactions that are not in test.
 # A user needs an interaction each for fitting, choosing and reporting.
 FEWEST = 3
+# Seconds of 1973: smaller numbers are more likely the numbers of days or rows.
+FIRST_DATE = 1e8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +76,24 @@ class Protocol:
         text = repr((self.name, self.data.digest(), len(self.train.values)))
         return f"{zlib.crc32(text.encode()):08x}"
 
+    def announce(self) -> None:
+        """Prints what was read, what is left out, and what the target is."""
+        sizes = self.describe()
+        lines = [
+            f"{self.data.name}: {sizes['users']:,} users, {sizes['items']:,} "
+            f"items, {len(self.data.items.values):,} interactions"
+            + (f", from {sizes['times']}" if "times" in sizes else ""),
+            f"{self.name}: {sizes['train']:,} train, {sizes['valid']:,} valid, "
+            f"{sizes['test']:,} test; the target is the held-out item, ranked "
+            "among all that the user has not taken",
+            *self.notes,
+        ]
+        for line in lines:
+            console.get().print(line)
+
     def describe(self) -> dict[str, Any]:
         """Returns the name and the sizes, as `report.json` has them."""
+        span = self.data.span
         return {
             "name": f"{self.data.name}, {self.name}",
             "train": len(self.train.values),
@@ -82,7 +102,17 @@ class Protocol:
             "users": len(self.train),
             "items": len(self.data.catalogue),
             "protocol": self.name,
+            **({"times": between(*span)} if span else {}),
         }
+
+
+def between(first: float, last: float) -> str:
+    """Returns two times for a reader: as dates, if they can be dates."""
+    values = cells.seconds(np.array([first, last], float))
+    if not all(FIRST_DATE <= value < cells.LAST_SECOND for value in values):
+        return f"{first:g} to {last:g}"
+    days = values.astype("datetime64[s]").astype("datetime64[D]")
+    return f"{days[0]} to {days[1]}"
 
 
 def split(data: Interactions, name: str, seed: int = 0) -> Protocol:

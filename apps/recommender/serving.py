@@ -45,7 +45,10 @@ class Server(tf.Module):
         self.popular_counts = tf.constant(counts[popular].astype(np.float32))
 
     def user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the lists of users, `user_id (batch,) string`."""
+        """Returns the lists of users, `user_id (batch,) string`.
+
+        The output `known` tells which users are.
+        """
         user = tf.cast(self.user_index(user_id), tf.int32)
         start = tf.gather(self.offsets, user)
         end = tf.gather(self.offsets, user + 1)
@@ -53,16 +56,19 @@ class Server(tf.Module):
         position = end[:, None] + tf.range(-width, 0)
         inside = position >= start[:, None]
         items = tf.gather(self.values, tf.where(inside, position, 0))
-        return self._answer(tf.where(inside, items, PADDING), user)
+        answer = self._answer(tf.where(inside, items, PADDING), user)
+        return {**answer, "known": user > 0}
 
     def history(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the lists for histories, `item_ids (batch, any) string`.
 
         The ids are the oldest first.
 
-        Empty strings and unknown ids are passed over.
+        Empty strings and unknown ids are passed over; the output
+        `unknown_items` is the number of the latter.
         """
         history = tf.cast(self.item_index(item_ids), tf.int32)
+        unknown = (history == PADDING) & (item_ids != "")
         width = tf.shape(history)[1]
         # Known items last, in their order; at least one column.
         order = tf.argsort(
@@ -70,7 +76,9 @@ class Server(tf.Module):
         )
         history = tf.gather(history, order, batch_dims=1)
         history = tf.pad(history, [[0, 0], [tf.cast(width == 0, tf.int32), 0]])
-        return self._answer(history, tf.zeros_like(history[:, 0]))
+        answer = self._answer(history, tf.zeros_like(history[:, 0]))
+        num_unknown = tf.math.count_nonzero(unknown, axis=1, dtype=tf.int32)
+        return {**answer, "unknown_items": num_unknown}
 
     def _answer(
         self, history: tf.Tensor, user: tf.Tensor

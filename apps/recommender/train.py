@@ -171,6 +171,7 @@ def run(config: Config) -> dict[str, Any]:
     wide = item_item(config, protocol)
     plain = fold(build_model(config, protocol), wide, with_user=False)
     variants, refused = chain.plan(plain, names.parse(config.variants), config)
+    protocol.announce()
     model, log, valid = protocol_fit.fit(
         make_model, protocol, config, work_dir, mode=mode,
         wide=wide, user_dropout=config.user_dropout, refit=config.refit,

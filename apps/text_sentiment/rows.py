@@ -76,8 +76,8 @@ def read(
     texts, labels = (strings(table[name]) for name in columns)
     rows = Rows(path, texts, labels, list(range(1, len(texts) + 1)))
     rows = rows.noted(
-        f"read {len(texts):,} rows of {table_files.title(path)}: the texts are in "
-        f"column {text_column}; the target is column {label_column}"
+        f"read {len(texts):,} rows of {table_files.title(path)}: the texts are "
+        f"in column {text_column}; the target is column {label_column}"
     )
     given = rows.where(lambda label: not spellings.is_missing(label))
     if not given.texts:
