@@ -69,7 +69,9 @@ def test_a_schema_is_announced(schema, capsys) -> None:
     assert printed[1].startswith("leave_last_out: ")
     assert "the target is the held-out item" in printed[1]
     name = Path(config.dataset).name
-    assert printed[2].startswith(f"read {ROWS} rows of {name}: users are in")
+    assert printed[2].startswith(
+        f"note: read {ROWS} rows of {name}: users are in"
+    )
     least = f"rows rated {config.min_rating:g} or more count as taken"
     assert sum(least in line for line in printed) == 1
 

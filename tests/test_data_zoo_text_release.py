@@ -109,7 +109,7 @@ def test_the_console_says_what_was_read_before_training(trained) -> None:
     assert "the target is column label" in said
     assert "left out 1 rows without a label" in said
     assert "read as class Y: 'Y' (400 rows), 'Yes' (360 rows)" in said
-    assert lines.index("left out 1 rows without a label") < next(
+    assert lines.index("note: left out 1 rows without a label") < next(
         i for i, line in enumerate(lines) if "epoch" in line.lower()
     )
 

@@ -86,7 +86,7 @@ class Protocol:
             f"{self.name}: {sizes['train']:,} train, {sizes['valid']:,} valid, "
             f"{sizes['test']:,} test; the target is the held-out item, ranked "
             "among all that the user has not taken",
-            *self.notes,
+            *(f"note: {note}" for note in self.notes),
         ]
         for line in lines:
             console.get().print(line)

@@ -36,7 +36,11 @@ class Rows:
 
     def where(self, keep: Callable[[str], bool]) -> "Rows":
         """Returns the rows whose labels `keep` accepts."""
-        places = [i for i, label in enumerate(self.labels) if keep(label)]
+        # There are few labels and many rows.
+        kept = set(filter(keep, labels := set(self.labels)))
+        if kept == labels:
+            return self
+        places = [i for i, label in enumerate(self.labels) if label in kept]
         return dataclasses.replace(
             self,
             texts=[self.texts[i] for i in places],
