@@ -42,14 +42,15 @@ def lines(path: Path, separator: str, rows: list) -> None:
 
 
 def movielens_1m(folder: Path) -> tuple[str, dict, set]:
-    """Writes UserID::MovieID::Rating::Timestamp."""
+    """Writes UserID::MovieID::Rating::Timestamp, without a header."""
     rows = [
         (user + 1, item + 1, stars, epoch(moment))
         for user, item, stars, moment in pairs(1)
     ]
     names = ("UserID", "MovieID", "Rating", "Timestamp")
-    lines(folder / "ratings.dat", "::", [names, *rows])
+    lines(folder / "ratings.dat", "::", rows)
     options = {
+        "columns": names,
         "user_column": "UserID", "item_column": "MovieID",
         "rating_column": "Rating", "time_column": "Timestamp",
         "min_rating": 4.0,
@@ -59,14 +60,15 @@ def movielens_1m(folder: Path) -> tuple[str, dict, set]:
 
 
 def movielens_100k(folder: Path) -> tuple[str, dict, set]:
-    """Writes tabs between user, item, rating and seconds."""
+    """Writes tabs between user, item, rating and seconds; no header."""
     rows = [
         (user + 196, item + 242, stars, epoch(moment))
         for user, item, stars, moment in pairs(2)
     ]
     names = ("user id", "item id", "rating", "timestamp")
-    lines(folder / "u.data", "\t", [names, *rows])
+    lines(folder / "u.data", "\t", rows)
     options = {
+        "columns": names,
         "user_column": "user id", "item_column": "item id",
         "rating_column": "rating", "time_column": "timestamp",
     }  # fmt: skip
