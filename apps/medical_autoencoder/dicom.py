@@ -8,7 +8,6 @@ and none of pydicom, which quotes the file: either may hold a name.
 import contextlib
 import dataclasses
 import hashlib
-import io
 import logging
 import warnings
 import zlib
@@ -18,15 +17,42 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from PIL import Image
-from pydicom import encaps, filereader, pixels, uid
+from pydicom import filereader, pixels, uid
 
+from common import runtime
 from common.data import encoded
 from common.data.encoded import UnreadableError
 from common.shared_options import MAX_MEGAPIXELS
 
+from . import frames
+
 CHUNK_BYTES = 2**20
 GREY = ("MONOCHROME1", "MONOCHROME2")
+PREAMBLE_BYTES, MAGIC = 128, b"DICM"
+# A file without a preamble begins with group 0002 or 0008, in either order of
+# bytes.
+BARE_STARTS = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")
+# What ACR-NEMA, the standard before DICOM, does not say of its images.
+ACR_NEMA = {
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "PixelRepresentation": 0,
+}
+# The encoding of a data set, implicit and little-endian or not.
+SYNTAXES = {
+    (True, True): uid.ImplicitVRLittleEndian,
+    (False, True): uid.ExplicitVRLittleEndian,
+    (False, False): uid.ExplicitVRBigEndian,
+}
+# Elements that may be present and yet empty, as if they were absent.
+MAY_BE_EMPTY = (
+    "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept",
+    "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
+)  # fmt: skip
+
+
+class NoImageError(UnreadableError):
+    """An error for a DICOM object that is no image, such as a report."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,22 +93,24 @@ def read(
             may have.
 
     Raises:
+        NoImageError: If the file holds another object than an image.
         UnreadableError: If the file is no DICOM file or has no pixels, or if
             its pixels cannot be decoded or are too many.
     """
     with _silence():
         try:
             encoded.check_file(path, max_megapixels)
+            if not is_dicom(path):
+                raise UnreadableError("it is not a DICOM file")
             _check_deflated(path, max_megapixels)
-            dataset = pydicom.dcmread(path)
-            values = _decode(dataset, max_megapixels)
-            frames = _to_unit(values, dataset, window)
+            dataset = _open(path)
+            _check_image(dataset)
+            values = frames.decode(dataset, max_megapixels)
+            images = _to_unit(values, dataset, window)
             patient = str(dataset.get("PatientID") or "").strip()
             has_text = dataset.get("BurnedInAnnotation") == "YES"
         except UnreadableError:
             raise
-        except pydicom.errors.InvalidDicomError:
-            raise UnreadableError("it is not a DICOM file") from None
         # Users' files are untrusted. A damaged header can raise any error deep
         # inside pydicom, and a traceback would quote the header.
         except Exception:
@@ -90,17 +118,69 @@ def read(
     if patient:
         digest = hashlib.sha256(f"{salt}:{patient}".encode(errors="replace"))
         patient = digest.hexdigest()
-    return Scan(frames, patient, has_text)
+    return Scan(images, patient, has_text)
+
+
+def is_dicom(path: Path) -> bool:
+    """Tells whether a file begins as DICOM or ACR-NEMA files do."""
+    try:
+        if not path.is_file():  # To open a pipe would wait for a writer.
+            return False
+        with path.open("rb") as file:
+            start = file.read(PREAMBLE_BYTES + len(MAGIC))
+    except OSError:
+        return False
+    return start.endswith(MAGIC, PREAMBLE_BYTES) or start.startswith(
+        BARE_STARTS
+    )
+
+
+def _open(path: Path) -> Any:
+    """Returns the data set of a file, completed where it is ACR-NEMA's."""
+    dataset: Any = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta and not dataset.preamble:
+        dataset.file_meta.TransferSyntaxUID = SYNTAXES[
+            dataset.original_encoding
+        ]
+        for name, value in ACR_NEMA.items():
+            if name not in dataset:
+                setattr(dataset, name, value)
+    for name in MAY_BE_EMPTY:
+        value = dataset.get(name)
+        is_table = name.endswith("Sequence")
+        if (not value and value != 0) or (
+            is_table and "LUTData" not in value[0]
+        ):
+            dataset.pop(name, None)
+    return dataset
+
+
+def _check_image(dataset: Any) -> None:
+    """Refuses an object that is no image, by its class.
+
+    An image without pixels is a damaged file, and no such object.
+
+    Raises:
+        NoImageError: If the object is, for example, a segmentation, a report, a
+            radiotherapy plan or a DICOMDIR.
+    """
+    meta = dataset.file_meta.get("MediaStorageSOPClassUID")
+    kind = uid.UID(dataset.get("SOPClassUID") or meta or "")
+    if kind.type != "SOP Class":  # The name of an unknown UID is the UID.
+        return
+    has_pixels = any(name in dataset for name in frames.PIXELS)
+    if "Segmentation" in kind.name or not (has_pixels or "Image" in kind.name):
+        raise NoImageError(f"it is no image but of the class {kind.name}")
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps pydicom's warnings, which quote the header, off the console."""
+    """Keeps the decoders' lines and pydicom's, which quote the header, away."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), runtime.native_stderr_hidden():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -116,7 +196,7 @@ def _check_deflated(path: Path, max_megapixels: float) -> None:
         UnreadableError: If the file is so large.
     """
     with path.open("rb") as file:
-        filereader.read_preamble(file, force=False)
+        filereader.read_preamble(file, force=True)
         meta = filereader._read_file_meta_info(file)
         if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
             return
@@ -130,57 +210,6 @@ def _check_deflated(path: Path, max_megapixels: float) -> None:
                     "it inflates to more than "
                     f"--max_megapixels={max_megapixels:g} can take"
                 )
-
-
-def _check_encapsulated(
-    dataset: Any, num_frames: int, max_megapixels: float
-) -> None:
-    """Refuses frames whose own headers claim too many pixels.
-
-    A JPEG frame may claim more pixels than the header of the DICOM file does.
-
-    Raises:
-        UnreadableError: If the frames claim more than `max_megapixels`.
-    """
-    num_pixels = 0
-    for frame in encaps.generate_frames(
-        dataset.PixelData, number_of_frames=num_frames
-    ):
-        # An RLE frame has no header of its own: Pillow raises OSError. RLE can
-        # store at most 64 bytes in a single byte.
-        with (
-            contextlib.suppress(OSError),
-            Image.open(io.BytesIO(frame)) as image,
-        ):
-            num_pixels += image.width * image.height
-            encoded.check_pixels(num_pixels, max_megapixels)
-
-
-def _decode(dataset: Any, max_megapixels: float) -> np.ndarray:
-    """Returns the stored values, `(num, height, width, channels)`."""
-    names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-    if not any(name in dataset for name in names):
-        raise UnreadableError("it has no pixel data")
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is None:
-        raise UnreadableError("it does not say its transfer syntax")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    size = int(dataset.Rows) * int(dataset.Columns) * frames
-    if size < 1 or samples not in (1, 3):
-        raise UnreadableError("it claims no pixels, or none that can be shown")
-    encoded.check_pixels(size, max_megapixels)
-    if "PixelData" in dataset and getattr(syntax, "is_encapsulated", False):
-        _check_encapsulated(dataset, frames, max_megapixels)
-    try:
-        values = pixels.pixel_array(dataset)
-    except RuntimeError:  # pydicom raises it for unknown syntaxes, too.
-        known = getattr(syntax, "is_transfer_syntax", False)
-        raise UnreadableError(
-            "its pixels cannot be decoded (transfer syntax "
-            f"{syntax.name if known else 'unknown'})"
-        ) from None
-    return values.reshape(frames, dataset.Rows, dataset.Columns, samples)
 
 
 def _to_unit(
@@ -208,14 +237,14 @@ def _grey(
     file's own table is applied, or its window, or the range of its values.
     """
     real = pixels.apply_modality_lut(stored, dataset).astype(np.float64)
-    own_window = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    window = window or _narrow_window(dataset)
     if window:
         centre, width = window
         low, high = centre - width / 2, centre + width / 2
     elif dataset.get("VOILUTSequence"):
         real = pixels.apply_voi(np.rint(real).astype(np.int64), dataset)
         low, high = 0, 2 ** dataset.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif None not in own_window:
+    elif _own_window(dataset):
         # Extreme values are shown as the ends of the display's scale.
         low, high = pixels.apply_windowing(np.array([-1e12, 1e12]), dataset)
         real = pixels.apply_windowing(real, dataset)
@@ -224,6 +253,35 @@ def _grey(
     # A rescale slope below zero turns the scale around: high < low is right.
     shown = (real - low) / ((high - low) or 1.0)
     return np.clip(shown, 0, 1).astype(np.float32)
+
+
+def _own_window(dataset: Any) -> tuple[float, ...]:
+    """Returns centre and width of the file's first window; () for none.
+
+    A width of zero or less is no window, though some files have it.
+    """
+    names = ("WindowCenter", "WindowWidth")
+    if any(name not in dataset for name in names):
+        return ()
+    centre, width = (float(np.ravel(dataset[name].value)[0]) for name in names)
+    return (centre, width) if width > 0 else ()
+
+
+def _narrow_window(dataset: Any) -> tuple[float, ...]:
+    """Returns the file's window if it is narrower than 1, else ().
+
+    The formula of DICOM for stored integers (PS3.3 C.11.2.1.2.1) divides by the
+    width less 1. Files whose slope gives fractions have such windows, which
+    mean the exact width.
+    """
+    window = _own_window(dataset)
+    is_linear = dataset.get("VOILUTFunction", "LINEAR") == "LINEAR"
+    has_table = "VOILUTSequence" in dataset
+    return (
+        window
+        if window and window[1] < 1 and is_linear and not has_table
+        else ()
+    )
 
 
 def _over_range(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads images and DICOM files as float images in [0, 1]."""
+"""Reads images, DICOM and NIfTI files as float images in [0, 1]."""
 
 import warnings
 from pathlib import Path
@@ -12,12 +12,12 @@ from common.data import encoded, image_checks, image_files, images
 from common.data.encoded import UnreadableError
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import dicom
+from . import dicom, nifti
 from .dicom import Scan
 
 TIFF = (".tif", ".tiff")
 ENCODED = tuple(set(image_checks.SUFFIXES) - set(TIFF))
-DICOM = (".dcm", ".dicom", "")
+DICOM = (".dcm", ".dicom", ".ima")
 # ITU-R BT.601. The weights add up to 1: grey in three channels stays the same.
 LUMINANCE = (0.299, 0.587, 0.114)
 # The modes of Pillow that are read, with the greatest value of each.
@@ -25,12 +25,20 @@ MODES = {"1": 1, "L": 255, "RGB": 255, "I;16": 65535, "I;16B": 65535}
 
 
 def is_picture(path: Path) -> bool:
-    """Tells whether a file's name is like that of a picture.
+    """Tells whether a file is a picture by its name, or else a DICOM file.
 
-    DICOM files often have no suffix, or a UID as name: `1.2.840.10008`.
+    DICOM files often have no suffix, or a UID as name: `1.2.840.10008`. Their
+    content tells them from a README.
     """
     suffix = path.suffix.lower()
-    return suffix in (*ENCODED, *TIFF, *DICOM) or suffix[1:].isdigit()
+    if suffix in (*ENCODED, *TIFF, *DICOM) or nifti.is_nifti(path):
+        return True
+    return (not suffix or suffix[1:].isdigit()) and dicom.is_dicom(path)
+
+
+def stem(path: Path) -> str:
+    """Returns a file's name without its suffix, of which `.nii.gz` is one."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 @runtime.native_stderr_hidden()
@@ -39,13 +47,16 @@ def read(
     salt: str,
     window: tuple[float, ...] = (),
     max_megapixels: float = MAX_MEGAPIXELS,
+    plane: str = "axial",
 ) -> Scan:
-    """Reads a picture file; see `dicom.read`.
+    """Reads a picture file; see `dicom.read` and `nifti.read`.
 
     Raises:
         UnreadableError: If the file cannot be read; the message says why.
     """
     suffix = path.suffix.lower()
+    if nifti.is_nifti(path):
+        return Scan(nifti.read(path, window, plane, max_megapixels))
     try:
         if suffix in ENCODED:
             content = image_files.read(path, max_megapixels)

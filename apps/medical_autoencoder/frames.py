@@ -1,0 +1,140 @@
+"""The stored values of DICOM files: their sizes are checked, then decoded."""
+
+import contextlib
+import io
+import struct
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydicom import encaps, pixels, uid
+
+from common.data import encoded
+from common.data.encoded import UnreadableError
+
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# The markers of a frame's header in JPEG (SOF0 to SOF15) and JPEG-LS (SOF55).
+JPEG_START = b"\xff\xd8"
+FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+
+
+def decode(dataset: Any, max_megapixels: float) -> np.ndarray:
+    """Returns the stored values of a data set, decoded.
+
+    Args:
+        dataset: The data set of pydicom.
+        max_megapixels: The most pixels, in millions, that all frames together
+            may have.
+
+    Returns:
+        `(num, height, width, channels)`, of the data set's own dtype.
+
+    Raises:
+        UnreadableError: If there are no pixels, or too many, or if no library
+            decodes them.
+    """
+    if not any(name in dataset for name in PIXELS):
+        raise UnreadableError("it has no pixel data")
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+    if syntax is None:
+        raise UnreadableError("it does not say its transfer syntax")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    size = int(dataset.Rows) * int(dataset.Columns) * frames
+    if size < 1 or samples not in (1, 3):
+        raise UnreadableError("it claims no pixels, or none that can be shown")
+    encoded.check_pixels(size, max_megapixels)
+    if "PixelData" in dataset and getattr(syntax, "is_encapsulated", False):
+        _check_encapsulated(dataset, syntax, frames, max_megapixels)
+    try:
+        values = _stored(dataset, syntax)
+    except (RuntimeError, NotImplementedError):  # Of an unknown syntax, too.
+        raise _undecodable(syntax) from None
+    return values.reshape(frames, dataset.Rows, dataset.Columns, samples)
+
+
+def _stored(dataset: Any, syntax: Any) -> np.ndarray:
+    """Returns the stored values, decoded by Pillow where it can, else by GDCM.
+
+    GDCM knows the lossless JPEG codings and JPEG-LS, and OpenJPEG the JPEG 2000
+    of high throughput; Pillow is faster at what it knows.
+    """
+    if syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8:
+        # pydicom does not pass such frames to GDCM, which decodes them. GDCM
+        # looks at the frame itself, whatever syntax the file names.
+        dataset.file_meta.TransferSyntaxUID = uid.JPEGLossless
+    elif (
+        getattr(syntax, "is_encapsulated", False)
+        and "pillow" in pixels.get_decoder(syntax).available_plugins
+    ):
+        with contextlib.suppress(RuntimeError):
+            return pixels.pixel_array(dataset, decoding_plugin="pillow")
+    return pixels.pixel_array(dataset)
+
+
+def _undecodable(syntax: Any) -> UnreadableError:
+    """Returns the error of a file whose pixels no library here decodes."""
+    known = getattr(syntax, "is_transfer_syntax", False)
+    return UnreadableError(
+        "its pixels cannot be decoded (transfer syntax "
+        f"{syntax.name if known else 'unknown'})"
+    )
+
+
+def _check_encapsulated(
+    dataset: Any, syntax: Any, num_frames: int, max_megapixels: float
+) -> None:
+    """Refuses frames whose own headers claim too many pixels.
+
+    A JPEG frame may claim more pixels than the header of the DICOM file does.
+
+    Raises:
+        UnreadableError: If the frames claim more than `max_megapixels`, or if
+            they do not say how many pixels they have.
+    """
+    if syntax == uid.RLELossless:
+        # Its frames have no header of their own, and can store at most 64
+        # bytes in a single byte.
+        return
+    num_pixels = 0
+    for frame in encaps.generate_frames(
+        dataset.PixelData, number_of_frames=num_frames
+    ):
+        num_pixels += _frame_pixels(frame, syntax)
+        encoded.check_pixels(num_pixels, max_megapixels)
+
+
+def _frame_pixels(frame: bytes, syntax: Any) -> int:
+    """Returns the number of pixels that a compressed frame claims."""
+    num_pixels = 0
+    if frame.startswith(JPEG_START):
+        num_pixels = _jpeg_pixels(frame)
+    else:  # JPEG 2000, whose header is the same in high throughput.
+        with (
+            contextlib.suppress(OSError),
+            Image.open(io.BytesIO(frame), formats=("JPEG2000",)) as image,
+        ):
+            num_pixels = image.width * image.height
+    if not num_pixels:
+        raise _undecodable(syntax)
+    return num_pixels
+
+
+def _jpeg_pixels(frame: bytes) -> int:
+    """Returns the pixels that a JPEG or JPEG-LS frame claims; 0 for none.
+
+    Pillow does not read the headers of 12 bits and of JPEG-LS. See ITU-T T.81,
+    B.2.2, and T.87, C.2.2.
+    """
+    at = len(JPEG_START)
+    while at + 9 <= len(frame):
+        start, marker, length, _, height, width = struct.unpack_from(
+            ">BBHBHH", frame, at
+        )
+        if start != 0xFF:
+            break
+        if marker in FRAME_HEADERS:
+            return height * width
+        # Any number of bytes 0xFF may stand before a marker.
+        at += 1 if marker == 0xFF else 2 + length
+    return 0
