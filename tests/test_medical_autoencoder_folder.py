@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_medical_autoencoder_dicom import RAMP, write
 
-from apps.medical_autoencoder import folder, patients
+from apps.medical_autoencoder import folder, layout, patients
 from apps.medical_autoencoder import train as app
 from common.options import InputError
 
@@ -80,7 +80,7 @@ def sides(rows: list[folder.Row], seed: int = 0) -> dict[str, set[str]]:
 def rows_of(root: Path, **changes) -> list[folder.Row]:
     options = app.Config(dataset=str(root), **changes)
     table = patients.read_table(options.patients)
-    listed = folder._list(root, options.normal_label)
+    listed, _ = layout.of_training(root, options.normal_label)
     return folder._read(root, listed, table, (0, 0), options)[0]
 
 
@@ -216,7 +216,7 @@ def test_the_window_is_the_users(tmp_path) -> None:
     [
         (lambda root: None, "must hold images"),
         (lambda root: png(root / "a" / "1.png"), "--normal_label"),
-        (lambda root: png(root / "train" / "normal" / "1.png"), "all of train"),
+        (lambda root: png(root / "test" / "normal" / "1.png"), "folder train"),
         (lambda root: fill(root, 2, 0), "at least two images"),
     ],
 )

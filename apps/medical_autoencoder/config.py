@@ -22,7 +22,8 @@ class Config(ImageOptions, TFLiteOptions):
     )
     normal_label: str = option(
         "",
-        "the name of the class or folder of normal images; by default normal.",
+        "the name of the class or folder of normal images; by default normal, "
+        "or of a folder also good or ok.",
         data=True,
     )
     patients: str = option(
@@ -41,9 +42,14 @@ class Config(ImageOptions, TFLiteOptions):
     )
     window: tuple[str, ...] = option(
         (),
-        "DICOM: centre,width of the grey scale; by default each file's own.",
+        "DICOM and NIfTI: centre,width of the grey scale; by default each "
+        "file's own.",
         data=True,
     )
+    plane: str = option(
+        "axial", "NIfTI: the plane of the slices that volumes are cut into.",
+        choices=("axial", "coronal", "sagittal"), data=True,
+    )  # fmt: skip
     on_bad_input: str = option(
         "fail",
         "what to do with unreadable files.",

@@ -25,6 +25,11 @@ USUAL_SIZE = 64
 # the side, contrast as a part, brightness, and the logarithm of gamma.
 VARIED = (0.1, 0.06, 0.15, 0.05, 0.2)
 VERSIONS = 4  # The number of varied versions of each image.
+UNCHOSEN = (
+    "there are no abnormal images to validate with: the score is the usual "
+    "one, the threshold is a quantile of normal validation scores, and TFLite "
+    "files are compared by SSIM; the metrics of test are complete"
+)
 UNKNOWN = (
     "there are no abnormal images to test with: the threshold is a quantile of "
     "normal validation scores, which fixes the false alarms; how many abnormal "
@@ -57,7 +62,8 @@ def load(
             )
     if has_both(splits.valid) and has_both(splits.test):
         return splits
-    return dataclasses.replace(splits, notes=(*splits.notes, UNKNOWN))
+    note = UNCHOSEN if has_both(splits.test) else UNKNOWN
+    return dataclasses.replace(splits, notes=(*splits.notes, note))
 
 
 def has_both(split: Any) -> bool:
@@ -274,5 +280,15 @@ def _load_tfds(options: Config, shape: tuple[int, ...] | None) -> Splits:
         )
         for key, split in tfds_sets.split_names(builder).items()
     }
+    num = parts["train"].num_examples
     parts["train"] = normal(parts["train"])
-    return Splits(builder.info.full_name, folder.CLASS_NAMES, **parts)
+    unused = num - parts["train"].num_examples
+    notes = (
+        (f"{unused} abnormal images of train are not used: training is on "
+         "normal images",)
+        if unused
+        else ()
+    )  # fmt: skip
+    return Splits(
+        builder.info.full_name, folder.CLASS_NAMES, notes=notes, **parts
+    )

@@ -1,11 +1,10 @@
-"""Folders of `normal/` and other images.
+"""Images of a folder, read and assigned to splits.
 
 A patient is a DICOM `PatientID`, kept in memory as a salted hash, or a cell of
 the table that `--patients` names, or else the file itself.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import numpy as np
 
 from common import console
 from common.console import track
-from common.data import folders, image_folder
 from common.data.splits import MemorySplit, Splits
 from common.options import InputError
 
-from . import patients, pictures
+from . import layout, masks, patients, pictures
 from .config import Config
-from .dicom import Scan
+from .dicom import NoImageError, Scan
+from .layout import Listed
 
 CLASS_NAMES = ("normal", "abnormal")
 USUAL_SIZE = 64
@@ -31,18 +30,16 @@ class Row:
     """A file that was read.
 
     Attributes:
-        path: The file.
-        label: 0 normal, 1 abnormal.
-        split: The name of the split folder that it is in, or "".
+        file: The file, with its label, split and masks.
         scan: Its frames.
+        shape: Number, height and width of the frames before they were resized.
         patient: Names its patient: a hash, a cell of the patients' table, or
             the file's path.
     """
 
-    path: Path
-    label: int
-    split: str
+    file: Listed
     scan: Scan
+    shape: tuple[int, ...]
     patient: str
 
     def fit(self, sides: tuple[int, ...]) -> "Row":
@@ -66,17 +63,20 @@ def load(
         shape: Height, width and channels that a model needs; None for
             `image_size` and the channels of the files.
     """
-    listed = _list(root, options.normal_label)
+    listed, notes = layout.of_training(root, options.normal_label)
     table = patients.read_table(options.patients)
     sides = shape[:2] if shape else (options.image_size,) * 2
-    rows, bad = _read(root, listed, table, sides, options)
-    notes = (*_notes(rows, bad), *_alone(root, rows))
+    rows, more = _read(root, listed, table, sides, options)
     parts = patients.split(rows, options.seed)
+    notes += (*more, *_alone(root, rows), *_taken(rows, parts))
     shape = shape or _shape(rows)
     memory: dict[str, Any] = {
         key: _to_memory(part, shape) for key, part in parts.items()
     }
-    return Splits(root.resolve().name, CLASS_NAMES, notes=notes, **memory)
+    memory["test"], on_masks = _with_masks(parts["test"], shape, options)
+    return Splits(
+        root.resolve().name, CLASS_NAMES, notes=(*notes, *on_masks), **memory
+    )
 
 
 def load_to_judge(
@@ -89,84 +89,39 @@ def load_to_judge(
         options: See `load`; `patients` is not used.
         shape: Height, width and channels that the release's model needs.
     """
-    parts, judged = image_folder.judged_folders(root)
-    listed = [
-        (path, label, "")
-        for part in parts
-        for path, label in _classes(part, options.normal_label, True)
-    ]
-    _check_any(root, listed)
-    rows, bad = _read(root, listed, {}, shape[:2], options)
-    _check_any(root, rows)
+    listed, notes, judged = layout.of_judging(root, options.normal_label)
+    rows, more = _read(root, listed, {}, shape[:2], options)
+    layout.check_any(root, rows)
+    test, on_masks = _with_masks(rows, shape, options)
     return Splits.whole(
-        root.resolve().name, CLASS_NAMES, _to_memory(rows, shape),
-        tuple(_notes(rows, bad)), judged,
+        root.resolve().name, CLASS_NAMES, test, (*notes, *more, *on_masks),
+        judged,
     )  # fmt: skip
 
 
-def _list(root: Path, normal_label: str) -> list[tuple[Path, int, str]]:
-    """Returns path, label and split of every picture file, sorted."""
-    parts = folders.of_splits(root) or {"": root}
-    if "" not in parts and set(parts) != set(folders.SPLIT_NAMES):
-        raise InputError(
-            f"--dataset must have all of train, valid and test, or none; "
-            f"{root} has only {', '.join(sorted(parts))}."
+def _taken(rows: list[Row], parts: dict[str, list[Row]]) -> list[str]:
+    """Returns notes on what became of the files of split folders."""
+    notes = []
+    given = {row.file.split for row in rows}
+    for key, part in parts.items():
+        if given != {""} and key not in given:
+            abnormal = sum(row.file.label for row in part)
+            notes.append(
+                f"there is no {key} part: {len(part) - abnormal} normal and "
+                f"{abnormal} abnormal files of train were taken for it"
+            )
+    unused = len(rows) - sum(map(len, parts.values()))
+    if unused:
+        notes.append(
+            f"{unused} abnormal files of train are not used: training is on "
+            "normal images"
         )
-    listed = [
-        (path, label, split)
-        for split, folder in parts.items()
-        for path, label in _classes(folder, normal_label)
-    ]
-    _check_any(root, listed)
-    return listed
-
-
-def _check_any(root: Path, files: Sequence[Any]) -> None:
-    """Refuses an empty list of pictures: of files listed or of files read."""
-    if not files:
-        raise InputError(
-            f"--dataset must hold images or DICOM files; {root} has none."
-        )
-
-
-def _classes(
-    folder: Path, normal_label: str, may_lack_normal: bool = False
-) -> list[tuple[Path, int]]:
-    """Returns the files below a folder, with labels.
-
-    Args:
-        folder: It holds class folders, or images, all taken to be normal.
-        normal_label: The name of the folder of normal images; "" means normal.
-        may_lack_normal: Whether a folder named abnormal may be the only one.
-    """
-    classes = folders.of_classes(folder)
-    if not classes:
-        return [(path, 0) for path in _files(folder)]
-    normal = (normal_label or CLASS_NAMES[0]).lower()
-    names = {path.name.lower() for path in classes}
-    # A single folder of any other name may hold normal images.
-    only_abnormal = may_lack_normal and names == {CLASS_NAMES[1]}
-    if normal not in names and not only_abnormal:
-        raise InputError(
-            f"--normal_label must name one of the folders in {folder}: "
-            f"{', '.join(path.name for path in classes[:20])}; received "
-            f"{normal_label or 'normal'!r}."
-        )
-    return [
-        (path, int(class_folder.name.lower() != normal))
-        for class_folder in classes
-        for path in _files(class_folder)
-    ]
-
-
-def _files(folder: Path) -> list[Path]:
-    """Returns the files below a folder whose names are like a picture's."""
-    return folders.files(folder, pictures.is_picture)
+    return notes
 
 
 def _read(
     root: Path,
-    listed: list[tuple[Path, int, str]],
+    listed: list[Listed],
     table: dict[str, str],
     sides: tuple[int, ...],
     options: Config,
@@ -175,7 +130,7 @@ def _read(
 
     Args:
         root: The folder.
-        listed: Path, label and split of each file.
+        listed: The files.
         table: Patients by file name.
         sides: The height and width to resize images to. Zeros keep the size
             that all images have; images of several sizes are resized to
@@ -183,18 +138,23 @@ def _read(
         options: See `load`.
 
     Returns:
-        The rows, and a line for each file that cannot be read.
+        The rows, and notes on the files.
     """
     rows: list[Row] = []
-    bad, size = [], 0
-    for path, label, split in track(listed, "reading images", len(listed)):
+    bad, others, size = [], 0, 0
+    for file in track(listed, "reading images", len(listed)):
+        path = file.path
         try:
             scan = pictures.read(
                 path,
                 str(options.seed),
                 window(options.window),
                 options.max_megapixels,
+                options.plane,
             )
+        except NoImageError:
+            others += 1
+            continue
         except pictures.UnreadableError as error:
             bad.append(f"{path}: {error}")
             continue
@@ -210,7 +170,7 @@ def _read(
         if not sides[0] and rows and scan.size != rows[0].scan.size:
             sides = (USUAL_SIZE, USUAL_SIZE)
             rows = [row.fit(sides) for row in rows]
-        row = Row(path, label, split, scan, patient)
+        row = Row(file, scan, scan.frames.shape[:3], patient)
         rows.append(row.fit(sides) if sides[0] else row)
         size += rows[-1].scan.frames.nbytes
         if size > MAX_MEMORY_BYTES:
@@ -224,12 +184,15 @@ def _read(
             f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
             f"{len(listed)} files). Remove it, or pass --on_bad_input=skip."
         )
-    return rows, bad
+    layout.check_any(root, rows or bad)
+    return rows, _notes(rows, bad, others)
 
 
-def _notes(rows: list[Row], bad: list[str]) -> list[str]:
-    """Returns notes on unreadable files and on text in pixels, if any."""
+def _notes(rows: list[Row], bad: list[str], others: int) -> list[str]:
+    """Returns notes on what was left out and on text in pixels, if any."""
     notes = []
+    if others:
+        notes.append(f"left out {others} DICOM objects that are no images")
     if bad:
         # A file's name, often the patient's, must not be in the report, which
         # is passed on: it is only printed.
@@ -249,7 +212,8 @@ def _notes(rows: list[Row], bad: list[str]) -> list[str]:
 def _alone(root: Path, rows: list[Row]) -> list[str]:
     """Returns a note on files that name no patient, or an empty list."""
     alone = sum(
-        row.patient == row.path.relative_to(root).as_posix() for row in rows
+        row.patient == row.file.path.relative_to(root).as_posix()
+        for row in rows
     )
     if not alone:
         return []
@@ -287,6 +251,19 @@ def _to_memory(rows: list[Row], shape: tuple[int, ...]) -> MemorySplit:
     """Returns the frames of rows; each frame has the label of its file."""
     frames = [np.asarray(pictures.fit(row.scan.frames, shape)) for row in rows]
     counts = [len(images) for images in frames]
-    labels = np.repeat([row.label for row in rows], counts).astype(np.int64)
+    labels = np.repeat([row.file.label for row in rows], counts).astype(
+        np.int64
+    )
     empty = np.empty((0, *shape), np.float32)
     return MemorySplit(np.concatenate([empty, *frames]), labels)
+
+
+def _with_masks(
+    rows: list[Row], shape: tuple[int, ...], options: Config
+) -> tuple[masks.MaskedSplit, tuple[str, ...]]:
+    """Returns a split with the masks of its rows, and notes on them."""
+    split = _to_memory(rows, shape)
+    marked, notes = masks.of_rows(
+        rows, shape[:2], options.plane, options.max_megapixels
+    )
+    return masks.MaskedSplit(split.features, split.labels, masks=marked), notes

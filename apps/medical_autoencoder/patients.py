@@ -11,8 +11,8 @@ from common.data import tables
 from common.options import InputError
 
 KEYS = ("train", "valid", "test")
-# The part of the patients without an abnormal image that goes to valid, and
-# the part that goes to test.
+# The part of the patients without an abnormal image that goes to each split
+# that is missing.
 HELD_OUT = 0.15
 
 
@@ -45,8 +45,9 @@ def split(rows: Sequence[Any], seed: int) -> dict[str, list[Any]]:
     """Returns the rows of each split; train has normal images only.
 
     Args:
-        rows: `folder.Row`s. Either all of them have a `split`, that of their
-            split folder, or `split` is "" and is decided here.
+        rows: `folder.Row`s. Either all of them are of a split folder, or all
+            are assigned here. Of split folders, `valid` and `test` may be
+            absent: they are then taken from `train`.
         seed: Together with the patient it decides the split.
 
     Returns:
@@ -55,16 +56,18 @@ def split(rows: Sequence[Any], seed: int) -> dict[str, list[Any]]:
     Raises:
         InputError: If split folders share a patient.
     """
-    if rows and rows[0].split:
-        parts = {key: [row for row in rows if row.split == key] for key in KEYS}
-        _check_patients(parts)
-    else:
-        assigned = _assign(rows, seed)
-        parts = {
-            key: [row for row in rows if assigned[row.patient] == key]
-            for key in KEYS
-        }
-    parts["train"] = [row for row in parts["train"] if not row.label]
+    parts = {
+        key: [row for row in rows if row.file.split == key] for key in KEYS
+    }
+    given = {row.file.split for row in rows}
+    _check_patients(parts)
+    pool = rows if given <= {""} else parts["train"]
+    missing = [key for key in ("test", "valid") if key not in given]
+    if missing:
+        assigned = _assign(pool, seed, missing)
+        for key in ("train", *missing):
+            parts[key] = [row for row in pool if assigned[row.patient] == key]
+    parts["train"] = [row for row in parts["train"] if not row.file.label]
     return parts
 
 
@@ -74,35 +77,38 @@ def _check_patients(parts: dict[str, list[Any]]) -> None:
     for key, rows in parts.items():
         for row in rows:
             first = seen.setdefault(row.patient, row)
-            if first.split != key:
+            if first.file.split != key:
                 raise InputError(
                     f"--dataset must have every patient in one split; "
-                    f"{first.path} and {row.path} are of one patient. Move one,"
-                    " or remove the split folders to have patients split."
+                    f"{first.file.path} and {row.file.path} are of one patient."
+                    " Move one, or remove the split folders to have patients "
+                    "split."
                 )
 
 
-def _assign(rows: Sequence[Any], seed: int) -> dict[str, str]:
-    """Returns the split of each patient.
+def _assign(
+    rows: Sequence[Any], seed: int, missing: Sequence[str]
+) -> dict[str, str]:
+    """Returns the split of each patient: train, or one of `missing`.
 
-    Of the patients with an abnormal image, about half go to valid and the rest
-    to test, because train has normal images only. Of the other patients about
-    70 % go to train. Only the patient and the seed decide, so that patients
-    stay in their split when files are added later.
+    The patients with an abnormal image go to the `missing` splits in about
+    equal parts, because train has normal images only. Of the other patients
+    about 15 % go to each of these. Only the patient and the seed decide, so
+    that patients stay in their split when files are added later.
     """
-    ill = {row.patient for row in rows if row.label}
+    ill = {row.patient for row in rows if row.file.label}
     well = {row.patient for row in rows} - ill
     assigned = {}
-    for group, share in ((ill, 0.5), (well, HELD_OUT)):
+    for group, share in ((ill, 1 / len(missing)), (well, HELD_OUT)):
         order = sorted(group, key=lambda patient: _place(patient, seed))
         places = np.array([_place(patient, seed) for patient in order])
         least = 2 if len(order) >= 6 else 1
-        test = max(least, int(np.sum(places < share)))
-        rest = int(np.sum(places < 2 * share)) if group is well else len(order)
-        valid = max(test + least, rest)
-        assigned.update(dict.fromkeys(order[:test], "test"))
-        assigned.update(dict.fromkeys(order[test:valid], "valid"))
-        assigned.update(dict.fromkeys(order[valid:], "train"))
+        start = 0
+        for number, key in enumerate(missing, start=1):
+            end = max(start + least, int(np.sum(places < number * share)))
+            assigned.update(dict.fromkeys(order[start:end], key))
+            start = end
+        assigned.update(dict.fromkeys(order[start:], "train"))
     return assigned
 
 

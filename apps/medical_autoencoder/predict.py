@@ -16,11 +16,12 @@ from common.options import InputError
 from common.release import evaluation, predictions, served
 from common.training import fitting
 
-from . import data, folder, panels, pictures, results, train
+from . import data, folder, layout, panels, pictures, results, train
 from .config import APP, Config
+from .dicom import NoImageError
 from .scores import THRESHOLD, Rebuilt
 
-KINDS = "images or DICOM files"
+KINDS = "images, DICOM or NIfTI files"
 
 
 def run(config: Config) -> None:
@@ -114,7 +115,7 @@ def evaluate(
     joined = {k: np.concatenate(v) for k, v in {**images, **outputs}.items()}
     rebuilt = Rebuilt(
         joined["inputs"], joined["targets"], joined["reconstruction"], None,
-        test.labels,
+        test.labels, getattr(test, "masks", None),
     )  # fmt: skip
     denoises = "anomaly_score" not in joined
     scores = joined.get("anomaly_score", np.zeros(test.num_examples))
@@ -122,7 +123,13 @@ def evaluate(
         splits.name,
         test.num_examples,
         splits.judged,
-        results.summarize(rebuilt, scores, denoises, released.threshold),
+        results.summarize(
+            rebuilt,
+            scores,
+            denoises,
+            released.threshold,
+            joined.get("heatmap"),
+        ),
         {} if denoises else results.unknown(rebuilt.labels),
         splits.notes,
     )
@@ -183,11 +190,19 @@ def _frames(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the name and the image of each frame of the readable files."""
     paths = folders.inputs(config.inputs, pictures.is_picture, KINDS)
+    masks = {str(path) for path in layout.images_of(map(Path, paths))[1]}
     window = folder.window(config.window)
-    skipped, num = [], 0
+    skipped, num = [f"skipped {path}: it is a mask" for path in masks], 0
     for path in track(paths, "predicting", len(paths)):
+        if str(Path(path)) in masks:
+            continue
         try:
-            scan = pictures.read(Path(path), "", window, config.max_megapixels)
+            scan = pictures.read(
+                Path(path), "", window, config.max_megapixels, config.plane
+            )
+        except NoImageError as error:
+            skipped.append(f"skipped {path}: {error}")
+            continue
         except pictures.UnreadableError as error:
             if config.on_bad_input == "fail":
                 raise InputError(
@@ -202,7 +217,8 @@ def _frames(
             yield f"{path}#{index + 1}" if is_series else path, frame
     if not num:
         raise InputError(
-            f"--inputs has no picture that can be read: {config.inputs}"
+            f"--inputs has no picture that can be read: {config.inputs}; "
+            f"{skipped[0]}."
         )
     for line in skipped:
         console.get().print(line)

@@ -15,8 +15,8 @@ from common.mobile.measurement import Measurement, Pair
 from common.report import metrics
 from common.variants import Techniques, Variant
 
+from . import masks, similarity
 from . import model as networks
-from . import similarity
 from .config import Config
 from .scores import (
     HEAD,
@@ -162,6 +162,7 @@ def summarize(
     scores: np.ndarray,
     denoises: bool,
     threshold: float = THRESHOLD,
+    maps: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Returns the metrics of a split, without those that cannot be computed.
 
@@ -172,6 +173,8 @@ def summarize(
         scores: Its anomaly scores, `(num,)`; a denoiser's are not used.
         denoises: Whether the model is a denoiser.
         threshold: See `at_threshold`.
+        maps: Its heat maps, `(num, height, width, 1) float32`, for the metrics
+            of pixels if the split has masks.
     """
     targets, outputs = rebuilt.targets, rebuilt.reconstruction
     if denoises:
@@ -192,6 +195,7 @@ def summarize(
     return {
         **detection(scores, rebuilt.labels),
         **at_threshold(scores, rebuilt.labels, threshold),
+        **({} if maps is None else masks.measure(maps, rebuilt.masks)),
         **normal_likeness,
     }
 
@@ -207,14 +211,12 @@ def summarize_all(
         detector: Computes the scores.
         options: Say whether the model is a denoiser.
     """
-    summaries = {
-        name: summarize(
-            rebuilt[name],
-            detector(rebuilt[name])[1],
-            options.model == "denoiser",
+    summaries = {}
+    for name in ("valid", "test"):
+        maps, scores = detector(rebuilt[name])
+        summaries[name] = summarize(
+            rebuilt[name], scores, options.model == "denoiser", maps=maps
         )
-        for name in ("valid", "test")
-    }
     if "varied" in rebuilt:
         varied = rebuilt["varied"]
         summaries["varied"] = detection(detector(varied)[1], varied.labels)

@@ -43,6 +43,7 @@ class Rebuilt:
         latent: The outputs of the bottleneck, `(num, latent) float32`; None
             for a denoiser, which has no bottleneck.
         labels: `(num,)` integers: 0 normal, 1 abnormal.
+        masks: What is abnormal in each image; see `masks.MaskedSplit`.
     """
 
     inputs: np.ndarray
@@ -50,6 +51,7 @@ class Rebuilt:
     reconstruction: np.ndarray
     latent: np.ndarray | None
     labels: np.ndarray
+    masks: np.ndarray | None = None
 
     def feed(self) -> list[np.ndarray]:
         """Returns the arrays that a head takes, in the order of its inputs."""

@@ -84,8 +84,9 @@ def evaluate(
     reconstruction, *latent = tf.nest.flatten(outputs)
     bottleneck = latent[0] if latent else None
     return scores.Rebuilt(
-        inputs, targets, reconstruction, bottleneck, split.labels
-    )
+        inputs, targets, reconstruction, bottleneck, split.labels,
+        getattr(split, "masks", None),
+    )  # fmt: skip
 
 
 def signatures(
