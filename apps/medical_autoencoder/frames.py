@@ -5,6 +5,7 @@ import io
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 from pydicom import encaps, pixels, uid
@@ -16,6 +17,14 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # The markers of a frame's header in JPEG (SOF0 to SOF15) and JPEG-LS (SOF55).
 JPEG_START = b"\xff\xd8"
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+# High throughput is a coding of JPEG 2000 too.
+J2K = (*uid.JPEG2000TransferSyntaxes, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
+       uid.HTJ2K)  # fmt: skip
+PLUGIN = "imagecodecs"
+# pydicom reads this name: which libraries each transfer syntax needs.
+DECODER_DEPENDENCIES = dict.fromkeys(
+    (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *J2K), (PLUGIN,)
+)
 
 
 def decode(dataset: Any, max_megapixels: float) -> np.ndarray:
@@ -54,22 +63,61 @@ def decode(dataset: Any, max_megapixels: float) -> np.ndarray:
 
 
 def _stored(dataset: Any, syntax: Any) -> np.ndarray:
-    """Returns the stored values, decoded by Pillow where it can, else by GDCM.
+    """Returns the stored values, decoded by Pillow where it can.
 
-    GDCM knows the lossless JPEG codings and JPEG-LS, and OpenJPEG the JPEG 2000
-    of high throughput; Pillow is faster at what it knows.
+    Elsewhere imagecodecs decodes them, through `decode_frame`.
     """
-    if syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8:
-        # pydicom does not pass such frames to GDCM, which decodes them. GDCM
-        # looks at the frame itself, whatever syntax the file names.
-        dataset.file_meta.TransferSyntaxUID = uid.JPEGLossless
-    elif (
-        getattr(syntax, "is_encapsulated", False)
-        and "pillow" in pixels.get_decoder(syntax).available_plugins
-    ):
-        with contextlib.suppress(RuntimeError):
-            return pixels.pixel_array(dataset, decoding_plugin="pillow")
+    if syntax in DECODER_DEPENDENCIES:
+        decoder = pixels.get_decoder(syntax)
+        if "pillow" in decoder.available_plugins:
+            with contextlib.suppress(RuntimeError):
+                return pixels.pixel_array(dataset, decoding_plugin="pillow")
+        # The module itself is what pydicom calls a plug-in.
+        if PLUGIN not in decoder.available_plugins:
+            decoder.add_plugin(PLUGIN, (__name__, decode_frame.__name__))
+        return pixels.pixel_array(dataset, decoding_plugin=PLUGIN)
     return pixels.pixel_array(dataset)
+
+
+def is_available(syntax: str) -> bool:
+    """Tells pydicom that `decode_frame` takes a transfer syntax."""
+    return syntax in DECODER_DEPENDENCIES
+
+
+def decode_frame(frame: bytes, runner: Any) -> bytes:
+    """Decodes a frame for pydicom: JPEG of any kind, JPEG-LS or JPEG 2000.
+
+    Args:
+        frame: The compressed frame.
+        runner: pydicom's `DecodeRunner`, which is told what was returned.
+
+    Returns:
+        The stored values, the colours of a pixel one after another.
+
+    Raises:
+        ValueError: If the frame is not of the size that the data set says.
+        RuntimeError: If it is damaged.
+    """
+    syntax = runner.transfer_syntax
+    if syntax in uid.JPEGLSTransferSyntaxes:
+        values = imagecodecs.jpegls_decode(frame)
+    elif syntax in J2K:
+        values = imagecodecs.jpeg2k_decode(frame)
+        if runner.photometric_interpretation.startswith("YBR"):
+            runner.set_option("photometric_interpretation", "RGB")
+    elif runner.samples_per_pixel == 3:
+        # The same on both sides: the colours stay as they are stored.
+        values = imagecodecs.jpeg8_decode(
+            frame, colorspace="YCBCR", outcolorspace="YCBCR"
+        )
+    else:
+        values = imagecodecs.jpeg8_decode(frame)
+    shape = (runner.rows, runner.columns, runner.samples_per_pixel)
+    if values.shape != shape[: values.ndim] or values.size != np.prod(shape):
+        raise ValueError("A frame must have the size of its data set.")
+    runner.set_option("bits_allocated", 8 * values.itemsize)
+    runner.set_option("planar_configuration", 0)
+    return values.tobytes()
 
 
 def _undecodable(syntax: Any) -> UnreadableError:
