@@ -151,6 +151,16 @@ def test_a_frame_that_claims_nothing_is_not_decoded(content) -> None:
         frames._frame_pixels(content, uid.JPEGLosslessSV1)
 
 
+def test_boxes_without_a_length_are_not_searched_for_ever() -> None:
+    """pydicom would: a box of length 0 leads to itself."""
+    content = imagecodecs.jpeg2k_encode(RAMP, codecformat="jp2")
+    pixels = frames._frame_pixels(content, uid.JPEG2000Lossless)
+    assert pixels == RAMP.size
+    lost = content.replace(b"jp2c", b"j)2c") + bytes(8)
+    with pytest.raises(dicom.UnreadableError, match="cannot be decoded"):
+        frames._frame_pixels(lost, uid.JPEG2000Lossless)
+
+
 def test_fill_bytes_may_stand_before_a_marker() -> None:
     claim = b"\xff\xc3\0\x0b\x0c" + struct.pack(">HH", 3, 5) + b"\1\1\x11\0"
     padded = b"\xff\xd8\xff\xe0\0\4ab\xff\xff\xff" + claim

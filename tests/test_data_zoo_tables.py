@@ -69,7 +69,7 @@ def workbook(rows: list) -> bytes:
     return file.getvalue()
 
 
-DAMAGED = bytearray(gzip.compress(delimited(",") * 1000))
+DAMAGED = bytearray(gzip.compress(delimited(",") * 1000, mtime=0))
 DAMAGED[30:60] = bytes(30)
 KINDS = {
     "comma.csv": delimited(","),
@@ -94,19 +94,19 @@ KINDS = {
     "utf_16_big_endian.csv": delimited(",", "utf-16-be"),
     "spaces.csv": delimited(",", names=["user ", " item", " rating ", "text"]),
     "upper.CSV": delimited(","),
-    "comma.csv.gz": gzip.compress(delimited(",")),
-    "semicolon.csv.gz": gzip.compress(delimited(";")),
-    "tab.tsv.gz": gzip.compress(delimited("\t")),
-    "colons.dat.gz": gzip.compress(movielens()),
-    "tab.data.gz": gzip.compress(delimited("\t")),
-    "utf_16.txt.gz": gzip.compress(delimited("\t", "utf-16")),
+    "comma.csv.gz": gzip.compress(delimited(","), mtime=0),
+    "semicolon.csv.gz": gzip.compress(delimited(";"), mtime=0),
+    "tab.tsv.gz": gzip.compress(delimited("\t"), mtime=0),
+    "colons.dat.gz": gzip.compress(movielens(), mtime=0),
+    "tab.data.gz": gzip.compress(delimited("\t"), mtime=0),
+    "utf_16.txt.gz": gzip.compress(delimited("\t", "utf-16"), mtime=0),
     "spaces.parquet": parquet_file([f" {name} " for name in NAMES]),
     "lines.jsonl": json_lines(),
     "lines.ndjson": json_lines(),
     "lines.json": json_lines(),
     "array.json": json.dumps(objects()).encode(),
-    "lines.jsonl.gz": gzip.compress(json_lines()),
-    "array.json.gz": gzip.compress(json.dumps(objects()).encode()),
+    "lines.jsonl.gz": gzip.compress(json_lines(), mtime=0),
+    "array.json.gz": gzip.compress(json.dumps(objects()).encode(), mtime=0),
     "columns.parquet": parquet_file(),
     "sheet.xlsx": workbook([NAMES, *ROWS]),
 }
@@ -174,7 +174,7 @@ REFUSED = [
     ("a.xlsx", b"no workbook", "no Excel workbook"),
     ("a.xlsx", KINDS["sheet.xlsx"][:900], "no Excel workbook"),
     ("a.xlsx", workbook([]), "must have rows"),
-    ("a.csv.gz", gzip.compress(delimited(","))[:40], "cannot be read"),
+    ("a.csv.gz", gzip.compress(delimited(","), mtime=0)[:40], "cannot be read"),
     ("a.csv.gz", b"no gzip", "cannot be read"),
     ("a.csv.gz", DAMAGED, "cannot be read"),
     ("a.csv", delimited(",", "cp1252"), "--encoding=windows-1252"),

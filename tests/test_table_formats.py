@@ -112,7 +112,10 @@ U_DATA = "196\t242\t3.5\n186\t302\t4\n"
         ("ratings.dat", U_DATA.replace("\t", "::")),
         ("a.csv", U_DATA.replace("\t", ";")),
         ("a.csv", U_DATA.replace("\t", ",")),
-        ("a.csv.gz", gzip.compress(U_DATA.replace("\t", "|").encode())),
+        (
+            "a.csv.gz",
+            gzip.compress(U_DATA.replace("\t", "|").encode(), mtime=0),
+        ),
         ("a.xlsx", workbook([(196, 242, 3.5), (186, 302, 4)])),
     ],
 )

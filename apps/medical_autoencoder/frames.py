@@ -14,6 +14,8 @@ from common.data import encoded
 from common.data.encoded import UnreadableError
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+JP2_START, CODESTREAM_BOX = b"\x00\x00\x00\x0cjP  ", b"jp2c"
+BOX_HEADER_BYTES = 8
 # The markers of a frame's header in JPEG (SOF0 to SOF15) and JPEG-LS (SOF55).
 JPEG_START = b"\xff\xd8"
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -158,6 +160,7 @@ def _frame_pixels(frame: bytes, syntax: Any) -> int:
     if frame.startswith(JPEG_START):
         num_pixels = _jpeg_pixels(frame)
     else:  # JPEG 2000, whose header is the same in high throughput.
+        _check_boxes(frame, syntax)
         with (
             contextlib.suppress(OSError),
             Image.open(io.BytesIO(frame), formats=("JPEG2000",)) as image,
@@ -166,6 +169,22 @@ def _frame_pixels(frame: bytes, syntax: Any) -> int:
     if not num_pixels:
         raise _undecodable(syntax)
     return num_pixels
+
+
+def _check_boxes(frame: bytes, syntax: Any) -> None:
+    """Refuses a JPEG 2000 file in whose boxes pydicom would search for ever.
+
+    A box has a header of 8 bytes, which its length counts; see ITU-T T.800,
+    I.4.
+    """
+    at = 0
+    while frame.startswith(JP2_START) and at < len(frame):
+        length = int.from_bytes(frame[at : at + 4], "big")
+        if frame[at + 4 : at + 8] == CODESTREAM_BOX:
+            return
+        if length < BOX_HEADER_BYTES:
+            raise _undecodable(syntax)
+        at += length
 
 
 def _jpeg_pixels(frame: bytes) -> int:
