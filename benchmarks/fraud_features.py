@@ -19,7 +19,7 @@ STREAMED = 10_000
 def main(path: str) -> None:
     """Prints seconds, rates and the process's memory."""
     start = time.perf_counter()
-    table, _ = read(path, DataOptions().columns(), skip_bad=False)
+    table, *_ = read(path, DataOptions().column_names(), skip_bad=False)
     print(f"read       {time.perf_counter() - start:6.2f} s  {len(table)} rows")
     for names in (features.NAMES, features.EXTENDED):
         start = time.perf_counter()

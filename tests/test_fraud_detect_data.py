@@ -289,3 +289,35 @@ def test_without_customers_no_row_is_left_out_for_another(tmp_path) -> None:
     assert not [name for name in loaded.names if "customer" in name]
     assert len(loaded.folds[0].test.fraud) == 7
     assert loaded.folds[0].splits.train.features.shape[1] == 9
+
+
+def test_sequences_need_customers(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"2020-01-{day:02},s,1,0" for day in range(1, 32)]
+    header = "TX_DATETIME,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(InputError, match="needs a column of customers"):
+        data.load(str(path), DataOptions().plan(4))
+
+
+def test_rows_without_a_label_are_left_out_and_counted(table_of) -> None:
+    path = table_of(GOOD, "2,2018-04-01 11:00:00,a,x,5,", "3" + GOOD[1:])
+    table, _, notes = read(path, COLUMNS, skip_bad=False)
+    assert len(table) == 2
+    assert notes == ["1 rows left out: they have no TX_FRAUD."]
+
+
+def test_named_columns_win_over_those_of_the_card_set(table_of) -> None:
+    rows = [f"{i},{i % 3 == 0:d},{i % 2},{i}" for i in range(40)]
+    path = table_of(*rows, header="Time,Class,is_fraud,x")
+    options = DataOptions(label_column="is_fraud")
+    loaded = data.load(str(path), options.plan(0))
+    assert loaded.names == ("Class", "x")
+    assert loaded.folds[0].splits.train.labels.tolist()[:2] == [0, 1]
+
+
+def test_times_may_be_hours(table_of) -> None:
+    path = table_of("1,30,a,x,5,0")
+    columns = DataOptions(time_unit="hours").column_names()
+    table, *_ = read(path, columns, skip_bad=False)
+    assert table.time.tolist() == [108_000]

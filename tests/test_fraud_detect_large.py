@@ -30,7 +30,7 @@ def path() -> str:
 
 @pytest.fixture(scope="module")
 def table(path):
-    transactions, _ = read(path, DataOptions().column_names(), skip_bad=False)
+    transactions, *_ = read(path, DataOptions().column_names(), skip_bad=False)
     assert len(transactions) == 1_754_155
     return transactions
 

@@ -20,7 +20,7 @@ NAN = float("nan")
 def read(cells: list, kind: str = ""):
     """Returns the column, its numbers and the notes."""
     (column,), values, notes = own_columns.read(
-        pa.table({"x": cells}), {"x": kind}
+        pa.table({"x": cells}), [Column("x", kind)]
     )
     return column, values[:, 0], notes
 
@@ -40,6 +40,11 @@ def read(cells: list, kind: str = ""):
         ([" b", "b", "None"], "category", [2, 2, 0]),
         ([None, None], "number", [NAN, NAN]),
         (["", "nan"], "number", [NAN, NAN]),
+        ([1e300, 2.0], "number", [NAN, 2]),
+        (["2018-07-01T13:05:00Z"] * 2, "time", [425_125 + 1 / 12] * 2),
+        # One odd cell does not make a number or a date of a text.
+        (["under 1000", "medium", "1,000"], "category", [4, 3, 2]),
+        (["a", "b", "01/02/2020"], "category", [3, 4, 2]),
     ],
     ids=str,
 )
@@ -72,6 +77,29 @@ def test_a_date_of_two_readings_is_refused() -> None:
         read(["3/4/2018", "5/6/2018"])
 
 
+def test_a_new_file_is_read_as_the_data_of_training_were() -> None:
+    """Its own cells would not tell a thousand or the first of a day."""
+    column, _, _ = read(["1.234,50", "2,5"])
+    assert column.form == own_columns.DECIMAL_COMMA
+    assert own_columns.texts([column]) == ["x"]
+    (_,), values, _ = own_columns.read(pa.table({"x": ["1.234"]}), [column])
+    assert values.tolist() == [[1234.0]]
+    column, _, _ = read(["25/07/2018", "3/4/2018"])
+    (_,), values, _ = own_columns.read(pa.table({"x": ["3/4/2018"]}), [column])
+    day = np.datetime64("2018-04-03", "h").astype(int)
+    assert column.form == own_columns.DAY_FIRST and values[0, 0] == day
+
+
+def test_a_column_of_small_numbers_fills_its_bins() -> None:
+    raw = np.linspace(0, 1e-4, 101, dtype="f4")[:, None]
+    quantities = encoding.Quantities(("rate",), raw)
+    inputs = keras.Input((1,))
+    codes = keras.Model(inputs, encoding.codes(inputs, quantities, raw, 8))(raw)
+    assert np.min(np.max(codes, axis=0)) > 0.99
+    standard = encoding.standardize(inputs, raw)
+    assert np.std(keras.Model(inputs, standard)(raw)) == pytest.approx(1, 0.01)
+
+
 def test_rare_and_new_categories_share_a_code() -> None:
     cells = ["a"] * 6 + ["b"] * 5 + ["c"]
     column, values, _ = read(cells)
@@ -95,13 +123,14 @@ def test_columns_that_tell_nothing_or_too_much_are_said() -> None:
     fitted, notes = own_columns.fit(columns, values, fraud)
     assert [column.name for column in fitted] == ["leak", "gaps"]
     assert [note.split()[1] for note in notes] == ["same", "leak", "id", "gaps"]
-    assert "--ignore_columns=leak" in notes[1]
+    assert "add it to --ignore_columns" in notes[1]
 
 
 @pytest.mark.parametrize(
     ("name", "feature"),
     [("Monthly Charges (EUR)", "Monthly_Charges_EUR"), ("2nd", "column_2nd"),
-     ("größe", "gr_e"), ("for me", "for_me"), ("V1", "V1")],
+     ("größe", "gr_e"), ("for me", "for_me"), ("V1", "V1"),
+     ("self", "column_self"), ("金額", "column_049598b0")],
 )  # fmt: skip
 def test_features_have_names_that_a_client_can_send(name, feature) -> None:
     assert Column(name, "number").feature == feature
@@ -111,7 +140,9 @@ def test_names_that_become_the_same_are_refused() -> None:
     with pytest.raises(InputError, match="'a_b' is too much like 'a b'"):
         own_columns.check_names(["a b", "a_b"])
     with pytest.raises(InputError, match="a feature that is computed"):
-        own_columns.check_names(["night"], ["night"])
+        own_columns.check_names(["Night"], ["night"])
+    with pytest.raises(InputError, match="'v1' is too much like 'V1'"):
+        own_columns.check_names(["V1", "v1"])
 
 
 def test_options_name_columns_that_exist() -> None:
@@ -124,9 +155,12 @@ def test_options_name_columns_that_exist() -> None:
     ).column_names()
     present = columns.present(known)
     assert (present.terminal, present.customer) == ("", "who")
-    assert present.own(known) == {"code": "category"}
-    with pytest.raises(InputError, match="no 'hue'"):
-        dataclasses.replace(present, categories=("hue",)).own(known)
+    own = own_columns.wanted(present, [*known, "TX_FRAUD_SCENARIO"])
+    assert own == (Column("code", "category"),)
+    for field in ("categories", "ignored"):
+        wrong = dataclasses.replace(present, **{field: ("hue",)})
+        with pytest.raises(InputError, match="there is no 'hue'"):
+            own_columns.wanted(wrong, known)
 
 
 OWN = (
@@ -184,7 +218,9 @@ def test_a_server_takes_the_columns_by_their_names_and_types() -> None:
     assert [spec.name for spec in inputs.specs] == list(NAMES)
     cells = [tf.constant(column) for column in inputs.cells(RAW)]
     np.testing.assert_array_equal(inputs.raw(cells), RAW)
-    texts = tf.constant(["cube", " rod ", "sphere", "N/A"])
+    # A space that is not ASCII is a part of the text, in training too.
+    texts = tf.constant(["cube", " rod ", "rod\u00a0", "N/A"])
+    assert read(["rod\u00a0"])[0].values == ("rod\u00a0",)
     np.testing.assert_array_equal(
         inputs.raw([*cells[:3], texts])[:, 3], [2, 3, 1, 0]
     )

@@ -308,9 +308,9 @@ def test_every_app_reads_by_its_options(tmp_path: Path) -> None:
         **options, time_column="when", customer_column="card",
         terminal_column="shop", amount_column="paid", label_column="fraud",
     )  # fmt: skip
-    table, _ = transactions.read(
+    table, *_ = transactions.read(
         fraud.dataset, dataclasses.replace(fraud.column_names(), id=""),
-        skip_bad=False, table_format=fraud.plan(0).table_format,
+        skip_bad=False,
     )  # fmt: skip
     assert table.customers.tolist() == ["é1", "é2"]
     assert table.amount.tolist() == [1.5, 1.5]

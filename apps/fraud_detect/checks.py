@@ -60,8 +60,7 @@ class Checks:
             InputError: If all rows are bad.
         """
         if not self._good.any():
-            raise InputError(f"--dataset must have good rows; {self._path} "
-                             "has none.")  # fmt: skip
+            raise InputError(f"{self._path} must have good rows; it has none.")
         return np.flatnonzero(self._good)
 
     def leave_out(self, rows: np.ndarray, reason: str) -> None:

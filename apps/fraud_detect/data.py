@@ -44,7 +44,7 @@ def load(dataset: str, plan: Plan) -> Data:
         columns = plan.columns.present(known)
         return of_features(Path(dataset), columns, plan)
     table, own, notes = read(
-        dataset, columns, plan.skip_bad, own=columns.own(known)
+        dataset, columns, plan.skip_bad, own=own_columns.wanted(columns, known)
     )
     notes += _missing_windows(plan.columns, columns)
     name = table_files.title(dataset)
@@ -158,8 +158,7 @@ def read_coded(
         own: The release's own columns.
         option: The option that named the file, for error messages.
     """
-    kinds = {column.name: column.kind for column in own}
-    table, read_columns, notes = read(path, columns, skip_bad, option, kinds)
+    table, read_columns, notes = read(path, columns, skip_bad, option, own)
     coded = own_columns.code(read_columns, table.own, own)
     return dataclasses.replace(table, own=coded), notes
 
@@ -249,6 +248,11 @@ def of_transactions(
         columns: The columns that the table has.
         own: The table's own columns.
     """
+    if plan.steps and not columns.customer:
+        raise InputError(
+            "--model=sequence needs a column of customers, whose transactions "
+            "are the sequences; name it by --customer_column."
+        )
     rows = _rows_of_folds(table, plan)
     # Of the last fold, whose model is released.
     last = rows[-1].train

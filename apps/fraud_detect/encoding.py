@@ -25,6 +25,7 @@ RATIOS = (
     ("amount", "customer_mean_past"),
     ("customer_mean_7d", "customer_mean_past"),
 )
+LEAST_WIDTH = 1e-3  # Of a bin, or a deviation; of the span if that is less.
 LARGEST = 8.0  # Standardized values are clipped to this many deviations.
 
 
@@ -90,11 +91,10 @@ class Quantities:
             names += [f"{features[i]}_hour", f"{features[i]}_weekday"]
         names += [f"{features[a]}/{features[b]}" for a, b in self._pairs]
         self._num = len(names)
-        owners = {
-            i: names.index(features[i] + ("_hour" if kind == "time" else ""))
-            for i, kind in enumerate(kinds)
-            if kind != "category"
-        }
+        num_numbers = len(self._places["number"])
+        owners = {i: at for at, i in enumerate(self._places["number"])}
+        for at, i in enumerate(self._places["time"]):
+            owners[i] = num_numbers + 2 * at
         for i in self._places["category"]:
             owners[i] = len(names)
             names.append(features[i])
@@ -230,7 +230,10 @@ def piecewise_linear(
         `(..., bins * quantities)` in [0, 1]; the quantity changes fastest.
     """
     edges = np.stack([bin_edges(column, bins) for column in values.T], axis=1)
-    width = np.maximum(np.diff(edges, axis=0), 1e-3)
+    # Own columns may be of any scale, such as rates.
+    span = np.ptp(values, axis=0)
+    least = LEAST_WIDTH * np.where(span > 0, np.minimum(span, 1.0), 1.0)
+    width = np.maximum(np.diff(edges, axis=0), least)
     copies = layers.Concatenate(name="copies")([derived] * bins)
     inside = layers.Normalization(
         mean=edges[:-1].ravel(), variance=width.ravel() ** 2, name="bins"
@@ -267,9 +270,11 @@ def standardize(
         derived: `(..., quantities)`.
         values: Training values, `(num, quantities)`.
     """
+    variance, span = values.var(axis=0), np.ptp(values, axis=0)
+    least = (LEAST_WIDTH * np.minimum(span, 1.0)) ** 2
     scaled = layers.Normalization(
         mean=values.mean(axis=0),
-        variance=np.maximum(values.var(axis=0), 1e-6),
+        variance=np.where(variance > 0, np.maximum(variance, least), 1e-6),
         name="standard",
     )(derived)
     return ops.clip(scaled, -LARGEST, LARGEST)

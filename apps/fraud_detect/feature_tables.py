@@ -1,7 +1,7 @@
 """Tables of ready-made features: no customers, no terminals."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from .settings import Columns, Plan
 from .transactions import DAY, ids_of, labels, times
 
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
-CARD_SET = ("Time", "Class")
+CARD_SET = {"time": "Time", "label": "Class"}
 TRAIN, VALID = 0.6, 0.2  # The parts of the rows; the others test.
 
 
@@ -74,9 +74,7 @@ def read_features(
     Returns:
         The rows; their labels and days; and notes on what was repaired.
     """
-    rows = _read(
-        path, columns, plan, {column.name: column.kind for column in own}
-    )
+    rows = _read(path, columns, plan, own)
     return rows.coded(own), rows.judged, rows.notes
 
 
@@ -105,7 +103,7 @@ class _Rows:
 
 
 def _read(
-    path: Path, columns: Columns, plan: Plan, kinds: Mapping[str, str] | None
+    path: Path, columns: Columns, plan: Plan, own: Sequence[Column] | None
 ) -> _Rows:
     """Reads a table.
 
@@ -113,13 +111,11 @@ def _read(
         path: The table.
         columns: The columns that it has.
         plan: Tells whether bad rows are left out.
-        kinds: The columns to read; see `own_columns.read`. None reads all.
+        own: The columns to read; None reads all.
     """
     known = tables.names(path, table_format=columns.table_format)
-    if set(CARD_SET) <= set(known):
-        columns = dataclasses.replace(
-            columns, time=CARD_SET[0], label=CARD_SET[1], time_unit="seconds"
-        )
+    if set(CARD_SET.values()) <= set(known):
+        columns = columns.or_usual(CARD_SET)
     # Without cards an amount is a feature as any other.
     columns = dataclasses.replace(columns, amount="")
     if not columns.label:
@@ -128,11 +124,13 @@ def _read(
             f"{quote(', '.join(known), 500)}. Name their column by "
             "--label_column."
         )
-    own = columns.own(known) if kinds is None else kinds
+    own = own_columns.wanted(columns, known) if own is None else own
     table = tables.read(
-        path, [*columns.names(), *own], columns.texts(own),
+        path,
+        [*columns.names(), *(column.name for column in own)],
+        [*columns.keys(), *own_columns.texts(own)],
         table_format=columns.table_format,
-    )  # fmt: skip
+    )
     checks = Checks(path, table.num_rows, plan.skip_bad)
     fraud = labels(table, columns.label, checks).astype(np.int64)
     ids = ids_of(table, columns.id, checks)

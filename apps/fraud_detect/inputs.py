@@ -58,7 +58,13 @@ class Inputs:
         parts = []
         for column, tensor in zip(self._columns, tensors, strict=True):
             if column.kind == "category":
+                # As `own_columns` reads a category.
                 text = tf.strings.strip(tensor)
+                text = tf.strings.strip(
+                    tf.strings.substr(
+                        text, 0, own_columns.LONGEST_VALUE, unit="UTF8_CHAR"
+                    )
+                )
                 tensor = self._codes[column.name].lookup(text)
             elif column.kind == "time":
                 tensor = tensor / own_columns.HOUR

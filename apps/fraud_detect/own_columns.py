@@ -8,7 +8,8 @@ and the others are those of `Column.values`.
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ from common.mobile import files
 from common.options import InputError, quote
 
 from .checks import one_reading
+from .settings import Columns
 
 FILE = "columns.json"  # In a release's `mobile`.
 KINDS = ("number", "time", "category")
+DECIMAL_COMMA, DAY_FIRST, MONTH_FIRST = "1.234,5", "d/m/y", "m/d/y"
+FORMS = ("", DECIMAL_COMMA, DAY_FIRST, MONTH_FIRST)
+# Of the Handbook's table: copies of the time, and the cause of the label.
+NEVER_FEATURES = ("TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO")
 # What stands for a missing value.
 MISSING = ("", "NA", "N/A", "NaN", "null", "None", "?", "-")
 MISSING_TEXTS = frozenset(
@@ -41,6 +47,12 @@ LONGEST_VALUE = 200
 # A column that ranks the rows that train so well is probably no column that is
 # known when a transaction happens.
 TOO_GOOD = 0.999
+# A column called so would be an argument that a SavedModel's function has.
+TAKEN_NAMES = ("self",)
+# As TensorFlow strips: a server must read a category as training does.
+SPACES = " \t\n\r\v\f"
+# Texts that may be a number: some have a currency's sign, none has a letter.
+LIKE_A_NUMBER = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*|.*\de[+-]?\d+", re.ASCII)
 UNKNOWN = "\x00"  # No cell of a table holds it.
 
 
@@ -50,19 +62,25 @@ class Column:
 
     Attributes:
         name: Its name in the table.
-        kind: One of `KINDS`.
+        kind: One of `KINDS`; "" if it is to be judged by the cells.
         values: The categories that have codes from 2 on; () for other kinds.
+        form: How numbers or dates are written, one of `FORMS`, if that was
+            judged by the cells of training; "" if it did not matter there.
     """
 
     name: str
-    kind: str
+    kind: str = ""
     values: tuple[str, ...] = ()
+    form: str = ""
 
     @property
     def feature(self) -> str:
         """The name of the feature, which is what a client of a server sends."""
         name = re.sub(r"\W+", "_", self.name, flags=re.ASCII).strip("_")
-        return name if name.isidentifier() else f"column_{name}"
+        if not name:  # It is in another script; no two names may be one.
+            name = f"{zlib.crc32(self.name.encode()):08x}"
+        is_usable = name.isidentifier() and name not in TAKEN_NAMES
+        return name if is_usable else f"column_{name}"
 
 
 def check_names(names: Sequence[str], others: Sequence[str] = ()) -> None:
@@ -74,26 +92,63 @@ def check_names(names: Sequence[str], others: Sequence[str] = ()) -> None:
     """
     taken = dict.fromkeys(others, "a feature that is computed")
     for name in names:
-        feature = Column(name, "number").feature
+        # TensorFlow's names of arguments do not differ by case.
+        feature = Column(name, "number").feature.lower()
         if feature in taken:
             raise InputError(
                 f"columns must have names that differ in letters and digits, "
                 f"for they are what a client sends; {quote(name)} is too much "
-                f"like {quote(taken[feature])}. Rename it, or pass "
-                f"--ignore_columns={name}."
+                f"like {quote(taken[feature])}. Rename it, or add it to "
+                "--ignore_columns."
             )
         taken[feature] = name
 
 
+def wanted(columns: Columns, known: Sequence[str]) -> tuple[Column, ...]:
+    """Returns a table's own columns, whose kinds are to be judged.
+
+    Args:
+        columns: The columns that the table has.
+        known: The names of all columns of the table.
+
+    Raises:
+        InputError: If an option names a column that the table lacks.
+    """
+    for option, names in (
+        ("--category_columns", columns.categories),
+        ("--ignore_columns", columns.ignored),
+    ):
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"{option} must be columns of the table; there is no "
+                    f"{quote(name)}."
+                )
+    taken = {*columns.names(), *columns.ignored, *NEVER_FEATURES}
+    return tuple(
+        Column(name, "category" if name in columns.categories else "")
+        for name in known
+        if name not in taken
+    )
+
+
+def texts(own: Sequence[Column]) -> list[str]:
+    """Returns the names of the columns whose cells must be read as text."""
+    return [
+        column.name
+        for column in own
+        if column.kind == "category" or column.form
+    ]
+
+
 def read(
-    table: pa.Table, kinds: Mapping[str, str]
+    table: pa.Table, own: Sequence[Column]
 ) -> tuple[tuple[Column, ...], np.ndarray, list[str]]:
     """Reads columns; categories get a code for each value that occurs.
 
     Args:
         table: The table.
-        kinds: The names of the columns to read, each with one of `KINDS`, or
-            with "" to judge the kind by the cells.
+        own: The columns to read: of a release, or those that `wanted` gives.
 
     Returns:
         The columns; their numbers, `(rows, columns) float64`; and notes on
@@ -103,25 +158,32 @@ def read(
         InputError: If numbers or dates can be read in two ways.
     """
     columns, notes, missing = [], [], {}
-    values = np.empty((table.num_rows, len(kinds)))
-    for place, (name, kind) in enumerate(kinds.items()):
+    values = np.empty((table.num_rows, len(own)))
+    for place, column in enumerate(own):
+        name, kind = column.name, column.kind
+        if kind in ("", "number") and _is_number(table[name].type):
+            columns.append(Column(name, "number"))
+            numbers = table[name].cast(pa.float64(), safe=False).to_numpy()
+            values[:, place] = _within_range(numbers)
+            missing[name] = int(np.isnan(values[:, place]).sum())
+            continue
         distinct, rows = _distinct(table[name])
         counts = np.bincount(rows, minlength=len(distinct))
-        kind, numbers = _numbers(name, kind, distinct, counts)
+        kind, numbers, form = _numbers(column, distinct, counts)
         if kind == "category":
             known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
             numbers = _codes(map(_text, distinct), known)
             columns.append(Column(name, kind, known))
         else:
-            columns.append(Column(name, kind))
-            lost = ~np.isfinite(numbers) & [_text(c) != "" for c in distinct]
+            columns.append(Column(name, kind, form=form))
+            numbers = _within_range(numbers)
+            lost = np.isnan(numbers) & [_text(c) != "" for c in distinct]
             if lost.any():
                 first = distinct[int(np.argmax(lost))]
                 notes.append(
                     f"{counts[lost].sum()} cells of {name} are no {kind} and "
                     f"count as missing, such as {quote(str(first))}."
                 )
-        numbers = np.where(np.isfinite(numbers), numbers, np.nan)
         values[:, place] = numbers[rows]
         is_gap = numbers == 0 if kind == "category" else np.isnan(numbers)
         missing[name] = int(counts[is_gap].sum())
@@ -134,8 +196,25 @@ def read(
     return tuple(columns), values, notes
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _within_range(numbers: np.ndarray) -> np.ndarray:
+    """Returns numbers with NaN for what float32, the features' type, lacks."""
+    is_known = np.abs(np.nan_to_num(numbers)) <= np.finfo(np.float32).max
+    return np.where(is_known, numbers, np.nan)
+
+
 def _distinct(column: pa.ChunkedArray) -> tuple[list[Any], np.ndarray]:
     """Returns the distinct cells, and the index of each row's among them."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        # Those with a zone are UTC's. Fractions of seconds tell nothing here.
+        column = column.cast(pa.timestamp("s"), safe=False)
     encoded = column.dictionary_encode("encode").combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().chunk(0)
@@ -146,73 +225,88 @@ def _text(cell: Any) -> str:
     """Returns a cell as the text of a category; "" for a missing one."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)  # As a table writes it whose column has no gaps.
-    text = "" if cell is None else str(cell).strip()[:LONGEST_VALUE]
+    text = "" if cell is None else str(cell).strip(SPACES)
+    text = text[:LONGEST_VALUE].rstrip(SPACES)
     return "" if text in MISSING_TEXTS else text
 
 
 def _numbers(
-    name: str, kind: str, distinct: Sequence[Any], counts: np.ndarray
-) -> tuple[str, np.ndarray]:
+    column: Column, distinct: Sequence[Any], counts: np.ndarray
+) -> tuple[str, np.ndarray, str]:
     """Returns a column's kind and the number of each distinct cell.
 
     Args:
-        name: The column's name.
-        kind: See `read`.
+        column: See `read`.
         distinct: The cells.
         counts: The rows of each cell.
 
     Returns:
-        The kind, and `(cells,) float64`, which is NaN for a category.
+        The kind; `(cells,) float64`, which is NaN for a category; and the form.
     """
+    kind = column.kind
     given = np.array([_text(cell) != "" for cell in distinct], bool)
     least = LEAST_SHARE * counts[given].sum()
     texts = [
         cell if keep else None
         for cell, keep in zip(distinct, given, strict=True)
     ]
-    if not kind and all(
-        cell is None or isinstance(cell, int | float) for cell in distinct
+    for candidate, is_like, reader in (
+        ("time", _is_like_a_date, _hours),
+        ("number", _is_like_a_number, _plain),
     ):
-        kind = "number"
-    if kind != "category":
-        for candidate, reader in (("time", _hours), ("number", _plain)):
-            if kind in ("", candidate):
-                with one_reading(name):
-                    numbers = reader(texts)
-                readable = counts[np.isfinite(numbers)].sum()
-                if kind or (readable >= least and readable):
-                    return candidate, numbers
+        if kind not in ("", candidate):
+            continue
+        like = np.array([cell is not None and is_like(cell) for cell in texts])
+        if not kind and (counts[like].sum() < least or not like.any()):
+            continue
+        with one_reading(column.name):
+            numbers, form = reader(texts, column.form)
+        if kind or counts[np.isfinite(numbers)].sum() >= least:
+            return candidate, numbers, form
     # A column without any cell is one of numbers that are all missing.
-    return ("category" if given.any() else "number"), np.full(
-        len(distinct), np.nan
-    )
+    is_category = given.any() or kind == "category"
+    unread = np.full(len(distinct), np.nan)
+    return "category" if is_category else "number", unread, ""
 
 
-def _plain(distinct: Sequence[Any]) -> np.ndarray:
-    """Returns numbers, also those that are written as text."""
-    if all(cell is None or isinstance(cell, int | float) for cell in distinct):
-        return np.array(distinct, float)
-    return cells.numbers(distinct)
+def _is_like_a_number(cell: Any) -> bool:
+    """Tells whether a cell may be a number."""
+    return bool(LIKE_A_NUMBER.fullmatch(str(cell).strip()))
 
 
-def _hours(distinct: Sequence[Any]) -> np.ndarray:
-    """Returns hours since 1970 of dates and times; NaN for other cells.
+def _is_like_a_date(cell: Any) -> bool:
+    """Tells whether a cell may be a date, with a time or without."""
+    text = str(cell).strip()
+    return bool(cells.DATE.fullmatch(text) or cells.ISO.fullmatch(text))
+
+
+def _plain(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+    """Returns the numbers in texts, and their form; see `Column`."""
+    if not form and cells.has_decimal_commas(distinct):
+        form = DECIMAL_COMMA
+    mark = "," if form == DECIMAL_COMMA else ""
+    return cells.numbers(distinct, mark), form
+
+
+def _hours(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+    """Returns hours since 1970 of dates and times, NaN for other cells.
 
     Digits alone are no times here, for most such columns are of numbers.
+
+    Returns:
+        The hours, and the form; see `Column`.
     """
-    texts = [_if_date(cell) for cell in distinct]
+    texts = [
+        str(cell).strip() if cell is not None and _is_like_a_date(cell) else ""
+        for cell in distinct
+    ]
     if not any(texts):
-        return np.full(len(texts), np.nan)
-    times = cells.times(texts)
-    seconds = times.astype(np.int64) / HOUR
-    return np.where(np.isnat(times), np.nan, seconds)
-
-
-def _if_date(cell: Any) -> str:
-    """Returns a cell's text if it looks like a date, else ""."""
-    text = "" if cell is None else str(cell).strip()
-    is_date = cells.DATE.fullmatch(text) or cells.ISO.fullmatch(text)
-    return text if is_date else ""
+        return np.full(len(texts), np.nan), form
+    if not form and any(map(cells.DATE.fullmatch, texts)):
+        form = DAY_FIRST if cells.is_day_first(texts) else MONTH_FIRST
+    times = cells.times(texts, form == DAY_FIRST if form else None)
+    hours = times.astype(np.int64) / HOUR
+    return np.where(np.isnat(times), np.nan, hours), form
 
 
 def _codes(texts: Any, known: Sequence[str]) -> np.ndarray:
@@ -251,8 +345,8 @@ def fit(
         if _ranking(fitted, numbers, fraud) > TOO_GOOD:
             notes.append(
                 f"Column {column.name} alone tells the frauds that train from "
-                "the others. If it is known only afterwards, pass "
-                f"--ignore_columns={column.name}."
+                "the others. If it is known only afterwards, add it to "
+                "--ignore_columns."
             )
     return tuple(kept), notes
 
@@ -343,7 +437,8 @@ def load(path: Path, app: str) -> tuple[Column, ...]:
     with files.reading(path):
         columns = tuple(
             Column(str(row["name"]), KINDS[KINDS.index(row["kind"])],
-                   tuple(map(str, row["values"])))
+                   tuple(map(str, row["values"])),
+                   FORMS[FORMS.index(row["form"])])
             for row in rows
         )  # fmt: skip
     return columns

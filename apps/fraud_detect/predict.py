@@ -319,14 +319,12 @@ def _ready_made(
         columns, time="", customer="", terminal="", amount="", label="",
         id=columns.id if columns.id in known else "",
     )  # fmt: skip
-    kinds = {column.name: column.kind for column in scorer.own}
-    names = [*columns.names(), *kinds]
-    table = tables.read(
-        path, names, columns.texts(kinds), INPUTS, columns.table_format
-    )
+    names = [*columns.names(), *(column.name for column in scorer.own)]
+    text = own_columns.texts(scorer.own)
+    table = tables.read(path, names, text, INPUTS, columns.table_format)
     checks = Checks(Path(path), table.num_rows, skip_bad)
     ids = ids_of(table, columns.id, checks)
     kept = checks.good_rows()
-    read_columns, values, notes = own_columns.read(table, kinds)
+    read_columns, values, notes = own_columns.read(table, scorer.own)
     raw = scorer.coded(read_columns, values).astype(np.float32)
     return ids[kept], raw[kept], [*checks.notes, *notes]

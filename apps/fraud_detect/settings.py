@@ -50,36 +50,20 @@ class Columns:
             getattr(self, role) for role in self.ROLES if getattr(self, role)
         ]
 
-    def texts(self, own: Mapping[str, str]) -> list[str]:
-        """Returns the names of the columns to be read as text.
+    def keys(self) -> list[str]:
+        """Returns the names of the columns of ids, which are read as text."""
+        return [name for name in (self.customer, self.terminal) if name]
+
+    def or_usual(self, usual: Mapping[str, str]) -> "Columns":
+        """Returns the columns with usual names for those not named.
 
         Args:
-            own: The table's own columns and their kinds.
+            usual: Names in the table by role.
         """
-        keys = [name for name in (self.customer, self.terminal) if name]
-        return keys + [name for name, kind in own.items() if kind == "category"]
-
-    def own(self, known: Sequence[str]) -> dict[str, str]:
-        """Returns the names and kinds of a table's own columns.
-
-        Args:
-            known: The names of all columns of the table.
-
-        Raises:
-            InputError: If an option names a column that the table lacks.
-        """
-        for name in self.categories:
-            if name not in known:
-                raise InputError(
-                    f"--category_columns must be columns of the table; there "
-                    f"is no {quote(name)}."
-                )
-        taken = {*self.names(), *self.ignored}
-        return {
-            name: "category" if name in self.categories else ""
-            for name in known
-            if name not in taken
+        names: dict[str, Any] = {
+            role: name for role, name in usual.items() if role not in self.given
         }
+        return dataclasses.replace(self, **names)
 
     def present(
         self, known: Sequence[str], optional: Sequence[str] = ROLES
@@ -216,8 +200,7 @@ class DataOptions(TableOptions):
         data=True,
     )
     ignore_columns: tuple[str, ...] = option(
-        # Of the Handbook's table: copies of the time, and the label's cause.
-        ("TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO"),
+        (),
         "columns that are no features, such as those that are known only "
         "afterwards; all others are.",
         data=True,

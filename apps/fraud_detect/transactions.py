@@ -1,7 +1,7 @@
 """Transactions as columns in the order of time, read from a user's table."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def read(
     columns: Columns,
     skip_bad: bool,
     option: str = "--dataset",
-    own: Mapping[str, str] | None = None,
+    own: Sequence[own_columns.Column] = (),
 ) -> tuple[Transactions, tuple[own_columns.Column, ...], list[str]]:
     """Reads transactions and puts them into the order of time, then of ids.
 
@@ -88,11 +88,9 @@ def read(
     Raises:
         InputError: If a column is missing or a row is bad.
     """
-    own = own or {}
-    table = tables.read(
-        path, [*columns.names(), *own], columns.texts(own), option,
-        columns.table_format,
-    )  # fmt: skip
+    names = [*columns.names(), *(column.name for column in own)]
+    text = [*columns.keys(), *own_columns.texts(own)]
+    table = tables.read(path, names, text, option, columns.table_format)
     checks = Checks(Path(path), table.num_rows, skip_bad)
     time = times(table[columns.time], columns, checks)
     amount = numbers(table[columns.amount], columns.amount, checks)
@@ -149,7 +147,10 @@ def labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
         return np.zeros(table.num_rows)
     shown = table[column].to_pylist()
     fraud = cells.truths(shown)
-    empty = [cell is None or not str(cell).strip() for cell in shown]
+    empty = [
+        cell is None or str(cell).strip() in own_columns.MISSING_TEXTS
+        for cell in shown
+    ]
     checks.leave_out(np.array(empty), f"they have no {column}")
     invalid = (fraud != 0) & (fraud != 1)
     checks.refuse(invalid, column, "must be 0 or 1, or yes or no", shown)

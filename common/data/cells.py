@@ -39,7 +39,7 @@ YES = ("1", "yes", "y", "true", "t")
 NO = ("0", "no", "n", "false", "f")
 
 
-def numbers(cells: Sequence[object]) -> np.ndarray:
+def numbers(cells: Sequence[object], decimal: str = "") -> np.ndarray:
     """Returns the numbers in a column's cells, `(num,) float64`.
 
     Currencies' signs are passed over. Commas part thousands, or are decimal
@@ -47,11 +47,18 @@ def numbers(cells: Sequence[object]) -> np.ndarray:
 
     Args:
         cells: Texts, numbers, or None. NaN stands for what is no number.
+        decimal: The decimal mark, "," or "."; "" judges it by the cells.
 
     Raises:
         ValueError: If the commas can be read in both ways.
     """
     texts = [_bare(cell) for cell in cells]
+    if decimal:
+        thousands = "." if decimal == "," else ","
+        texts = [
+            text.replace(thousands, "").replace(decimal, ".") for text in texts
+        ]
+        return np.array([_number(text) for text in texts], float)
     numeric = [text for text in texts if NUMERIC.fullmatch(text)]
     with_commas = [text for text in numeric if "," in text]
     if with_commas:
@@ -129,7 +136,7 @@ def truths(cells: Sequence[object]) -> np.ndarray:
     return np.array([values.get(text, _number(text)) for text in texts], float)
 
 
-def times(cells: Sequence[object]) -> np.ndarray:
+def times(cells: Sequence[object], day_first: bool | None = None) -> np.ndarray:
     """Returns the times in a column's texts, `(num,) datetime64[s]`.
 
     They are as in ISO 8601, as digits alone (20180725130500), or with the year
@@ -140,6 +147,8 @@ def times(cells: Sequence[object]) -> np.ndarray:
     Args:
         cells: Texts, or None. NaT stands for what is no time, and for dates
             that are not plausible.
+        day_first: Whether the day comes before the month; None judges it by
+            the cells.
 
     Raises:
         ValueError: If day and month can be told apart in no cell.
@@ -152,7 +161,8 @@ def times(cells: Sequence[object]) -> np.ndarray:
         whole = np.where(in_range, values, 0).astype("datetime64[s]")
         return np.where(in_range, whole, np.datetime64("NaT"))
     dates = [DATE.fullmatch(text) for text in texts]
-    day_first = _is_day_first([date for date in dates if date])
+    if day_first is None:
+        day_first = is_day_first(cells)
     return np.array(
         [
             _european_or_american(date, day_first) if date else _iso(text)
@@ -173,12 +183,17 @@ def are_plausible(moments: np.ndarray) -> np.ndarray:
     )
 
 
-def _is_day_first(dates: Sequence[re.Match[str]]) -> bool:
-    """Tells whether the day comes before the month in all dates.
+def is_day_first(cells: Sequence[object]) -> bool:
+    """Tells whether the day comes before the month in a column's dates.
+
+    Args:
+        cells: See `times`.
 
     Raises:
         ValueError: If the dates allow both.
     """
+    texts = [str(cell)[: LONGEST_DATE + 1].strip() for cell in cells]
+    dates = [date for text in texts if (date := DATE.fullmatch(text))]
     unclear = [date for date in dates if date[2] != "."]
     if not unclear:  # With points the day is first.
         return True
