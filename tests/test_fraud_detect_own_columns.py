@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from apps.fraud_detect import encoding, own_columns
+from apps.fraud_detect import encoding, own_cells, own_columns
 from apps.fraud_detect.inputs import Inputs
 from apps.fraud_detect.own_columns import Column
 from apps.fraud_detect.settings import DataOptions
@@ -19,7 +19,7 @@ NAN = float("nan")
 
 def read(cells: list, kind: str = ""):
     """Returns the column, its numbers and the notes."""
-    (column,), values, notes = own_columns.read(
+    (column,), values, notes = own_cells.read(
         pa.table({"x": cells}), [Column("x", kind)]
     )
     return column, values[:, 0], notes
@@ -82,10 +82,10 @@ def test_a_new_file_is_read_as_the_data_of_training_were() -> None:
     column, _, _ = read(["1.234,50", "2,5"])
     assert column.form == own_columns.DECIMAL_COMMA
     assert own_columns.texts([column]) == ["x"]
-    (_,), values, _ = own_columns.read(pa.table({"x": ["1.234"]}), [column])
+    (_,), values, _ = own_cells.read(pa.table({"x": ["1.234"]}), [column])
     assert values.tolist() == [[1234.0]]
     column, _, _ = read(["25/07/2018", "3/4/2018"])
-    (_,), values, _ = own_columns.read(pa.table({"x": ["3/4/2018"]}), [column])
+    (_,), values, _ = own_cells.read(pa.table({"x": ["3/4/2018"]}), [column])
     day = np.datetime64("2018-04-03", "h").astype(int)
     assert column.form == own_columns.DAY_FIRST and values[0, 0] == day
 

@@ -10,7 +10,7 @@ from common.data import table_files, tables
 from common.data.splits import MemorySplit
 from common.options import InputError, quote
 
-from . import own_columns
+from . import own_cells, own_columns
 from .checks import Checks
 from .folds import CLASSES, Data, Fold, FraudSplits, Judged
 from .own_columns import Column
@@ -83,8 +83,8 @@ class _Rows:
     """The good rows of a table, in the order of time if it has one.
 
     Attributes:
-        columns: See `own_columns.read`.
-        values: See `own_columns.read`.
+        columns: See `own_cells.read`.
+        values: See `own_cells.read`.
         judged: Labels and days; each row has a customer of its own.
         has_time: Whether the table has a column of times.
         notes: What was left out or repaired.
@@ -139,7 +139,7 @@ def _read(
         when = times(table[columns.time], columns, checks)
     kept = checks.good_rows()
     kept = kept[np.argsort(when[kept], kind="stable")]
-    read_columns, values, notes = own_columns.read(table, own)
+    read_columns, values, notes = own_cells.read(table, own)
     judged = Judged(fraud[kept], kept, when[kept] // DAY, ids[kept])
     return _Rows(
         read_columns,

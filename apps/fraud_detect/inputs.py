@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import own_columns
+from . import own_cells, own_columns
 from .own_columns import Column
 
 DTYPES = {"number": tf.float32, "time": tf.float64, "category": tf.string}
@@ -62,7 +62,7 @@ class Inputs:
                 text = tf.strings.strip(tensor)
                 text = tf.strings.strip(
                     tf.strings.substr(
-                        text, 0, own_columns.LONGEST_VALUE, unit="UTF8_CHAR"
+                        text, 0, own_cells.LONGEST_VALUE, unit="UTF8_CHAR"
                     )
                 )
                 tensor = self._codes[column.name].lookup(text)
@@ -94,7 +94,7 @@ def columns_of(
 
 def _table(column: Column) -> tf.lookup.StaticHashTable:
     """Returns the codes of a category's values."""
-    codes = dict.fromkeys(sorted(own_columns.MISSING_TEXTS), 0)
+    codes = dict.fromkeys(sorted(own_cells.MISSING_TEXTS), 0)
     codes |= {value: 2 + code for code, value in enumerate(column.values)}
     return tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(

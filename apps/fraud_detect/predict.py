@@ -14,7 +14,7 @@ from common.mobile import files
 from common.options import InputError, is_given
 from common.release import evaluation, predictions, served
 
-from . import own_columns, ranking, results, train
+from . import own_cells, own_columns, ranking, results, train
 from .checks import Checks
 from .config import APP, Config
 from .data import features_from, of_release, read_coded
@@ -97,7 +97,7 @@ class Scorer:
         """Returns the numbers of a table's own columns as the release has them.
 
         Args:
-            columns: What `own_columns.read` returned for the columns in `own`.
+            columns: What `own_cells.read` returned for the columns in `own`.
             values: Their numbers, `(rows, columns)`.
         """
         if self._served.has_files:
@@ -325,6 +325,6 @@ def _ready_made(
     checks = Checks(Path(path), table.num_rows, skip_bad)
     ids = ids_of(table, columns.id, checks)
     kept = checks.good_rows()
-    read_columns, values, notes = own_columns.read(table, scorer.own)
+    read_columns, values, notes = own_cells.read(table, scorer.own)
     raw = scorer.coded(read_columns, values).astype(np.float32)
     return ids[kept], raw[kept], [*checks.notes, *notes]

@@ -11,7 +11,7 @@ from pyarrow import compute
 
 from common.data import cells, tables
 
-from . import own_columns
+from . import own_cells, own_columns
 from .checks import Checks, one_reading
 from .settings import Columns
 
@@ -79,7 +79,7 @@ def read(
         columns: The names in the table.
         skip_bad: Whether bad rows are left out and counted, or an error.
         option: The option that named the file, for error messages.
-        own: The table's own columns to read too; see `own_columns.read`.
+        own: The table's own columns to read too; see `own_cells.read`.
 
     Returns:
         The transactions, their own columns, and notes on what was repaired, one
@@ -100,7 +100,7 @@ def read(
     customer_ids = _keys(table, columns.customer, checks)
     terminal_ids = _keys(table, columns.terminal, checks)
     kept = checks.good_rows()
-    read_columns, values, notes = own_columns.read(table, own)
+    read_columns, values, notes = own_cells.read(table, own)
     # Equal times are ordered by id: the order in the file may be arbitrary.
     order = kept[np.lexsort((ids[kept], time[kept]))]
     late = int(np.sum(np.diff(time[kept]) < 0))
@@ -148,7 +148,7 @@ def labels(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
     shown = table[column].to_pylist()
     fraud = cells.truths(shown)
     empty = [
-        cell is None or str(cell).strip() in own_columns.MISSING_TEXTS
+        cell is None or str(cell).strip() in own_cells.MISSING_TEXTS
         for cell in shown
     ]
     checks.leave_out(np.array(empty), f"they have no {column}")

@@ -1,0 +1,205 @@
+"""The cells of a table's own columns, read as numbers, times or categories."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.data import cells
+from common.options import quote
+
+from .checks import one_reading
+from .own_columns import (
+    DAY_FIRST,
+    DECIMAL_COMMA,
+    HOUR,
+    MONTH_FIRST,
+    Column,
+    codes_of,
+)
+
+# What stands for a missing value.
+MISSING = ("", "NA", "N/A", "NaN", "null", "None", "?", "-")
+MISSING_TEXTS = frozenset(
+    spelling
+    for text in MISSING
+    for spelling in (text, text.lower(), text.upper(), text.capitalize())
+)
+# A text column is one of numbers, or of times, if so many of its cells are.
+LEAST_SHARE = 0.9
+# As TensorFlow strips: a server must read a category as training does.
+SPACES = " \t\n\r\v\f"
+# Texts that may be a number: some have a currency's sign, none has a letter.
+LIKE_A_NUMBER = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*|.*\de[+-]?\d+", re.ASCII)
+# Longer text is no category, but prose; it is cut so that memory is bounded.
+LONGEST_VALUE = 200
+
+
+def read(
+    table: pa.Table, own: Sequence[Column]
+) -> tuple[tuple[Column, ...], np.ndarray, list[str]]:
+    """Reads columns; categories get a code for each value that occurs.
+
+    Args:
+        table: The table.
+        own: The columns to read: of a release, or those that `wanted` gives.
+
+    Returns:
+        The columns; their numbers, `(rows, columns) float64`; and notes on
+        cells that could not be used.
+
+    Raises:
+        InputError: If numbers or dates can be read in two ways.
+    """
+    columns, notes, missing = [], [], {}
+    values = np.empty((table.num_rows, len(own)))
+    for place, column in enumerate(own):
+        name, kind = column.name, column.kind
+        if kind in ("", "number") and _is_number(table[name].type):
+            columns.append(Column(name, "number"))
+            numbers = table[name].cast(pa.float64(), safe=False).to_numpy()
+            values[:, place] = _within_range(numbers)
+            missing[name] = int(np.isnan(values[:, place]).sum())
+            continue
+        distinct, rows = _distinct(table[name])
+        counts = np.bincount(rows, minlength=len(distinct))
+        kind, numbers, form = _numbers(column, distinct, counts)
+        if kind == "category":
+            known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
+            numbers = codes_of(map(_text, distinct), known)
+            columns.append(Column(name, kind, known))
+        else:
+            columns.append(Column(name, kind, form=form))
+            numbers = _within_range(numbers)
+            lost = np.isnan(numbers) & [_text(c) != "" for c in distinct]
+            if lost.any():
+                first = distinct[int(np.argmax(lost))]
+                notes.append(
+                    f"{counts[lost].sum()} cells of {name} are no {kind} and "
+                    f"count as missing, such as {quote(str(first))}."
+                )
+        values[:, place] = numbers[rows]
+        is_gap = numbers == 0 if kind == "category" else np.isnan(numbers)
+        missing[name] = int(counts[is_gap].sum())
+    gaps = ", ".join(f"{name} {num}" for name, num in missing.items() if num)
+    if gaps:
+        notes.append(
+            f"Missing cells, for which a median or a category of their own "
+            f"stands: {gaps}."
+        )
+    return tuple(columns), values, notes
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _within_range(numbers: np.ndarray) -> np.ndarray:
+    """Returns numbers with NaN for what float32, the features' type, lacks."""
+    is_known = np.abs(np.nan_to_num(numbers)) <= np.finfo(np.float32).max
+    return np.where(is_known, numbers, np.nan)
+
+
+def _distinct(column: pa.ChunkedArray) -> tuple[list[Any], np.ndarray]:
+    """Returns the distinct cells, and the index of each row's among them."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        # Those with a zone are UTC's. Fractions of seconds tell nothing here.
+        column = column.cast(pa.timestamp("s"), safe=False)
+    encoded = column.dictionary_encode("encode").combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().chunk(0)
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+
+
+def _text(cell: Any) -> str:
+    """Returns a cell as the text of a category; "" for a missing one."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)  # As a table writes it whose column has no gaps.
+    text = "" if cell is None else str(cell).strip(SPACES)
+    text = text[:LONGEST_VALUE].rstrip(SPACES)
+    return "" if text in MISSING_TEXTS else text
+
+
+def _numbers(
+    column: Column, distinct: Sequence[Any], counts: np.ndarray
+) -> tuple[str, np.ndarray, str]:
+    """Returns a column's kind and the number of each distinct cell.
+
+    Args:
+        column: See `read`.
+        distinct: The cells.
+        counts: The rows of each cell.
+
+    Returns:
+        The kind; `(cells,) float64`, which is NaN for a category; and the form.
+    """
+    kind = column.kind
+    given = np.array([_text(cell) != "" for cell in distinct], bool)
+    least = LEAST_SHARE * counts[given].sum()
+    texts = [
+        cell if keep else None
+        for cell, keep in zip(distinct, given, strict=True)
+    ]
+    for candidate, is_like, reader in (
+        ("time", _is_like_a_date, _hours),
+        ("number", _is_like_a_number, _plain),
+    ):
+        if kind not in ("", candidate):
+            continue
+        like = np.array([cell is not None and is_like(cell) for cell in texts])
+        if not kind and (counts[like].sum() < least or not like.any()):
+            continue
+        with one_reading(column.name):
+            numbers, form = reader(texts, column.form)
+        if kind or counts[np.isfinite(numbers)].sum() >= least:
+            return candidate, numbers, form
+    # A column without any cell is one of numbers that are all missing.
+    is_category = given.any() or kind == "category"
+    unread = np.full(len(distinct), np.nan)
+    return "category" if is_category else "number", unread, ""
+
+
+def _is_like_a_number(cell: Any) -> bool:
+    """Tells whether a cell may be a number."""
+    return bool(LIKE_A_NUMBER.fullmatch(str(cell).strip()))
+
+
+def _is_like_a_date(cell: Any) -> bool:
+    """Tells whether a cell may be a date, with a time or without."""
+    text = str(cell).strip()
+    return bool(cells.DATE.fullmatch(text) or cells.ISO.fullmatch(text))
+
+
+def _plain(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+    """Returns the numbers in texts, and their form; see `Column`."""
+    if not form and cells.has_decimal_commas(distinct):
+        form = DECIMAL_COMMA
+    mark = "," if form == DECIMAL_COMMA else ""
+    return cells.numbers(distinct, mark), form
+
+
+def _hours(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+    """Returns hours since 1970 of dates and times, NaN for other cells.
+
+    Digits alone are no times here, for most such columns are of numbers.
+
+    Returns:
+        The hours, and the form; see `Column`.
+    """
+    texts = [
+        str(cell).strip() if cell is not None and _is_like_a_date(cell) else ""
+        for cell in distinct
+    ]
+    if not any(texts):
+        return np.full(len(texts), np.nan), form
+    if not form and any(map(cells.DATE.fullmatch, texts)):
+        form = DAY_FIRST if cells.is_day_first(texts) else MONTH_FIRST
+    times = cells.times(texts, form == DAY_FIRST if form else None)
+    hours = times.astype(np.int64) / HOUR
+    return np.where(np.isnat(times), np.nan, hours), form
