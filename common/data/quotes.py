@@ -13,6 +13,21 @@ BLOCK_BYTES = 2**20
 QUOTE, LINE_FEED, RETURN = b'"\n\r'
 
 
+def _are_ends(content: np.ndarray, before: int) -> np.ndarray:
+    """Tells which bytes end a line, `(num,) bool`.
+
+    A line feed, a carriage return, or the first of the two together ends one.
+
+    Args:
+        content: `(num,) uint8`, at least one.
+        before: The byte before.
+    """
+    feeds, returns = content == LINE_FEED, content == RETURN
+    feeds[0] &= before != RETURN
+    feeds[1:] &= ~returns[:-1]
+    return feeds | returns
+
+
 class CountedFile:
     """A file whose lines are counted while it is read.
 
@@ -38,7 +53,8 @@ class CountedFile:
         block: bytes = self._file.read(size)
         if block:
             content = np.frombuffer(block, np.uint8)
-            self._num_ends += int(np.count_nonzero(content == LINE_FEED))
+            ends = _are_ends(content, self._last)
+            self._num_ends += int(np.count_nonzero(ends))
             self._has_quotes = self._has_quotes or b'"' in block
             self._last = block[-1]
         return block
@@ -54,7 +70,7 @@ class CountedFile:
             num_rows: The rows that were read from the whole file, with the
                 header.
         """
-        num_lines = self._num_ends + (self._last != LINE_FEED)
+        num_lines = self._num_ends + (self._last not in (LINE_FEED, RETURN))
         return self._has_quotes and num_lines != num_rows
 
 
@@ -116,7 +132,7 @@ class CheckedFile:
     def _check(self, block: bytes) -> None:
         """Checks the cells of a block, which ends outside a run of quotes."""
         content = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero(content == LINE_FEED)
+        ends = np.flatnonzero(_are_ends(content, self._before))
         if self._is_open or b'"' in block:
             is_inside = self._check_quotes(content, ends)
         else:
@@ -132,7 +148,8 @@ class CheckedFile:
         """Tells which lines are empty, `(num,) bool`; readers skip those."""
         lengths = np.diff(ends, prepend=self._last_end) - 1
         previous = np.where(ends > 0, content[ends - 1], self._before)
-        return (lengths == 0) | ((lengths == 1) & (previous == RETURN))
+        # The line feed behind a carriage return is part of that line's end.
+        return (lengths == 0) | ((lengths == 1) & (previous == LINE_FEED))
 
     def _are_borders(self, bytes_: np.ndarray) -> np.ndarray:
         """Tells which bytes stand between cells, `(num,) bool`."""
