@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common.shared_options import ANY_FORMAT, TableFormat
 
-from . import table_files
+from . import cells, table_files
 
 SNIFFED_BYTES = 2**16
 SNIFFED_ROWS = 50
@@ -56,11 +56,11 @@ def dialect(
         ValueError: If it is not what `table_format` says.
     """
     start = beginning(path)
-    encoding = encoding_of(start, table_format.encoding)
+    encoding = encoding_of(path, start, table_format.encoding)
     text = start.decode(encoding, errors="ignore").removeprefix("\ufeff")
     is_cut = len(start) == SNIFFED_BYTES
     if is_cut:
-        text = text[: text.rfind("\n") + 1]
+        text = text[: max(map(text.rfind, "\r\n")) + 1]
     separator = table_format.separator or _separator(
         text, USUAL.get(suffix, ","), is_cut, len(table_format.columns)
     )
@@ -81,10 +81,11 @@ def beginning(path: Path) -> bytes:
         return file.read(SNIFFED_BYTES)
 
 
-def encoding_of(start: bytes, given: str = "") -> str:
+def encoding_of(path: Path, start: bytes, given: str = "") -> str:
     """Returns the encoding of a text by its mark, or by the zeros of UTF-16.
 
     Args:
+        path: The file that holds the text; it may be compressed by gzip.
         start: The text's beginning.
         given: The encoding of a text without a mark; "" for UTF-8 or UTF-16.
 
@@ -97,7 +98,7 @@ def encoding_of(start: bytes, given: str = "") -> str:
             return encoding
     if given:
         name = codecs.lookup(given).name
-        if not name.startswith("utf") and _is_utf_8(start):
+        if not name.startswith("utf") and _is_utf_8(path):
             raise ValueError(
                 f"it is UTF-8, and not {given}. Pass --encoding=utf-8"
             )
@@ -110,14 +111,18 @@ def encoding_of(start: bytes, given: str = "") -> str:
     return "utf-8"
 
 
-def _is_utf_8(start: bytes) -> bool:
-    """Tells whether a text's beginning is UTF-8, and more than ASCII."""
+def _is_utf_8(path: Path) -> bool:
+    """Tells whether a text is UTF-8, by its first block that is not ASCII."""
+    with table_files.stream(path) as file:
+        while block := file.read(SNIFFED_BYTES):
+            if not block.isascii():
+                break
     try:
         # Its last character may be cut.
-        codecs.getincrementaldecoder("utf-8")().decode(start)
+        codecs.getincrementaldecoder("utf-8")().decode(block)
     except UnicodeDecodeError:
         return False
-    return not start.isascii()
+    return bool(block)
 
 
 def advice(content: bytes) -> str:
@@ -149,17 +154,38 @@ def _separator(
         usual: The separator that wins if it does so, or if none does.
         is_cut: Whether the file goes on behind the text.
         num_columns: The number of columns; 0 if it is not known.
+
+    Raises:
+        ValueError: If several separators give rows of `num_columns` cells.
     """
     widths = {
         separator: _width(text, separator, is_cut) for separator in SEPARATORS
     }
     if num_columns:
         fitting = [mark for mark in SEPARATORS if widths[mark] == num_columns]
-        return usual if usual in fitting or not fitting else fitting[0]
+        if len(fitting) > 1:
+            if set(fitting) == {",", ";"} and _has_decimal_commas(text):
+                return ";"
+            raise ValueError(
+                f"{' and '.join(map(repr, fitting))} each part its rows into "
+                f"{num_columns} cells. Pass --separator"
+            )
+        return fitting[0] if fitting else usual
     if widths[usual] > 1:
         return usual
     best = max(SEPARATORS, key=lambda separator: widths[separator])
     return best if widths[best] > 1 else usual
+
+
+def _has_decimal_commas(text: str) -> bool:
+    """Tells whether all commas are decimal if semicolons part the cells."""
+    # The last row may be cut within a quoted cell.
+    columns = zip(*_records(text, ";", SNIFFED_ROWS), strict=False)
+    return all(
+        cells.has_decimal_commas(column)
+        for column in columns
+        if any("," in cell for cell in column)
+    )
 
 
 def _width(text: str, separator: str, is_cut: bool) -> int:

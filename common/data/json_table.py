@@ -31,7 +31,7 @@ def read(path: Path, encoding: str) -> pa.Table:
 def _lines(path: Path, given: str) -> pa.NativeFile:
     """Returns a source of JSON lines; rewrites an array of objects as lines."""
     start = dialects.beginning(path)
-    encoding = dialects.encoding_of(start, given)
+    encoding = dialects.encoding_of(path, start, given)
     text = start.decode(encoding, errors="ignore").removeprefix("\ufeff")
     file = table_files.stream(path)
     if text.lstrip()[:1] != "[":
