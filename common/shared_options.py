@@ -1,5 +1,6 @@
 """The options that applications share."""
 
+import codecs
 import dataclasses
 import hashlib
 import json
@@ -273,6 +274,19 @@ class TableFormat:
 ANY_FORMAT = TableFormat()
 
 
+def _reads_in_parts(encoding: str) -> bool:
+    """Tells whether text in a codec can be read in parts, as files are.
+
+    Raises:
+        LookupError, ValueError, AttributeError or TypeError: If the codec is
+            unknown, or fails.
+    """
+    text = "a, b\n"
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    parts = [decoder.decode(bytes([byte])) for byte in text.encode(encoding)]
+    return "".join(parts) == text
+
+
 @dataclasses.dataclass(frozen=True)
 class TableOptions(Options):
     """Options of the apps that read tables."""
@@ -308,12 +322,14 @@ class TableOptions(Options):
         """Checks the encoding, the separator and the names of columns too."""
         super().__post_init__()
         try:
-            "".encode(self.encoding or "utf-8")
-        except (LookupError, UnicodeError, ValueError):
+            is_usable = _reads_in_parts(self.encoding or "utf-8")
+        except (LookupError, ValueError, AttributeError, TypeError):
+            is_usable = False
+        if not is_usable:
             raise InputError(
                 f"--encoding must be an encoding that Python knows, such as "
                 f"windows-1252 or shift_jis; received {quote(self.encoding)}."
-            ) from None
+            )
         separator = self.table_format.separator
         if re.search(r'["\r\n\x1f]', separator) or len(separator) > 8:
             raise InputError(
