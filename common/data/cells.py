@@ -19,6 +19,7 @@ CONTINENTAL = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?")
 THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 INTEGER = re.compile(r"[+-]?\d+")
 LONGEST_DATE = 40  # Characters.
+LARGEST_OFFSET = 24 * 60  # Minutes.
 # Of the year 2200: greater numbers are ids, or times in another unit.
 LAST_SECOND = 7_258_118_399
 # 7/25/2018 1:05 PM, 25.07.2018 13:05:00 and the like.
@@ -28,6 +29,14 @@ DATE = re.compile(
     re.IGNORECASE,
 )
 ISO = re.compile(r"\d{4}-\d{2}(-\d{2}.*)?")
+# Its groups are the date, the time of day, and the hours and minutes by which
+# the clock is ahead of UTC.
+ISO_MOMENT = re.compile(
+    r"(\d{4}-\d{2}(?:-\d{2})?)"
+    r"(?:[T ](\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)"
+    r"(?: ?([+-]\d{2})(?::?([0-5]\d))?)?)?(?: ?(?:Z|UTC))?",
+    re.ASCII | re.IGNORECASE,
+)
 DIGITS = re.compile(r"\d{8}(\d{6})?")
 # The years of plausible dates: 9999-12-31 stands for "never", and digits alone
 # can be anything.
@@ -142,7 +151,8 @@ def times(cells: Sequence[object], day_first: bool | None = None) -> np.ndarray:
     They are as in ISO 8601, as digits alone (20180725130500), or with the year
     behind day and month, whichever comes first in all cells of the column.
 
-    Numbers alone are as in `seconds`.
+    Numbers alone are as in `seconds`. Times with an offset, such as `+02:00`,
+    become those of UTC; fractions of seconds are cut off.
 
     Args:
         cells: Texts, or None. NaT stands for what is no time, and for dates
@@ -237,13 +247,18 @@ def _iso(text: str) -> np.datetime64:
         text = f"{text[:4]}-{text[4:6]}-{text[6:8]}" + (
             f"T{text[8:10]}:{text[10:12]}:{text[12:14]}" if text[8:] else ""
         )
-    # NumPy warns of long text, and takes any number for a year.
-    if len(text) > LONGEST_DATE or not ISO.fullmatch(text):
+    # NumPy warns of long text and of offsets, and takes any number for a year.
+    moment = ISO_MOMENT.fullmatch(text[: LONGEST_DATE + 1])
+    if len(text) > LONGEST_DATE or not moment or int(text[:4]) not in YEARS:
         return np.datetime64("NaT")
-    if int(text[:4]) not in YEARS:
+    date, time, hours, minutes = moment.groups()
+    ahead = int(hours or 0) * 60
+    ahead += int(minutes or 0) * (-1 if hours and hours[0] == "-" else 1)
+    if abs(ahead) > LARGEST_OFFSET:
         return np.datetime64("NaT")
     try:
-        return np.datetime64(text.removesuffix("Z"), "s")
+        local = np.datetime64(f"{date}T{time}" if time else date, "s")
+        return local - np.timedelta64(ahead, "m")
     except ValueError:
         return np.datetime64("NaT")
 

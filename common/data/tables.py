@@ -100,7 +100,31 @@ def read(
             the files have different columns.
     """
     files = table_files.paths(path, option)
-    parts, all_names = [], []
+    parts = _parts(files, columns, text, option, table_format)
+    if len(parts) == 1:
+        return parts[0]
+    joined = {name: _joined(parts, name) for name in columns}
+    mixed = [name for name in columns if joined[name] is None]
+    if mixed:
+        # `01234` and `K1A` are read as in one file; Parquet keeps its types.
+        text = [*text, *mixed]
+        parts = _parts(files, columns, text, option, table_format)
+        texts = pa.schema([(name, pa.string()) for name in mixed])
+        cast = [part.select(mixed).cast(texts) for part in parts]
+        joined |= {name: _joined(cast, name) for name in mixed}
+    return pa.table(joined)
+
+
+def _parts(
+    files: Sequence[Path],
+    columns: Sequence[str],
+    text: Sequence[str],
+    option: str,
+    table_format: TableFormat,
+) -> list[pa.Table]:
+    """Returns the columns of each file; see `read`."""
+    parts: list[pa.Table] = []
+    all_names: list[set[str]] = []
     for file in files:
         known, table = _open(
             file,
@@ -127,7 +151,7 @@ def read(
         parts.append(pa.table(plain))
         if not table.num_rows:
             raise InputError(f"{option} must have rows; {file} has none.")
-    return parts[0] if len(parts) == 1 else _joined(parts, columns)
+    return parts
 
 
 def _check_columns(
@@ -159,25 +183,13 @@ def _check_columns(
         )
 
 
-def _joined(parts: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
-    """Returns the rows of tables, one table after the other.
-
-    Columns of different types become texts, so that they are read alike: one
-    file may have `1,5` where another has only `7`.
-    """
+def _joined(parts: Sequence[pa.Table], name: str) -> pa.ChunkedArray | None:
+    """Returns a column of several tables; None if its types do not agree."""
+    columns = [part.select([name]) for part in parts]
     try:
-        return pa.concat_tables(parts, promote_options="permissive")
+        return pa.concat_tables(columns, promote_options="permissive")[name]
     except pa.ArrowException:
-        joined = {}
-        for name in columns:
-            arrays = [part.select([name]) for part in parts]
-            try:
-                table = pa.concat_tables(arrays, promote_options="permissive")
-            except pa.ArrowException:
-                texts = pa.schema([(name, pa.string())])
-                table = pa.concat_tables(array.cast(texts) for array in arrays)
-            joined[name] = table[name]
-        return pa.table(joined)
+        return None
 
 
 def numbers(
@@ -301,6 +313,10 @@ def _plain(
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
+    if pa.types.is_timestamp(kind) and (kind.unit == "ns" or kind.tz):
+        # Python's times have no nanoseconds, and NumPy's no zones: this is UTC.
+        unit = "us" if kind.unit == "ns" else kind.unit
+        column = column.cast(pa.timestamp(unit), safe=False)
     if pa.types.is_nested(kind):
         raise InputError(
             f"{option} must have plain cells; {name} in {path} holds "
