@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import image_sets, splits
+from common.data import image_folder, image_sets, image_splits, splits
 from common.options import InputError
 
 
@@ -123,7 +123,7 @@ def test_what_is_tested_is_not_trained_on(tmp_path: Path) -> None:
     (tmp_path / "test" / "a").mkdir(parents=True)
     write_class_folders(tmp_path / "test", "b")
     for source in ("a", "b"):
-        copy = tmp_path / "test" / "a" / f"of_{source}.png"
+        copy = tmp_path / "test" / source / f"of_{source}.png"
         content = (tmp_path / "train" / source / "1.png").read_bytes()
         copy.write_bytes(content)
     data = load(tmp_path)
@@ -131,6 +131,26 @@ def test_what_is_tested_is_not_trained_on(tmp_path: Path) -> None:
     note = " ".join(data.notes)
     assert "that are in another split as well" in note
     assert data.train.num_examples + data.valid.num_examples < 8
+
+
+@pytest.mark.parametrize("place", ["train/b", "test/b"])
+def test_an_image_of_two_classes_is_refused(place, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_class_folders(tmp_path / split, "a", "b")
+    first = tmp_path / "train" / "a" / "1.png"
+    copy = tmp_path / place / "copy.png"
+    shutil.copy(first, copy)
+    with pytest.raises(InputError, match="one class only") as caught:
+        load(tmp_path)
+    assert str(first) in str(caught.value) and str(copy) in str(caught.value)
+
+
+def test_a_release_is_not_judged_by_an_image_of_two_classes(tmp_path) -> None:
+    write_class_folders(tmp_path, "a", "b")
+    shutil.copy(tmp_path / "a" / "1.png", tmp_path / "b" / "copy.png")
+    listing, judged = image_folder.known(tmp_path, ("a", "b"))
+    with pytest.raises(InputError, match="one class only"):
+        image_splits.whole(listing, image_splits.Reading(), judged)
 
 
 def test_what_was_read_is_said_before_training(tmp_path, capsys) -> None:

@@ -147,14 +147,15 @@ def test_files_outside_of_both_folders_are_missing(photos, capsys) -> None:
     with labels.open("a") as file:
         file.write(
             f"../{other.name},odd\n{other},odd\ngone.png,odd\n,odd\n7,\n"
+            f"{'x' * 300}.png,odd\n"
         )
     data = listing(photos, labels)
     assert data.notes[1] == (
-        "left out 3 rows whose file is missing, 2 rows without a file or a "
+        "left out 4 rows whose file is missing, 2 rows without a file or a "
         "label"
     )
     printed = " ".join(capsys.readouterr().err.split())
-    assert f"../{other.name} in row 41' (3 such files)" in printed
+    assert f"../{other.name} in row 41' (4 such files)" in printed
     assert other.name not in " ".join(data.notes)
 
 

@@ -1,9 +1,36 @@
 """Equal images, and images of one group, are kept in one split."""
 
 import collections
+from collections.abc import Iterable, Sequence
+
+from common.options import InputError, quote
 
 from .image_checks import Checked
 from .image_listing import Row
+
+
+def check_labels(
+    rows: Iterable[Row], checked: dict[str, Checked], names: Sequence[str]
+) -> None:
+    """Refuses equal images of different classes: nobody tells which is right.
+
+    Args:
+        rows: The rows of all splits.
+        checked: What is known of each row's file.
+        names: The names of the classes.
+
+    Raises:
+        InputError: If there are such images; it names two.
+    """
+    first: dict[int, Row] = {}
+    for row in rows:
+        other = first.setdefault(checked[row.path].digest, row)
+        if other.label != row.label:
+            raise InputError(
+                f"--dataset must have an image in one class only; {other.path} "
+                f"of {quote(names[other.label])} and {row.path} of "
+                f"{quote(names[row.label])} are equal. Remove one or both."
+            )
 
 
 def without_copies(

@@ -9,7 +9,14 @@ from typing import NamedTuple
 from common import console
 from common.options import InputError, quote
 
-from . import folders, image_checks, image_listing, splits, tables
+from . import (
+    folders,
+    image_checks,
+    image_listing,
+    splits,
+    table_files,
+    tables,
+)
 from .image_listing import ALL, Listing, Row
 
 # What a column is called where no option names it, the likeliest first.
@@ -292,7 +299,9 @@ class _Places:
             for folder in self._folders:
                 below = os.path.relpath(path, folder)
                 # A table is not trusted: it must not bring in other files.
-                if below.startswith("..") or not (folder / below).is_file():
+                if below.startswith("..") or not table_files.is_file(
+                    folder / below
+                ):
                     continue
                 return str(folder / below), self._below(folder / below)
         paths = sorted(self._paths.get(name, ()))

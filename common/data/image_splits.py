@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,6 +120,9 @@ def _check(
         listing: All files.
         reading: Says what is done with unreadable ones.
         left_out: Receives their number.
+
+    Raises:
+        InputError: If equal images are of different classes.
     """
     paths = [row.path for rows in listing.rows.values() for row in rows]
     checked = image_checks.check_files(
@@ -129,6 +133,9 @@ def _check(
         key: [row for row in rows if row.path in checked]
         for key, rows in listing.rows.items()
     }
+    image_duplicates.check_labels(
+        itertools.chain(*listed.values()), checked, listing.class_names
+    )
     return listed, checked
 
 

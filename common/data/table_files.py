@@ -28,15 +28,15 @@ def paths(named: str | Path, option: str = "--dataset") -> list[Path]:
             twice.
     """
     parts = [part.strip() for part in str(named).split(",")]
-    if _is_file(Path(named)) or not all(parts):
+    if is_file(Path(named)) or not all(parts):
         parts = [str(named)]
     files: list[Path] = []
     for part in parts:
         matched = [Path(part)]
-        if PATTERN.search(part) and not _is_file(matched[0]):
+        if PATTERN.search(part) and not is_file(matched[0]):
             matched = _matched(Path(part))
         for path in matched or [Path(part)]:
-            if not _is_file(path):
+            if not is_file(path):
                 rule = "have a file" if PATTERN.search(part) else "be a file"
                 raise InputError(
                     f"{option} must {rule}; {quote(part, 300)} "
@@ -48,6 +48,14 @@ def paths(named: str | Path, option: str = "--dataset") -> list[Path]:
                 )
             files.append(path)
     return files
+
+
+def is_file(path: Path) -> bool:
+    """Tells whether a path, which may be any text, is a file's."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # It is too long for a path, or no valid one.
+        return False
 
 
 def title(named: str | Path) -> str:
@@ -100,14 +108,6 @@ def whole(file: pa.NativeFile) -> bytes:
             f"it has more than {MAX_WHOLE_BYTES / 1e6:,.0f} MB, unpacked"
         )
     return content
-
-
-def _is_file(path: Path) -> bool:
-    """Tells whether a path, which may be any text, is a file's."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # It is too long for a path, or no valid one.
-        return False
 
 
 def _matched(pattern: Path) -> list[Path]:
