@@ -131,7 +131,8 @@ def test_a_patient_of_test_is_not_trained_on(tmp_path) -> None:
     fill(tmp_path / "test" / "normal", 8, 20)
     fill(tmp_path / "test" / "ill", 8, 40)
     for key in ("train", "test"):
-        write(tmp_path / key / "normal" / f"{key}.dcm", np.tile(RAMP, (2, 2)),
+        write(tmp_path / key / "normal" / f"{key}.dcm",
+              np.tile(RAMP, (2, 2)) + len(key),
               PatientID="P")  # fmt: skip
     with pytest.raises(InputError, match="every patient in one split"):
         load(tmp_path)
@@ -165,7 +166,9 @@ def test_masks_beside_images_are_no_images(tmp_path) -> None:
     """As in a set of ultrasound pictures of breasts."""
     for index in range(20):
         for name in ("normal", "malignant"):
-            picture(tmp_path / name / f"{name} ({index}).png", index)
+            picture(
+                tmp_path / name / f"{name} ({index}).png", index + len(name) * 9
+            )
             mask(tmp_path / name / f"{name} ({index})_mask.png")
     mask(tmp_path / "malignant" / "malignant (1)_mask_1.png", (0, 0))
     listed, notes = layout.of_training(tmp_path, "")
@@ -217,6 +220,42 @@ def test_a_mask_that_is_refused(tmp_path, make, words) -> None:
     make(anomaly_set(tmp_path) / "ground_truth" / "hole" / "041_mask.png")
     with pytest.raises(InputError, match=words):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif", "nii"])
+def test_a_mask_marks_what_is_neither_black_nor_transparent(
+    tmp_path, kind
+) -> None:
+    path = tmp_path / f"a_mask.{kind}"
+    marked = np.zeros((1, SIZE, SIZE), bool)
+    marked[0, 4:8, 4:8] = True
+    if kind == "nii":
+        # Scaled, the values are 5 and 2.5; the header shows 5 to 9 as grey.
+        stored = np.asarray(-marked.T[::-1, ::-1].astype(np.int16))
+        scan = nibabel.Nifti1Image(stored, np.eye(4))
+        scan.header["cal_min"], scan.header["cal_max"] = 5, 9
+        scan.header.set_slope_inter(2.5, 5)
+        scan.to_filename(path)
+        content = bytearray(path.read_bytes())
+        at = int(scan.header.get_data_offset() or 352)
+        content[at:] = stored.tobytes(order="F")
+        path.write_bytes(content)
+    else:
+        values = np.zeros((SIZE, SIZE, 4), np.uint8)
+        values[marked[0]] = 255, 0, 0, 255
+        values[0, 0, 3] = 255  # Black.
+        options = {"lossless": True} if kind == "webp" else {}
+        Image.fromarray(values).save(path, **options)
+    np.testing.assert_array_equal(
+        masks._read(path, (1, SIZE, SIZE), "axial", 1), marked
+    )
+
+
+def test_masks_of_whole_images_are_said(tmp_path) -> None:
+    anomaly_set(tmp_path)
+    assert not has_note(load(tmp_path), "mark every pixel")
+    mask(tmp_path / "ground_truth" / "hole" / "041_mask.png", ...)
+    assert has_note(load(tmp_path), "1 masks mark every pixel")
 
 
 @pytest.mark.parametrize("side", [4, 5, 16, 23])

@@ -63,7 +63,7 @@ def dicoms(root: Path, patients: int, scans: int = 3) -> None:
             label = "abnormal" if index % 4 == 0 and scan == 0 else "normal"
             path = root / label / f"{index}_{scan}.dcm"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.tile(RAMP, (2, 2)) + index
+            pixels = np.tile(RAMP, (2, 2)) + scans * index + scan
             write(path, pixels, PatientID=f"ID{index}",
                   PatientName=f"Secret{index}^Name")  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_split_folders_are_kept_unless_they_share_a_patient(tmp_path) -> None:
         dicoms(tmp_path / key / "x", 1)
         for index in range(first, first + 8):
             label = "NORMAL" if index % 2 else "PNEUMONIA"
-            png(tmp_path / key / label / f"{index}.png")
+            png(tmp_path / key / label / f"{index}.png", value=index)
     for key in ("train", "val", "test"):
         for path in (tmp_path / key / "x").rglob("*.dcm"):
             path.unlink()
@@ -135,7 +135,9 @@ def test_split_folders_are_kept_unless_they_share_a_patient(tmp_path) -> None:
     assert splits.train.num_examples == 4  # Train has no abnormal images.
     assert splits.valid.num_examples == splits.test.num_examples == 8
     for key in ("train", "test"):
-        write(tmp_path / key / "NORMAL" / f"{key}.dcm", PatientID="same")
+        pixels = np.tile(RAMP, (2, 2)) + len(key)
+        path = tmp_path / key / "NORMAL" / f"{key}.dcm"
+        write(path, pixels, PatientID="same")
     with pytest.raises(InputError, match="are of one patient") as caught:
         load(tmp_path)
     assert "same" not in str(caught.value)
@@ -200,7 +202,9 @@ def test_the_window_is_the_users(tmp_path) -> None:
     fill(tmp_path, normal=0, abnormal=0)
     (tmp_path / "normal").mkdir()
     for index in range(12):
-        write(tmp_path / "normal" / f"{index}.dcm", np.tile(RAMP, (2, 2)))
+        write(
+            tmp_path / "normal" / f"{index}.dcm", np.tile(RAMP, (2, 2)) + index
+        )
     wide, narrow = (
         load(tmp_path, window=(centre, width)).train.features
         for centre, width in (("504", "1008"), ("504", "10"))

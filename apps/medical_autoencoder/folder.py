@@ -5,6 +5,7 @@ the table that `--patients` names, or else the file itself.
 """
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from common.console import track
 from common.data.splits import MemorySplit, Splits
 from common.options import InputError
 
-from . import layout, masks, patients, pictures
+from . import copies, layout, masks, patients, pictures
 from .config import Config
 from .dicom import NoImageError, Scan
 from .layout import Listed
@@ -35,12 +36,14 @@ class Row:
         shape: Number, height and width of the frames before they were resized.
         patient: Names its patient: a hash, a cell of the patients' table, or
             the file's path.
+        digest: Names the file's content.
     """
 
     file: Listed
     scan: Scan
     shape: tuple[int, ...]
     patient: str
+    digest: bytes
 
     def fit(self, sides: tuple[int, ...]) -> "Row":
         """Returns the row with its frames resized to a height and width."""
@@ -67,8 +70,9 @@ def load(
     table = patients.read_table(options.patients)
     sides = shape[:2] if shape else (options.image_size,) * 2
     rows, more = _read(root, listed, table, sides, options)
-    parts = patients.split(rows, options.seed)
-    notes += (*more, *_alone(root, rows), *_taken(rows, parts))
+    rows, on_copies = copies.without_copies(rows)
+    parts = patients.split(copies.of_one_patient(rows), options.seed)
+    notes += (*more, *on_copies, *_alone(root, rows), *_taken(rows, parts))
     shape = shape or _shape(rows)
     memory: dict[str, Any] = {
         key: _to_memory(part, shape) for key, part in parts.items()
@@ -170,7 +174,8 @@ def _read(
         if not sides[0] and rows and scan.size != rows[0].scan.size:
             sides = (USUAL_SIZE, USUAL_SIZE)
             rows = [row.fit(sides) for row in rows]
-        row = Row(file, scan, scan.frames.shape[:3], patient)
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        row = Row(file, scan, scan.frames.shape[:3], patient, digest)
         rows.append(row.fit(sides) if sides[0] else row)
         size += rows[-1].scan.frames.nbytes
         if size > MAX_MEMORY_BYTES:
@@ -185,6 +190,7 @@ def _read(
             f"{len(listed)} files). Remove it, or pass --on_bad_input=skip."
         )
     layout.check_any(root, rows or bad)
+    copies.check_labels(rows)
     return rows, _notes(rows, bad, others)
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.data import folders, image_folder
+from common.data import folders
+from common.data.splits import ALL, TEST
 from common.options import InputError
 
 from . import pictures
@@ -61,7 +62,7 @@ def of_training(
     Raises:
         InputError: If the folder has another structure, or no images.
     """
-    parts = folders.of_splits(root) or {"": root}
+    parts = _split_folders(root) or {"": root}
     if "" not in parts and "train" not in parts:
         raise InputError(
             f"--dataset must have a folder train that holds class folders, if "
@@ -82,13 +83,46 @@ def of_judging(
         normal_label: See `of_training`.
 
     Returns:
-        The files, notes, and what was listed: see `image_folder`'s
-        `judged_folders`.
+        The files, notes, and what was listed: `TEST` or `ALL` of `splits`.
     """
-    parts, judged = image_folder.judged_folders(root)
-    named = {part.name if part != root else "": part for part in parts}
-    listed, notes = _list(root, named, normal_label, may_lack_normal=True)
+    parts, judged = _split_folders(root) or {"": root}, ALL
+    if "test" in parts:
+        parts, judged = {"test": parts["test"]}, TEST
+    listed, notes = _list(root, parts, normal_label, may_lack_normal=True)
     return listed, notes, judged
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Returns the folders of splits, by split; {} if there are none.
+
+    All of them hold class folders, or all hold images only. Of the latter,
+    a folder beside one that is no split's is a class.
+
+    Raises:
+        InputError: If some hold class folders and others hold images only.
+    """
+    parts = folders.of_splits(root)
+    named = folders.of_splits(root, with_classes=False)
+    if not parts:
+        are_all = len(named) == len(_class_folders(root)) > 1
+        return named if are_all and "train" in named else {}
+    for split, folder in named.items():
+        if split not in parts and folders.files(folder, pictures.is_picture):
+            raise InputError(
+                f"--dataset must have class folders in every split folder, or "
+                f"in none; {folder} has only images, and "
+                f"{next(iter(parts.values()))} has class folders."
+            )
+    return parts
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder that are not of masks, sorted."""
+    return [
+        path
+        for path in folders.of_classes(folder)
+        if path.name.lower() not in MASK_FOLDERS
+    ]
 
 
 def _list(
@@ -99,14 +133,14 @@ def _list(
 ) -> tuple[list[Listed], tuple[str, ...]]:
     """Lists the images of split folders, with their masks, and notes."""
     listed, drawn = [], _ground_truth(root)
-    num_masks = sum(map(len, drawn.values()))
+    all_masks = {path for own in drawn.values() for path in own}
     for split, part in parts.items():
-        is_test = split.lower() in ("", *folders.SPLIT_NAMES["test"])
+        is_test = split in ("", "test")
         for class_name, label, class_folder in _classes(
             part, normal_label, may_lack_normal
         ):
             paths, masks = images_of(_pictures(class_folder))
-            num_masks += len(masks)
+            all_masks.update(masks)
             beside = _by_image(masks)
             for path in paths:
                 place = path.parent / pictures.stem(path)
@@ -118,18 +152,38 @@ def _list(
                 )
     check_any(root, listed)
     return listed, (
-        *_left_out(root),
-        *_on_masks(listed, num_masks),
+        *_left_out(root, {file.path for file in listed}, all_masks),
+        *_on_masks(listed, len(all_masks)),
     )
 
 
-def _left_out(root: Path) -> list[str]:
-    """Returns a note of the files that are no images, by kind, if any."""
-    kinds = folders.passed_over(root)
-    for path in folders.files(root, lambda path: not pictures.is_picture(path)):
-        kinds[path.suffix.lower() or "without a suffix"] += 1
+def _left_out(root: Path, listed: set[Path], masks: set[Path]) -> list[str]:
+    """Returns notes of the files that are not used, if any.
+
+    Args:
+        root: The folder.
+        listed: Its images that are used.
+        masks: The masks, to which those are added that are in other folders of
+            masks.
+    """
+    kinds, num_images = folders.passed_over(root), 0
+    used = listed | masks
+    for path in folders.files(root, lambda path: path not in used):
+        parts = path.relative_to(root).parts[:-1]
+        if not pictures.is_picture(path):
+            kinds[path.suffix.lower() or "without a suffix"] += 1
+        elif any(part.lower() in MASK_FOLDERS for part in parts):
+            masks.add(path)
+        else:
+            num_images += 1
     counts = ", ".join(f"{num:,} {kind}" for kind, num in kinds.most_common())
-    return [f"left out {counts}: no images by their names"] if counts else []
+    notes = [f"left out {counts}: no images by their names"] if counts else []
+    if num_images:
+        notes.append(
+            f"left out {num_images:,} images outside of the folders that are "
+            "read"
+        )
+    return notes
 
 
 def _on_masks(listed: list[Listed], num_masks: int) -> list[str]:
@@ -162,11 +216,7 @@ def _classes(
         normal_label: See `of_training`.
         may_lack_normal: Whether a folder named abnormal may be the only one.
     """
-    classes = [
-        path
-        for path in folders.of_classes(folder)
-        if path.name.lower() not in MASK_FOLDERS
-    ]
+    classes = _class_folders(folder)
     if not classes:
         return [("", 0, folder)]
     names = {path.name.lower() for path in classes}
@@ -194,12 +244,12 @@ def _check_classes(listed: Iterable[Listed]) -> None:
     splits_of = collections.defaultdict(set)
     for file in listed:
         splits_of[file.class_name, file.label].add(file.split)
-    splits = set().union(*splits_of.values())
+    given = set().union(*splits_of.values())
     trained = {
         name for (name, label), keys in splits_of.items()
         if label and "train" in keys
     }  # fmt: skip
-    if len(splits) < 2 or not trained:
+    if len(given) < 2 or not trained:
         return
     for (name, label), keys in sorted(splits_of.items()):
         if label and len(keys) == 1:

@@ -53,23 +53,28 @@ def of_rows(
     """
     if not any(row.file.masks for row in rows):
         return None, ()
-    masks, num_unknown = [], 0
+    masks, num_unknown, num_whole = [], 0, 0
     for row in rows:
         mask = np.full((len(row.scan.frames), *sides), NORMAL, np.int8)
         for path in row.file.masks:
             marked = _read(path, row.shape, plane, megapixels)
             mask = np.maximum(mask, _shrink(marked, sides))
+            num_whole += int(marked.all())
         if row.file.label and not row.file.masks:
             mask[:] = UNKNOWN
             num_unknown += 1
         masks.append(mask)
-    notes = (
-        (f"{num_unknown} abnormal test files have no mask: pixel AUROC and "
-         "PRO leave them out",)
-        if num_unknown
-        else ()
-    )  # fmt: skip
-    return np.concatenate(masks), notes
+    notes = []
+    if num_unknown:
+        notes.append(
+            f"{num_unknown} abnormal test files have no mask: pixel AUROC and "
+            "PRO leave them out"
+        )
+    if num_whole:
+        notes.append(
+            f"{num_whole} masks mark every pixel of their images: look at them"
+        )
+    return np.concatenate(masks), tuple(notes)
 
 
 def _read(
@@ -84,7 +89,9 @@ def _read(
         megapixels: The most that a mask may have.
     """
     try:
-        frames = pictures.read(path, "", (), megapixels, plane).frames
+        frames = pictures.read(
+            path, "", (), megapixels, plane, is_mask=True
+        ).frames
     except pictures.UnreadableError as error:
         raise InputError(
             f"--dataset must have readable masks; {path}: {error}."

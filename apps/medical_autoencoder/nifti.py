@@ -33,6 +33,7 @@ def read(
     window: tuple[float, ...] = (),
     plane: str = "axial",
     max_megapixels: float = MAX_MEGAPIXELS,
+    is_mask: bool = False,
 ) -> np.ndarray:
     """Reads a NIfTI volume.
 
@@ -46,6 +47,8 @@ def read(
             up in axial slices, the head in the others.
         max_megapixels: The most pixels, in millions, that all slices together
             may have.
+        is_mask: Whether to return 1 where the stored value is not 0, and
+            else 0, whatever the header says of grey.
 
     Returns:
         The slices, `(num, height, width, 1) float32` in [0, 1], from the
@@ -62,11 +65,10 @@ def read(
             is_zipped = raw.read(len(GZIP_START)) == GZIP_START
             raw.seek(0)
             if not is_zipped:
-                return _read(raw, window, plane, max_megapixels)
+                return _read(raw, window, plane, max_megapixels, is_mask)
             with gzip.open(raw) as file:
-                return _read(
-                    cast(BinaryIO, file), window, plane, max_megapixels
-                )
+                unzipped = cast(BinaryIO, file)
+                return _read(unzipped, window, plane, max_megapixels, is_mask)
     except UnreadableError:
         raise
     except (EOFError, OSError, zlib.error):
@@ -77,7 +79,11 @@ def read(
 
 
 def _read(
-    file: BinaryIO, window: tuple[float, ...], plane: str, max_megapixels: float
+    file: BinaryIO,
+    window: tuple[float, ...],
+    plane: str,
+    max_megapixels: float,
+    is_mask: bool,
 ) -> np.ndarray:
     """Does the work of `read` on an open file, which is read only once."""
     header = _header(file)
@@ -96,11 +102,10 @@ def _read(
     if len(content) < num_bytes:
         raise UnreadableError("it is shorter than its header says")
     stored = np.frombuffer(content, dtype).reshape(shape, order="F")
-    slope, intercept = header.get_slope_inter()
-    values = stored.astype(np.float64)
-    if slope is not None:
-        values = values * slope + intercept
-    grey = _to_unit(values, header, window)
+    if is_mask:  # NaN is no mark.
+        grey = (np.nan_to_num(stored) != 0).astype(np.float32)
+    else:
+        grey = _to_unit(_scaled(stored, header), header, window)
     return _slices(grey.reshape((*shape[:3], -1)), header, plane)
 
 
@@ -120,6 +125,13 @@ def _header(file: BinaryIO) -> Any:
     if header["magic"].item()[:2] != b"n+":  # Else the voxels are elsewhere.
         raise UnreadableError("it is not a NIfTI volume in a single file")
     return header
+
+
+def _scaled(stored: np.ndarray, header: Any) -> np.ndarray:
+    """Returns stored values in the volume's units, as float64."""
+    slope, intercept = header.get_slope_inter()
+    values = stored.astype(np.float64)
+    return values if slope is None else values * slope + intercept
 
 
 def _to_unit(

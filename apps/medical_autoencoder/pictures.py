@@ -48,23 +48,28 @@ def read(
     window: tuple[float, ...] = (),
     max_megapixels: float = MAX_MEGAPIXELS,
     plane: str = "axial",
+    is_mask: bool = False,
 ) -> Scan:
     """Reads a picture file; see `dicom.read` and `nifti.read`.
+
+    What is transparent is white, or black in a mask: there it is no mark.
 
     Raises:
         UnreadableError: If the file cannot be read; the message says why.
     """
     suffix = path.suffix.lower()
     if nifti.is_nifti(path):
-        return Scan(nifti.read(path, window, plane, max_megapixels))
+        slices = nifti.read(path, window, plane, max_megapixels, is_mask)
+        return Scan(slices)
+    background = "black" if is_mask else "white"
     try:
         if suffix in ENCODED:
             content = image_files.read(path, max_megapixels)
-            image = decode(content, max_megapixels=max_megapixels)
+            image = decode(content, 0, max_megapixels, background)
             return Scan(image.numpy()[None])
         if suffix in TIFF:
             encoded.check_file(path, max_megapixels)
-            return Scan(_tiff(path, max_megapixels))
+            return Scan(_tiff(path, max_megapixels, background))
     except OSError:
         raise UnreadableError("it cannot be read or decoded") from None
     except tf.errors.InvalidArgumentError:
@@ -76,6 +81,7 @@ def decode(
     content: bytes | tf.Tensor,
     channels: int = 0,
     max_megapixels: float = MAX_MEGAPIXELS,
+    background: str = "white",
 ) -> tf.Tensor:
     """Returns the `(height, width, channels) float32` image in `content`.
 
@@ -88,13 +94,16 @@ def decode(
             this works only outside of a graph.
         max_megapixels: An image that claims more pixels, in millions, is not
             decoded; see `encoded.bound`.
+        background: One of `images.BACKGROUNDS`, which shows where the image is
+            transparent.
     """
     content = encoded.bound(content, max_megapixels)
     if not channels:
         channels = images.own_channels(content.numpy())
     # Three channels are decoded, and grey is computed from them: decoders
     # convert colours to grey in different ways.
-    return to_channels(images.colours(content, tf.float32), channels)
+    image = images.colours(content, tf.float32, background)
+    return to_channels(image, channels)
 
 
 def decode_batch(
@@ -164,7 +173,7 @@ def fit(
     return tf.clip_by_value(resized, 0.0, 1.0)
 
 
-def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
+def _tiff(path: Path, max_megapixels: float, background: str) -> np.ndarray:
     """Returns the pages of a TIFF file, `(num, height, width, channels)`."""
     num_pixels, pages = 0, []
     with warnings.catch_warnings():
@@ -176,7 +185,7 @@ def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
                 for page in ImageSequence.Iterator(file):
                     num_pixels += page.width * page.height
                     encoded.check_pixels(num_pixels, max_megapixels)
-                    pages.append(_page(page))
+                    pages.append(_page(page, background))
         # Pillow raises errors of many classes for damaged files.
         except Image.DecompressionBombError:
             raise UnreadableError("its pages claim too many pixels") from None
@@ -191,13 +200,13 @@ def _tiff(path: Path, max_megapixels: float) -> np.ndarray:
     return np.stack(pages)
 
 
-def _page(page: Image.Image) -> np.ndarray:
+def _page(page: Image.Image, background: str) -> np.ndarray:
     """Returns a page, `(height, width, channels) float32` in [0, 1]."""
     page = ImageOps.exif_transpose(page)
     if page.has_transparency_data:
-        white = Image.new("RGBA", page.size, "white")
+        behind = Image.new("RGBA", page.size, background)
         is_grey = page.mode == "LA"
-        page = Image.alpha_composite(white, page.convert("RGBA"))
+        page = Image.alpha_composite(behind, page.convert("RGBA"))
         page = page.convert("L" if is_grey else "RGB")
     if page.mode in ("P", "CMYK"):
         page = page.convert("RGB")

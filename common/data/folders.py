@@ -22,12 +22,15 @@ SPLIT_NAMES = {
 }
 
 
-def of_splits(root: Path, classes: Collection[str] = ()) -> dict[str, Path]:
+def of_splits(
+    root: Path, classes: Collection[str] = (), with_classes: bool = True
+) -> dict[str, Path]:
     """Returns the folders of splits in `root`, by split; {} if it has none.
 
     Args:
         root: The folder.
         classes: Names that mean a class, should they also be a split's.
+        with_classes: Whether only folders that hold folders are returned.
 
     Raises:
         InputError: If two folders are the same split's.
@@ -38,7 +41,9 @@ def of_splits(root: Path, classes: Collection[str] = ()) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     for path in of_classes(root):
         split = split_of.get(path.name.lower())
-        if split is None or path.name in classes or not of_classes(path):
+        if split is None or path.name in classes:
+            continue
+        if with_classes and not of_classes(path):
             continue  # A class may be called Train: it holds no folders.
         if split in splits:
             raise InputError(
