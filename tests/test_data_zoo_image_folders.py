@@ -143,6 +143,8 @@ def test_an_image_of_two_classes_is_refused(place, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one class only") as caught:
         load(tmp_path)
     assert str(first) in str(caught.value) and str(copy) in str(caught.value)
+    data = load(tmp_path, skip_bad=True)
+    assert "2 equal images of several classes" in " ".join(data.notes)
 
 
 def test_a_release_is_not_judged_by_an_image_of_two_classes(tmp_path) -> None:

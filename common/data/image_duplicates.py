@@ -1,7 +1,8 @@
 """Equal images, and images of one group, are kept in one split."""
 
 import collections
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 
 from common.options import InputError, quote
 
@@ -9,28 +10,49 @@ from .image_checks import Checked
 from .image_listing import Row
 
 
-def check_labels(
-    rows: Iterable[Row], checked: dict[str, Checked], names: Sequence[str]
-) -> None:
-    """Refuses equal images of different classes: nobody tells which is right.
+def without_contradictions(
+    listed: dict[str, list[Row]],
+    checked: dict[str, Checked],
+    names: Sequence[str],
+    skip_bad: bool,
+) -> tuple[dict[str, list[Row]], int]:
+    """Leaves out equal images of different classes: either may be right.
 
     Args:
-        rows: The rows of all splits.
+        listed: The rows by split.
         checked: What is known of each row's file.
         names: The names of the classes.
+        skip_bad: Whether such images are left out, or an error.
+
+    Returns:
+        The rows that are left, and the number of the others.
 
     Raises:
-        InputError: If there are such images; it names two.
+        InputError: If there are such images and they are not to be left out; it
+            names two.
     """
     first: dict[int, Row] = {}
-    for row in rows:
-        other = first.setdefault(checked[row.path].digest, row)
+    pairs: dict[int, tuple[Row, Row]] = {}
+    for row in itertools.chain(*listed.values()):
+        digest = checked[row.path].digest
+        other = first.setdefault(digest, row)
         if other.label != row.label:
-            raise InputError(
-                f"--dataset must have an image in one class only; {other.path} "
-                f"of {quote(names[other.label])} and {row.path} of "
-                f"{quote(names[row.label])} are equal. Remove one or both."
-            )
+            pairs.setdefault(digest, (other, row))
+    if not pairs:
+        return listed, 0
+    if not skip_bad:
+        one, other = next(iter(pairs.values()))
+        raise InputError(
+            f"--dataset must have an image in one class only; {one.path} of "
+            f"{quote(names[one.label])} and {other.path} of "
+            f"{quote(names[other.label])} are equal ({len(pairs)} such "
+            "images). Remove them, or pass --on_bad_input=skip."
+        )
+    kept = {
+        key: [row for row in rows if checked[row.path].digest not in pairs]
+        for key, rows in listed.items()
+    }
+    return kept, sum(map(len, listed.values())) - sum(map(len, kept.values()))
 
 
 def without_copies(

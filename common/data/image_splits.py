@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,8 +132,10 @@ def _check(
         key: [row for row in rows if row.path in checked]
         for key, rows in listing.rows.items()
     }
-    image_duplicates.check_labels(
-        itertools.chain(*listed.values()), checked, listing.class_names
+    listed, left_out["equal images of several classes"] = (
+        image_duplicates.without_contradictions(
+            listed, checked, listing.class_names, reading.skip_bad
+        )
     )
     return listed, checked
 
