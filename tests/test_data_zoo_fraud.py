@@ -63,7 +63,7 @@ def test_the_model_learns_and_says_where_a_baseline_wins(released) -> None:
     assert is_said == (best > test["average_precision"])
     # Every file was measured, with gaps and categories.
     assert {row["name"] for row in result["variants"]} == {"float32", "int8"}
-    assert result["variants"][0]["max_error"] < 1e-4
+    assert result["variants"][0]["max_abs_error"] < 1e-4
 
 
 def test_what_was_read_is_said(released) -> None:

@@ -234,9 +234,10 @@ def test_a_folder_of_all_kinds_is_read(pipeline, tmp_path: Path) -> None:
     )
     parts = (data.train, data.valid, data.test)
     num = sum(part.num_examples for part in parts)
-    (note,) = data.notes  # Some kinds are copies of others.
+    (note,) = data.notes
     assert note.startswith(f"{len(KINDS) + 2} files: {num} used; left out ")
-    assert f"{len(KINDS) - num} copies of other images" in note
+    copies = len(KINDS) - num  # Some kinds may be copies of others.
+    assert not copies or f"{copies} copies of other images" in note
     assert "1 without a suffix" in note and "1 .csv" in note
     # What trains is what the files show: turned, on white, the first frame.
     shown = [

@@ -37,7 +37,7 @@ def check(dataset: tfds.core.DatasetBuilder) -> None:
     downloads = Path(dataset.data_dir_root) / "downloads"
     missing = {
         url: info.filename or url
-        for url, info in dataset.url_infos.items()
+        for url, info in (dataset.url_infos or {}).items()
         if not (
             info.filename and (downloads / "manual" / info.filename).exists()
         )
