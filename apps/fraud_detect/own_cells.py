@@ -21,7 +21,7 @@ from .own_columns import (
 )
 
 # What stands for a missing value.
-MISSING = ("", "NA", "N/A", "NaN", "null", "None", "?", "-")
+MISSING = (*cells.MISSING, "na", "n/a", "none", "NaN", "?", "-")
 MISSING_TEXTS = frozenset(
     spelling
     for text in MISSING
@@ -57,7 +57,7 @@ def read(
     values = np.empty((table.num_rows, len(own)))
     for place, column in enumerate(own):
         name, kind = column.name, column.kind
-        if kind in ("", "number") and _is_number(table[name].type):
+        if kind in ("", "number") and is_number(table[name].type):
             columns.append(Column(name, "number"))
             numbers = table[name].cast(pa.float64(), safe=False).to_numpy()
             values[:, place] = _within_range(numbers)
@@ -92,11 +92,13 @@ def read(
     return tuple(columns), values, notes
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Tells whether the cells of an Arrow column are numbers."""
     return (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
     )
 
 

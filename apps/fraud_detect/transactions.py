@@ -127,7 +127,7 @@ def read(
 def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
     """Returns a column as `(num,) float64`; refuses all but finite numbers."""
     shown: Any
-    if _is_number(column.type):
+    if own_cells.is_number(column.type):
         # Integers beyond 2**53 become the nearest float64.
         shown = values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
@@ -168,15 +168,6 @@ def ids_of(table: pa.Table, column: str, checks: Checks) -> np.ndarray:
     return ids
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    )
-
-
 def times(
     column: pa.ChunkedArray, columns: Columns, checks: Checks
 ) -> np.ndarray:
@@ -186,7 +177,7 @@ def times(
         "must be a date and time such as 2018-07-25 13:05:00, of the years "
         f"{cells.YEARS[0]} to {cells.YEARS[-1]}"
     )
-    if _is_number(column.type):
+    if own_cells.is_number(column.type):
         values = numbers(column, name, checks)
         values = (
             values * TIME_UNITS[columns.time_unit]

@@ -59,7 +59,7 @@ def decode(dataset: Any, max_megapixels: float) -> np.ndarray:
         _check_encapsulated(dataset, syntax, frames, max_megapixels)
     try:
         values = _stored(dataset, syntax)
-    except (RuntimeError, NotImplementedError):  # Of an unknown syntax, too.
+    except RuntimeError:  # Also what pydicom raises for an unknown syntax.
         raise _undecodable(syntax) from None
     return values.reshape(frames, dataset.Rows, dataset.Columns, samples)
 

@@ -16,7 +16,7 @@ from .interactions import Raw
 FEATURE_SEPARATOR = "|"
 BATCH = 10_000
 # Cells that programs write where there is no id, in small letters.
-MISSING = ("", "nan", "null", "none", "<na>", "#n/a")
+MISSING = (*cells.MISSING, "none")
 
 
 def read_table(

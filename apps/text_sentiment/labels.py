@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from common.data import cells
 from common.options import quote
 
-# Cells that programs write where there is no value, in small letters.
-MISSING = ("", "nan", "null", "<na>", "#n/a")
 # Some programs write whole numbers so where other cells are empty.
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
 SHOWN = 5  # Spellings that a note shows.
@@ -16,7 +14,7 @@ SHOWN = 5  # Spellings that a note shows.
 
 def is_missing(label: str) -> bool:
     """Tells whether a cell has no label."""
-    return label.strip().lower() in MISSING
+    return label.strip().lower() in cells.MISSING
 
 
 def merged(labels: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -44,6 +44,8 @@ YEARS = range(1900, 2101)
 # Numbers that are times in other units, and how many make a second: in seconds
 # they would be in the year 5138 or later.
 PER_SECOND = ((1e11, 1e14, 1e3), (1e14, 1e17, 1e6), (1e17, 1e20, 1e9))
+# What stands for a missing cell of any kind, in small letters.
+MISSING = ("", "nan", "null", "<na>", "#n/a")
 YES = ("1", "yes", "y", "true", "t")
 NO = ("0", "no", "n", "false", "f")
 

@@ -117,7 +117,7 @@ def _matched(pattern: Path) -> list[Path]:
     inner = pattern.relative_to(folder) if pattern.anchor else pattern
     try:
         files = [path for path in folder.glob(str(inner)) if path.is_file()]
-    except (OSError, ValueError, NotImplementedError):
+    except (OSError, ValueError):  # No path can be so, such as an empty one.
         return []
     return sorted(files, key=_natural)
 
