@@ -97,6 +97,20 @@ class Options(Checked):
         minimum=0,
         training=False,
     )
+    low_rank_weights: float = option(
+        0.25,
+        "lowrank: the part that is kept of the weights of the layers that can "
+        "be of low rank.",
+        minimum=0.01,
+        maximum=0.99,
+        training=False,
+    )
+    layer_ranks: tuple[str, ...] = option(
+        (),
+        "lowrank: the layers of low rank and their ranks, such as "
+        "dense:16,conv2d:8, instead of --low_rank_weights.",
+        training=False,
+    )
     sparsity: float = option(
         0.9,
         "the part of each pruned kernel that is set to zero.",

@@ -7,10 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from common.options import InputError
 
-TECHNIQUES = ("prune", "cluster", "qat")
-FORMATS = ("float32", "float16", "dynamic", "int8")
+TECHNIQUES = ("lowrank", "prune", "cluster", "qat")
+FORMATS = ("float32", "float16", "dynamic", "int8", "int8x16", "int4")
 
 Techniques = tuple[str, ...]
+
+# `lowrank` makes two layers of one: this is added to the name of the first.
+FIRST_HALF = "_low_rank"
+
+
+def is_named(layer_name: str, names: Sequence[str]) -> bool:
+    """Tells whether an option names a layer, or the layer it is a half of."""
+    return layer_name in names or layer_name.removesuffix(FIRST_HALF) in names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +29,9 @@ class Variant:
         name: The name in `--variants`, e.g. `prune+cluster+int8`.
         techniques: The compression steps before conversion, in order, from
             `TECHNIQUES`.
-        format: One of `FORMATS`; after `qat` it is `int8`.
+        format: One of `FORMATS`; after `qat` it is `int8`. In `int8x16` weights
+            have 8 bits and what is computed has 16; in `int4` weights have 4
+            bits and what is computed is float.
     """
 
     name: str
@@ -32,8 +42,8 @@ class Variant:
 def _all_variants() -> dict[str, Variant]:
     """Returns all possible variants, by name."""
     variants = {}
-    for size in range(3):
-        for before in itertools.combinations(TECHNIQUES[:2], size):
+    for size in range(len(TECHNIQUES)):
+        for before in itertools.combinations(TECHNIQUES[:-1], size):
             for last in FORMATS:
                 name = "+".join((*before, last))
                 variants[name] = Variant(name, before, last)
@@ -55,9 +65,10 @@ def parse(names: Sequence[str]) -> list[Variant]:
         if name not in VARIANTS:
             near = difflib.get_close_matches(name, VARIANTS, 1) or ["int8"]
             raise InputError(
-                f"--variants must be prune, cluster (in this order, or none) "
-                f"and one of {', '.join(FORMATS)}, qat, joined by +; received "
-                f"{name!r}. Did you mean {near[0]}?"
+                f"--variants must be {', '.join(TECHNIQUES[:-1])} (some in "
+                f"this order, or none) and one of {', '.join(FORMATS)}, "
+                f"{TECHNIQUES[-1]}, joined by +; received {name!r}. Did you "
+                f"mean {near[0]}?"
             )
     return [VARIANTS[name] for name in dict.fromkeys(("float32", *names))]
 

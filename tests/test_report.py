@@ -109,7 +109,7 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     assert result == json.loads(json.dumps(made))
     assert list(result) == [
         "app", "dataset", "notes", "config", "paths", "versions", "seed",
-        "task_metric",
+        "task_metric", "higher_is_better",
         "metrics", "baselines", "variants", "refused_variants", "serving",
         "training", "history",
     ]  # fmt: skip
@@ -259,7 +259,7 @@ def test_shortfalls_are_the_first_notes_everywhere(
 ) -> None:
     split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
     splits = Splits("toy", ("a", "b"), split, split, split, ("a repair",))
-    keys = ("task_metric", "metrics", "variants", "serving")
+    keys = ("task_metric", "higher_is_better", "metrics", "variants", "serving")
     result = report.build(
         "image_classify", Options(), splits,
         log=fitting.Log(made["history"], 1.0, 1.0), refused=[],
@@ -282,3 +282,25 @@ def test_the_most_frequent_class_is_a_baseline() -> None:
     assert row == {
         "name": "most frequent class", "metrics": {"accuracy": 0.25},
     }  # fmt: skip
+
+
+def test_what_other_files_would_cost_is_said(made, capsys) -> None:
+    assert page.trade_offs(made) == []
+    made["variants"] = [
+        variant("float32", valid_metric=0.92, pareto=True),
+        variant("int8", gzip_bytes=450, valid_metric=0.915, pareto=True),
+        variant("dynamic", gzip_bytes=460, valid_metric=0.915, pareto=False),
+        variant("qat", gzip_bytes=300, chosen=True, pareto=True),
+    ]
+    front, better = page.trade_offs(made)
+    assert front.endswith("at once: float32, int8, qat.")
+    assert better == (
+        "The smallest file that is better than qat is int8: its validation "
+        "accuracy is better by 0.0050, and it has 1.5 times the bytes."
+    )
+    report.print_table(made, Path("release"))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert front in shown and better in shown
+    assert better in page.render(made, [])
+    made["higher_is_better"] = False  # Then the chosen file is the best.
+    assert len(page.trade_offs(made)) == 1

@@ -156,10 +156,10 @@ def test_a_random_part_of_a_split_can_be_measured() -> None:
         assert len(np.arange(num)[part]) == num
 
 
-def row(name, valid, gzip_bytes, metric=0.9):
+def row(name, valid, gzip_bytes, metric=0.9, p50=1.0):
     return {
         "name": name, "valid_metric": valid, "metric": metric,
-        "gzip_bytes": gzip_bytes,
+        "gzip_bytes": gzip_bytes, "latency_ms": {"p50": p50},
     }  # fmt: skip
 
 
@@ -176,6 +176,23 @@ def test_the_smallest_within_the_drop_is_chosen_on_validation() -> None:
     )
     assert [row["name"] for row in rows if row["chosen"]] == ["int8"]
     assert rows[3]["drop"] == pytest.approx(-0.09)
+
+
+def test_files_that_no_other_surpasses_are_on_the_front() -> None:
+    rows = [
+        row("float32", 0.95, 100),
+        row("float16", 0.95, 90, p50=1.2),  # Smaller, but slower.
+        row("int8", 0.94, 30, p50=0.5),
+        row("worse", 0.93, 30, p50=0.46),  # Its latency is the same.
+        row("same", 0.94, 30, p50=0.5),
+    ]
+    chosen = measurement.choose(rows, 0.02)
+    front = [row["name"] for row in chosen if row["pareto"]]
+    assert front == ["float32", "float16", "int8", "same"]
+    # Where less is better, the worst of these figures is the best.
+    chosen = measurement.choose(rows, 0.02, higher_is_better=False)
+    front = [row["name"] for row in chosen if row["pareto"]]
+    assert front == ["worse"]
 
 
 def test_files_are_measured_and_the_chosen_one_copied(

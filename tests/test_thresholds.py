@@ -30,7 +30,7 @@ class Scaled:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(litert, "Runner", Scaled)
-    contents = litert.Contents(("ADD",), 0.0, False)
+    contents = litert.Contents(("ADD",), 0.0, False, 7)
     monkeypatch.setattr(litert, "inspect", lambda content: contents)
     (tmp_path / "float32.tflite").write_text("1.00000")
     (tmp_path / "int8.tflite").write_text("2")

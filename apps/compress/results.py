@@ -73,7 +73,7 @@ def _refusal(variant: Variant, config: Config) -> str:
             "it is fine-tuned after each step, which needs labels: pass "
             f"--dataset. Nearest: {variant.format}."
         )
-    if variant.format == "dynamic" and config.denylist:
+    if variant.format in ("dynamic", "int8x16", "int4") and config.denylist:
         return (
             "its converter rounds the weights of all layers and has no "
             "--denylist. Nearest: int8."

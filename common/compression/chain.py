@@ -18,8 +18,11 @@ from common.options import InputError
 from common.shared_options import Options
 from common.variants import Techniques, Variant, prefixes
 
-from . import verification, wrappers
+from . import formats, low_rank, verification, wrappers
 from .finetuning import Finetuner, Finetuning
+
+# The only technique that changes the model's layers; it is always the first.
+LOW_RANK: Techniques = ("lowrank",)
 
 
 def plan(
@@ -52,6 +55,10 @@ def plan(
             reasons[techniques] = reason
     possible, refused = [], []
     for variant in variants:
+        reason = formats.refusal(model, variant)
+        if reason:
+            refused.append({"name": variant.name, "reason": reason})
+            continue
         reason = next(
             (
                 reasons[prefix]
@@ -73,8 +80,10 @@ def plan(
 def _refusal(
     model: keras.Model, techniques: Techniques, options: Options
 ) -> str | None:
-    """Returns why TF-MOT cannot take the last of `techniques`, or None."""
+    """Returns why a model cannot take the last of `techniques`, or None."""
     try:
+        if techniques[0] == "lowrank":
+            model = low_rank.outline(model, options)
         twin, last = _copy(model), techniques[-1:]
         if "cluster" in last and "prune" in techniques:
             wrappers.thin(twin, options.sparsity)
@@ -125,15 +134,31 @@ def compress(
     if not steps:
         return twins
     finetuner = Finetuner(model, twins[()], finetuning)
+    factorized = model
+    if LOW_RANK in steps:
+        factorized = _factorize(model, finetuner, finetuning.options)
+        twins[LOW_RANK] = bridge.to_tf_keras(factorized)
     for techniques in steps:
         twins[techniques] = _step(
-            model,
-            twins[techniques[:-1]],
+            factorized if techniques[:1] == LOW_RANK else model,
+            twins[techniques if techniques == LOW_RANK else techniques[:-1]],
             techniques,
             finetuner,
             finetuning.options,
         )
     return twins
+
+
+def _factorize(
+    model: keras.Model, finetuner: Finetuner, options: Options
+) -> keras.Model:
+    """Returns the model with layers of low rank, and prints their ranks."""
+    spaces = low_rank.output_spaces(model, finetuner.batches())
+    ranks = low_rank.choose_ranks(model, spaces, options)
+    for name, rank in ranks.items():
+        before = len(spaces[name].mean)
+        console.get().print(f"{name}: rank {rank}; it has {before} outputs")
+    return low_rank.factorize(model, ranks, spaces)
 
 
 def _step(

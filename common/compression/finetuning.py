@@ -78,6 +78,11 @@ class Finetuner:
         """The number of training steps that a twin gets."""
         return self._num_steps * self._options.finetune_epochs
 
+    def batches(self) -> tf.data.Dataset:
+        """Returns the batches of the first epoch."""
+        self._position.set(0)
+        return self._batches
+
     def train(self, wrapped: tf_keras.Model) -> float:
         """Trains a wrapped twin; returns the last epoch's loss."""
         rate = tf_keras.optimizers.schedules.CosineDecay(

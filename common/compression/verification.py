@@ -9,7 +9,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras import (
 
 from common.keras2 import pruning
 from common.shared_options import Options
-from common.variants import Techniques
+from common.variants import Techniques, is_named
 
 from . import clustering
 
@@ -38,7 +38,8 @@ def verify(
         if hasattr(layer, "layers"):
             continue
         if techniques[-1] == "prune" and (
-            not options.prune_layers or layer.name in options.prune_layers
+            not options.prune_layers
+            or is_named(layer.name, options.prune_layers)
         ):
             _verify_sparsity(layer, options.sparsity)
         if techniques[-1] == "cluster":

@@ -8,7 +8,7 @@ import tf_keras
 
 from common.options import InputError
 from common.shared_options import Options
-from common.variants import TECHNIQUES, Techniques
+from common.variants import TECHNIQUES, Techniques, is_named
 
 from .clustering import cluster, has_kernel
 from .quantization import quantize
@@ -35,6 +35,8 @@ def wrap(
             it.
     """
     last, before = techniques[-1], techniques[:-1]
+    if last == "lowrank":  # Its layers need no wrappers.
+        return twin
     if last == "prune":
         return prune(twin, steps, options)
     if last == "cluster":
@@ -80,7 +82,8 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
     )
 
     def wrap_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        if options.prune_layers and layer.name not in options.prune_layers:
+        names = options.prune_layers
+        if names and not is_named(layer.name, names):
             return layer
         # A wrapper around a layer without prunable weights would only add to
         # the graph.
@@ -117,12 +120,13 @@ def strip(wrapped: tf_keras.Model, technique: str) -> tf_keras.Model:
 
     Args:
         wrapped: A twin that `wrap` returned, trained.
-        technique: The technique that it was wrapped for: `prune`, `cluster` or
-            `qat`.
+        technique: The technique that it was wrapped for, from
+            `common.variants.TECHNIQUES`.
     """
     strips: dict[str, Callable] = {
         "prune": tfmot.sparsity.keras.strip_pruning,
         "cluster": tfmot.clustering.keras.strip_clustering,
         "qat": lambda twin: twin,
+        "lowrank": lambda twin: twin,
     }
     return strips[technique](wrapped)

@@ -19,8 +19,11 @@ from common.console import track
 from common.options import InputError
 from common.variants import Techniques, Variant
 
-from . import litert, partly_float
+from . import four_bits, litert, partly_float
 
+INT8X16 = (
+    tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+)
 # Maps a twin to a function that maps named inputs to named outputs.
 Wrap = Callable[[Any], Callable[..., dict[str, Any]]]
 
@@ -70,19 +73,27 @@ def convert(
         InputError: If the model needs operators that TFLite does not have.
     """
     converter = _converter(twin, outputs, calibration, wrap)
-    if variant.format != "float32":
+    if variant.format not in ("float32", "int4"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant.format == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant.format == "int8":
         _to_int8(converter, variant, calibration, int8)
+    is_int4 = variant.format == "int4"
+    if variant.format == "int8x16":
+        converter.representative_dataset = lambda: litert.examples(calibration)
+        converter.target_spec.supported_ops = [
+            INT8X16,
+            tf.lite.OpsSet.TFLITE_BUILTINS,  # What has no such kernel: float.
+        ]
     try:
         if converter.representative_dataset and int8.denylist:
             return partly_float.Calibrated(converter, twin).quantize(
                 int8.denylist
             )
         with runtime.native_stderr_hidden():
-            return converter.convert()
+            content = converter.convert()
+        return four_bits.quantize(content) if is_int4 else content
     except Exception as error:
         # The converter's own class is private; its first line says which ops.
         if "custom op" in str(error) or "Flex" in str(error):

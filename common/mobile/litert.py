@@ -13,6 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from common import runtime
 
+from . import operations
+
 SIGNATURE = "serving_default"
 LATENCY_RUNS = 200
 
@@ -49,11 +51,14 @@ class Contents:
         sparsity: The part of all kernel weights that are zero, from 0 to 1.
         stateful: Whether the file keeps a state between calls, as a fused LSTM
             does.
+        multiplications: The products of weights and inputs in a run; see
+            `operations.multiplications`.
     """
 
     ops: tuple[str, ...]
     sparsity: float
     stateful: bool
+    multiplications: int | None
 
 
 def inspect(content: bytes) -> Contents:
@@ -70,23 +75,14 @@ def inspect(content: bytes) -> Contents:
         ops(content),
         zeros / total if total else 0.0,
         any(tensor.isVariable for tensor in tensors),
+        operations.multiplications(model),
     )
 
 
 def ops(content: bytes) -> tuple[str, ...]:
     """Returns the names of a file's operators, each once, sorted."""
-    names = {
-        code: name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if not name.startswith("_")
-    }
-    model, operators = schema.Model.GetRootAs(content, 0), set()
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        custom = code.CustomCode()
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        operators.add(custom.decode() if custom else names[builtin])
-    return tuple(sorted(operators))
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    return tuple(sorted(set(operations.names(model))))
 
 
 def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
@@ -103,6 +99,10 @@ def _weights(tensor: Any, buffers: Sequence[Any]) -> np.ndarray | None:
         or another type.
     """
     raw = buffers[tensor.buffer].data
+    if raw is not None and tensor.type == schema.TensorType.INT4:
+        low_first = np.asarray(raw).astype(np.uint8)  # Two weights a byte.
+        pairs = np.stack([low_first & 15, low_first >> 4], axis=-1)
+        return pairs.reshape(-1)[: math.prod(tensor.shape)]
     kinds = {
         schema.TensorType.FLOAT32: np.float32,
         schema.TensorType.FLOAT16: np.float16,

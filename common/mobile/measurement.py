@@ -19,6 +19,9 @@ from common.shared_options import Options
 
 from . import litert, thresholds
 
+# Medians of latency within this factor are equal: so far they differ by chance.
+SAME_LATENCY = 1.1
+
 # Returns pairs of inputs, an array or arrays by name, and targets.
 Batches = Callable[[], Iterable[tuple[Any, np.ndarray]]]
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -136,6 +139,7 @@ def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
         "threads": 1,
         "ops": list(contents.ops),
         "stateful": contents.stateful,
+        "multiplications": contents.multiplications,
         "inputs": {
             name: _describe(detail) for name, detail in runner.inputs.items()
         },
@@ -195,10 +199,11 @@ def choose(
     max_drop: float,
     higher_is_better: bool = True,
 ) -> list[dict[str, Any]]:
-    """Returns rows with `drop`, on test, and `chosen`, decided on valid.
+    """Returns rows with `drop`, on test, and `chosen` and `pareto`, on valid.
 
     The chosen file is the smallest, zipped, whose validation metric falls at
-    most `max_drop` below that of float32.
+    most `max_drop` below that of float32. On the Pareto front are the files
+    that no other surpasses: see `_surpasses`.
 
     Args:
         rows: The rows of `measure`; the first is that of float32.
@@ -221,9 +226,27 @@ def choose(
             **row,
             "drop": sign * (first["metric"] - row["metric"]),
             "chosen": row is best,
+            "pareto": not any(_surpasses(other, row, sign) for other in rows),
         }
         for row in rows
     ]
+
+
+def _surpasses(
+    other: Mapping[str, Any], row: Mapping[str, Any], sign: int
+) -> bool:
+    """Tells whether a file is smaller or better than another, and not worse.
+
+    Args:
+        other: The row of the file that may surpass.
+        row: The row of the file that may be surpassed.
+        sign: 1 if a larger metric is better, else -1.
+    """
+    gain = sign * (other["valid_metric"] - row["valid_metric"])
+    saved = row["gzip_bytes"] - other["gzip_bytes"]
+    slower = other["latency_ms"]["p50"] / row["latency_ms"]["p50"]
+    no_worse = gain >= 0 and saved >= 0 and slower <= SAME_LATENCY
+    return no_worse and (gain > 0 or saved > 0)
 
 
 def measure_all(

@@ -2,13 +2,14 @@
 
 import collections
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 from ai_edge_litert import interpreter as litert
 
 from common import runtime
+from common.variants import is_named
 
 
 class Calibrated:
@@ -41,7 +42,7 @@ class Calibrated:
             )
             self.nodes = _nodes(self._debugger.calibrated_model, twin)
 
-    def quantize(self, denylist: Iterable[str]) -> bytes:
+    def quantize(self, denylist: Sequence[str]) -> bytes:
         """Returns an int8 file with the layers of `denylist` in float.
 
         Its inputs and outputs are float32.
@@ -50,7 +51,12 @@ class Calibrated:
             denylist: Names of layers; a name without an operator has no effect.
         """
         self._options.denylisted_nodes = sorted(
-            {node for layer in denylist for node in self.nodes.get(layer, ())}
+            {
+                node
+                for layer, nodes in self.nodes.items()
+                if is_named(layer, denylist)
+                for node in nodes
+            }
         )
         with runtime.native_stderr_hidden():
             return self._debugger.get_nondebug_quantized_model()

@@ -40,8 +40,8 @@ COLUMNS = (
     "gzip kB",
     "x smaller",
     "sparsity",
+    "mult. M",
     "p50 ms",
-    "p95 ms",
     "max error",
 )
 
@@ -63,12 +63,46 @@ def rows(report: Report) -> list[list[str]]:
                 f"{variant['gzip_bytes'] / 1000:.1f}",
                 f"{float32_bytes / variant['gzip_bytes']:.1f}",
                 f"{variant['sparsity']:.2f}" if "sparsity" in variant else "",
+                _millions(variant.get("multiplications")),
                 f"{variant['latency_ms']['p50']:.3f}",
-                f"{variant['latency_ms']['p95']:.3f}",
                 _error(variant["max_abs_error"]),
             ]
         )
     return table
+
+
+def trade_offs(report: Report) -> list[str]:
+    """Returns sentences on what other files than the chosen one would cost."""
+    rows, metric = report["variants"], report["task_metric"]
+    chosen = next(row for row in rows if row["chosen"])
+    front = [row["name"] for row in rows if row.get("pareto")]
+    sentences = []
+    if 0 < len(front) < len(rows):
+        sentences.append(
+            f"No other file is smaller, better on validation and as fast as "
+            f"these at once: {', '.join(front)}."
+        )
+    sign = 1 if report["higher_is_better"] else -1
+    better = [
+        row
+        for row in rows
+        if sign * (row["valid_metric"] - chosen["valid_metric"]) > 0
+    ]
+    if better:
+        next_one = min(better, key=lambda row: row["gzip_bytes"])
+        gain = abs(next_one["valid_metric"] - chosen["valid_metric"])
+        times = next_one["gzip_bytes"] / chosen["gzip_bytes"]
+        sentences.append(
+            f"The smallest file that is better than {chosen['name']} is "
+            f"{next_one['name']}: its validation {metric} is better by "
+            f"{gain:.4f}, and it has {times:.1f} times the bytes."
+        )
+    return sentences
+
+
+def _millions(count: int | None) -> str:
+    """Returns a number of multiplications in millions; "" for None."""
+    return "" if count is None else f"{count / 1e6:.2f}"
 
 
 def decisions(report: Report) -> list[list[str]]:
@@ -120,6 +154,7 @@ def render(
         ],
         variants=rows(report),
         decisions=decisions(report),
+        trade_offs=trade_offs(report),
         sections=[
             (section, "")
             if isinstance(section, Table)

@@ -91,6 +91,7 @@ def build(
             "versions": runtime.versions(),
             "seed": options.seed,
             "task_metric": task_metric,
+            "higher_is_better": higher_is_better,
             "metrics": metrics,
             "baselines": list(baselines),
             "variants": list(variants),
@@ -284,6 +285,8 @@ def print_table(report: Report, release: Path | None) -> None:
     terminal.print(
         f"chosen   {chosen['name']} -> {release}/mobile/model.tflite"
     )
+    for sentence in page.trade_offs(report):
+        terminal.print(sentence)
     terminal.print(f"release  {release}")
     terminal.print(f"report   {release}/report/report.html")
 
