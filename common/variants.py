@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from common.options import InputError
 
@@ -37,6 +38,19 @@ class Variant:
     name: str
     techniques: Techniques
     format: str
+
+
+class Plan(NamedTuple):
+    """What is made of the variants that the options name.
+
+    Attributes:
+        variants: The variants to make; the first is float32.
+        refused: `{"name", "reason"}` of the others. Those that turn out to be
+            impossible as they are made are added.
+    """
+
+    variants: list[Variant]
+    refused: list[dict[str, str]]
 
 
 def _all_variants() -> dict[str, Variant]:

@@ -120,3 +120,19 @@ def test_matrix_products_and_loops() -> None:
     assert litert.inspect(content).multiplications == 2 * 6 * 6 * 8
     loop = convert(keras.Model(inputs, L.GRU(4)(inputs)), "float32", x)
     assert litert.inspect(loop).multiplications is None
+
+
+def test_a_file_that_cannot_be_made_is_refused(tmp_path, monkeypatch) -> None:
+    x = RNG.random((8, 16, 16, 3), np.float32)
+    twins = {(): bridge.to_tf_keras(network())}
+    plan = chain.plan(network(), variants.parse(["int8", "int8x16", "int4"]))
+
+    def fail(content: bytes) -> bytes:
+        raise KeyError("no such\noperator")
+
+    monkeypatch.setattr(four_bits, "quantize", fail)
+    paths = conversion.write(
+        tmp_path / "mobile", twins, plan, {"image": x}, ["out"]
+    )
+    assert [path.stem for path in paths] == ["float32", "int8", "int8x16"]
+    assert plan.refused == [{"name": "int4", "reason": r"'no such\noperator'"}]

@@ -10,7 +10,7 @@ from common.keras2 import bridge
 from common.mobile import conversion, litert, measurement
 from common.mobile.measurement import Measurement
 from common.shared_options import Options
-from common.variants import parse
+from common.variants import Plan, parse
 
 CALIBRATION = {
     "image": np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
@@ -200,7 +200,11 @@ def test_files_are_measured_and_the_chosen_one_copied(
 ) -> None:
     directory = tmp_path / "mobile"
     paths = conversion.write(
-        directory, {(): twin}, parse(["int8"]), CALIBRATION, ["probabilities"]
+        directory,
+        {(): twin},
+        Plan(parse(["int8"]), []),
+        CALIBRATION,
+        ["probabilities"],
     )
     labels = np.array([0, 1, 2, 3, 0, 1, 2])
     sample = Measurement(

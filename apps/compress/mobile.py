@@ -1,7 +1,7 @@
 """The TFLite files of a release: they are written, measured and chosen."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from common.console import track
 from common.data.splits import Splits
 from common.mobile import conversion, files, litert, measurement
-from common.variants import Techniques, Variant
+from common.variants import VARIANTS, Plan, Techniques, Variant
 
 from . import results, selective, user_data, user_model
 from .config import Config
@@ -37,7 +37,7 @@ def write(
     directory: Path,
     written: Mobile,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     examples: dict[str, np.ndarray],
     splits: Splits,
     feed: user_data.Feed,
@@ -50,7 +50,7 @@ def write(
         directory: The release's folder `mobile`, which is made here.
         written: The entries of the report, which are added here.
         twins: The compressed models, from `chain.compress`.
-        variants: The files to make; the first is float32.
+        plan: The files to make.
         examples: Inputs by name, for the ranges of int8.
         splits: The data.
         feed: Brings the data into the form that the model takes.
@@ -65,16 +65,13 @@ def write(
         "uint8" if feed.pixels else "float32", False, options.denylist
     )
     outputs = [results.OUTPUT]
-    paths = conversion.write(
-        directory, twins, variants, examples, outputs, int8
-    )
+    paths = conversion.write(directory, twins, plan, examples, outputs, int8)
     if splits.class_names:
         files.write_names(directory / files.LABELS, splits.class_names)
     task = _task(splits, feed, reference, options)
     kept = []
-    for path, variant in track(
-        list(zip(paths, variants, strict=True)), "measuring", len(paths)
-    ):
+    for path in track(paths, "measuring", len(paths)):
+        variant = VARIANTS[path.stem]
         row = _measure(path, variant, task, int8, written)
         if row:
             written.rows.append(row)

@@ -16,7 +16,7 @@ from common.keras2.registry import twin_name
 from common.mobile import conversion
 from common.options import InputError
 from common.report import metrics, plots
-from common.variants import Variant
+from common.variants import Plan, Variant
 
 from . import npz, user_data, user_model
 from .config import Config
@@ -35,7 +35,7 @@ def plan(
     variants: Sequence[Variant],
     calibration: dict[str, np.ndarray],
     config: Config,
-) -> tuple[list[Variant], list[dict[str, str]]]:
+) -> Plan:
     """Separates the variants that can be made from those that are refused.
 
     Args:
@@ -44,9 +44,6 @@ def plan(
         variants: The variants that the options name, and float32.
         calibration: Inputs by name, for the ranges of int8.
         config: Gives `dataset`, `denylist` and the options of compression.
-
-    Returns:
-        The variants to make; the names of the others, each with the reason.
 
     Raises:
         InputError: If a layer of `denylist` cannot stay in float.
@@ -62,7 +59,7 @@ def plan(
     possible, loops = conversion.plan(twin, possible, calibration, [OUTPUT])
     if config.denylist:
         _check_operators(twin, possible, calibration, config.denylist)
-    return possible, refused + unsupported + loops
+    return Plan(possible, refused + unsupported + loops)
 
 
 def _refusal(variant: Variant, config: Config) -> str:

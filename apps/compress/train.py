@@ -118,19 +118,19 @@ def run(config: Config) -> dict[str, Any]:
     scores = {name: objective.measure(*pair) for name, pair in measured.items()}
     results.print_summary(model, scores, splits)
     examples = results.calibration(config, model, feed, splits)
-    variants, refused = results.plan(
+    plan = results.plan(
         model, bridge.to_tf_keras(model), names.parse(config.variants),
         examples, config,
     )  # fmt: skip
     twins = chain.compress(
-        model, variants, results.finetuning(splits, feed, config)
+        model, plan.variants, results.finetuning(splits, feed, config)
     )
-    files = mobile.Mobile(refused=refused)
+    files = mobile.Mobile(refused=plan.refused)
     return publishing.publish(
         APP, config, splits, model,
         signatures=signatures(model, feed, splits),
         write_mobile=lambda directory: mobile.write(
-            directory, files, twins, variants, examples, splits, feed, config,
+            directory, files, twins, plan, examples, splits, feed, config,
             reference=measured["test"][0],
         ),
         task_metric=objective.name,

@@ -17,7 +17,7 @@ from common.report import plots
 from common.report.page import Table
 from common.shared_options import Options
 from common.training import fitting, inference
-from common.variants import Techniques, Variant
+from common.variants import Plan, Techniques
 
 from . import own_columns, ranking
 from .explain import Explainer
@@ -137,7 +137,7 @@ def write_mobile(
     directory: Path,
     outcome: Outcome,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     data: Data,
     costs: Costs,
     options: Options,
@@ -150,7 +150,7 @@ def write_mobile(
         directory: The release's `mobile`, made here.
         outcome: The model that is released.
         twins: The network's tf_keras twins, from `chain.compress`.
-        variants: The files to write.
+        plan: The files to write.
         data: Gives the features' names and the table's own columns.
         costs: Gives the alert budget of the thresholds.
         options: Give the seed and the size of the sample; see
@@ -171,7 +171,7 @@ def write_mobile(
     layers = {layer.name for model in models.values() for layer in model.layers}
     floats = tuple(sorted(layers - {network.name}))
     paths = conversion.write(
-        directory, models, variants, {"features": sample.features}, ["score"],
+        directory, models, plan, {"features": sample.features}, ["score"],
         conversion.Int8("float32", whole=False, denylist=floats),
     )  # fmt: skip
     files.write_names(directory / files.FEATURES, data.names)

@@ -182,7 +182,7 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     data = load_data(config)
     splits = data.folds[-1].splits
-    variants, refused = chain.plan(
+    plan = chain.plan(
         build_model(config, data, splits, config.model).network,
         names.parse(config.variants),
         config,
@@ -193,7 +193,7 @@ def run(config: Config) -> dict[str, Any]:
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model, config.corruption)
     finetuning = Finetuning(splits.train, encode, config)
-    twins = chain.compress(last.detector.network, variants, finetuning)
+    twins = chain.compress(last.detector.network, plan.variants, finetuning)
     explainer = explain.Explainer(last.detector)
     steps = splits.train.features.shape[1:-1]
     inputs = Inputs(data.names, data.own, (None, *steps))
@@ -202,13 +202,13 @@ def run(config: Config) -> dict[str, Any]:
         signatures=signatures(last, explainer, inputs),
         tracked=[*explainer.tracked, *inputs.tracked],
         write_mobile=lambda directory: results.write_mobile(
-            directory, last, twins, variants, data, costs, config
+            directory, last, twins, plan, data, costs, config
         ),
         write_more=lambda directory: results.write_history(directory, data),
         task_metric="average_precision",
         metrics=results.summarize(outcomes, costs),
         draw=lambda report: results.draw(report, outcomes, costs, explainer),
-        log=last.log, refused=refused,
+        log=last.log, refused=plan.refused,
         baselines=baselines.measure(data, config.seed, config.top_cards)
         if config.baselines else (),
         work_dirs=[path for outcome in outcomes for path in outcome.work_dirs],

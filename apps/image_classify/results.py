@@ -9,7 +9,7 @@ import numpy as np
 from common.data.splits import Split, Splits, for_calibration
 from common.mobile import conversion, files, measurement
 from common.report import metrics, plots
-from common.variants import Techniques, Variant
+from common.variants import Plan, Techniques
 
 from . import augment
 from .config import Config
@@ -21,7 +21,7 @@ SHOWN = 24  # The number of mistakes that are plotted.
 def write_mobile(
     directory: Path,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     splits: Splits,
     options: Config,
     reference: np.ndarray,
@@ -31,7 +31,7 @@ def write_mobile(
     Args:
         directory: The release's folder `mobile`, which is made here.
         twins: The compressed models, from `chain.compress`.
-        variants: The files to make.
+        plan: The files to make.
         splits: The data.
         options: Give the seed, `measure_examples` and `max_drop`.
         reference: The Keras model's probabilities for the test split, `(num,
@@ -43,7 +43,7 @@ def write_mobile(
     paths = conversion.write(
         directory,
         twins,
-        variants,
+        plan,
         {"image": calibration(splits.train, options.seed)},
         ["probabilities"],
     )

@@ -149,7 +149,7 @@ def run(config: Config) -> dict[str, Any]:
     num_classes = len(splits.class_names)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, splits)
-    variants, refused = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, names.parse(config.variants), config)
     augmentation = augment.Augmentation(
         **{
             field.name: getattr(config, field.name)
@@ -168,7 +168,7 @@ def run(config: Config) -> dict[str, Any]:
     )  # fmt: skip
     cluster.end_unless_chief()
     twins = chain.compress(
-        model, variants, Finetuning(splits.train, transform, config)
+        model, plan.variants, Finetuning(splits.train, transform, config)
     )
     measured = {
         name: evaluate(model, getattr(splits, name))
@@ -178,12 +178,12 @@ def run(config: Config) -> dict[str, Any]:
         APP, config, splits, model,
         signatures=signatures(model, splits, config),
         write_mobile=lambda directory: results.write_mobile(
-            directory, twins, variants, splits, config, measured["test"][0]
+            directory, twins, plan, splits, config, measured["test"][0]
         ),
         task_metric="accuracy",
         metrics=results.summarize(measured, splits.class_names),
         draw=lambda report: results.draw(report, splits, measured["test"]),
-        log=log, refused=refused, work_dirs=[work_dir],
+        log=log, refused=plan.refused, work_dirs=[work_dir],
         baselines=[
             metrics.most_frequent(measured["valid"][1], measured["test"][1])
         ],

@@ -13,7 +13,7 @@ from common.keras2.attach import attach
 from common.mobile import conversion, files, litert, measurement
 from common.mobile.measurement import Measurement, Pair
 from common.report import metrics
-from common.variants import Techniques, Variant
+from common.variants import Plan, Techniques
 
 from . import masks, similarity
 from . import model as networks
@@ -226,7 +226,7 @@ def summarize_all(
 def write_mobile(
     directory: Path,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     detector: Detector,
     rebuilt: Mapping[str, Rebuilt],
     options: Config,
@@ -236,7 +236,7 @@ def write_mobile(
     Args:
         directory: The release's folder `mobile`, which is made here.
         twins: The compressed networks, from `chain.compress`, without a head.
-        variants: The files to make.
+        plan: The files to make.
         detector: Its head is put behind every twin, and stays in float: the
             differences in an SSIM do not survive rounding to 8 bits.
         rebuilt: The splits `train`, `valid` and `test`, by name.
@@ -257,7 +257,7 @@ def write_mobile(
     paths = conversion.write(
         directory,
         twins,
-        variants,
+        plan,
         {"image": train[order[:CALIBRATION_IMAGES]]},
         OUTPUTS[:1] if denoises else OUTPUTS,
         conversion.Int8("float32", False, () if denoises else (HEAD,)),

@@ -140,7 +140,7 @@ def run(config: Config) -> dict[str, Any]:
     with fitting.scope(config):
         model = build_model(config, splits)
         fitted = compile_model(model, config, splits)
-    variants, refused = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, names.parse(config.variants), config)
     transform = sources.for_training(config)
     splits.announce()
     log = fitting.fit(
@@ -155,7 +155,7 @@ def run(config: Config) -> dict[str, Any]:
     loss = similarity.loss(config.loss)
     twins = chain.compress(
         model,
-        variants,
+        plan.variants,
         Finetuning(splits.train, transform, config, loss),
     )
     rebuilt = {
@@ -168,11 +168,11 @@ def run(config: Config) -> dict[str, Any]:
         signatures=signatures(model, splits, detector, config),
         tracked=[detector.head],
         write_mobile=lambda directory: results.write_mobile(
-            directory, twins, variants, detector, rebuilt, config
+            directory, twins, plan, detector, rebuilt, config
         ),
         task_metric=results.task_metric(config, rebuilt),
         metrics=results.summarize_all(rebuilt, detector, config),
         draw=lambda report: panels.draw(report, detector, rebuilt["test"]),
-        log=log, refused=refused, work_dirs=[work_dir],
+        log=log, refused=plan.refused, work_dirs=[work_dir],
         baselines=baselines.measure(rebuilt, config),
     )  # fmt: skip

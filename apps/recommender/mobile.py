@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from common.compression.finetuning import Finetuning
 from common.mobile import conversion, litert, measurement
 from common.mobile.measurement import Measurement
 from common.shared_options import Options
-from common.variants import Techniques, Variant
+from common.variants import Plan, Techniques
 
 from . import examples
 from .interactions import Catalogue
@@ -107,7 +107,7 @@ def _looks_up(layer: keras.layers.Layer) -> bool:
 def write(
     directory: Path,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     protocol: Protocol,
     length: int,
     options: Options,
@@ -117,7 +117,7 @@ def write(
     Args:
         directory: The release's `mobile`.
         twins: The tf_keras twins, from `chain.compress`.
-        variants: The files to write.
+        plan: The files to write.
         protocol: The data.
         length: The last items that the model looks at.
         options: Give the seed, the size of the sample and the drop allowed.
@@ -131,7 +131,7 @@ def write(
     )[:CALIBRATION]
     calibration = {"history": protocol.valid.history.padded(users, width)}
     paths = conversion.write(
-        directory, twins, variants, calibration, ["indices", "scores"], INT8,
+        directory, twins, plan, calibration, ["indices", "scores"], INT8,
         wrap=lambda twin: answer(twin, length),
     )  # fmt: skip
     (directory / "items.csv").write_text(

@@ -170,7 +170,7 @@ def run(config: Config) -> dict[str, Any]:
     # Before training, so that a refused option does not cost an hour of it.
     wide = item_item(config, protocol)
     plain = fold(build_model(config, protocol), wide, with_user=False)
-    variants, refused = chain.plan(plain, names.parse(config.variants), config)
+    plan = chain.plan(plain, names.parse(config.variants), config)
     protocol.announce()
     model, log, valid = protocol_fit.fit(
         make_model, protocol, config, work_dir, mode=mode,
@@ -184,7 +184,7 @@ def run(config: Config) -> dict[str, Any]:
     scores = fold(model, wide)
     phone = fold(model, wide, with_user=False)
     twins = chain.compress(
-        phone, variants, mobile.finetuning(fitted, mode, phone, config)
+        phone, plan.variants, mobile.finetuning(fitted, mode, phone, config)
     )
     lists = {"valid": valid, "test": evaluate(scores, protocol.test)}
     inputs, server = signatures(scores, protocol, config.k)
@@ -194,11 +194,11 @@ def run(config: Config) -> dict[str, Any]:
         signatures=inputs,
         tracked=[server],
         write_mobile=lambda directory: mobile.write(
-            directory, twins, variants, protocol, config.history, config
+            directory, twins, plan, protocol, config.history, config
         ),
         task_metric="ndcg@10",
         metrics=results.summarize(lists, protocol),
         draw=lambda report: results.draw(report, protocol, lists["test"]),
-        log=log, refused=refused, baselines=others,
+        log=log, refused=plan.refused, baselines=others,
         work_dirs=[work_dir, work_dir / "refit"],
     )  # fmt: skip

@@ -12,7 +12,7 @@ from common.mobile import conversion, files, measurement
 from common.report import metrics, plots
 from common.report.page import Table
 from common.shared_options import Options
-from common.variants import Techniques, Variant
+from common.variants import VARIANTS, Plan, Techniques
 
 from . import (
     baselines,
@@ -30,7 +30,7 @@ SHOWN, SHOWN_WORDS, SHOWN_CHARACTERS = 12, 6, 400
 def write_mobile(
     directory: Path,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     splits: TextSplits,
     options: Options,
     reference: np.ndarray,
@@ -40,7 +40,7 @@ def write_mobile(
     Args:
         directory: The release's `mobile`, made here.
         twins: The tf_keras twins, from `chain.compress`.
-        variants: The files to write.
+        plan: The files to write.
         splits: The data.
         options: Give the seed, the size of the sample and the drop allowed.
         reference: The Keras model's probabilities of the test split, `(num,
@@ -53,12 +53,13 @@ def write_mobile(
     paths = conversion.write(
         directory,
         twins,
-        variants,
+        plan,
         {"token_ids": calibration.repeated(sample.features)},
         calibration.OUTPUTS,
         calibration.INT8,
     )
-    for path, variant in zip(paths, variants, strict=True):
+    for path in paths:
+        variant = VARIANTS[path.stem]
         if variant.format == "int8":
             content, twin = path.read_bytes(), twins[variant.techniques]
             path.write_bytes(

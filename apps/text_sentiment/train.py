@@ -156,7 +156,7 @@ def run(config: Config) -> dict[str, Any]:
     num_steps = pipelines.num_steps(taught.train, config.batch_size)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, num_steps)
-    variants, refused = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, names.parse(config.variants), config)
     if config.vectors:
         networks.start(
             model, vectors.of(splits, config.embedding_dim, config.seed)
@@ -176,7 +176,7 @@ def run(config: Config) -> dict[str, Any]:
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = chain.compress(
-        model, variants,
+        model, plan.variants,
         Finetuning(
             taught.train, transform, config, soften=weighting.weighted(weights)
         ),
@@ -195,7 +195,7 @@ def run(config: Config) -> dict[str, Any]:
         signatures=signatures(model, splits, tokenizer),
         tracked=[tokenizer],
         write_mobile=lambda directory: results.write_mobile(
-            directory, twins, variants, splits, config, measured["test"]
+            directory, twins, plan, splits, config, measured["test"]
         ),
         task_metric="accuracy",
         metrics=results.summarize(measured, splits),
@@ -203,5 +203,5 @@ def run(config: Config) -> dict[str, Any]:
             report, model, splits, measured["test"]
         ),
         baselines=results.compare(splits, joined),
-        log=log, refused=refused, work_dirs=[work_dir],
+        log=log, refused=plan.refused, work_dirs=[work_dir],
     )  # fmt: skip

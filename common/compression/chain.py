@@ -16,7 +16,7 @@ from common.keras2.registry import UnsupportedLayerError
 from common.keras2.weights import copy_weights, mend
 from common.options import InputError
 from common.shared_options import Options
-from common.variants import Techniques, Variant, prefixes
+from common.variants import Plan, Techniques, Variant, prefixes
 
 from . import formats, low_rank, verification, wrappers
 from .finetuning import Finetuner, Finetuning
@@ -29,7 +29,7 @@ def plan(
     model: keras.Model,
     variants: Iterable[Variant],
     options: Options | None = None,
-) -> tuple[list[Variant], list[dict[str, str]]]:
+) -> Plan:
     """Separates the variants that `model` can take from those it cannot.
 
     It tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
@@ -39,9 +39,6 @@ def plan(
         model: A Keras 3 model.
         variants: The variants of `--variants`.
         options: The compression options; by default `Options()`.
-
-    Returns:
-        The possible variants, and `{"name", "reason"}` of the others.
 
     Raises:
         InputError: If an option does not fit the model, such as
@@ -74,7 +71,7 @@ def plan(
         refused.append(
             {"name": variant.name, "reason": f"{reason} Nearest: {nearest}."}
         )
-    return possible, refused
+    return Plan(possible, refused)
 
 
 def _refusal(

@@ -17,13 +17,15 @@ import tensorflow as tf
 from common import runtime
 from common.console import track
 from common.options import InputError
-from common.variants import Techniques, Variant
+from common.variants import Plan, Techniques, Variant
 
 from . import four_bits, litert, partly_float
 
 INT8X16 = (
     tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
 )
+# Formats whose converters raise all kinds of errors.
+FRAGILE = ("int8x16", "int4")
 # Maps a twin to a function that maps named inputs to named outputs.
 Wrap = Callable[[Any], Callable[..., dict[str, Any]]]
 
@@ -87,7 +89,8 @@ def convert(
             tf.lite.OpsSet.TFLITE_BUILTINS,  # What has no such kernel: float.
         ]
     try:
-        if converter.representative_dataset and int8.denylist:
+        is_ranged = variant.format == "int8" and "qat" not in variant.techniques
+        if is_ranged and int8.denylist:
             return partly_float.Calibrated(converter, twin).quantize(
                 int8.denylist
             )
@@ -199,7 +202,7 @@ def plan(
     variants: Sequence[Variant],
     example: litert.Arrays,
     outputs: Sequence[str],
-) -> tuple[list[Variant], list[dict[str, str]]]:
+) -> Plan:
     """Separates the variants that the converter can make from the others.
 
     It converts the twin to float32 and reads the file's operators.
@@ -210,16 +213,13 @@ def plan(
         example: See `convert`'s calibration.
         outputs: See `convert`.
 
-    Returns:
-        The possible variants, and `{"name", "reason"}` of the others.
-
     Raises:
         InputError: If the model needs operators that TFLite does not have.
     """
     float32 = next(variant for variant in variants if variant.name == "float32")
     operators = litert.ops(convert(twin, float32, example, outputs))
     if "WHILE" not in operators:
-        return list(variants), []
+        return Plan(list(variants), [])
     possible, refused = [], []
     for variant in variants:
         if variant.format != "int8":
@@ -236,13 +236,13 @@ def plan(
                 f"Nearest: {nearest}. An LSTM without mask_zero has no loop.",
             }
         )
-    return possible, refused
+    return Plan(possible, refused)
 
 
 def write(
     directory: Path,
     twins: Mapping[Techniques, Any],
-    variants: Sequence[Variant],
+    plan: Plan,
     calibration: litert.Arrays,
     outputs: Sequence[str],
     int8: Int8 = Int8(),
@@ -250,24 +250,36 @@ def write(
 ) -> list[Path]:
     """Converts every variant to `<directory>/<variant>.tflite`.
 
+    A file of the formats int8x16 and int4 that cannot be made or run is
+    refused: which operators they can be computed with is known only then.
+
     Args:
         directory: The release's `mobile`, which must not exist yet.
         twins: The twin of each variant's techniques; see
             `compression.chain.compress`.
-        variants: The variants to convert.
+        plan: The variants to convert; those refused are added.
         calibration: See `convert`.
         outputs: See `convert`.
         int8: See `convert`.
         wrap: See `convert`.
 
     Returns:
-        The files' paths, in the order of `variants`.
+        The files' paths, in the order of the variants.
     """
     directory.mkdir()
     paths = []
-    for variant in track(variants, "converting", len(variants)):
+    for variant in track(plan.variants, "converting", len(plan.variants)):
         twin = twins[variant.techniques]
-        content = convert(twin, variant, calibration, outputs, int8, wrap)
+        try:
+            content = convert(twin, variant, calibration, outputs, int8, wrap)
+            if variant.format in FRAGILE:
+                litert.Runner(content)
+        except Exception as error:
+            if variant.format not in FRAGILE:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            plan.refused.append({"name": variant.name, "reason": reason[:300]})
+            continue
         paths.append(directory / f"{variant.name}.tflite")
         paths[-1].write_bytes(content)
     return paths

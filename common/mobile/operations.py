@@ -49,13 +49,18 @@ def multiplications(model: Any) -> int | None:
     return total
 
 
+def _sizes(tensor: Any) -> list[int]:
+    """Returns the sizes of a tensor's axes; a scalar has none."""
+    return [] if tensor.shape is None else [int(size) for size in tensor.shape]
+
+
 def _multiplications(name: str, operator: Any, tensors: Any) -> int:
     """Returns the multiplications of an operator; 0 for most kinds."""
     inputs = [
-        [int(size) for size in tensors[index].shape] if index >= 0 else []
+        _sizes(tensors[index]) if index >= 0 else []
         for index in operator.inputs
     ]
-    output = [int(size) for size in tensors[operator.outputs[0]].shape]
+    output = _sizes(tensors[operator.outputs[0]])
     if name in ("CONV_2D", "FULLY_CONNECTED"):  # Kernels: (units, ...).
         return math.prod(output) * math.prod(inputs[1][1:])
     if name == "DEPTHWISE_CONV_2D":  # (1, height, width, channels).
