@@ -130,9 +130,20 @@ def test_a_file_that_cannot_be_made_is_refused(tmp_path, monkeypatch) -> None:
     def fail(content: bytes) -> bytes:
         raise KeyError("no such\noperator")
 
+    def infinite(*args: object, **kwargs: object) -> bytes:
+        model = network()
+        model.layers[-1].bias.assign([np.inf] * 8)
+        return made(bridge.to_tf_keras(model, check=False), *args[1:], **kwargs)
+
     monkeypatch.setattr(four_bits, "quantize", fail)
     paths = conversion.write(
         tmp_path / "mobile", twins, plan, {"image": x}, ["out"]
     )
     assert [path.stem for path in paths] == ["float32", "int8", "int8x16"]
     assert plan.refused == [{"name": "int4", "reason": r"'no such\noperator'"}]
+    made = conversion.convert
+    monkeypatch.setattr(conversion, "convert", infinite)
+    plan = variants.Plan([variants.VARIANTS["int8x16"]], [])
+    folder = tmp_path / "again"
+    assert conversion.write(folder, twins, plan, {"image": x}, ["out"]) == []
+    assert "not finite" in plan.refused[0]["reason"]

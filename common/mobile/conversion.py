@@ -239,6 +239,18 @@ def plan(
     return Plan(possible, refused)
 
 
+def _try(content: bytes, calibration: litert.Arrays) -> None:
+    """Runs a file once.
+
+    Raises:
+        RuntimeError: If LiteRT cannot run it, or an output is not finite.
+    """
+    outputs = litert.Runner(content)(**next(iter(litert.examples(calibration))))
+    for name, values in outputs.items():
+        if not np.all(np.isfinite(values)):
+            raise RuntimeError(f"the output {name} is not finite.")
+
+
 def write(
     directory: Path,
     twins: Mapping[Techniques, Any],
@@ -273,7 +285,7 @@ def write(
         try:
             content = convert(twin, variant, calibration, outputs, int8, wrap)
             if variant.format in FRAGILE:
-                litert.Runner(content)
+                _try(content, calibration)
         except Exception as error:
             if variant.format not in FRAGILE:
                 raise

@@ -31,6 +31,8 @@ class Table:
     rows: Sequence[Sequence[Any]]
 
 
+SHOWN = 0.00005  # The smallest difference that four digits show.
+
 COLUMNS = (
     "variant",
     "{metric}",
@@ -86,7 +88,7 @@ def trade_offs(report: Report) -> list[str]:
     better = [
         row
         for row in rows
-        if sign * (row["valid_metric"] - chosen["valid_metric"]) > 0
+        if sign * (row["valid_metric"] - chosen["valid_metric"]) >= SHOWN
     ]
     if better:
         next_one = min(better, key=lambda row: row["gzip_bytes"])
