@@ -6,5 +6,7 @@ and `verification` checks the result. A new technique is a name in
 `common.variants.TECHNIQUES`, a case in `wrappers.wrap` and `wrappers.strip`, a
 check in `verification`, and its options in `common.shared_options`. It keeps
 the twin's layers and the shapes of their weights: `chain` builds the twin of
-each step anew from the Keras 3 model and copies the weights into it.
+each step anew from the Keras 3 model and copies the weights into it. Only
+`low_rank`, always the first of a chain, makes another Keras 3 model, from which
+the twins behind it are built. `formats` knows which layers forbid a format.
 """
