@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -7,6 +8,13 @@ from typing import Any
 
 import pytest
 
+from common import runtime
+
+gc.set_threshold(*runtime.COLLECTION_THRESHOLDS)  # As `runtime.start`.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers have all cores. With a thread per core in each of them,
+    # scikit-learn's boosting waits for threads that do not run: 4 s became 31.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As `runtime.start`.
@@ -56,8 +64,6 @@ def released(
 
     Gives the report and the release; the tests that use it run in `home`.
     """
-    from common import runtime
-
     app, options = request.module.app, request.module.TINY
     with contextlib.chdir(home):
         runtime.start(0)
@@ -74,8 +80,6 @@ def run(
 ) -> Callable[..., dict]:
     """Gives what runs the module's `APP` on its `DATA` by a flagfile's name."""
     import flagfiles
-
-    from common import runtime
 
     app = importlib.import_module(f"apps.{request.module.APP}.train")
     name_of_data = request.module.DATA

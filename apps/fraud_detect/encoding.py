@@ -149,16 +149,15 @@ class Quantities:
 
     def flag_values(self, raw: Any) -> Any:
         """Returns the flags, `(..., flags)` zeros and ones; see `numbers`."""
-        parts = []
-        for flag in self.flags:
-            value = raw[..., flag.feature : flag.feature + 1]
-            is_set = (
-                ops.not_equal(value, value)
-                if flag.code is None
-                else ops.equal(value, ops.cast(flag.code, raw.dtype))
-            )
-            parts.append(ops.cast(is_set, raw.dtype))
-        return ops.concatenate(parts, axis=-1) if parts[1:] else parts[0]
+        # All at once: an operation per category would cost seconds of tracing.
+        values = ops.take(raw, [flag.feature for flag in self.flags], axis=-1)
+        codes = [flag.code for flag in self.flags]
+        # No value equals NaN; only a missing value, which no category has,
+        # differs from itself.
+        is_set = ops.equal(values, ops.cast(np.array(codes, float), raw.dtype))
+        if None in codes:
+            is_set = ops.logical_or(is_set, ops.not_equal(values, values))
+        return ops.cast(is_set, raw.dtype)
 
     def of(self, raw: Any) -> Any:
         """Returns the numbers with the flags behind them; see `numbers`."""
