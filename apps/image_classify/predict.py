@@ -137,10 +137,8 @@ class Classifier:
             `(height, width, channels) uint8`.
         """
         height, width, channels = self.shape
-        image = images.decode(
-            content, channels, max_megapixels, self._background
-        )
-        return images.fit(image, (height, width)).numpy()
+        decode = images.decoder(channels, max_megapixels, self._background)
+        return images.fit(decode(content), (height, width)).numpy()
 
     def decide(self, examples: Sequence[Example]) -> list[tuple[str, float]]:
         """Returns the most probable class of each image and its probability."""

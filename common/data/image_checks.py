@@ -52,7 +52,7 @@ def check_files(
             original = Path(path).read_bytes()
             content = image_files.decodable(original, max_megapixels)
             channels = images.own_channels(content)
-            image = images.decode(content, channels, max_megapixels)
+            image = images.decoder(channels, max_megapixels)(content)
         except encoded.UnreadableError as error:
             return str(error)
         except (tf.errors.InvalidArgumentError, OSError):

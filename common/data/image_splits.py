@@ -221,6 +221,9 @@ def _file_stream(
     with tf.device("CPU"):
         paths = tf.constant([row.path for row in rows])
         labels = tf.constant(numbers)
+    decode = images.decoder(
+        channels, reading.max_megapixels, reading.background
+    )
     transcoded = {row.path for row in rows if checked[row.path].is_transcoded}
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
@@ -247,10 +250,7 @@ def _file_stream(
         return content
 
     def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        content = content_of(path)
-        image = images.decode(
-            content, channels, reading.max_megapixels, reading.background
-        )
+        image = decode(content_of(path))
         return images.fit(image, (height, width)), label
 
     return splits.StreamSplit(len(rows), shape, records, parse, at, numbers)
