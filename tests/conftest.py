@@ -20,21 +20,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As `runtime.start`.
 
 
+# Tests with these marks run only where the option --run_<mark> is given.
+TIERS = ("slow", "large")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--run_large", action="store_true", help="run tests marked large"
-    )
+    for tier in TIERS:
+        parser.addoption(
+            f"--run_{tier}", action="store_true", help=f"run {tier} tests too"
+        )
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if config.getoption("--run_large"):
-        return
-    skip = pytest.mark.skip(reason="large: run with --run_large")
-    for item in items:
-        if "large" in item.keywords:
-            item.add_marker(skip)
+    for tier in TIERS:
+        if config.getoption(f"--run_{tier}"):
+            continue
+        skip = pytest.mark.skip(reason=f"{tier}: run with --run_{tier}")
+        for item in items:
+            if item.get_closest_marker(tier):
+                item.add_marker(skip)
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ def test_a_file_that_cannot_run_is_not_kept(folder: Path) -> None:
     assert not (release(folder) / "mobile" / "int8.tflite").exists()
 
 
+@pytest.mark.slow
 def test_the_selective_mode_finds_the_layer(folder: Path) -> None:
     model = keras.saving.load_model(folder / "two.keras", compile=False)
     # A single scale cannot represent channels of very different sizes.
@@ -263,6 +264,7 @@ def test_layers_to_prune_are_checked_where_none_is_pruned(folder) -> None:
         )
 
 
+@pytest.mark.slow
 def test_one_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "my.keras").write_bytes(b"no model")
     done = subprocess.run(

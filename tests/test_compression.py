@@ -76,6 +76,7 @@ def test_every_combination_does_what_it_says(model, split) -> None:
         np.testing.assert_array_equal(array, weight.numpy())
 
 
+@pytest.mark.slow
 def test_separable_convolutions_are_split_and_quantized(split) -> None:
     layers, image = keras.layers, keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, padding="same", name="conv2d_1")(image)
@@ -104,7 +105,10 @@ def test_separable_convolutions_are_split_and_quantized(split) -> None:
     assert np.abs(plain - compressed).mean() < 0.1
 
 
-@pytest.mark.parametrize("relu", [keras.layers.ReLU, "activation"])
+@pytest.mark.parametrize(
+    "relu",
+    [keras.layers.ReLU, pytest.param("activation", marks=pytest.mark.slow)],
+)
 def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
     split, relu
 ) -> None:
@@ -290,6 +294,7 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
         quantization.quantize(bridge.to_tf_keras(model), ())
 
 
+@pytest.mark.slow
 def test_both_directions_of_an_lstm_are_clustered_and_stay_sparse() -> None:
     model = keras.Sequential(
         [

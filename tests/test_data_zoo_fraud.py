@@ -30,7 +30,15 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="module", params=fraud_schemas.WRITERS)
+SCHEMAS = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ("cards", "orders")
+    else name
+    for name in fraud_schemas.WRITERS
+]
+
+
+@pytest.fixture(scope="module", params=SCHEMAS)
 def released(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, app.Config, dict]]:

@@ -24,7 +24,15 @@ TINY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name == "movielens_1m"
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in SCHEMAS
+    ],
+)
 def test_a_schema_runs_end_to_end(name, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     dataset, options, expected = SCHEMAS[name][0](tmp_path)

@@ -85,6 +85,7 @@ def trained(home):
         yield weighted, plain, home / "saved_models/text_sentiment/1", printed
 
 
+@pytest.mark.slow
 def test_class_weights_find_more_of_the_rare_class(trained) -> None:
     weighted, plain, release, _ = trained
     recall = {
@@ -100,6 +101,7 @@ def test_class_weights_find_more_of_the_rare_class(trained) -> None:
     assert model.compiled and model.loss == "categorical_crossentropy"
 
 
+@pytest.mark.slow
 def test_the_console_says_what_was_read_before_training(trained) -> None:
     lines = trained[3].getvalue().splitlines()
     assert lines[0] == "reviews.csv: 720 train, 80 valid, 400 test"
@@ -142,6 +144,7 @@ def check(rows: list[dict], tolerance: float, release: Path) -> None:
         assert row["label"] == max(both, key=both.get)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["", "float32", "dynamic"])
 def test_every_file_gives_the_probabilities_of_all_classes(
     variant, trained, tmp_path: Path, capsys
@@ -160,6 +163,7 @@ def test_every_file_gives_the_probabilities_of_all_classes(
     assert cells[2]["text"] == "'=lovely"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", [True, False])
 def test_a_server_gives_the_probabilities_of_all_classes(
     copy, trained, tmp_path: Path
@@ -187,6 +191,7 @@ def test_a_release_that_cannot_name_its_classes_numbers_them() -> None:
     assert predict.Classifier(Earlier()).names(3) == ("0", "1", "2")
 
 
+@pytest.mark.slow
 def test_a_fresh_file_is_judged_by_what_its_labels_mean(
     trained, tmp_path: Path, capsys
 ) -> None:

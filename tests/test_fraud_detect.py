@@ -337,6 +337,7 @@ def test_predict_refuses_the_past(released, home) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "changes"),
     [

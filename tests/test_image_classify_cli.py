@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.image_classify.config import Config
+from common import program
+from common.options import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,7 +42,10 @@ def first_epoch(process: subprocess.Popen) -> str:
 
 @pytest.mark.parametrize(
     ("signum", "status"),
-    [(signal.SIGKILL, -9), (signal.SIGINT, 130)],
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_command_continues(tmp_path, signum, status) -> None:
     process = start(tmp_path)
@@ -58,6 +65,7 @@ def test_a_stopped_command_continues(tmp_path, signum, status) -> None:
     assert first.startswith(("epoch  3/40", "epoch  4/40"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
@@ -77,24 +85,32 @@ def test_a_signal_after_training_says_how_to_continue(
     assert not list(tmp_path.glob("saved_models/*/*"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--dataset=missing/"], "must be a folder"),
-        (["--dataset=no_such_set"], "must be a TFDS name"),
-        (["--mode=predict", "--inputs=x"], "must hold a release"),
-        (["--model=lenet5"], "--image_size=12"),
-    ],
-)
-def test_bad_input_gets_one_line_and_leaves_nothing(
-    tmp_path, arguments, words
-) -> None:
-    done = start(tmp_path, *arguments)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path) -> None:
+    done = start(tmp_path, "--dataset=missing/")
     output, errors = done.communicate(timeout=60)
     assert done.returncode == 2
     (line,) = errors.strip().splitlines()
-    assert line.startswith("error: ") and words in line
+    assert line.startswith("error: ") and "must be a folder" in line
     assert output == ""
+    assert not (tmp_path / "saved_models").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "no_such_set"}, "must be a TFDS name"),
+        ({"mode": "predict", "inputs": "x"}, "must hold a release"),
+        ({"dataset": "digits", "model": "lenet5"}, "--image_size=12"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_printed(
+    tmp_path, monkeypatch, capsys, changes, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words) as refusal:
+        program.run(Config(**changes))
+    assert "\n" not in str(refusal.value)
+    assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "saved_models").exists()
 
 

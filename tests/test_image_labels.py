@@ -262,6 +262,7 @@ def test_too_few_groups_are_refused(photos) -> None:
         load(photos, labels)
 
 
+@pytest.mark.slow
 def test_a_release_is_trained_and_evaluated(photos, tmp_path, capsys) -> None:
     labels = plain(tmp_path / "labels.csv")
     runtime.start(0)

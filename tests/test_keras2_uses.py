@@ -35,7 +35,8 @@ FAMILIES = {
     "VGG16": 32,
     "Xception": 71,
 }
-SLOW = {
+# They are tested with all others in the large tier only.
+LARGE_FAMILIES = {
     "DenseNet121",
     "EfficientNetV2B0",
     "InceptionResNetV2",
@@ -95,7 +96,14 @@ def step(model: Any, inputs: Any, *callbacks: Any) -> None:
     model.fit(inputs, targets, epochs=2, verbose=0, callbacks=list(callbacks))
 
 
-@pytest.mark.parametrize("build", [images, recurrent, transformer])
+MODELS = [
+    images,
+    pytest.param(recurrent, marks=pytest.mark.slow),
+    transformer,
+]
+
+
+@pytest.mark.parametrize("build", MODELS)
 def test_pruning_round_trip(build: Any) -> None:
     model = build()
     inputs = check.random_inputs(model)
@@ -112,7 +120,7 @@ def test_pruning_round_trip(build: Any) -> None:
     assert min(np.mean(w == 0) for w in kernels(model)) >= 0.49
 
 
-@pytest.mark.parametrize("build", [images, recurrent, transformer])
+@pytest.mark.parametrize("build", MODELS)
 def test_clustering_round_trip(build: Any) -> None:
     model = build()
     clustered = clustering.cluster_weights(
@@ -187,13 +195,17 @@ RECURRENT = {
 }
 
 
-LARGE = ("stacked", "masked", "gru_unrolled", "gru_both_ways", "cells")
+TIERS = {
+    "lstm": [],
+    "both_ways": [pytest.mark.slow],
+    "gru": [pytest.mark.slow],
+}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.large] * (name in LARGE))
+        pytest.param(name, marks=TIERS.get(name, [pytest.mark.large]))
         for name in RECURRENT
     ],
 )
@@ -228,7 +240,15 @@ def application(name: str, size: int) -> keras.Model:
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(FAMILIES) - SLOW))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("MobileNetV3Small", "ResNet50")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(set(FAMILIES) - LARGE_FAMILIES)
+    ],
+)
 def test_applications(name: str) -> None:
     model = application(name, FAMILIES[name])
     twin = bridge.to_tf_keras(model, check=False)

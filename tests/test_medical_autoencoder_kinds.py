@@ -81,6 +81,7 @@ def test_nobody_is_named(unlabelled) -> None:
     assert not [secret for secret in SECRETS if secret in printed]
 
 
+@pytest.mark.slow
 def test_a_denoiser_is_released_without_scores(tmp_path) -> None:
     images = tmp_path / "images"
     images.mkdir()

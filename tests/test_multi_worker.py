@@ -78,12 +78,14 @@ def check(tmp_path: Path, counts: tuple[int, ...], flags) -> None:
                 np.testing.assert_allclose(value, alone[name], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_would(tmp_path) -> None:
     check(tmp_path, (2,), DIGITS)
     logs = list(tmp_path.rglob("log.csv"))
     assert len(logs) == 2  # Of two jobs: the second worker of one writes none.
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_the_same_statistics(tmp_path) -> None:
     # Of batch normalization, which LeNet does not have.
     flags = (*DIGITS, "--model=small_cnn", "--epochs=1")

@@ -241,6 +241,7 @@ def test_bad_requests_get_one_line(released, tmp_path) -> None:
         predict.check_dataset("movielens/100k-ratings", trained)
 
 
+@pytest.mark.slow
 def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -42,6 +42,7 @@ def options(path: Path, **changes) -> app.Config:
     return app.Config(**fields)
 
 
+@pytest.mark.slow
 def test_three_classes_of_a_csv_end_to_end(
     tmp_path, capsys, monkeypatch
 ) -> None:

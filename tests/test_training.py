@@ -1,10 +1,12 @@
 import contextlib
+import functools
 import math
 import os
 import random
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import keras
@@ -126,6 +128,15 @@ def interrupt() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+@functools.cache
+def undisturbed(steps: int) -> tuple[fitting.Log, list[np.ndarray]]:
+    """Returns the log and the weights of a training without interruption."""
+    model = make_model(steps)
+    with tempfile.TemporaryDirectory() as work_dir:
+        log = fit(model, Path(work_dir))
+    return log, model.get_weights()
+
+
 def check_resume(
     tmp_path,
     monkeypatch,
@@ -135,18 +146,17 @@ def check_resume(
     steps=1,
     between=lambda: None,
 ) -> None:
-    """Trains with and without an interruption; both must end alike.
+    """Trains with an interruption; it must end as `undisturbed` does.
 
     Args:
-        tmp_path: The directory of both trainings.
+        tmp_path: The directory of the training.
         monkeypatch: Pytest's fixture.
-        killer: The callback that interrupts the second training.
+        killer: The callback that interrupts the training.
         raised: The exception that the interrupted `fit` must raise.
         steps: Steps per execution.
         between: Called after the interruption, before training continues.
     """
-    undisturbed = make_model(steps)
-    log = fit(undisturbed, tmp_path / "undisturbed")
+    log, weights = undisturbed(steps)
 
     standard = callbacks.standard
     monkeypatch.setattr(
@@ -165,10 +175,8 @@ def check_resume(
         # The sums of a training epoch's metrics are made in two parts.
         rtol = 0 if name.startswith("val_") else 1e-6
         np.testing.assert_allclose(rest.history[name], values, rtol=rtol)
-    for expected, weight in zip(
-        undisturbed.weights, continued.weights, strict=True
-    ):
-        np.testing.assert_array_equal(expected.numpy(), weight.numpy())
+    for expected, weight in zip(weights, continued.get_weights(), strict=True):
+        np.testing.assert_array_equal(expected, weight)
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
@@ -187,7 +195,13 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 # An epoch has 7 steps: executions of 3 end after steps 2, 5 and "8", of 16
 # after "15", of 7 and of 1 after 6, with the epoch.
 @pytest.mark.parametrize(
-    ("steps_per_execution", "last"), [(3, 6), (16, 0), (7, 0), (1, 6)]
+    ("steps_per_execution", "last"),
+    [
+        (3, 6),
+        (16, 0),
+        pytest.param(7, 0, marks=pytest.mark.slow),
+        pytest.param(1, 6, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("after", [False, True])
 def test_a_signal_in_the_last_execution_of_an_epoch(
@@ -201,7 +215,9 @@ def test_a_signal_in_the_last_execution_of_an_epoch(
     )
 
 
-@pytest.mark.parametrize("steps_per_execution", [3, 16])
+@pytest.mark.parametrize(
+    "steps_per_execution", [3, pytest.param(16, marks=pytest.mark.slow)]
+)
 def test_a_crash_after_the_backup_of_a_last_execution(
     tmp_path, monkeypatch, steps_per_execution
 ) -> None:
@@ -217,7 +233,12 @@ def test_a_crash_after_the_backup_of_a_last_execution(
 
 
 @pytest.mark.parametrize(
-    ("epoch", "damage"), [(1, b""), (2, b"PK nonsense"), (2, b"half")]
+    ("epoch", "damage"),
+    [
+        (1, b""),
+        pytest.param(2, b"PK nonsense", marks=pytest.mark.slow),
+        (2, b"half"),
+    ],
 )
 def test_a_damaged_backup_costs_an_epoch_or_all(
     tmp_path, monkeypatch, capsys, epoch, damage
@@ -246,7 +267,9 @@ def test_a_work_directory_deleted_under_the_run_is_one_line(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a full disk")
-@pytest.mark.parametrize("room", [0, 8192])
+@pytest.mark.parametrize(
+    "room", [0, pytest.param(8192, marks=pytest.mark.slow)]
+)
 def test_a_disk_that_fills_up_is_one_line(tmp_path, monkeypatch, room) -> None:
     disk = tmp_path / "killed"
     disk.mkdir()

@@ -86,6 +86,7 @@ def test_the_release_is_whole_and_better_than_the_mean(trained: Path) -> None:
         assert (release / name).is_file()
 
 
+@pytest.mark.slow
 def test_evaluate_judges_the_test_split_of_the_report(trained: Path) -> None:
     result = json.loads(app(trained, "--mode=evaluate"))
     report = trained / "saved_models/table_regress/1/report/report.json"
@@ -94,6 +95,7 @@ def test_evaluate_judges_the_test_split_of_the_report(trained: Path) -> None:
     assert result["rmse"] == pytest.approx(metrics["rmse"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_file_server_and_phone_predict_the_same(
     trained: Path, new: Path
 ) -> None:
