@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -199,55 +200,65 @@ def test_a_refusal_keeps_its_status_where_output_is_full() -> None:
     assert done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
-)
-def test_a_signal_in_a_finalizer_is_not_lost(signum, status) -> None:
-    code = (
-        "import os, time\n"
-        "from common import flags, runtime\n"
-        "from common.shared_options import Options\n"
-        "class Dying:\n"
-        "    def __del__(self):\n"
-        f"        os.kill(os.getpid(), {signum:d})\n"
-        "        time.sleep(0)\n"
-        "def main(given):\n"
-        "    runtime.start(0)\n"
-        "    Dying()\n"
-        "    time.sleep(60)\n"
-        "flags.launch(main, Options)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True, text=True, timeout=50,
-    )  # fmt: skip
-    assert done.returncode == status
-    assert done.stderr == "stopped; the same command continues.\n"
-
-
-@pytest.mark.parametrize(
-    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
-)
-@pytest.mark.parametrize("error", ["TypeError", "OSError(28, 'full')"])
-def test_what_native_code_makes_of_a_signal_ends_as_the_signal(
-    signum, status, error
-) -> None:
-    code = f"""
-import os, time
+CASES = """
+import json, os, sys, tempfile, time
+import keras, tensorflow  # Once: the cases are copies of this process.
 from common import flags, runtime
 from common.shared_options import Options
-def main(config):
-    runtime.start(0)
-    try:
-        os.kill(os.getpid(), {signum:d})
-        time.sleep(60)
-    except BaseException:
-        pass
-    raise {error}
-flags.launch(main, Options)"""
+
+class Dying:
+    def __init__(self, signum):
+        self.signum = signum
+    def __del__(self):
+        os.kill(os.getpid(), self.signum)
+        time.sleep(0)
+
+def case(signum, error):
+    def main(config):
+        runtime.start(0)
+        if not error:
+            Dying(signum)
+            time.sleep(60)
+        try:
+            os.kill(os.getpid(), signum)
+            time.sleep(60)
+        except BaseException:
+            pass
+        raise eval(error)
+    return main
+
+for signum, error in json.loads(sys.argv.pop()):
+    with tempfile.TemporaryFile() as errors:
+        process = os.fork()
+        if not process:
+            os.dup2(errors.fileno(), 2)
+            flags.launch(case(signum, error), Options)
+        _, status = os.waitpid(process, 0)
+        errors.seek(0)
+        end = os.waitstatus_to_exitcode(status), errors.read().decode()
+    print(json.dumps(end))
+"""
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+# What native code raises in the signal's place; "": a finalizer swallows it.
+ERRORS = ("", "TypeError", "OSError(28, 'full')")
+
+
+@pytest.fixture(scope="module")
+def ends() -> dict[tuple[int, str], list]:
+    """Gives the status and the errors of a process by signal and error."""
+    cases = [(int(signum), error) for signum, _ in SIGNALS for error in ERRORS]
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True, text=True, timeout=50,
+        [sys.executable, "-c", CASES, json.dumps(cases)],
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == status
-    assert done.stderr == "stopped; the same command continues.\n"
+    lines = map(json.loads, done.stdout.splitlines())
+    return dict(zip(cases, lines, strict=True))
+
+
+@pytest.mark.parametrize(("signum", "status"), SIGNALS)
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_signal_that_native_code_swallows_is_not_lost(
+    ends, signum, status, error
+) -> None:
+    line = "stopped; the same command continues.\n"
+    assert ends[int(signum), error] == [status, line]
