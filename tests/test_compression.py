@@ -134,6 +134,7 @@ def test_kernels_before_a_relu_are_quantized_and_stay_sparse(
             )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_activation_before_batch_normalization_is_no_refusal(split) -> None:
     layers, image = keras.layers, keras.Input((8, 8, 1))
     x = layers.BatchNormalization()(

@@ -179,7 +179,9 @@ def check_resume(
         np.testing.assert_array_equal(expected, weight)
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize(
+    "steps_per_execution", [pytest.param(1, marks=pytest.mark.slow), 3]
+)
 @pytest.mark.parametrize(
     ("act", "raised"), [(crash, OSError), (interrupt, SystemExit)]
 )
@@ -195,15 +197,19 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 # An epoch has 7 steps: executions of 3 end after steps 2, 5 and "8", of 16
 # after "15", of 7 and of 1 after 6, with the epoch.
 @pytest.mark.parametrize(
-    ("steps_per_execution", "last"),
+    ("steps_per_execution", "last", "after"),
     [
-        (3, 6),
-        (16, 0),
-        pytest.param(7, 0, marks=pytest.mark.slow),
-        pytest.param(1, 6, marks=pytest.mark.slow),
+        (3, 6, False),
+        (16, 0, True),
+        pytest.param(3, 6, True, marks=pytest.mark.slow),
+        pytest.param(16, 0, False, marks=pytest.mark.slow),
+        *(
+            pytest.param(*steps, after, marks=pytest.mark.slow)
+            for steps in ((7, 0), (1, 6))
+            for after in (False, True)
+        ),
     ],
 )
-@pytest.mark.parametrize("after", [False, True])
 def test_a_signal_in_the_last_execution_of_an_epoch(
     tmp_path, monkeypatch, steps_per_execution, last, after
 ) -> None:
