@@ -13,7 +13,7 @@ from common import runtime
 gc.set_threshold(*runtime.COLLECTION_THRESHOLDS)  # As `runtime.start`.
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers have all cores. With a thread per core in each of them,
-    # scikit-learn's boosting waits for threads that do not run: 4 s became 31.
+    # scikit-learn's boosting waits for threads that do not run.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
