@@ -331,3 +331,47 @@ def test_a_background_is_one_in_training_server_and_prediction(
 
     classifier = predict.Classifier(Served(), background="grey")
     assert (classifier.decode(path.read_bytes()) == 128).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_image_is_as_the_decoder_gives_it(kind) -> None:
+    content = image_files.decodable(KINDS[kind][0])
+    is_plain = bool(images.is_plain(tf.constant(content)))
+    if kind.startswith("webp"):  # The decoder gives some four channels.
+        assert not is_plain or content.startswith(b"\x89PNG")
+        return
+    decoded = tf.io.decode_image(content, 3, expand_animations=False)
+    is_equal = np.array_equal(decoded, images.decode(content, 3))
+    # A palette counts as transparent, as it may be.
+    assert is_plain == is_equal or (is_equal and "palette" in kind)
+
+
+def operations(root: Path) -> set[str]:
+    """Returns the kinds of operations that read an image in training."""
+    data = image_classify.load_data(
+        image_classify.Config(
+            dataset=str(root), image_size=24, pipeline="streaming"
+        )
+    )
+    names: set[str] = set()
+    for split in (data.train, data.valid, data.test):
+        specs = split.records(None).element_spec
+        graph = tf.function(split.parse).get_concrete_function(*specs).graph
+        definition = graph.as_graph_def()
+        names |= {node.op for node in definition.node}
+        for function in definition.library.function:
+            names |= {node.op for node in function.node_def}
+    return names
+
+
+@pytest.mark.parametrize("kind", ["", "jpeg_orientation_6", "png_alpha"])
+def test_training_searches_only_what_needs_it(kind, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        path = tmp_path / ("a", "b")[index % 2] / f"{index}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        noise = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        path.write_bytes(save(Image.fromarray(noise), "JPEG"))
+    if kind:
+        (tmp_path / "a" / "other.png").write_bytes(KINDS[kind][0])
+    assert ("StaticRegexFullMatch" in operations(tmp_path)) == bool(kind)

@@ -4,6 +4,7 @@ A PNG of 92 kB can claim 13,000 x 13,000 pixels, and a decoder believes it.
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,41 +121,23 @@ def claim(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         Scalar string and scalar int64; 0 pixels if it is no known image.
     """
 
-    def sides(
-        at: int, dtype: tf.DType, little_endian: bool = True
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        field = tf.strings.substr(content, at, 2 * dtype.size)
-        numbers = tf.io.decode_raw(field, dtype, little_endian)
-        # A BMP's height is negative if its rows run from top to bottom.
-        return content, tf.abs(tf.reduce_prod(tf.cast(numbers, tf.int64)))
+    def png() -> tuple[tf.Tensor, tf.Tensor]:
+        # https://www.w3.org/TR/png-3/#11IHDR
+        return content, _pixels(content, 16, little_endian=False)
 
     def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.image.extract_jpeg_shape(content)
         return content, tf.reduce_prod(tf.cast(shape[:2], tf.int64))
 
-    def bmp() -> tf.Tensor:
-        content, num_pixels = sides(18, tf.int32)
-        depth = tf.io.decode_raw(
-            tf.strings.substr(content, 28, 2), tf.uint16, fixed_length=2
-        )
-        header = tf.io.decode_raw(
-            tf.strings.substr(content, 14, 4), tf.int32, fixed_length=4
-        )
-        # The decoder gives the numbers of a palette's colours as colours. A
-        # shorter header, of OS/2, has its numbers elsewhere.
-        is_known = (depth[0] == 24) & (header[0] >= 40)
-        return content, tf.where(is_known, num_pixels, 0)
-
     return tf.switch_case(
         kind(content),
         [
             lambda: (content, tf.constant(0, tf.int64)),
-            # https://www.w3.org/TR/png-3/#11IHDR
-            lambda: sides(16, tf.int32, little_endian=False),
+            png,
             jpeg,
-            bmp,
-            lambda: _traced_gif()(content),
-            lambda: (content, _traced_webp()(content)),
+            lambda: (content, called(_bmp)(content)),
+            lambda: called(_gif)(content),
+            lambda: (content, called(_webp)(content)),
         ],
     )
 
@@ -168,27 +151,47 @@ def traced_claim() -> Any:
 
 
 @functools.cache
-def _traced_gif() -> Any:
-    """Returns `_gif` as a function that graphs call and never copy.
+def called(function: Callable[[tf.Tensor], Any]) -> Any:
+    """Returns a function of a scalar string that graphs call and never copy.
 
-    If graphs copied its sixty operations, each PNG would take 100 microseconds
-    longer, though it does not use them.
+    If graphs copied the sixty operations of `_gif`, each PNG would take 100
+    microseconds longer, though it does not use them.
     """
     return tf.function(
-        _gif,
+        function,
         input_signature=[tf.TensorSpec((), tf.string, "content")],
         experimental_attributes={"_noinline": True},
     )
 
 
-@functools.cache
-def _traced_webp() -> Any:
-    """Returns `_webp` as a function that is called; see `_traced_gif`."""
-    return tf.function(
-        _webp,
-        input_signature=[tf.TensorSpec((), tf.string, "content")],
-        experimental_attributes={"_noinline": True},
+def _pixels(
+    content: tf.Tensor, at: int, little_endian: bool = True
+) -> tf.Tensor:
+    """Returns the product of two numbers of 32 bits, scalar int64.
+
+    Args:
+        content: Scalar string.
+        at: The place of the first in `content`.
+        little_endian: The order of their bytes.
+    """
+    field = tf.strings.substr(content, at, 8)
+    numbers = tf.io.decode_raw(field, tf.int32, little_endian)
+    return tf.abs(tf.reduce_prod(tf.cast(numbers, tf.int64)))
+
+
+def _bmp(content: tf.Tensor) -> tf.Tensor:
+    """Returns the pixels that a BMP claims; 0 for one that is not decoded."""
+    depth = tf.io.decode_raw(
+        tf.strings.substr(content, 28, 2), tf.uint16, fixed_length=2
     )
+    header = tf.io.decode_raw(
+        tf.strings.substr(content, 14, 4), tf.int32, fixed_length=4
+    )
+    # The decoder gives the numbers of a palette's colours as colours. A
+    # shorter header, of OS/2, has its numbers elsewhere.
+    is_known = (depth[0] == 24) & (header[0] >= 40)
+    # The height is negative if rows run from top to bottom.
+    return tf.where(is_known, _pixels(content, 18), 0)
 
 
 def _webp(content: tf.Tensor) -> tf.Tensor:

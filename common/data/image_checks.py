@@ -30,11 +30,13 @@ class Checked(NamedTuple):
         shape: Height, width and channels; 1 if it is grey, else 3.
         digest: Names its content.
         is_transcoded: Whether `image_files` makes a PNG of it.
+        is_plain: See `images.is_plain`; of the PNG if it is transcoded.
     """
 
     shape: tuple[int, ...]
     digest: int
     is_transcoded: bool
+    is_plain: bool
 
 
 def check_files(
@@ -52,18 +54,22 @@ def check_files(
             original = Path(path).read_bytes()
             content = image_files.decodable(original, max_megapixels)
             channels = images.own_channels(content)
-            image = images.decoder(channels, max_megapixels)(content)
+            sides, is_plain = images.traced_sides()(content)
         except encoded.UnreadableError as error:
             return str(error)
         except (tf.errors.InvalidArgumentError, OSError):
             return "it cannot be decoded"
-        if 0 in image.shape:
+        height, width = sides.numpy().tolist()
+        if not height or not width:
             return "it is empty"
         digest = hashlib.sha256(original).digest()
         # Of a GIF a part is taken, which is no PNG.
         is_transcoded = content != original and content.startswith(b"\x89PNG")
         return Checked(
-            tuple(image.shape), int.from_bytes(digest[:8]), is_transcoded
+            (height, width, channels),
+            int.from_bytes(digest[:8]),
+            is_transcoded,
+            bool(is_plain),
         )
 
     with (

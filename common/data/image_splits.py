@@ -218,12 +218,14 @@ def _file_stream(
     """Returns a split that reads and decodes files."""
     height, width, channels = shape
     numbers = np.array([row.label for row in rows], np.int64)
+    are_plain = np.array([checked[row.path].is_plain for row in rows])
+    all_plain = bool(are_plain.all())
     with tf.device("CPU"):
         paths = tf.constant([row.path for row in rows])
         labels = tf.constant(numbers)
-    decode = images.decoder(
-        channels, reading.max_megapixels, reading.background
-    )
+        plain = tf.constant(are_plain)
+    form = channels, reading.max_megapixels, reading.background
+    decode = images.decoder(*form, plain=True)
     transcoded = {row.path for row in rows if checked[row.path].is_transcoded}
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
@@ -234,8 +236,8 @@ def _file_stream(
             order = tf.random.experimental.stateless_shuffle(order, seed=key)
         return tf.data.Dataset.from_tensor_slices(order).map(at)
 
-    def at(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(paths, index), tf.gather(labels, index)
+    def at(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.gather(part, index) for part in (paths, labels, plain))
 
     def content_of(path: tf.Tensor) -> tf.Tensor:
         if not transcoded:
@@ -249,8 +251,16 @@ def _file_stream(
             return image_files.to_png(content, reading.max_megapixels)
         return content
 
-    def parse(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode(content_of(path))
+    def parse(
+        path: tf.Tensor, label: tf.Tensor, is_plain: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        image = images.decode(
+            content_of(path),
+            channels,
+            reading.max_megapixels,
+            reading.background,
+            all_plain or is_plain,
+        )
         return images.fit(image, (height, width)), label
 
     return splits.StreamSplit(len(rows), shape, records, parse, at, numbers)
