@@ -98,6 +98,18 @@ def connected(kind: str, shop: Path) -> Iterator[predict.Recommender]:
         yield predict.Recommender(served.connect(config, app.APP))
 
 
+def test_ids_may_have_the_point_of_a_spreadsheet(shop, tmp_path) -> None:
+    output = tmp_path / "lists.json"
+    config = app.Config(
+        mode="predict", inputs="17851.0,17850", output=str(output)
+    )
+    with connected(KINDS[0], shop) as recommender:
+        predict.predict_users(recommender, config)
+    rows = json.loads(output.read_text())
+    assert {row["for"] for row in rows} == {"17851", "17850"}
+    assert all(row["known"] for row in rows)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_an_unknown_user_is_said_to_be_unknown(

@@ -125,6 +125,19 @@ def test_split_folders_are_kept(folder, tmp_path) -> None:
     assert splits.describe()["valid"] == splits.describe()["train"] == 4
 
 
+@pytest.mark.parametrize("name", ["val", "Test"])
+def test_a_split_of_images_alone_is_refused(folder, tmp_path, name) -> None:
+    root = tmp_path / "flat"
+    for class_name in ("cat", "dog"):
+        (root / "train").mkdir(parents=True, exist_ok=True)
+        (folder / class_name).rename(root / "train" / class_name)
+    (root / name).mkdir()
+    image_sets.load(str(root), image_size=8)  # It is empty: nothing is lost.
+    write(root / name / "a.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=f"{name} has only images"):
+        image_sets.load(str(root), image_size=8)
+
+
 def test_a_corrupt_image_is_named_or_skipped(folder, capsys) -> None:
     bad = folder / "cat" / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n broken")

@@ -220,6 +220,29 @@ def test_predict_for_users_files_and_histories(
     assert len(items) == 20 and not {"film-3", "film-4"} & items
 
 
+@pytest.mark.parametrize(
+    ("encoding", "given"),
+    [("utf-8-sig", ""), ("utf-16", ""), ("cp1252", "windows-1252"),
+     ("utf-8", "windows-1252")],
+)  # fmt: skip
+def test_a_file_of_users_may_have_any_encoding(
+    encoding, given, released, tmp_path
+) -> None:
+    _, release = released
+    recommender = predict.Recommender(served.Local(release))
+    output, file = tmp_path / "lists.json", tmp_path / "users.txt"
+    file.write_text("user-1\nZoé\n", encoding)
+    options = app.Config(
+        mode="predict", inputs=str(file), output=str(output), encoding=given
+    )
+    predict.predict_users(recommender, options)
+    rows = json.loads(output.read_text())
+    assert {row["for"] for row in rows} == {"user-1", "Zoé"}
+    file.write_text("Zoé\n", "cp1252")
+    with pytest.raises(InputError, match="pass --encoding=windows-1252"):
+        predict.predict_users(recommender, options.replace(encoding=""))
+
+
 def test_bad_requests_get_one_line(released, tmp_path) -> None:
     _, release = released
     recommender = predict.Recommender(served.Local(release))

