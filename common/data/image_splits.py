@@ -237,7 +237,8 @@ def _file_stream(
         return tf.data.Dataset.from_tensor_slices(order).map(at)
 
     def at(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(tf.gather(part, index) for part in (paths, labels, plain))
+        parts = (paths, labels) if all_plain else (paths, labels, plain)
+        return tuple(tf.gather(part, index) for part in parts)
 
     def content_of(path: tf.Tensor) -> tf.Tensor:
         if not transcoded:
@@ -252,14 +253,14 @@ def _file_stream(
         return content
 
     def parse(
-        path: tf.Tensor, label: tf.Tensor, is_plain: tf.Tensor
+        path: tf.Tensor, label: tf.Tensor, is_plain: bool | tf.Tensor = True
     ) -> tuple[tf.Tensor, tf.Tensor]:
         image = images.decode(
             content_of(path),
             channels,
             reading.max_megapixels,
             reading.background,
-            all_plain or is_plain,
+            is_plain,
         )
         return images.fit(image, (height, width)), label
 
