@@ -19,7 +19,8 @@ from . import callbacks, checkpoint, data_service, distribution
 
 # Examples per batch in evaluation, which keeps no gradients.
 EVALUATION_BATCH = 500
-# Of 4,000 payments, 60 updates gave a test AP of .113, and 900 gave .253.
+# With 4,000 rows, the defaults of fraud_detect (at most 80 updates) gave a test
+# AP of .113; batches of 64 in 20 epochs gave .253.
 FEW_STEPS = 200
 
 
