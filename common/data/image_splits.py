@@ -225,7 +225,7 @@ def _file_stream(
         labels = tf.constant(numbers)
         plain = tf.constant(are_plain)
     form = channels, reading.max_megapixels, reading.background
-    decode = images.decoder(*form, plain=True)
+    decode = images.decoder(*form, plain=True)  # Traced once for all splits.
     transcoded = {row.path for row in rows if checked[row.path].is_transcoded}
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
@@ -255,13 +255,11 @@ def _file_stream(
     def parse(
         path: tf.Tensor, label: tf.Tensor, is_plain: bool | tf.Tensor = True
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        image = images.decode(
-            content_of(path),
-            channels,
-            reading.max_megapixels,
-            reading.background,
-            is_plain,
-        )
+        content = content_of(path)
+        if is_plain is True:
+            image = decode(content)
+        else:
+            image = images.decode(content, *form, is_plain)
         return images.fit(image, (height, width)), label
 
     return splits.StreamSplit(len(rows), shape, records, parse, at, numbers)
