@@ -229,7 +229,7 @@ def test_a_fused_lstm_forgets_between_examples() -> None:
     ("options", "words"),
     [
         ({}, "--dataset must be given"),
-        ({"dataset": "d", "variants": ("int4",)}, "--variants"),
+        ({"dataset": "d", "variants": ("int7",)}, "--variants"),
     ],
 )
 def test_options_that_are_refused(options, words, folder) -> None:

@@ -18,7 +18,15 @@ def test_names_stand_for_steps_and_a_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["int4", "prune", "qat+int8", "cluster+prune+int8", ""]
+    "name",
+    [
+        "int7",
+        "prune",
+        "qat+int8",
+        "cluster+prune+int8",
+        "prune+lowrank+int8",
+        "",
+    ],
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="--variants must be"):

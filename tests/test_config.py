@@ -86,7 +86,7 @@ def test_help_is_complete_and_fast() -> None:
         ("--epoch=3", "Did you mean: epochs"),
         ("--epochs=0", "--epochs must be at least 1; received 0"),
         ("--epochs=many", "epochs"),
-        ("--variants=int4", "Did you mean int8?"),
+        ("--variants=int7", "Did you mean int8?"),
         ("--flagfile=none.flags", "none.flags"),
         ("train", "options start with --"),
     ],
