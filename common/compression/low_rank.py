@@ -30,27 +30,51 @@ EXAMPLES = 1024  # Read for the outputs' statistics.
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
-@dataclasses.dataclass
 class Outputs:
     """Sums over a layer's outputs before its activation.
 
-    Attributes:
-        count: The number of output vectors: of an image's convolution, one a
-            position.
-        total: Their sum, `(units,)` float64.
-        products: The sum of their outer products, `(units, units)` float64.
+    Outputs lie in the space that the kernel's rows span. If it has fewer
+    dimensions than the outputs, as with the many items of a recommender, sums
+    are over the coordinates in it, which need less memory.
     """
 
-    count: int
-    total: np.ndarray
-    products: np.ndarray
+    def __init__(self, layer: Any) -> None:
+        """Starts with no outputs."""
+        kernel = _matrix(layer)
+        inputs, units = kernel.shape
+        self._has_bias = bool(getattr(layer, "use_bias", False))
+        self._bias = np.zeros(units)
+        if self._has_bias:
+            self._bias += keras.ops.convert_to_numpy(layer.bias)
+        self._basis = (
+            np.linalg.qr(kernel.T.astype(np.float64))[0]
+            if inputs < units
+            else np.eye(units)
+        )
+        size = self._basis.shape[1]
+        self._count = 0
+        self._total = np.zeros(size)
+        self._products = np.zeros((size, size))
 
     def add(self, outputs: np.ndarray) -> None:
         """Adds output vectors, `(..., units)`."""
-        rows = outputs.reshape(-1, len(self.total)).astype(np.float64)
-        self.count += len(rows)
-        self.total += rows.sum(0)
-        self.products += rows.T @ rows
+        rows = outputs.reshape(-1, len(self._bias)) - self._bias
+        coordinates = rows @ self._basis
+        self._count += len(coordinates)
+        self._total += coordinates.sum(0)
+        self._products += coordinates.T @ coordinates
+
+    def space(self) -> "Space":
+        """Returns the space that the outputs lie in."""
+        count = max(1, self._count)
+        mean = self._total / count * self._has_bias
+        moments = self._products / count - np.outer(mean, mean)
+        variances, directions = np.linalg.eigh(moments)
+        return Space(
+            self._bias + self._basis @ mean,
+            self._basis @ directions[:, ::-1],
+            np.maximum(variances[::-1], 0.0),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +85,8 @@ class Space:
         mean: Where its origin is, `(units,)`; zeros for a layer without biases,
             which cannot move it.
         directions: Orthonormal, the one of the greatest variance first,
-            `(units, units)`; a direction is a column.
-        variances: The variance along each direction, `(units,)`.
+            `(units, dimensions)`; a direction is a column.
+        variances: The variance along each direction, `(dimensions,)`.
     """
 
     mean: np.ndarray
@@ -117,8 +141,7 @@ def output_spaces(
     sums: dict[str, Outputs] = {}
     with contextlib.ExitStack() as stack:
         for name, layer in layers(model).items():
-            units = _matrix(layer).shape[1]
-            sums[name] = Outputs(0, np.zeros(units), np.zeros((units, units)))
+            sums[name] = Outputs(layer)
             stack.enter_context(_observed(layer, sums[name].add))
         examples = 0
         for inputs, *_ in batches:
@@ -126,10 +149,7 @@ def output_spaces(
             examples += len(keras.tree.flatten(inputs)[0])
             if examples >= EXAMPLES:
                 break
-    return {
-        name: _space(sums[name], _has_bias(layer))
-        for name, layer in layers(model).items()
-    }
+    return {name: outputs.space() for name, outputs in sums.items()}
 
 
 @contextlib.contextmanager
@@ -149,19 +169,6 @@ def _observed(layer: Any, add: Callable[[np.ndarray], None]) -> Iterator[None]:
         yield
     finally:
         setattr(layer, name, original)
-
-
-def _has_bias(layer: Any) -> bool:
-    return bool(getattr(layer, "use_bias", False))
-
-
-def _space(sums: Outputs, is_centred: bool) -> Space:
-    """Returns the space of outputs whose sums these are."""
-    count = max(1, sums.count)
-    mean = sums.total / count if is_centred else np.zeros_like(sums.total)
-    moments = sums.products / count - np.outer(mean, mean)
-    variances, directions = np.linalg.eigh(moments)
-    return Space(mean, directions[:, ::-1], np.maximum(variances[::-1], 0.0))
 
 
 def choose_ranks(
@@ -317,7 +324,10 @@ def outline(model: keras.Model, options: Options) -> keras.Model:
     spaces = {}
     for name, layer in layers(model).items():
         units = _matrix(layer).shape[1]
-        spaces[name] = Space(np.zeros(units), np.eye(units), np.ones(units))
+        size = largest_rank(layer)
+        spaces[name] = Space(
+            np.zeros(units), np.eye(units, size), np.ones(size)
+        )
     ranks = choose_ranks(model, spaces, options)
     return factorize(model, ranks, spaces)
 
@@ -332,7 +342,7 @@ def _halves(
     first_config = {**config, "name": config["name"] + FIRST_HALF}
     second_config = {
         "name": config["name"],
-        "use_bias": _has_bias(layer),
+        "use_bias": config.get("use_bias", False),
         "activation": config.get("activation"),
         "dtype": config["dtype"],
         "trainable": layer.trainable,
@@ -355,7 +365,7 @@ def _halves(
     first.set_weights([kernel.reshape(shape)])
     second.build((*open_axes, rank))
     weights = [directions.T.reshape(second.weights[0].shape)]
-    if _has_bias(layer):
+    if second_config["use_bias"]:
         bias = keras.ops.convert_to_numpy(layer.bias) - space.mean
         weights.append(space.mean + directions @ (directions.T @ bias))
     second.set_weights(weights)
