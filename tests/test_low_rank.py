@@ -147,6 +147,7 @@ def test_sequences(kind) -> None:
     layer.weights[0].assign(kernel)
     split = low_rank.factorize(model, {"layer": 3}, spaces_of(model, x))
     np.testing.assert_allclose(split(x), model(x), atol=1e-3)
+    assert "call" not in vars(layer)
     masks = [getattr(m(x), "_keras_mask", None) is None for m in (model, split)]
     assert masks == [kind == "convolution"] * 2
 

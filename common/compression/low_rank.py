@@ -168,7 +168,10 @@ def _observed(layer: Any, add: Callable[[np.ndarray], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        setattr(layer, name, original)
+        if name == "call":  # Its class has it.
+            delattr(layer, name)
+        else:
+            setattr(layer, name, original)
 
 
 def choose_ranks(
