@@ -42,7 +42,7 @@ COLUMNS = (
     "gzip kB",
     "x smaller",
     "sparsity",
-    "mult. M",
+    "k mult.",
     "p50 ms",
     "max error",
 )
@@ -65,7 +65,7 @@ def rows(report: Report) -> list[list[str]]:
                 f"{variant['gzip_bytes'] / 1000:.1f}",
                 f"{float32_bytes / variant['gzip_bytes']:.1f}",
                 f"{variant['sparsity']:.2f}" if "sparsity" in variant else "",
-                _millions(variant.get("multiplications")),
+                _thousands(variant.get("multiplications")),
                 f"{variant['latency_ms']['p50']:.3f}",
                 _error(variant["max_abs_error"]),
             ]
@@ -102,9 +102,9 @@ def trade_offs(report: Report) -> list[str]:
     return sentences
 
 
-def _millions(count: int | None) -> str:
-    """Returns a number of multiplications in millions; "" for None."""
-    return "" if count is None else f"{count / 1e6:.2f}"
+def _thousands(count: int | None) -> str:
+    """Returns a number of multiplications in thousands; "" for None."""
+    return "" if count is None else f"{count / 1000:,.1f}"
 
 
 def decisions(report: Report) -> list[list[str]]:
