@@ -123,19 +123,20 @@ def test_two_and_four_workers_on_mnist(tmp_path, tfds_dir) -> None:
 
 
 @pytest.mark.large
+@BY_HAND
 def test_two_and_four_workers_on_imdb(tmp_path, tfds_dir) -> None:
     check(tmp_path, (2, 4), (*IMDB, f"--data_dir={tfds_dir('imdb_reviews')}"))
 
 
 @pytest.mark.large
-def test_a_killed_job_ends_like_one_that_was_not(tmp_path, tfds_dir) -> None:
-    flags = (*MNIST, f"--data_dir={tfds_dir('mnist')}")
+def test_a_killed_job_ends_like_one_that_was_not(tmp_path) -> None:
+    flags = (*DIGITS, "--epochs=40", "--model=small_cnn")
     undisturbed = train(tmp_path, 2, flags, "undisturbed")
     job = start(tmp_path, 2, "killed", flags)
     while not list((tmp_path / "killed").rglob("backup.npz")):
         time.sleep(0.2)
         assert job.poll() is None
-    time.sleep(2)  # In the middle of the second epoch.
+    time.sleep(2)  # Some epochs later.
     _, second = workers_of(job.pid)
     os.kill(second, signal.SIGKILL)
     output, _ = job.communicate(timeout=120)
