@@ -186,8 +186,10 @@ def test_ranks_that_do_not_fit_are_one_line(ranks, words) -> None:
         chain.plan(network(), wanted, TINY.replace(layer_ranks=ranks))
 
 
-def test_a_model_that_gains_nothing_is_refused() -> None:
-    inputs = keras.Input((2,))
+# The larger could be of rank 1 only, from which nothing can be given up.
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_model_that_gains_nothing_is_refused(size) -> None:
+    inputs = keras.Input((size,))
     model = keras.Model(inputs, L.Dense(2)(inputs))
     possible, (refused,) = chain.plan(
         model, variants.parse(["int8", "lowrank+prune+int8"]), TINY

@@ -79,7 +79,7 @@ def _refusal(
 ) -> str | None:
     """Returns why a model cannot take the last of `techniques`, or None."""
     try:
-        if techniques[0] == "lowrank":
+        if techniques[:1] == LOW_RANK:
             model = low_rank.outline(model, options)
         twin, last = _copy(model), techniques[-1:]
         if "cluster" in last and "prune" in techniques:

@@ -26,6 +26,10 @@ from common.shared_options import Options
 from common.variants import FIRST_HALF
 
 EXAMPLES = 1024  # Read for the outputs' statistics.
+NOTHING_SAVED = (
+    "low rank saves nothing: no dense layer, convolution or embedding has a "
+    "kernel large enough."
+)
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
@@ -194,41 +198,58 @@ def choose_ranks(
     """
     candidates = layers(model)
     if not candidates:
-        raise ValueError(
-            "low rank saves nothing: no dense layer, convolution or embedding "
-            "has a kernel large enough."
-        )
+        raise ValueError(NOTHING_SAVED)
     if options.layer_ranks:
         return _given_ranks(candidates, options.layer_ranks)
-    ranks = {name: largest_rank(layer) for name, layer in candidates.items()}
-    whole = {name: _matrix(layer).size for name, layer in candidates.items()}
-    cost = {
-        name: sum(_matrix(layer).shape) for name, layer in candidates.items()
-    }
-    allowed = options.low_rank_weights * sum(whole.values())
-    largest = dict(ranks)
+    largest = {name: largest_rank(layer) for name, layer in candidates.items()}
+    ranks = _within(options.low_rank_weights, candidates, spaces, largest)
+    # A layer that gave nothing up stays whole.
+    ranks = {name: rank for name, rank in ranks.items() if rank < largest[name]}
+    if not ranks:
+        raise ValueError(NOTHING_SAVED)
+    return ranks
+
+
+def _within(
+    part: float,
+    candidates: Mapping[str, Any],
+    spaces: Mapping[str, Space],
+    largest: Mapping[str, int],
+) -> dict[str, int]:
+    """Returns ranks at which at most `part` of the weights are left.
+
+    Args:
+        part: The part of the weights, from 0 to 1.
+        candidates: The layers, by name.
+        spaces: The spaces of their outputs.
+        largest: The ranks to start from, at which a layer is still whole.
+    """
+    shapes = {name: _matrix(layer).shape for name, layer in candidates.items()}
+    ranks = dict(largest)
+
+    def weights(name: str) -> int:
+        inputs, units = shapes[name]
+        if ranks[name] == largest[name]:
+            return inputs * units
+        return ranks[name] * (inputs + units)
 
     def loss(name: str) -> float:
         kept = spaces[name].variances[: ranks[name]]
-        part = kept[-1] / max(float(kept.sum()), 1e-30)
-        return -np.log1p(-min(part, 1 - 1e-12)) / cost[name]
+        lost = kept[-1] / max(float(kept.sum()), 1e-30)
+        return -np.log1p(-min(lost, 1 - 1e-12)) / sum(shapes[name])
 
-    losses = {name: loss(name) for name in candidates if ranks[name] > 1}
-    total = sum(whole.values())
+    losses = {name: loss(name) for name in ranks if ranks[name] > 1}
+    total = sum(map(weights, ranks))
+    allowed = part * total
     while losses and total > allowed:
         name = min(losses, key=losses.__getitem__)
-        before = (
-            whole[name]
-            if ranks[name] == largest[name]
-            else (ranks[name] * cost[name])
-        )
+        total -= weights(name)
         ranks[name] -= 1
-        total += ranks[name] * cost[name] - before
+        total += weights(name)
         losses[name] = loss(name)
         if ranks[name] == 1:
             del losses[name]
-    # A layer that gave nothing up stays whole.
-    return {name: rank for name, rank in ranks.items() if rank < largest[name]}
+    return ranks
 
 
 def _given_ranks(
