@@ -293,7 +293,7 @@ def test_what_other_files_would_cost_is_said(made, capsys) -> None:
         variant("qat", gzip_bytes=300, chosen=True, pareto=True),
     ]
     front, better = page.trade_offs(made)
-    assert front.endswith("at once: float32, int8, qat.")
+    assert front.endswith("accuracy and latency: float32, int8, qat.")
     assert better == (
         "The smallest file that is better than qat is int8: its validation "
         "accuracy is better by 0.0050, and it has 1.5 times the bytes."

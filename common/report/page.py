@@ -81,8 +81,8 @@ def trade_offs(report: Report) -> list[str]:
     sentences = []
     if 0 < len(front) < len(rows):
         sentences.append(
-            f"No other file is smaller, better on validation and as fast as "
-            f"these at once: {', '.join(front)}."
+            f"On the Pareto front of size, validation {metric} and latency: "
+            f"{', '.join(front)}."
         )
     sign = 1 if report["higher_is_better"] else -1
     better = [
