@@ -1,6 +1,5 @@
 """The options that applications share."""
 
-import codecs
 import dataclasses
 import hashlib
 import json
@@ -9,15 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from common import variants as names
-from common.options import Checked, InputError, option, quote
+from common.options import Checked, InputError, option
 
 # A phone's photo has 12 to 50 megapixels, a chest X-ray has 10, a mammogram 14.
 # A decoder needs up to 30 bytes of memory for each pixel.
 MAX_MEGAPIXELS = 100.0
-MAX_CELL_LINES = 20
 LONGEST_NAME = 100  # Characters of a data set's name in a run's directory.
-# Separators that are hard to type.
-SEPARATOR_NAMES = {"tab": "\t", "\\t": "\t", "space": " "}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,106 +259,3 @@ class TFLiteOptions(Options):
         "instead of the SavedModel.",
         training=False,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class TableFormat:
-    """What the options say of the form of tables; the rest is found in them.
-
-    Attributes:
-        encoding: The encoding of texts, a codec of Python; "" for UTF-8 or
-            UTF-16, whichever the file has.
-        separator: The separator of delimited text; "" for the one that fits.
-        columns: The names of the columns of files without a header; () if the
-            first line has them.
-        max_cell_lines: The most lines of a quoted cell of delimited text.
-    """
-
-    encoding: str = ""
-    separator: str = ""
-    columns: tuple[str, ...] = ()
-    max_cell_lines: int = MAX_CELL_LINES
-
-
-# Nothing is said: all is found in the file.
-ANY_FORMAT = TableFormat()
-
-
-def _reads_in_parts(encoding: str) -> bool:
-    """Tells whether text in a codec can be read in parts, as files are.
-
-    Raises:
-        LookupError, ValueError, AttributeError or TypeError: If the codec is
-            unknown, or fails.
-    """
-    text = "a, b\n"
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    parts = [decoder.decode(bytes([byte])) for byte in text.encode(encoding)]
-    return "".join(parts) == text
-
-
-@dataclasses.dataclass(frozen=True)
-class TableOptions(Options):
-    """Options of the apps that read tables."""
-
-    encoding: str = option(
-        "",
-        "own table: the encoding of the texts, such as windows-1252; by "
-        "default UTF-8 or UTF-16, whichever the file has.",
-        data=True,
-    )
-    separator: str = option(
-        "",
-        "own table: what stands between the cells, such as ; or tab; by "
-        "default what gives each row as many cells as the header.",
-        data=True,
-    )
-    columns: tuple[str, ...] = option(
-        (),
-        "own table: the names of all columns of a file without a header, such "
-        "as user,item,rating,time.",
-        data=True,
-    )
-    max_cell_lines: int = option(
-        MAX_CELL_LINES,
-        "own table: the most lines of a quoted cell; more are mostly a quote "
-        "that never closes.",
-        minimum=1,
-        training=False,
-        data=True,
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the encoding, the separator and the names of columns too."""
-        super().__post_init__()
-        try:
-            is_usable = _reads_in_parts(self.encoding or "utf-8")
-        except (LookupError, ValueError, AttributeError, TypeError):
-            is_usable = False
-        if not is_usable:
-            raise InputError(
-                f"--encoding must be an encoding that Python knows, such as "
-                f"windows-1252 or shift_jis; received {quote(self.encoding)}."
-            )
-        separator = self.table_format.separator
-        if re.search(r'["\r\n\x1f]', separator) or len(separator) > 8:
-            raise InputError(
-                f"--separator must be at most 8 characters, none of them a "
-                f"quote or a line end; received {quote(self.separator)}."
-            )
-        names = [name.strip() for name in self.columns]
-        if not all(names) or len(set(names)) < len(names):
-            raise InputError(
-                f"--columns must be different names, such as user,item,time; "
-                f"received {quote(','.join(self.columns))}."
-            )
-
-    @property
-    def table_format(self) -> TableFormat:
-        """The form of the tables, as far as the options say it."""
-        return TableFormat(
-            self.encoding,
-            SEPARATOR_NAMES.get(self.separator, self.separator),
-            tuple(name.strip() for name in self.columns),
-            self.max_cell_lines,
-        )

@@ -58,7 +58,7 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     with pytest.raises(InputError, match=words) as caught:
         read(path, COLUMNS, skip_bad=False)
     assert "\n" not in str(caught.value)
-    table, _, notes = read(path, COLUMNS, skip_bad=True)
+    table, _, notes, _ = read(path, COLUMNS, skip_bad=True)
     assert len(table) == 1 and table.amount[0] == 5.5
     assert len(notes) == 1 and notes[0].startswith("1 rows left out")
 
@@ -68,6 +68,24 @@ def test_times_beyond_all_calendars_are_refused(table_of, time) -> None:
     path = table_of("1,100,a,x,5.5,0", f"2,{time},a,x,5,0")
     with pytest.raises(InputError, match=r"must be seconds.*row 2"):
         read(path, COLUMNS, skip_bad=False)
+
+
+@pytest.mark.parametrize(
+    ("trained", "date", "day"),
+    [("25/07/2018", "3/4/2018", "2018-04-03"),
+     ("7/25/2018", "3/4/2018", "2018-03-04")],
+)  # fmt: skip
+def test_the_form_of_times_and_amounts_is_kept_for_new_tables(
+    table_of, trained, date, day
+) -> None:
+    """A day's few transactions would not tell it."""
+    path = table_of(f'1,{trained},a,x,"1.234,50",0')
+    columns = read(path, COLUMNS, skip_bad=False).columns
+    new = table_of(f"2,{date},a,x,1.234,0")
+    table = read(new, columns, skip_bad=False).transactions
+    assert table.time[0] == seconds(day) and table.amount[0] == 1234
+    with pytest.raises(InputError, match=r"one reading.*--date_order"):
+        read(new, COLUMNS, skip_bad=False)
 
 
 def test_hours_without_a_day_are_refused(table_of) -> None:
@@ -83,7 +101,7 @@ def test_amounts_above_two_to_the_53_are_the_nearest_float(table_of) -> None:
 
 def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
     path = table_of(GOOD, "2,2018-03-01 10:00:00,b,y,7,1")
-    table, _, notes = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [2, 1] and table.fraud.tolist() == [1, 0]
     assert table.customers[table.customer].tolist() == ["b", "a"]
     assert notes == [
@@ -93,7 +111,7 @@ def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
 
 def test_rows_of_one_time_are_in_the_order_of_their_ids(table_of) -> None:
     path = table_of("3" + GOOD[1:], "2" + GOOD[1:], GOOD)
-    table, _, notes = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [1, 2, 3] and not notes
 
 
@@ -302,7 +320,7 @@ def test_sequences_need_customers(tmp_path) -> None:
 
 def test_rows_without_a_label_are_left_out_and_counted(table_of) -> None:
     path = table_of(GOOD, "2,2018-04-01 11:00:00,a,x,5,", "3" + GOOD[1:])
-    table, _, notes = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
     assert len(table) == 2
     assert notes == ["1 rows left out: they have no TX_FRAUD."]
 

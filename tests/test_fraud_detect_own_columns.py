@@ -1,6 +1,7 @@
 """A table's own columns: kinds, gaps, codes, names, and their graph."""
 
 import dataclasses
+import datetime
 
 import keras
 import numpy as np
@@ -42,6 +43,11 @@ def read(cells: list, kind: str = ""):
         (["", "nan"], "number", [NAN, NAN]),
         ([1e300, 2.0], "number", [NAN, 2]),
         (["2018-07-01T13:05:00Z"] * 2, "time", [425_125 + 1 / 12] * 2),
+        (["13:30", "", "7:15:00"], "time", [13.5, NAN, 7.25]),
+        (["1:30 PM", "12:15 am"], "time", [13.5, 0.25]),
+        ([datetime.time(13, 30), None], "time", [13.5, NAN]),
+        # Minutes and seconds of a duration are no times of day.
+        (["45:10", "99:59"], "category", [2, 3]),
         # One odd cell does not make a number or a date of a text.
         (["under 1000", "medium", "1,000"], "category", [4, 3, 2]),
         (["a", "b", "01/02/2020"], "category", [3, 4, 2]),
@@ -73,8 +79,32 @@ def test_timestamps_are_times_and_codes_can_be_categories() -> None:
 
 
 def test_a_date_of_two_readings_is_refused() -> None:
-    with pytest.raises(InputError, match="column x must have one reading"):
+    with pytest.raises(InputError, match=r"one reading.*pass --date_order"):
         read(["3/4/2018", "5/6/2018"])
+    with pytest.raises(InputError, match=r"one reading.*pass --decimal_mark"):
+        read(["1,234", "5,678"])
+
+
+@pytest.mark.parametrize(
+    ("option", "cell", "number"),
+    [
+        ({"date_order": "day_first"}, "2/1/1970", 24),
+        ({"date_order": "month_first"}, "1/2/1970", 24),
+        ({"decimal_mark": "point"}, "1,234", 1234),
+        ({"decimal_mark": "comma"}, "1,234", 1.234),
+        ({"decimal_mark": "comma"}, "1,234.5", NAN),
+        ({"decimal_mark": "comma"}, "1,5e3", 1500),
+        ({"decimal_mark": "point"}, "1.234,5", NAN),
+    ],
+    ids=str,
+)
+def test_an_option_tells_which_reading_is_meant(option, cell, number) -> None:
+    table_format = DataOptions(**option).table_format
+    kind = "time" if "date_order" in option else "number"
+    _, values, _ = own_cells.read(
+        pa.table({"x": [cell]}), [Column("x", kind)], table_format
+    )
+    np.testing.assert_array_equal(values, [[number]])
 
 
 def test_a_new_file_is_read_as_the_data_of_training_were() -> None:

@@ -10,6 +10,7 @@ from pyarrow import parquet
 
 from apps.recommender import data, examples, interactions, protocols
 from apps.recommender import train as app
+from apps.recommender.config import Config
 from common.options import InputError
 
 COLUMNS = {"user": "user_id", "item": "item_id"}
@@ -148,6 +149,20 @@ def test_columns_of_every_kind(tmp_path) -> None:
     assert tidy.catalogue.features.tolist() == [[0, 0], [1, 1], [0, 1]]
     with pytest.raises(InputError, match="numbers or dates in column name"):
         data.read_table(str(path), user="who", item="what", time="name")
+
+
+def test_an_option_tells_how_dates_and_ratings_are_written(tmp_path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("who;what;day;stars\na;x;3/4/2018;1.234\n")
+    columns = {"user": "who", "item": "what", "time": "day", "rating": "stars"}
+    with pytest.raises(InputError, match=r"one reading of column day.*--date"):
+        data.read_table(str(path), **columns)
+    options = Config(date_order="day_first", decimal_mark="comma")
+    raw = data.read_table(
+        str(path), **columns, table_format=options.table_format
+    )
+    moment = np.datetime64("2018-04-03", "s").astype(int)
+    assert raw.time.tolist() == [moment] and raw.rating.tolist() == [1234]
 
 
 def test_options_name_the_columns(tmp_path) -> None:

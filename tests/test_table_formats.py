@@ -23,7 +23,7 @@ from common.data import quotes, table_files, tables
 from common.options import InputError
 from common.release import evaluation
 from common.report import report
-from common.shared_options import TableFormat, TableOptions
+from common.table_options import TableFormat, TableOptions
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

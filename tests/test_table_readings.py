@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from common.data import cells, quotes, tables
 from common.options import InputError
-from common.shared_options import TableFormat, TableOptions
+from common.table_options import TableFormat, TableOptions
 
 NAMED = TableFormat(columns=("user", "rating"))
 NOON = "2018-07-25T12:00:00"

@@ -77,8 +77,12 @@ class Checks:
 
 
 @contextlib.contextmanager
-def one_reading(column: str) -> Iterator[None]:
+def one_reading(column: str, option: str) -> Iterator[None]:
     """Refuses a column whose cells can be read in two ways.
+
+    Args:
+        column: The column's name.
+        option: The option that tells which way is meant.
 
     Raises:
         InputError: In place of the ValueError that says so.
@@ -87,5 +91,5 @@ def one_reading(column: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise InputError(
-            f"column {column} must have one reading; {error}."
+            f"column {column} must have one reading; {error}, or pass {option}."
         ) from None

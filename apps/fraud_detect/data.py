@@ -43,12 +43,15 @@ def load(dataset: str, plan: Plan) -> Data:
     if not (columns.customer or columns.terminal):
         columns = plan.columns.present(known)
         return of_features(Path(dataset), columns, plan)
-    table, own, notes = read(
+    reading = read(
         dataset, columns, plan.skip_bad, own=own_columns.wanted(columns, known)
     )
-    notes += _missing_windows(plan.columns, columns)
+    notes = [*reading.notes, *_missing_windows(plan.columns, columns)]
     name = table_files.title(dataset)
-    return of_transactions(table, tuple(notes), name, plan, columns, own)
+    return of_transactions(
+        reading.transactions, tuple(notes), name, plan, reading.columns,
+        reading.own,
+    )  # fmt: skip
 
 
 def _missing_windows(wanted: Columns, columns: Columns) -> list[str]:
@@ -158,9 +161,10 @@ def read_coded(
         own: The release's own columns.
         option: The option that named the file, for error messages.
     """
-    table, read_columns, notes = read(path, columns, skip_bad, option, own)
-    coded = own_columns.code(read_columns, table.own, own)
-    return dataclasses.replace(table, own=coded), notes
+    reading = read(path, columns, skip_bad, option, own)
+    table = reading.transactions
+    coded = own_columns.code(reading.own, table.own, own)
+    return dataclasses.replace(table, own=coded), reading.notes
 
 
 def _judged(table: Transactions, rows: np.ndarray) -> Judged:
@@ -299,7 +303,7 @@ def of_transactions(
     more_days = STEPS_WITHIN if plan.steps else 0
     history = History(table, plan.delay, windows, more_days)
     names = (*windows, *(column.feature for column in fitted))
-    return Data(names, fitted, tuple(folds), history)
+    return Data(names, fitted, tuple(folds), history, columns.table_format)
 
 
 def _rows_of_folds(table: Transactions, plan: Plan) -> list[protocols.Fold]:

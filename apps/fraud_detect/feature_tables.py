@@ -15,7 +15,7 @@ from .checks import Checks
 from .folds import CLASSES, Data, Fold, FraudSplits, Judged
 from .own_columns import Column
 from .settings import Columns, Plan
-from .transactions import DAY, ids_of, labels, times
+from .transactions import DAY, ids_of, labels, times, with_form
 
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
 CARD_SET = {"time": "Time", "label": "Class"}
@@ -57,7 +57,7 @@ def of_features(path: Path, columns: Columns, plan: Plan) -> Data:
         ),
         *(rows.judged.pick(part) for part in parts[1:]),
     )
-    return Data(names, fitted, (fold,), None)
+    return Data(names, fitted, (fold,), None, rows.names.table_format)
 
 
 def read_features(
@@ -88,6 +88,7 @@ class _Rows:
         judged: Labels and days; each row has a customer of its own.
         has_time: Whether the table has a column of times.
         notes: What was left out or repaired.
+        names: The names in the table, with the form of their cells.
     """
 
     columns: tuple[Column, ...]
@@ -95,6 +96,7 @@ class _Rows:
     judged: Judged
     has_time: bool
     notes: tuple[str, ...]
+    names: Columns
 
     def coded(self, fitted: Sequence[Column]) -> MemorySplit:
         """Returns the features and labels."""
@@ -128,9 +130,10 @@ def _read(
     table = tables.read(
         path,
         [*columns.names(), *(column.name for column in own)],
-        [*columns.keys(), *own_columns.texts(own)],
+        [*columns.texts(), *own_columns.texts(own)],
         table_format=columns.table_format,
     )
+    columns = with_form(columns, table)
     checks = Checks(path, table.num_rows, plan.skip_bad)
     fraud = labels(table, columns.label, checks).astype(np.int64)
     ids = ids_of(table, columns.id, checks)
@@ -139,7 +142,9 @@ def _read(
         when = times(table[columns.time], columns, checks)
     kept = checks.good_rows()
     kept = kept[np.argsort(when[kept], kind="stable")]
-    read_columns, values, notes = own_cells.read(table, own)
+    read_columns, values, notes = own_cells.read(
+        table, own, columns.table_format
+    )
     judged = Judged(fraud[kept], kept, when[kept] // DAY, ids[kept])
     return _Rows(
         read_columns,
@@ -147,6 +152,7 @@ def _read(
         judged,
         bool(columns.time),
         (*checks.notes, *notes),
+        columns,
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from common.data.splits import MemorySplit, Splits
+from common.table_options import ANY_FORMAT, TableFormat
 
 from .history import History
 from .own_columns import Column
@@ -68,9 +69,11 @@ class Data:
             released.
         history: The history that serving continues; None for ready-made
             features.
+        table_format: What is known of the form of the table and its cells.
     """
 
     names: tuple[str, ...]
     own: tuple[Column, ...]
     folds: tuple[Fold, ...]
     history: History | None
+    table_format: TableFormat = ANY_FORMAT

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from common.data import cells
 from common.options import quote
+from common.table_options import ANY_FORMAT, TableFormat
 
 from .checks import one_reading
 from .own_columns import (
@@ -33,18 +34,27 @@ LEAST_SHARE = 0.9
 SPACES = " \t\n\r\v\f"
 # Texts that may be a number: some have a currency's sign, none has a letter.
 LIKE_A_NUMBER = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*|.*\de[+-]?\d+", re.ASCII)
+# 13:05, 1:05 pm, 13:05:00.5: a time without a date is one of the first day.
+TIME_OF_DAY = re.compile(
+    r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AP]M)?", re.ASCII | re.IGNORECASE
+)
+FIRST_DAY = "01.01.1970"
 # Longer text is no category, but prose; it is cut so that memory is bounded.
 LONGEST_VALUE = 200
 
 
 def read(
-    table: pa.Table, own: Sequence[Column]
+    table: pa.Table,
+    own: Sequence[Column],
+    table_format: TableFormat = ANY_FORMAT,
 ) -> tuple[tuple[Column, ...], np.ndarray, list[str]]:
     """Reads columns; categories get a code for each value that occurs.
 
     Args:
         table: The table.
         own: The columns to read: of a release, or those that `wanted` gives.
+        table_format: What is known of the form of cells, where a column of a
+            release does not tell its own.
 
     Returns:
         The columns; their numbers, `(rows, columns) float64`; and notes on
@@ -65,7 +75,7 @@ def read(
             continue
         distinct, rows = _distinct(table[name])
         counts = np.bincount(rows, minlength=len(distinct))
-        kind, numbers, form = _numbers(column, distinct, counts)
+        kind, numbers, form = _numbers(column, distinct, counts, table_format)
         if kind == "category":
             known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
             numbers = codes_of(map(_text, distinct), known)
@@ -129,7 +139,10 @@ def _text(cell: Any) -> str:
 
 
 def _numbers(
-    column: Column, distinct: Sequence[Any], counts: np.ndarray
+    column: Column,
+    distinct: Sequence[Any],
+    counts: np.ndarray,
+    table_format: TableFormat,
 ) -> tuple[str, np.ndarray, str]:
     """Returns a column's kind and the number of each distinct cell.
 
@@ -137,6 +150,7 @@ def _numbers(
         column: See `read`.
         distinct: The cells.
         counts: The rows of each cell.
+        table_format: See `read`.
 
     Returns:
         The kind; `(cells,) float64`, which is NaN for a category; and the form.
@@ -148,17 +162,17 @@ def _numbers(
         cell if keep else None
         for cell, keep in zip(distinct, given, strict=True)
     ]
-    for candidate, is_like, reader in (
-        ("time", _is_like_a_date, _hours),
-        ("number", _is_like_a_number, _plain),
+    for candidate, is_like, reader, option in (
+        ("time", _is_like_a_date, _hours, "--date_order"),
+        ("number", _is_like_a_number, _plain, "--decimal_mark"),
     ):
         if kind not in ("", candidate):
             continue
         like = np.array([cell is not None and is_like(cell) for cell in texts])
         if not kind and (counts[like].sum() < least or not like.any()):
             continue
-        with one_reading(column.name):
-            numbers, form = reader(texts, column.form)
+        with one_reading(column.name, option):
+            numbers, form = reader(texts, column.form, table_format)
         if kind or counts[np.isfinite(numbers)].sum() >= least:
             return candidate, numbers, form
     # A column without any cell is one of numbers that are all missing.
@@ -173,20 +187,26 @@ def _is_like_a_number(cell: Any) -> bool:
 
 
 def _is_like_a_date(cell: Any) -> bool:
-    """Tells whether a cell may be a date, with a time or without."""
+    """Tells whether a cell may be a date, a time of day, or both."""
     text = str(cell).strip()
-    return bool(cells.DATE.fullmatch(text) or cells.ISO.fullmatch(text))
+    return any(
+        form.fullmatch(text) for form in (cells.DATE, cells.ISO, TIME_OF_DAY)
+    )
 
 
-def _plain(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+def _plain(
+    distinct: Sequence[Any], form: str, table_format: TableFormat
+) -> tuple[np.ndarray, str]:
     """Returns the numbers in texts, and their form; see `Column`."""
-    if not form and cells.has_decimal_commas(distinct):
-        form = DECIMAL_COMMA
-    mark = "," if form == DECIMAL_COMMA else ""
+    mark = "," if form == DECIMAL_COMMA else table_format.decimal
+    if mark == "," or (not mark and cells.has_decimal_commas(distinct)):
+        mark, form = ",", DECIMAL_COMMA
     return cells.numbers(distinct, mark), form
 
 
-def _hours(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
+def _hours(
+    distinct: Sequence[Any], form: str, table_format: TableFormat
+) -> tuple[np.ndarray, str]:
     """Returns hours since 1970 of dates and times, NaN for other cells.
 
     Digits alone are no times here, for most such columns are of numbers.
@@ -201,7 +221,14 @@ def _hours(distinct: Sequence[Any], form: str) -> tuple[np.ndarray, str]:
     if not any(texts):
         return np.full(len(texts), np.nan), form
     if not form and any(map(cells.DATE.fullmatch, texts)):
-        form = DAY_FIRST if cells.is_day_first(texts) else MONTH_FIRST
-    times = cells.times(texts, form == DAY_FIRST if form else None)
+        day_first = table_format.day_first
+        if day_first is None:
+            day_first = cells.is_day_first(texts)
+        form = DAY_FIRST if day_first else MONTH_FIRST
+    dated = [
+        f"{FIRST_DAY} {text}" if TIME_OF_DAY.fullmatch(text) else text
+        for text in texts
+    ]
+    times = cells.times(dated, form == DAY_FIRST if form else False)
     hours = times.astype(np.int64) / HOUR
     return np.where(np.isnat(times), np.nan, hours), form

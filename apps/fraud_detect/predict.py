@@ -325,6 +325,8 @@ def _ready_made(
     checks = Checks(Path(path), table.num_rows, skip_bad)
     ids = ids_of(table, columns.id, checks)
     kept = checks.good_rows()
-    read_columns, values, notes = own_cells.read(table, scorer.own)
+    read_columns, values, notes = own_cells.read(
+        table, scorer.own, columns.table_format
+    )
     raw = scorer.coded(read_columns, values).astype(np.float32)
     return ids[kept], raw[kept], [*checks.notes, *notes]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.options import InputError, is_given, option, quote
-from common.shared_options import ANY_FORMAT, TableFormat, TableOptions
+from common.table_options import ANY_FORMAT, CellOptions, TableFormat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Columns:
         categories: The columns that are categories, though they look like
             numbers.
         given: The fields whose columns the user named.
-        table_format: What is known of the table's form.
+        table_format: What is known of the form of the table and its cells.
     """
 
     time: str
@@ -50,9 +50,14 @@ class Columns:
             getattr(self, role) for role in self.ROLES if getattr(self, role)
         ]
 
-    def keys(self) -> list[str]:
-        """Returns the names of the columns of ids, which are read as text."""
-        return [name for name in (self.customer, self.terminal) if name]
+    def texts(self) -> list[str]:
+        """Returns the names of the columns that are read as text.
+
+        They are those of ids, and that of amounts with decimal commas: 1.234 is
+        a thousand there.
+        """
+        amount = self.amount if self.table_format.decimal == "," else ""
+        return [name for name in (self.customer, self.terminal, amount) if name]
 
     def or_usual(self, usual: Mapping[str, str]) -> "Columns":
         """Returns the columns with usual names for those not named.
@@ -161,7 +166,7 @@ class Sizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions(TableOptions):
+class DataOptions(CellOptions):
     """Options about the data, the folds and the costs of alerts."""
 
     protocol: str = option(

@@ -181,6 +181,11 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     data = load_data(config)
+    # New tables are read as this one was, though their cells may not tell it.
+    config = config.replace(
+        date_order=data.table_format.date_order,
+        decimal_mark=data.table_format.decimal_mark,
+    )
     splits = data.folds[-1].splits
     plan = chain.plan(
         build_model(config, data, splits, config.model).network,

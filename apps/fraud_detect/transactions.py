@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -65,13 +65,29 @@ class Transactions:
         )
 
 
+class Reading(NamedTuple):
+    """What a table of transactions gives.
+
+    Attributes:
+        transactions: The transactions.
+        own: Their own columns.
+        notes: What was repaired, one line each.
+        columns: The names in the table, with the form of their cells.
+    """
+
+    transactions: Transactions
+    own: tuple[own_columns.Column, ...]
+    notes: list[str]
+    columns: Columns
+
+
 def read(
     path: str | Path,
     columns: Columns,
     skip_bad: bool,
     option: str = "--dataset",
     own: Sequence[own_columns.Column] = (),
-) -> tuple[Transactions, tuple[own_columns.Column, ...], list[str]]:
+) -> Reading:
     """Reads transactions and puts them into the order of time, then of ids.
 
     Args:
@@ -81,26 +97,26 @@ def read(
         option: The option that named the file, for error messages.
         own: The table's own columns to read too; see `own_cells.read`.
 
-    Returns:
-        The transactions, their own columns, and notes on what was repaired, one
-        line each.
-
     Raises:
         InputError: If a column is missing or a row is bad.
     """
     names = [*columns.names(), *(column.name for column in own)]
-    text = [*columns.keys(), *own_columns.texts(own)]
+    text = [*columns.texts(), *own_columns.texts(own)]
     table = tables.read(path, names, text, option, columns.table_format)
+    columns = with_form(columns, table)
     checks = Checks(Path(path), table.num_rows, skip_bad)
+    form = columns.table_format
     time = times(table[columns.time], columns, checks)
-    amount = numbers(table[columns.amount], columns.amount, checks)
+    amount = numbers(
+        table[columns.amount], columns.amount, checks, form.decimal
+    )
     checks.refuse(amount < 0, columns.amount, "must not be negative", amount)
     fraud = labels(table, columns.label, checks)
     ids = ids_of(table, columns.id, checks)
     customer_ids = _keys(table, columns.customer, checks)
     terminal_ids = _keys(table, columns.terminal, checks)
     kept = checks.good_rows()
-    read_columns, values, notes = own_cells.read(table, own)
+    read_columns, values, notes = own_cells.read(table, own, form)
     # Equal times are ordered by id: the order in the file may be arbitrary.
     order = kept[np.lexsort((ids[kept], time[kept]))]
     late = int(np.sum(np.diff(time[kept]) < 0))
@@ -121,19 +137,60 @@ def read(
         terminals,
         values[order],
     )
-    return transactions, read_columns, [*checks.notes, *notes]
+    return Reading(transactions, read_columns, [*checks.notes, *notes], columns)
 
 
-def numbers(column: pa.ChunkedArray, name: str, checks: Checks) -> np.ndarray:
-    """Returns a column as `(num,) float64`; refuses all but finite numbers."""
+def with_form(columns: Columns, table: pa.Table) -> Columns:
+    """Returns the columns with the form of dates and amounts in a table.
+
+    A release keeps it for tables to come, whose few cells may not tell it.
+
+    Args:
+        columns: The columns that the table has.
+        table: Their cells.
+
+    Raises:
+        InputError: If the dates can be read in two ways.
+    """
+    form = columns.table_format
+    dates = _texts(table, columns.time)
+    if form.day_first is None and any(map(cells.DATE.fullmatch, dates)):
+        with one_reading(columns.time, "--date_order"):
+            is_day_first = cells.is_day_first(dates)
+        order = "day_first" if is_day_first else "month_first"
+        form = dataclasses.replace(form, date_order=order)
+    amounts = _texts(table, columns.amount)
+    if not form.decimal and cells.has_decimal_commas(amounts):
+        form = dataclasses.replace(form, decimal_mark="comma")
+    return dataclasses.replace(columns, table_format=form)
+
+
+def _texts(table: pa.Table, name: str) -> list[str]:
+    """Returns the cells of a column of texts; [] if there is no such column."""
+    if not name or not pa.types.is_string(table[name].type):
+        return []
+    return [str(cell).strip() for cell in table[name].to_pylist()]
+
+
+def numbers(
+    column: pa.ChunkedArray, name: str, checks: Checks, decimal: str = ""
+) -> np.ndarray:
+    """Returns a column as `(num,) float64`; refuses all but finite numbers.
+
+    Args:
+        column: The column.
+        name: Its name.
+        checks: Notes bad rows.
+        decimal: The decimal mark; see `cells.numbers`.
+    """
     shown: Any
     if own_cells.is_number(column.type):
         # Integers beyond 2**53 become the nearest float64.
         shown = values = column.cast(pa.float64(), safe=False).to_numpy()
     else:
         shown = column.to_pylist()
-        with one_reading(name):
-            values = cells.numbers(shown)
+        with one_reading(name, "--decimal_mark"):
+            values = cells.numbers(shown, decimal)
     checks.refuse(~np.isfinite(values), name, "must be a number", shown)
     return values
 
@@ -194,8 +251,8 @@ def times(
         pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
     ):
         texts = column.to_pylist()
-        with one_reading(name):
-            moments = cells.times(texts)
+        with one_reading(name, "--date_order"):
+            moments = cells.times(texts, columns.table_format.day_first)
         checks.refuse(np.isnat(moments), name, rule, texts)
         return moments.astype(np.int64)
     moments = column.to_numpy().astype("datetime64[s]")

@@ -3,14 +3,14 @@
 import dataclasses
 
 from common.options import option
-from common.shared_options import TableOptions
+from common.table_options import CellOptions
 
 APP = "recommender"
 PROTOCOLS = ("leave_last_out", "random_75_25")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TableOptions):
+class Config(CellOptions):
     """Options of this app."""
 
     default_dataset = "tastes"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.data import cells, table_files, tables, tfds_sets
 from common.options import InputError, quote
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from .interactions import Raw
 
@@ -51,6 +51,8 @@ def read_table(
     names = (user, item, time, rating, title, features)
     columns = [name for name in names if name]
     text_columns = [name for name in (user, item, title, features) if name]
+    if rating and table_format.decimal == ",":  # 1.234 is a thousand there.
+        text_columns.append(rating)
     table = tables.read(path, columns, text_columns, table_format=table_format)
     notes = [
         f"read {table.num_rows:,} rows of {table_files.title(path)}: users are "
@@ -64,8 +66,8 @@ def read_table(
         items,
         user_ids,
         item_ids,
-        _numbers(table[time], time) if time else None,
-        _numbers(table[rating], rating) if rating else None,
+        _numbers(table[time], time, table_format) if time else None,
+        _numbers(table[rating], rating, table_format) if rating else None,
         _by_item(table[title], items, item_ids) if title else {},
         {
             key: [word for word in value.split(FEATURE_SEPARATOR) if word]
@@ -129,11 +131,13 @@ def _encode(
     return indices.astype(np.int64), encoded.dictionary.to_pylist()
 
 
-def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
+def _numbers(
+    column: pa.ChunkedArray, name: str, table_format: TableFormat
+) -> np.ndarray:
     """Returns float64, NaN where missing; dates become seconds."""
     try:
         if pa.types.is_string(column.type):
-            return _numbers_of_texts(column.to_pylist(), name)
+            return _numbers_of_texts(column.to_pylist(), name, table_format)
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("s"))
         if pa.types.is_timestamp(column.type):
@@ -161,7 +165,9 @@ def _check_years(column: pa.ChunkedArray, name: str) -> None:
         )
 
 
-def _numbers_of_texts(texts: list[str | None], name: str) -> np.ndarray:
+def _numbers_of_texts(
+    texts: list[str | None], name: str, table_format: TableFormat
+) -> np.ndarray:
     """Returns float64 for texts that are all numbers or all times.
 
     Raises:
@@ -169,14 +175,15 @@ def _numbers_of_texts(texts: list[str | None], name: str) -> np.ndarray:
     """
     filled = [text for text in texts if text and text.strip()]
     try:
-        values = cells.numbers(filled)
+        values = cells.numbers(filled, table_format.decimal)
         if np.isnan(values).any():
-            moments = cells.times(filled)
+            moments = cells.times(filled, table_format.day_first)
             values = moments.astype(np.int64).astype(float)
             values[np.isnat(moments)] = np.nan
     except ValueError as error:
         raise InputError(
-            f"--dataset must have one reading of column {name}; {error}."
+            f"--dataset must have one reading of column {name}; {error}, or "
+            "pass --date_order or --decimal_mark."
         ) from None
     if np.isnan(values).any():
         bad = filled[int(np.flatnonzero(np.isnan(values))[0])]

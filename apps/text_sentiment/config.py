@@ -3,7 +3,8 @@
 import dataclasses
 
 from common.options import option, with_default
-from common.shared_options import Options, TableOptions, TFLiteOptions
+from common.shared_options import Options, TFLiteOptions
+from common.table_options import TableOptions
 
 APP = "text_sentiment"
 

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from common.data import table_files, tables, tfds_sets
 from common.data.splits import ALL, TEST
 from common.options import InputError, quote
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from . import labels as spellings
 from . import rows

@@ -13,7 +13,7 @@ from common.data import tables, text_files
 from common.mobile import files, litert
 from common.options import InputError, quote
 from common.release import evaluation, predictions, served
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from . import results, train, vocabulary
 from .config import APP, Config

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.data import table_files, tables
 from common.options import InputError, quote
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from . import labels as spellings
 

@@ -14,7 +14,9 @@ NUMERIC = re.compile(r"[+-]?(?=[\d.,]*\d)[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 # 1,234.50 and 1.234,50, each beside plain numbers of its kind. No thousands
 # begin with a zero.
 ENGLISH = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d*)?(e[+-]?\d+)?")
-CONTINENTAL = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?")
+CONTINENTAL = re.compile(
+    r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?(e[+-]?\d+)?", re.IGNORECASE
+)
 # 1.234, which is a thousand where commas are decimal.
 THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 INTEGER = re.compile(r"[+-]?\d+")
@@ -58,18 +60,16 @@ def numbers(cells: Sequence[object], decimal: str = "") -> np.ndarray:
 
     Args:
         cells: Texts, numbers, or None. NaN stands for what is no number.
-        decimal: The decimal mark, "," or "."; "" judges it by the cells.
+        decimal: The decimal mark, "," or "."; "" judges it by the cells. What
+            is no number with that mark, as 1,234.50 is none with decimal
+            commas, is NaN.
 
     Raises:
         ValueError: If the commas can be read in both ways.
     """
     texts = [_bare(cell) for cell in cells]
     if decimal:
-        thousands = "." if decimal == "," else ","
-        texts = [
-            text.replace(thousands, "").replace(decimal, ".") for text in texts
-        ]
-        return np.array([_number(text) for text in texts], float)
+        return np.array([_marked(text, decimal) for text in texts], float)
     numeric = [text for text in texts if NUMERIC.fullmatch(text)]
     with_commas = [text for text in numeric if "," in text]
     if with_commas:
@@ -124,6 +124,14 @@ def _bare(cell: object) -> str:
     if len(text) > LONGEST_NUMBER:
         return ""
     return THOUSANDS.sub("", CURRENCY.sub("", text))
+
+
+def _marked(text: str, decimal: str) -> float:
+    """Returns a text's number with a decimal mark; NaN if it is none."""
+    thousands, form = (".", CONTINENTAL) if decimal == "," else (",", ENGLISH)
+    if NUMERIC.fullmatch(text) and not form.fullmatch(text):
+        return float("nan")
+    return _number(text.replace(thousands, "").replace(decimal, "."))
 
 
 def _number(text: str) -> float:

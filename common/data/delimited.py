@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from common.options import quote
-from common.shared_options import TableFormat
+from common.table_options import TableFormat
 
 from . import cells, dialects, quotes, table_files
 

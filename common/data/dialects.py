@@ -8,7 +8,7 @@ import itertools
 import re
 from pathlib import Path
 
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from . import cells, table_files
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from common.options import InputError, quote
-from common.shared_options import ANY_FORMAT, TableFormat
+from common.table_options import ANY_FORMAT, TableFormat
 
 from . import cells, delimited, dialects, json_table, spreadsheet, table_files
 
