@@ -173,7 +173,9 @@ def test_transactions_are_the_same_however_written(
         "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD",
         "TRANSACTION_ID",
     )  # fmt: skip
-    read, _, notes = transactions.read(tmp_path / "a.parquet", columns, False)
+    read, _, notes, _ = transactions.read(
+        tmp_path / "a.parquet", columns, False
+    )
     assert read.time.tolist() == [SECONDS, SECONDS + 1]
     assert read.amount.tolist() == [1.5, 20]
     assert read.fraud.tolist() == [0, 1]
