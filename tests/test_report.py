@@ -108,8 +108,8 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     result = report.read(tmp_path)
     assert result == json.loads(json.dumps(made))
     assert list(result) == [
-        "app", "dataset", "notes", "config", "paths", "versions", "seed",
-        "task_metric", "higher_is_better",
+        "app", "dataset", "notes", "config", "paths", "parts", "versions",
+        "seed", "task_metric", "higher_is_better",
         "metrics", "baselines", "variants", "refused_variants", "serving",
         "training", "history",
     ]  # fmt: skip

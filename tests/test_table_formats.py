@@ -330,19 +330,27 @@ def test_every_app_reads_by_its_options(tmp_path: Path) -> None:
 
 
 def test_several_files_are_a_release_s_own_or_new_data(parts) -> None:
+    Path("new.csv").touch()
     trained = {
         "dataset": "part-*.csv",
         "paths": {"dataset": report.path_digest("part-*.csv")},
+        "parts": {
+            "dataset": [report.path_digest(f"part-{i}.csv") for i in (1, 2, 10)]
+        },
     }
     for named, is_whole in [
         ("part-*.csv", False),
         (str(parts / "part-*.csv"), False),
         ("part-1.csv,part-2.csv,part-10.csv", False),
-        ("part-1.csv,part-2.csv", True),
+        ("new.csv", True),
         ("no-*.csv", False),
     ]:
         options = TableOptions(mode="evaluate", dataset=named)
         assert evaluation.is_whole(options, trained) is is_whole, named
+    for named in ("part-2.csv", "new.csv,part-1.csv", "part-1.csv,part-2.csv"):
+        options = TableOptions(mode="evaluate", dataset=named)
+        with pytest.raises(InputError, match=r"new files.*part-\d.csv is only"):
+            evaluation.is_whole(options, trained)
 
 
 def test_a_report_has_no_folders_of_several_files(tmp_path: Path) -> None:

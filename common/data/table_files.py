@@ -76,6 +76,11 @@ def exist(named: str | Path) -> bool:
         return False
 
 
+def are_several(named: str | Path) -> bool:
+    """Tells whether an option's value names several files."""
+    return not Path(named).exists() and len(paths(named)) > 1
+
+
 def identity(named: str | Path) -> str:
     """Returns a text that is the same however the same files are named.
 

@@ -71,13 +71,16 @@ def use(
 def trained_with(model: served.Served) -> dict[str, Any]:
     """Returns the options that a release was trained with, by name.
 
-    The key `paths` holds the digests of those options that are paths. The
-    result is {} if a server answers and no copy of the release is here.
+    The key `paths` holds the digests of those options that are paths, and
+    `parts` those of each file where an option names several. The result is {}
+    if a server answers and no copy of the release is here.
     """
     if not model.has_files:
         return {}
     release_report = report.read(model.release)
-    return release_report["config"] | {"paths": release_report.get("paths", {})}
+    return release_report["config"] | {
+        key: release_report.get(key, {}) for key in ("paths", "parts")
+    }
 
 
 def is_whole(
@@ -89,9 +92,26 @@ def is_whole(
         options: The options of the command line, before `as_trained`.
         trained: The release's options; see `trained_with`.
         option: The name of an option that names data.
+
+    Raises:
+        InputError: If some of the files, but not all, are the release's own:
+            rows that trained it would judge it.
     """
-    exists = table_files.exist(getattr(options, option))
-    return exists and not is_own(options, trained, option)
+    named = getattr(options, option)
+    if not table_files.exist(named) or is_own(options, trained, option):
+        return False
+    own = {
+        trained.get("paths", {}).get(option),
+        *trained.get("parts", {}).get(option, ()),
+    }
+    for file in [] if Path(named).is_dir() else table_files.paths(named):
+        if report.path_digest(file) in own:
+            raise InputError(
+                f"--{option} must name new files, or all that the release was "
+                f"trained on, whose test split is then evaluated; {file} is "
+                "only some of these."
+            )
+    return True
 
 
 def is_own(

@@ -88,6 +88,7 @@ def build(
             ],
             "config": _portable(options.as_dict()),
             "paths": _digests(options),
+            "parts": _digests_of_parts(options),
             "versions": runtime.versions(),
             "seed": options.seed,
             "task_metric": task_metric,
@@ -169,13 +170,30 @@ def _stateful(variants: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _digests(options: Options) -> dict[str, str]:
     """Returns the digests of options that name the data's paths, by name."""
+    return {name: path_digest(value) for name, value in _paths(options).items()}
+
+
+def _digests_of_parts(options: Options) -> dict[str, list[str]]:
+    """Returns the digests of each of several files that an option names.
+
+    By these, files that trained a release are known among others.
+    """
+    return {
+        name: [path_digest(file) for file in table_files.paths(value)]
+        for name, value in _paths(options).items()
+        if table_files.are_several(value)
+    }
+
+
+def _paths(options: Options) -> dict[str, str]:
+    """Returns the options about data that name paths, by name."""
     named = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
         if field.metadata.get("data") and field.type in (str, "str")
     }
     return {
-        name: path_digest(value)
+        name: value
         for name, value in named.items()
         if value and table_files.exist(value)
     }
