@@ -21,7 +21,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As `runtime.start`.
 
 
 # Tests with these marks run only where the option --run_<mark> is given.
-TIERS = ("slow", "large")
+TIERS = ("slow", "large", "by_hand")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

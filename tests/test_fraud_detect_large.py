@@ -119,7 +119,7 @@ def test_the_same_baselines_have_the_handbooks_figures(path) -> None:
                 "average_precision": 0.71,
                 "card_precision@100": 0.305,
             },
-            marks=pytest.mark.skipif("CI" in os.environ, reason="by hand"),
+            marks=pytest.mark.by_hand,
         ),
     ],
 )

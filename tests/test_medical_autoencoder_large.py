@@ -23,6 +23,7 @@ def test_pneumonia_is_told_from_normal(run) -> None:
     assert rows["int8"]["drop"] <= 0.01
 
 
+@pytest.mark.by_hand
 def test_noise_is_removed(run) -> None:
     result = run(
         "medical_autoencoder_denoise.flags", epochs=6, variants=("float32",)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BY_HAND = pytest.mark.skipif("CI" in os.environ, reason="by hand: minutes")
 JOB = str(ROOT / "tests" / "multi_worker_job.py")
 DIGITS = (
     "image_classify", "--dataset=digits", "--model=lenet5", "--dropout=0",
@@ -100,8 +99,8 @@ def test_two_workers_end_with_the_same_statistics(tmp_path) -> None:
     [
         "recommender",
         "fraud_detect",
-        pytest.param("text_sentiment", marks=BY_HAND),
-        pytest.param("medical_autoencoder", marks=BY_HAND),
+        pytest.param("text_sentiment", marks=pytest.mark.by_hand),
+        pytest.param("medical_autoencoder", marks=pytest.mark.by_hand),
     ],
 )
 def test_two_workers_end_alike_in_the_other_apps(tmp_path, app) -> None:
@@ -123,7 +122,7 @@ def test_two_and_four_workers_on_mnist(tmp_path, tfds_dir) -> None:
 
 
 @pytest.mark.large
-@BY_HAND
+@pytest.mark.by_hand
 def test_two_and_four_workers_on_imdb(tmp_path, tfds_dir) -> None:
     check(tmp_path, (2, 4), (*IMDB, f"--data_dir={tfds_dir('imdb_reviews')}"))
 

@@ -26,6 +26,7 @@ def test_leave_last_out(run) -> None:
     assert plain["gzip_bytes"] >= 4 * chosen["gzip_bytes"]
 
 
+@pytest.mark.by_hand
 def test_random_75_25(run) -> None:
     result = run(
         "recommender_movielens_random_75_25.flags",
