@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from common import variants as names
+from common import variants
 from common.options import Checked, InputError, option
 
 # A phone's photo has 12 to 50 megapixels, a chest X-ray has 10, a mammogram 14.
@@ -194,7 +194,7 @@ class Options(Checked):
     def __post_init__(self) -> None:
         """Checks every option by its own rule, and then all together."""
         super().__post_init__()
-        names.parse(self.variants)
+        variants.parse(self.variants)
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", self.default_dataset)
         if self.server and self.mode != "predict":

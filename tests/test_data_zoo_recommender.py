@@ -218,10 +218,13 @@ def test_times_are_shown_as_dates_if_they_can_be(span, text) -> None:
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_times_of_parquet_are_seconds(unit: str) -> None:
+def test_times_of_parquet_are_seconds(tmp_path: Path, unit: str) -> None:
     moments = np.array([epoch(START) * 10**9 + 1], "datetime64[ns]")
-    column = pa.chunked_array([moments.astype(f"datetime64[{unit}]")])
-    assert data._numbers(column, "when").tolist() == [epoch(START)]
+    path = tmp_path / "a.parquet"
+    times = moments.astype(f"datetime64[{unit}]")
+    parquet.write_table(pa.table({"u": [1], "i": [1], "t": times}), path)
+    raw = data.read_table(str(path), user="u", item="i", time="t")
+    assert raw.time.tolist() == [epoch(START)]
 
 
 @pytest.mark.parametrize(

@@ -256,10 +256,10 @@ def test_json_is_a_table(tmp_path: Path, name: str) -> None:
 def test_users_are_a_line_each_or_a_list(tmp_path: Path) -> None:
     path = tmp_path / "users.txt"
     path.write_bytes("\ufeffann\x85a\r\nbob\n".encode())
-    assert users._names(str(path), "") == ["ann\x85a", "bob"]
-    assert users._names("x" * 5000, "") == ["x" * 5000]
+    assert users.read_users(str(path), "") == ["ann\x85a", "bob"]
+    assert users.read_users("x" * 5000, "") == ["x" * 5000]
     with pytest.raises(InputError, match="a file that exists"):
-        users._names("users.txt", "")
+        users.read_users("users.txt", "")
 
 
 def test_texts_are_read_as_they_are_classified(monkeypatch) -> None:

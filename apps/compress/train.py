@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.data.splits import Split, Splits
 from common.keras2 import bridge
@@ -119,7 +119,7 @@ def run(config: Config) -> dict[str, Any]:
     results.print_summary(model, scores, splits)
     examples = results.calibration(config, model, feed, splits)
     plan = results.plan(
-        model, bridge.to_tf_keras(model), names.parse(config.variants),
+        model, bridge.to_tf_keras(model), variants.parse(config.variants),
         examples, config,
     )  # fmt: skip
     twins = chain.compress(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
@@ -189,7 +189,7 @@ def run(config: Config) -> dict[str, Any]:
     splits = data.folds[-1].splits
     plan = chain.plan(
         build_model(config, data, splits, config.model).network,
-        names.parse(config.variants),
+        variants.parse(config.variants),
         config,
     )
     splits.announce()

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import image_labels, image_sets, images, pipelines
@@ -149,7 +149,7 @@ def run(config: Config) -> dict[str, Any]:
     num_classes = len(splits.class_names)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, splits)
-    plan = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, variants.parse(config.variants), config)
     augmentation = augment.Augmentation(
         **{
             field.name: getattr(config, field.name)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
@@ -140,7 +140,7 @@ def run(config: Config) -> dict[str, Any]:
     with fitting.scope(config):
         model = build_model(config, splits)
         fitted = compile_model(model, config, splits)
-    plan = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, variants.parse(config.variants), config)
     transform = sources.for_training(config)
     splits.announce()
     log = fitting.fit(

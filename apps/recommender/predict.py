@@ -142,7 +142,9 @@ def predict_users(recommender: Recommender, config: Config) -> None:
         rows = _rows_of_history(recommender, text, items, unknown)
     else:
         rows = _rows_of_users(
-            recommender, _as_in_tables(_names(text, config.encoding)), unknown
+            recommender,
+            _as_in_tables(read_users(text, config.encoding)),
+            unknown,
         )
     predictions.show(rows, config.output, config.raw_output)
     for line in unknown:
@@ -202,7 +204,7 @@ def _as_in_tables(names: list[str]) -> list[str]:
     return names
 
 
-def _names(text: str, encoding: str) -> list[str]:
+def read_users(text: str, encoding: str) -> list[str]:
     """Returns the users that `--inputs` names.
 
     Args:
@@ -225,7 +227,7 @@ def _names(text: str, encoding: str) -> list[str]:
 
 
 def _utf_8(path: Path, encoding: str) -> bytes:
-    """Returns a file's text as UTF-8; see `_names`."""
+    """Returns a file's text as UTF-8; see `read_users`."""
     content = path.read_bytes()
     start = content[: dialects.SNIFFED_BYTES]
     for name in (dialects.encoding_of(path, start), encoding):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.data import tables
 from common.options import InputError
@@ -170,7 +170,7 @@ def run(config: Config) -> dict[str, Any]:
     # Before training, so that a refused option does not cost an hour of it.
     wide = item_item(config, protocol)
     plain = fold(build_model(config, protocol), wide, with_user=False)
-    plan = chain.plan(plain, names.parse(config.variants), config)
+    plan = chain.plan(plain, variants.parse(config.variants), config)
     protocol.announce()
     model, log, valid = protocol_fit.fit(
         make_model, protocol, config, work_dir, mode=mode,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import variants as names
+from common import variants
 from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines, tables
@@ -156,7 +156,7 @@ def run(config: Config) -> dict[str, Any]:
     num_steps = pipelines.num_steps(taught.train, config.batch_size)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, num_steps)
-    plan = chain.plan(model, names.parse(config.variants), config)
+    plan = chain.plan(model, variants.parse(config.variants), config)
     if config.vectors:
         networks.start(
             model, vectors.of(splits, config.embedding_dim, config.seed)
