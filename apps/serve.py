@@ -39,6 +39,9 @@ class Config(Checked):
         False,
         "TF Serving: compute several requests together (batching.config).",
     )
+    cors: bool = option(
+        False, "let pages of any origin ask over REST from a browser."
+    )
     image: str = option(launch.IMAGE, "Docker: the image to run.")
     workers: int = option(
         0,
@@ -72,7 +75,7 @@ def main(settings: Config) -> None:
             raise
     tf_serving = launch.Settings(
         export_dir, settings.host, settings.rest_port, settings.grpc_port,
-        settings.batching, settings.image,
+        settings.batching, settings.cors, settings.image,
     )  # fmt: skip
     terminal = console.get()
     terminal.print(f"engine: {engine} ({reason})")
@@ -101,6 +104,7 @@ def serve_embedded(settings: Config, export_dir: Path) -> None:
         grpc_port=settings.grpc_port,
         workers=settings.workers,
         most_bytes=settings.max_request_mb << 20,
+        cors=settings.cors,
         tell=terminal.print,
     ) as server:
         ports = server.rest_port, server.grpc_port
@@ -123,9 +127,7 @@ def describe(
         state = models_config.state(export_dir, app)
         newest = state.newest if state else 0
         body = (
-            export_dir
-            / app
-            / str(newest)
+            models_config.directory(export_dir / app, newest)
             / models_config.EXTRA
             / models_config.EXAMPLE
         ).absolute()

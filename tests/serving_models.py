@@ -51,6 +51,10 @@ class Toy(tf.Module):
 
         return {"mean": tf.map_fn(mean, image, fn_output_signature=tf.float32)}
 
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string, "word")])
+    def single(self, word):
+        return {"same": tf.identity(word)}
+
 
 HOST = "127.0.0.1"
 LIMIT = 4 << 20  # The largest request of the fixture `toy_server`.
@@ -84,6 +88,7 @@ def release(export_dir: Path, app: str, version: int) -> Path:
         "serving_default": toy.number,
         "text": toy.text,
         "image": toy.image,
+        "single": toy.single,
     }
     tf.saved_model.save(toy, partial, signatures=signatures)
     loaded = tf.saved_model.load(partial)

@@ -240,11 +240,12 @@ def test_tuned_batching_is_kept(tmp_path: Path) -> None:
 def test_labels_wait_until_servers_have_read_the_file(tmp_path: Path) -> None:
     add(tmp_path, "one", 1)
     start = time.monotonic()
+    os.utime(tmp_path / "models.config")  # Now, however long `add` took.
     models_config.settle(tmp_path, 0.3)
-    assert 0.2 < time.monotonic() - start < 1.0
+    assert 0.2 < time.monotonic() - start < 5
     os.utime(tmp_path / "models.config", (1, 1))
     models_config.settle(tmp_path, 60)
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 10
 
 
 def message(fields: dict[str, tuple[int, str]]) -> object:

@@ -4,6 +4,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serving_models import HOST, LIMIT
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -14,6 +15,8 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from common.release import tensor_protos
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,41 @@ def test_grpc_answers(toy_server, channel) -> None:
     models = model_service_pb2_grpc.ModelServiceStub(channel)
     rows = models.GetModelStatus(request, timeout=30).model_version_status
     assert [(row.version, row.state) for row in rows] == [(2, 30), (1, 30)]
+
+
+def test_answers_have_fields_of_single_values(channel) -> None:
+    """Clients read these without TensorFlow, as TF Serving's tutorials do."""
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    answer = stub.Predict(grpc_request({"x": ROW}), timeout=30)
+    assert list(answer.outputs["y"].float_val) == [6.0]
+    assert list(answer.outputs["version"].int64_val) == [2]
+    request = grpc_request({"word": b"a"}, "single")
+    answer = stub.Predict(request, timeout=30)
+    assert list(answer.outputs["same"].string_val) == [b"a"]
+    assert not answer.outputs["same"].tensor_shape.dim
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"],
+)
+def test_every_type_reads_back(kind: str) -> None:
+    value = np.array([[1, 0, 3]]).astype(kind)
+    for as_bytes in (True, False):
+        message = tensor_protos.proto(value, as_bytes)
+        read = tensor_protos.array(message)
+        assert read.dtype == value.dtype and read.shape == (1, 3)
+        np.testing.assert_array_equal(read, value)
+
+
+def test_load_balancers_ask_for_health(channel) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+    for service in ("", "toy"):
+        request = health_pb2.HealthCheckRequest(service=service)
+        assert stub.Check(request, timeout=30).status == 1  # SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Check(health_pb2.HealthCheckRequest(service="nope"), timeout=30)
+    assert caught.value.code().name == "NOT_FOUND"
 
 
 def huge() -> predict_pb2.PredictRequest:

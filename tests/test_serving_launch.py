@@ -119,8 +119,9 @@ def test_the_command_lines(bin_dir: Path, export_dir: Path) -> None:
 
 
 def test_batching_is_asked_for(bin_dir: Path, export_dir: Path) -> None:
-    settings = launch.Settings(export_dir, batching=True)
-    assert launch.docker_command(settings)[-2:] == [
+    settings = launch.Settings(export_dir, batching=True, cors=True)
+    assert launch.docker_command(settings)[-3:] == [
+        "--rest_api_enable_cors_support=true",
         "--enable_batching=true",
         "--batching_parameters_file=/models/batching.config",
     ]

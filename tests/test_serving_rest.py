@@ -1,6 +1,8 @@
 """The embedded server's REST half over real sockets; hostile input."""
 
 import base64
+import contextlib
+import gzip
 import http.client
 import json
 import socket
@@ -11,7 +13,7 @@ import pytest
 import serving_models
 from serving_models import HOST, X, ask, predict
 
-from common.serving import rest
+from common.serving import bodies, embedded, rest
 
 
 def test_a_version_a_label_or_the_newest_answers(toy_server) -> None:
@@ -84,14 +86,19 @@ def test_status_and_metadata(toy_server) -> None:
         ("POST", "toy:predict", {"inputs": {"z": [1]}}, 400,
          "Missing named input: x in 'inputs' object."),
         ("POST", "toy:predict", {}, 400, "Missing 'inputs' or 'instances'"),
-        ("POST", "toy:classify", {}, 400, "Expected classify signature"),
+        ("POST", "toy:classify", {}, 400, ":classify needs a signature of"),
         ("POST", "toy:explain", {}, 400, "Malformed request: POST"),
         ("GET", "toy:predict", b"", 400, "Malformed request: GET"),
         ("GET", "nope", b"", 404, "Could not find any versions of model nope"),
         ("GET", "toy/versions/7", b"", 404,
          "Could not find version 7 of model toy"),
         ("GET", "nope/metadata", b"", 404, "Latest(nope)"),
-        ("PUT", "toy", b"", 501, "Unsupported method"),
+        ("POST", "toy:Regress", {}, 400, ":Regress needs a signature of"),
+        ("POST", "toy:predict?x=1", X, 400, "Malformed request: POST"),
+        ("GET", "toy?x=1", b"", 404, "versions of model toy?x=1"),
+        ("PUT", "toy", b"", 400, "Malformed request: PUT"),
+        ("DELETE", "toy:predict", b"", 400, "Malformed request: DELETE"),
+        ("OPTIONS", "toy:predict", b"", 400, "Malformed request: OPTIONS"),
         ("GET", "../../etc/passwd", b"", 400, "Malformed request"),
     ],
 )  # fmt: skip
@@ -135,7 +142,13 @@ def test_a_body_of_50_mb_is_refused_and_the_next_answered(toy_server) -> None:
         (b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
          b"400"),
         (b"POST /v1/models/toy:predict HTTP/1.1\r\n"
-         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"411"),
+         b"Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n", b"400"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\n"
+         b"Transfer-Encoding: chunked, br\r\n\r\n", b"501"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 2\r\n"
+         b"Transfer-Encoding: chunked\r\n\r\n{}", b"400"),
+        (b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 2\r\n"
+         b"Expect: the best\r\n\r\n{}", b"417"),
         (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", b"414"),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", b"431"),
         (b"GET /elsewhere HTTP/1.1\r\n\r\n", b"404"),
@@ -208,7 +221,117 @@ def test_a_thousand_fuzzed_bodies_get_errors_or_answers(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+def test_a_path_has_no_case(toy_server) -> None:
+    assert ask(toy_server, "POST", "/V1/Models/toy:PREDICT", X)[0] == 200
+    assert ask(toy_server, "GET", "/v1/MODELS/toy")[0] == 200
+    assert ask(toy_server, "GET", "/v1/models/TOY")[0] == 404
+
+
+def test_a_single_string_is_a_tensor_of_rank_0(toy_server) -> None:
+    for sent, answered in (({"b64": "YQ=="}, "a"), ("b", "b")):
+        body = {"signature_name": "single", "inputs": {"word": sent}}
+        status, answer = predict(toy_server, body)
+        assert (status, answer) == (200, {"outputs": answered})
+
+
+def packed(body: object) -> bytes:
+    return gzip.compress(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (packed(X), 200),
+        (packed(X)[:-4], 400),
+        (packed(X) + b"more", 400),
+        (b"{}", 400),
+        (gzip.compress(b" " * 5_000_000), 413),
+    ],
+)
+def test_a_body_may_be_packed(toy_server, content, status) -> None:
+    head = {"Content-Encoding": "gzip"}
+    path = "/v1/models/toy:predict"
+    assert ask(toy_server, "POST", path, content, head)[0] == status
+    head = {"Content-Encoding": "br"}
+    assert ask(toy_server, "POST", path, content, head)[0] == 415
+
+
+def test_a_body_may_come_in_chunks(toy_server) -> None:
+    body = json.dumps(X).encode()
+
+    def sent(chunks) -> int:
+        connection = http.client.HTTPConnection(HOST, toy_server.rest_port)
+        connection.request(
+            "POST", "/v1/models/toy:predict", chunks, encode_chunked=True,
+            headers={"Transfer-Encoding": "chunked"},
+        )  # fmt: skip
+        response = connection.getresponse()
+        response.read()
+        connection.close()
+        return response.status
+
+    assert sent(iter([body[:7], body[7:8], body[8:]])) == 200
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        assert sent(iter([b" " * 3_000_000] * 2)) == 413
+    assert predict(toy_server, X)[0] == 200
+
+
+def test_head_has_no_body(toy_server) -> None:
+    connection = http.client.HTTPConnection(HOST, toy_server.rest_port)
+    for path, status in (("/v1/models/toy", 400), ("/elsewhere", 404)):
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert response.status == status and response.read() == b""
+    connection.close()
+
+
+def test_a_page_may_ask_where_that_is_allowed(toy_server) -> None:
+    def asked(server, method, body=None):
+        connection = http.client.HTTPConnection(HOST, server.rest_port)
+        connection.request(method, "/v1/models/toy:predict", body)
+        response = connection.getresponse()
+        response.read()
+        connection.close()
+        return response
+
+    body = json.dumps(X)
+    origin = "Access-Control-Allow-Origin"
+    assert origin not in asked(toy_server, "POST", body).headers
+    with embedded.serving(
+        toy_server.export_dir, cors=True, tell=lambda line: None
+    ) as server:
+        answer = asked(server, "POST", body)
+        assert (answer.status, answer.headers[origin]) == (200, "*")
+        answer = asked(server, "OPTIONS")
+        assert (answer.status, answer.headers[origin]) == (200, "*")
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+
+
+def test_slow_clients_do_not_keep_others_out(toy_server, monkeypatch) -> None:
+    monkeypatch.setattr(rest, "HEAD_SECONDS", 1)
+    monkeypatch.setattr(rest, "BODY_SECONDS", 1)
+    monkeypatch.setattr(rest, "MOST_OF_AN_ADDRESS", 4)
+    address = HOST, toy_server.rest_port
+    slow = [
+        socket.create_connection(address, 10, ("127.0.0.2", 0))
+        for _ in range(4)
+    ]
+    head = b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: 90\r\n"
+    for connection in slow[:2]:
+        connection.sendall(head)
+    for connection in slow[2:]:
+        connection.sendall(head + b"\r\n{")
+    with socket.create_connection(address, 10, ("127.0.0.2", 0)) as more:
+        assert b"503" in more.recv(4096).splitlines()[0]
+    assert predict(toy_server, X)[0] == 200
+    answers = [connection.makefile("rb").read() for connection in slow]
+    assert answers[:2] == [b"", b""]
+    assert all(b" 408 " in answer.splitlines()[0] for answer in answers[2:])
+    for connection in slow:
+        connection.close()
+
+
 def test_a_superscript_is_no_length() -> None:
     for text in ("²", "\u0661", "1" * 16, "", "-1"):
-        assert not rest._NUMBER.fullmatch(text)
+        assert not bodies.NUMBER.fullmatch(text)
     assert not rest.ASK.fullmatch("/v1/models/a/versions/\u0661:predict")

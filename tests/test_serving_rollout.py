@@ -210,6 +210,15 @@ def test_without_models_config_the_newest_version_serves(tmp_path) -> None:
     assert models.states["toy"][1] == ("END", "")
 
 
+def test_a_version_may_have_zeros_before_its_number(tmp_path) -> None:
+    release = serving_models.release(tmp_path, "toy", 7)
+    release.rename(release.with_name("00000007"))
+    with embedded.serving(tmp_path, tell=lambda line: None) as server:
+        for model in ("toy", "toy/versions/7", "toy/versions/007"):
+            status, answer = predict(server, X, model)
+            assert status == 200 and answer["predictions"][0]["version"] == 7
+
+
 def test_a_label_waits_for_its_version(tmp_path) -> None:
     """As in TF Serving, a label moves only when its version is loaded."""
     serving_models.release(tmp_path, "toy", 1)

@@ -2,18 +2,20 @@
 
 The rules are those of TF Serving's "RESTful API" page: `instances` are rows,
 `inputs` are columns. Bytes are `{"b64": ...}`; in answers, only outputs whose
-names end in `_bytes` are written so. NaN and Infinity are numbers. A number is
-never rounded to fit the dtype, and a string or a truth value is never read as a
-number.
+names end in `_bytes` are written so. NaN and Infinity are numbers. For a float
+input numbers are rounded; a whole number that does not fit its input, a string
+and a truth value are refused.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .json_values import (
+    TOO_BIG,
     JsonError,
     array,
     is_bytes,
@@ -56,10 +58,14 @@ def parse(
             "'instances' keys to exist"
         )
     if "instances" in request:
-        return signature, True, _rows(request["instances"], dtypes)
-    if "inputs" in request:
-        return signature, False, _columns(request["inputs"], dtypes)
-    raise JsonError("Missing 'inputs' or 'instances' key")
+        inputs = _rows(request["instances"], dtypes)
+    elif "inputs" in request:
+        inputs = _columns(request["inputs"], dtypes)
+    else:
+        raise JsonError("Missing 'inputs' or 'instances' key")
+    if any(v.dtype.kind == "f" and np.isinf(v).any() for v in inputs.values()):
+        json.loads(body, parse_float=_finite)
+    return signature, "instances" in request, inputs
 
 
 def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
@@ -129,6 +135,14 @@ def _load(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise JsonError(f"JSON Value: {shown(document)} Is not object")
     return document
+
+
+def _finite(text: str) -> float:
+    """Refuses a number such as 1e400, which Python reads as infinity."""
+    value = float(text)
+    if math.isinf(value):
+        raise JsonError(TOO_BIG)
+    return value
 
 
 def _rows(instances: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:

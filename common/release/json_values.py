@@ -1,4 +1,4 @@
-"""Arrays as values of JSON, both ways, without any rounding."""
+"""Arrays as values of JSON, both ways."""
 
 import base64
 import binascii
@@ -11,6 +11,7 @@ import numpy as np
 BYTES_SUFFIX = "_bytes"
 SHOWN = 80
 MOST_AXES = 16
+TOO_BIG = "JSON Parse error: Number too big to be stored in double"
 
 
 class JsonError(ValueError):
@@ -142,6 +143,14 @@ def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
         raise _type_error(
             next(leaf for leaf in leaves if type(leaf) not in kinds), dtype.name
         )
+    if dtype.kind == "f":
+        # As in TF Serving: rounded, and infinite beyond the dtype's range.
+        try:
+            wide = np.array(leaves, np.float64)
+        except OverflowError:
+            raise JsonError(TOO_BIG) from None
+        with np.errstate(over="ignore"):
+            return wide.astype(dtype)
     unfit = _unfit(leaves, dtype)
     if unfit is not None:
         raise JsonError(
@@ -151,23 +160,13 @@ def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
     return np.array(leaves, dtype)
 
 
-def _unfit(leaves: list[Any], dtype: np.dtype) -> int | float | None:
-    """Returns a number that this dtype cannot hold; None if all fit."""
+def _unfit(leaves: list[Any], dtype: np.dtype) -> int | None:
+    """Returns a whole number that this dtype cannot hold; None if all fit."""
     if dtype.kind == "b" or not leaves:
         return None
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        ends = min(leaves), max(leaves)
-        return next((x for x in ends if not info.min <= x <= info.max), None)
-    integers = [leaf for leaf in leaves if type(leaf) is int]
-    exact = 2 ** (np.finfo(dtype).nmant + 1)
-    for end in (min(integers, default=0), max(integers, default=0)):
-        if abs(end) > exact:
-            return end
-    # NaN and the infinities exist in every float dtype.
-    wide = np.array(leaves, np.float64)
-    over = np.isfinite(wide) & (np.abs(wide) > np.finfo(dtype).max)
-    return float(wide[over][0]) if over.any() else None
+    info = np.iinfo(dtype)
+    ends = min(leaves), max(leaves)
+    return next((x for x in ends if not info.min <= x <= info.max), None)
 
 
 def _type_error(leaf: Any, wanted: str) -> JsonError:

@@ -105,8 +105,24 @@ def versions(root: Path) -> list[int]:
     return [
         version
         for version in numbered(root)
-        if (root / str(version) / "saved_model.pb").is_file()
+        if (directory(root, version) / "saved_model.pb").is_file()
     ]
+
+
+def directory(root: Path, version: int) -> Path:
+    """Returns a version's directory, which may have zeros before its number.
+
+    TF Serving takes `00000123` for version 123, and some trainers write so.
+    """
+    plain = root / str(version)
+    if plain.exists():
+        return plain
+    padded = (
+        path
+        for path in root.glob(f"0*{version}")
+        if path.name.isdigit() and int(path.name) == version
+    )
+    return next(padded, plain)
 
 
 def numbered(root: Path) -> list[int]:

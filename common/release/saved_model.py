@@ -92,7 +92,7 @@ class Model:
         }
         try:
             tensors = self._loaded.signatures[signature or DEFAULT](**feed)
-            arrays = {name: value.numpy() for name, value in tensors.items()}
+            arrays = {name: _array(value) for name, value in tensors.items()}
         except tf.errors.OpError as error:
             raise ServingError(_code(error), _message(error)) from None
         except (ValueError, TypeError) as error:
@@ -135,6 +135,12 @@ def _tensor(name: str, value: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
             f"{list(array.shape)} is provided",
         )
     return tf.constant(array, spec.dtype)
+
+
+def _array(value: tf.Tensor) -> np.ndarray:
+    """Returns an output as an array; a single string is bytes in TensorFlow."""
+    content = value.numpy()
+    return np.array(content, object) if isinstance(content, bytes) else content
 
 
 def _dtype_name(value: np.ndarray) -> str:

@@ -38,6 +38,7 @@ class Embedded:
         *,
         workers: int = 0,
         most_bytes: int = 32 << 20,
+        cors: bool = False,
         tell: Callable[[str], None] = print,
     ) -> None:
         """Loads the models and starts to answer.
@@ -50,6 +51,7 @@ class Embedded:
             workers: The number of requests computed at a time; 0 for one per
                 core.
             most_bytes: The largest body or message accepted.
+            cors: Whether pages of any origin may ask from a browser.
             tell: Prints a line for the operator.
 
         Raises:
@@ -59,7 +61,7 @@ class Embedded:
         self.models = Models(export_dir, tell)
         try:
             self._rest = rest.Server(
-                (host, rest_port), self.models, limit, most_bytes
+                (host, rest_port), self.models, limit, most_bytes, cors
             )
         except OSError as error:
             raise _taken("rest", host, rest_port, error.strerror) from None

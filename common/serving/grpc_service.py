@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 from absl import logging
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -57,7 +58,9 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 )
             )
             for name, value in outputs.items():
-                response.outputs[name].CopyFrom(tensor_protos.proto(value))
+                response.outputs[name].CopyFrom(
+                    tensor_protos.proto(value, as_bytes=False)
+                )
             return response
 
     def GetModelMetadata(  # noqa: N802
@@ -109,6 +112,32 @@ class Model(model_service_pb2_grpc.ModelServiceServicer):
         _unimplemented(context, "HandleReloadConfigRequest")
 
 
+class Health(health_pb2_grpc.HealthServicer):
+    """Tells load balancers whether the server, or an app, can answer.
+
+    The services are "" for the server, and the names of the apps.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def Check(  # noqa: N802
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.ServicerContext,
+    ) -> health_pb2.HealthCheckResponse:
+        """Answers SERVING for an app that has a loaded version."""
+        response = health_pb2.HealthCheckResponse
+        if not request.service:
+            return response(status=response.SERVING)
+        with _errors(context), self._models.use(request.service):
+            return response(status=response.SERVING)
+
+    def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuses every request: clients are to poll `Check`."""
+        _unimplemented(context, "Watch")
+
+
 def make(
     address: str,
     models: Models,
@@ -146,6 +175,7 @@ def make(
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         Model(models), server
     )
+    health_pb2_grpc.add_HealthServicer_to_server(Health(models), server)
     port = server.add_insecure_port(address)
     return server, port
 

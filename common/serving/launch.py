@@ -38,6 +38,7 @@ class Settings:
         rest_port: The port of REST.
         grpc_port: The port of gRPC.
         batching: Whether requests wait for one another to be computed at once.
+        cors: Whether pages of any origin may ask from a browser.
         image: The Docker image.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     rest_port: int = 8501
     grpc_port: int = 8500
     batching: bool = False
+    cors: bool = False
     image: str = IMAGE
 
 
@@ -129,6 +131,8 @@ def _flags(settings: Settings, models: Path, root: Path) -> list[str]:
         f"--monitoring_config_file={root / models_config.MONITORING}",
         "--enable_model_warmup=true",
     ]
+    if settings.cors:
+        flags.append("--rest_api_enable_cors_support=true")
     if settings.batching:
         flags += [
             "--enable_batching=true",

@@ -196,7 +196,7 @@ class Models:
         return targets
 
     def _load(self, app: str, version: int) -> None:
-        path = self._export_dir / app / str(version)
+        path = models_config.directory(self._export_dir / app, version)
         if self._is_resting(path):
             return
         states = self.states.setdefault(app, {})

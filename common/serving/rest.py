@@ -1,11 +1,14 @@
 """The embedded server's REST half: TF Serving's paths, bodies and statuses."""
 
+import collections
 import contextlib
+import io
 import json
 import re
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,17 +21,23 @@ from common.release.json_values import JsonError
 from common.release.saved_model import DEFAULT, Model
 from common.release.status import ServingError
 
-from . import answers
+from . import answers, bodies
 from .models import Models
 
 WHERE = r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?"
-ASK = re.compile(WHERE + r":(predict|classify|regress)")
-LOOK = re.compile(WHERE + r"(/metadata)?")
-_NUMBER = re.compile("[0-9]{1,15}")  # "²".isdigit() is true.
-TOO_LARGE = 413
-IDLE_SECONDS = 30
+ASK = re.compile(WHERE + r":(predict|classify|regress)", re.IGNORECASE)
+LOOK = re.compile(WHERE + r"(/metadata)?", re.IGNORECASE)
+# The deadlines of a whole head and of a whole body, however slowly they drip.
+IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS = 30, 10, 60
 # Most connections are idle; `workers` limits the requests computed at a time.
-MOST_CONNECTIONS = 256
+# No client's address has all of them.
+MOST_CONNECTIONS, MOST_OF_AN_ADDRESS = 256, 192
+# What a browser may send if --cors allows it to ask.
+PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+    ("Access-Control-Allow-Headers", "Content-Type, Content-Encoding"),
+    ("Access-Control-Max-Age", "86400"),
+)
 CHUNK = 1 << 16
 # The most bytes to read and drop of a body that is too large.
 MOST_DISCARDED = 1 << 28
@@ -46,6 +55,7 @@ class Server(ThreadingHTTPServer):
         models: Models,
         workers: threading.Semaphore,
         most_bytes: int,
+        cors: bool = False,
     ) -> None:
         """Starts to listen.
 
@@ -54,12 +64,15 @@ class Server(ThreadingHTTPServer):
             models: The models that answer.
             workers: Limits the requests that are computed at a time.
             most_bytes: The largest body accepted.
+            cors: Whether pages of any origin may ask from a browser.
 
         Raises:
             OSError: If the port is taken.
         """
         self.models, self.workers, self.most_bytes = models, workers, most_bytes
-        self._connections = threading.Semaphore(MOST_CONNECTIONS)
+        self.cors = cors
+        self._connections: collections.Counter[str] = collections.Counter()
+        self._counting = threading.Lock()
         self.stopping = False
         self._busy = 0
         self._quiet = threading.Condition()
@@ -67,7 +80,15 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Starts a connection's thread, or refuses the connection."""
-        if self._connections.acquire(blocking=False):
+        address = client_address[0]
+        with self._counting:
+            is_full = (
+                self._connections.total() >= MOST_CONNECTIONS
+                or self._connections[address] >= MOST_OF_AN_ADDRESS
+            )
+            if not is_full:
+                self._connections[address] += 1
+        if not is_full:
             super().process_request(request, client_address)
             return
         body = b'{"error": "Too many connections"}'
@@ -84,7 +105,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            with self._counting:
+                self._connections[client_address[0]] -= 1
+                self._connections += collections.Counter()  # Drops zeros.
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints nothing: the client closed its connection too early."""
@@ -117,9 +140,27 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "keras-app-suite"
     sys_version = ""
     protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
     disable_nagle_algorithm = True
     wbufsize = -1  # Head and body in one packet.
+    _more_headers: Sequence[tuple[str, str]] = ()
+
+    def setup(self) -> None:
+        """Makes the streams of the connection."""
+        super().setup()
+        self._socket = bodies.TimedSocket(self.connection)
+        self._reader = io.BufferedReader(self._socket)
+        self.rfile = self._reader
+
+    def handle_one_request(self) -> None:
+        """Waits for a request, and answers it."""
+        self._socket.allow(IDLE_SECONDS)
+        try:
+            self._reader.peek(1)
+        except OSError:  # Nothing came, or the client is gone.
+            self.close_connection = True
+            return
+        self._socket.allow(HEAD_SECONDS)
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         """Answers status and metadata."""
@@ -128,6 +169,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answers predictions."""
         self._answer(self._ask)
+
+    def do_OPTIONS(self) -> None:
+        """Answers a browser that asks whether a page may ask."""
+        self._answer(self._preflight if self.server.cors else self._refuse)
+
+    def do_HEAD(self) -> None:
+        """Refuses every request, as for the methods below."""
+        self._answer(self._refuse)
+
+    do_PUT = do_PATCH = do_DELETE = do_HEAD  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         """Prints nothing: a laptop's console is for its user."""
@@ -150,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
                 code, answer = error.http, _error(error.message)
             except JsonError as error:
                 code, answer = 400, _error(str(error))
-            except _RefusedError as error:
+            except bodies.RefusedError as error:
                 self.close_connection = True
                 self._send(error.code, _error(str(error)))
                 self._discard(error.unread)
@@ -167,36 +218,37 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, code: int, body: bytes) -> None:
         with contextlib.suppress(OSError):
+            self.connection.settimeout(IDLE_SECONDS)
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            if self.server.cors:
+                self.send_header("Access-Control-Allow-Origin", "*")
+            for name, value in self._more_headers:
+                self.send_header(name, value)
             if self.close_connection:
                 self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
             self.wfile.flush()
 
     def _body(self) -> bytes:
         """Reads the request's body."""
-        if self.headers.get("Transfer-Encoding"):
-            raise _RefusedError(411, "Content-Length is needed")
-        text = self.headers.get("Content-Length", "0").strip()
-        if not _NUMBER.fullmatch(text):
-            raise _RefusedError(
-                400, f"Content-Length is no number: {text[:40]!r}"
+        self._socket.allow(BODY_SECONDS)
+        expected = self.headers.get("Expect", "100-continue")
+        if expected.strip().lower() != "100-continue":
+            raise bodies.RefusedError(
+                HTTPStatus.EXPECTATION_FAILED,
+                f"Expect must be 100-continue; received {expected[:40]!r}",
             )
-        length = int(text)
-        if length > self.server.most_bytes:
-            raise _RefusedError(
-                TOO_LARGE,
-                f"The body has {length} bytes; at most "
-                f"{self.server.most_bytes} are accepted",
-                length,
-            )
-        body = self.rfile.read(length)
-        if len(body) < length:
-            raise ConnectionResetError
-        return body
+        try:
+            return bodies.read(self.rfile, self.headers, self.server.most_bytes)
+        except TimeoutError:
+            raise bodies.RefusedError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The body took longer than {BODY_SECONDS} s",
+            ) from None
 
     def _discard(self, length: int) -> None:
         """Reads and drops a body: a client may read the answer only after it.
@@ -211,10 +263,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_expect_100(self) -> bool:
         """Lets a client send its body, unless the body is too large."""
-        length = self.headers.get("Content-Length", "").strip()
-        if _NUMBER.fullmatch(length) and int(length) > self.server.most_bytes:
+        try:
+            bodies.length(self.headers, self.server.most_bytes)
+        except bodies.RefusedError:
             return True  # `_body` refuses it.
         return super().handle_expect_100()
+
+    def _refuse(self, body: bytes) -> bytes:
+        """Refuses a method that the API does not have."""
+        self._path()
+        raise self._malformed()
+
+    def _preflight(self, body: bytes) -> bytes:
+        """Returns the answer to a browser's OPTIONS."""
+        self._path()
+        self._more_headers = PREFLIGHT
+        return b""
 
     def _look(self, body: bytes) -> bytes:
         """Returns the answer to a GET."""
@@ -242,12 +306,13 @@ class Handler(BaseHTTPRequestHandler):
             raise self._malformed()
         app, version, label = _where(match)
         with self.server.models.use(app, version, label) as model:
-            if match[4] != "predict":
+            if match[4].lower() != "predict":
                 raise ServingError(
                     "INVALID_ARGUMENT",
-                    f"Expected {match[4]} signature method_name to be "
-                    f"tensorflow/serving/{match[4]}. Was: "
-                    "tensorflow/serving/predict",
+                    f":{match[4]} needs a signature of "
+                    f"tensorflow/serving/{match[4]}, which takes tf.Example; "
+                    f"those of {app} are of tensorflow/serving/predict. Ask "
+                    ":predict",
                 )
             with self.server.workers:
                 signature, rows, inputs = json_tensors.parse(
@@ -257,8 +322,8 @@ class Handler(BaseHTTPRequestHandler):
                 return json_tensors.answer(outputs, rows)
 
     def _path(self) -> str:
-        """Returns the path without a query."""
-        path = self.path.split("?")[0]
+        """Returns the path; a query makes it another one, as in TF Serving."""
+        path = self.path
         if not path.lower().startswith("/v1/"):
             raise ServingError("NOT_FOUND", f"Not found: {path[:200]}")
         return path
@@ -268,14 +333,6 @@ class Handler(BaseHTTPRequestHandler):
             "INVALID_ARGUMENT",
             f"Malformed request: {self.command} {self.path[:200]}",
         )
-
-
-class _RefusedError(Exception):
-    """A request whose body was not read."""
-
-    def __init__(self, code: int, message: str, unread: int = 0) -> None:
-        super().__init__(message)
-        self.code, self.unread = code, unread
 
 
 def _where(match: re.Match) -> tuple[str, int | None, str]:
