@@ -1,5 +1,6 @@
 """Reading a user's own tables."""
 
+import datetime
 import json
 from pathlib import Path
 
@@ -126,6 +127,29 @@ def test_damaged_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
                 assert "\n" not in str(error)
                 refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("cells", "plain"),
+    [
+        (pa.array(["a", None], pa.large_string()), ["a", None]),
+        (pa.array(["a", None], pa.string_view()), ["a", None]),
+        (pa.array([b"a", None], pa.large_binary()), ["a", None]),
+        (pa.array([b"a", None], pa.binary_view()), ["a", None]),
+        # Finer than Python's own times.
+        (pa.array([61_000_000_005, None], pa.time64("ns")),
+         [datetime.time(0, 1, 1), None]),
+        (pa.array([1_500_000_000, None], pa.duration("ns")), [1.5, None]),
+        (pa.array([3600, None], pa.duration("s")), [3600.0, None]),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)  # fmt: skip
+def test_parquet_cells_of_odd_types_are_plain(tmp_path, cells, plain) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"text": cells}), path)
+    column = tables.read(path, ["text"])["text"]
+    assert column.to_pylist() == plain
+    assert not pa.types.is_large_string(column.type)
 
 
 def test_categories_and_bytes_are_text(tmp_path: Path) -> None:

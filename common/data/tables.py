@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute as pc
 from pyarrow import parquet
 
 from common.options import InputError, quote
@@ -27,6 +28,10 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+# What an array of Arrow's plain strings can hold.
+MAX_STRING_BYTES = 2**31 - 1
+# The numbers of Arrow's units of time that make a second.
+DURATIONS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 T = TypeVar("T")
 
@@ -334,6 +339,12 @@ def _plain(
         column.validate(full=True)
         return column
     except pa.ArrowInvalid:
+    if pa.types.is_time64(kind) and kind.unit == "ns":
+        column = column.cast(pa.time64("us"), safe=False)
+    if pa.types.is_duration(kind):
+        # Seconds. Of the units, only the finest have more than float64 holds.
+        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+        column = pc.divide(counts, DURATIONS[kind.unit])
         row, content = _first_not_utf_8(column)
         raise InputError(
             f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
@@ -343,12 +354,18 @@ def _plain(
 
 def _first_not_utf_8(column: pa.ChunkedArray) -> tuple[int, bytes]:
     """Returns the number and the bytes of the first cell that is not UTF-8."""
+        or pa.types.is_binary_view(kind)
     content = b""
     for index, cell in enumerate(column):
         buffer = cell.as_buffer()
         try:
             if buffer is not None:  # The cell is not empty.
                 content = buffer.to_pybytes()
+        is_odd_text = pa.types.is_large_string(
+            column.type
+        ) or pa.types.is_string_view(column.type)
+        if is_odd_text and column.nbytes <= MAX_STRING_BYTES:
+            column = column.cast(pa.string())
                 content.decode("utf-8")
         except UnicodeDecodeError:
             return index + 1, content
