@@ -85,6 +85,13 @@ SECONDS = int(np.datetime64(NOON, "s").astype(int))
         ),
         (["7/25/2018 12:00", "1/2/2018 1:05 PM"], [NOON, "2018-01-02T13:05"]),
         (["25/07/2018 12:00", "2/1/2018"], [NOON, "2018-01-02"]),
+        (["2018/07/25 12:00", "2018/1/2"], [NOON, "2018-01-02"]),
+        (
+            ["2018/7/25 9:05", "2018-7-25 1:05 pm"],
+            ["2018-07-25T09:05", "2018-07-25T13:05"],
+        ),
+        # With the year first no date has two readings.
+        (["2018/3/4 24:30", "2018/13/4", "2018.3.4"], ["NaT"] * 3),
         (["25.07.2018 12:00:00", "02.01.2018"], [NOON, "2018-01-02"]),
         (["02.01.2018"], ["2018-01-02"]),
         (["25-07-2018 12:00:00.5"], [NOON]),
@@ -119,7 +126,12 @@ def test_a_date_that_can_be_read_in_two_ways_is_refused() -> None:
         ([SECONDS * 1e6], [SECONDS]),
         ([SECONDS * 1e9], [SECONDS]),
         ([20180725120000], [SECONDS]),
-        ([20180725], [20180725]),  # It may be any number.
+        ([20180725, 20180726], [SECONDS - 43_200, SECONDS + 43_200]),
+        ([201807251200], [SECONDS]),
+        # These may be any numbers.
+        ([20180725, 20180732], [20180725, 20180732]),
+        ([20180725.5], [20180725.5]),
+        ([20180725, 201807251200], [20180725, 201807251200]),
         ([20180725120000, NAN], [SECONDS, NAN]),
         # One moment in another unit is no reason to change the others.
         ([SECONDS, SECONDS * 1e3], [SECONDS, SECONDS * 1e3]),

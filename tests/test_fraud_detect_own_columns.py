@@ -5,14 +5,16 @@ import datetime
 
 import keras
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from pyarrow import parquet
 
-from apps.fraud_detect import encoding, own_cells, own_columns
+from apps.fraud_detect import encoding, own_cells, own_columns, transactions
 from apps.fraud_detect.inputs import Inputs
 from apps.fraud_detect.own_columns import Column
-from apps.fraud_detect.settings import DataOptions
+from apps.fraud_detect.settings import Columns, DataOptions
 from common.options import InputError
 
 NAN = float("nan")
@@ -92,9 +94,12 @@ def test_a_date_of_two_readings_is_refused() -> None:
         ({"date_order": "month_first"}, "1/2/1970", 24),
         ({"decimal_mark": "point"}, "1,234", 1234),
         ({"decimal_mark": "comma"}, "1,234", 1.234),
-        ({"decimal_mark": "comma"}, "1,234.5", NAN),
         ({"decimal_mark": "comma"}, "1,5e3", 1500),
-        ({"decimal_mark": "point"}, "1.234,5", NAN),
+        ({"decimal_mark": "point"}, "1,234E3", 1_234_000),
+        # What a cell surely says goes before the option.
+        ({"decimal_mark": "comma"}, "1,234.5", 1234.5),
+        ({"decimal_mark": "point"}, "1.234,5", 1234.5),
+        ({"date_order": "month_first"}, "13/1/1970", 12 * 24),
     ],
     ids=str,
 )
@@ -111,13 +116,68 @@ def test_a_new_file_is_read_as_the_data_of_training_were() -> None:
     """Its own cells would not tell a thousand or the first of a day."""
     column, _, _ = read(["1.234,50", "2,5"])
     assert column.form == own_columns.DECIMAL_COMMA
-    assert own_columns.texts([column]) == ["x"]
+    assert own_columns.as_written([column]) == ["x"]
     (_,), values, _ = own_cells.read(pa.table({"x": ["1.234"]}), [column])
+    assert values.tolist() == [[1234.0]]
+    column, _, _ = read(["1,234.50", "2"])
+    (_,), values, _ = own_cells.read(pa.table({"x": ["1,234"]}), [column])
     assert values.tolist() == [[1234.0]]
     column, _, _ = read(["25/07/2018", "3/4/2018"])
     (_,), values, _ = own_cells.read(pa.table({"x": ["3/4/2018"]}), [column])
     day = np.datetime64("2018-04-03", "h").astype(int)
     assert column.form == own_columns.DAY_FIRST and values[0, 0] == day
+
+
+def test_a_given_option_goes_before_the_form_of_training() -> None:
+    columns = [Column(form, "number", form=form) for form in own_columns.FORMS]
+    comma, point = own_columns.FORMS_OF["decimal_mark"]
+    kept = own_columns.without_forms(columns, [comma, point])
+    assert [column.form for column in kept if column.form] == [
+        own_columns.DAY_FIRST, own_columns.MONTH_FIRST,
+    ]  # fmt: skip
+    assert [column.name for column in kept] == list(own_columns.FORMS)
+
+
+def test_the_form_of_times_and_amounts_is_no_other_columns(tmp_path) -> None:
+    """It tells only what their own cells leave open."""
+    path = tmp_path / "mixed.csv"
+    path.write_text(
+        "day;paid;american;english;open\n"
+        "25.07.2018;12,5;1/13/1970;1,234.50;2/1/1970\n"
+        "26.07.2018;7,5;1/14/1970;2,000;3/1/1970\n"
+    )
+    columns = Columns("day", "", "", "paid", "", "")
+    own = [Column("american"), Column("english"), Column("open")]
+    table = transactions.read(path, columns, False, own=own).transactions
+    assert table.own.tolist() == [[288, 1234.5, 24], [312, 2000, 48]]
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_numbers_that_are_no_texts_have_no_form(tmp_path, suffix) -> None:
+    """A fraction of a workbook's was read as thousands."""
+    path = tmp_path / f"new{suffix}"
+    numbers = [1.234, 12.5]
+    if suffix == ".xlsx":
+        book = openpyxl.Workbook()
+        for row in [
+            ("paid", "fee", "day"),
+            *((x, x, "2018-07-01") for x in numbers),
+        ]:
+            book.active.append(row)
+        book.save(path)
+    else:
+        parquet.write_table(
+            pa.table(
+                {"paid": numbers, "fee": numbers, "day": ["2018-07-01"] * 2}
+            ),
+            path,
+        )
+    form = DataOptions(decimal_mark="comma").table_format
+    columns = Columns("day", "", "", "paid", "", "", table_format=form)
+    own = [Column("fee", "number", form=own_columns.DECIMAL_COMMA)]
+    table = transactions.read(path, columns, False, own=own).transactions
+    assert table.amount.tolist() == numbers
+    assert table.own[:, 0].tolist() == numbers
 
 
 def test_a_column_of_small_numbers_fills_its_bins() -> None:

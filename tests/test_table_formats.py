@@ -290,6 +290,11 @@ def test_thousands_beside_decimal_commas_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "a;b;c\n1.234;1,5;0.5\n12;2,25;7\n")
     with pytest.raises(InputError, match=r"1\.234 in a can be 1234, for b has"):
         tables.numbers(path, ["a", "b"])
+    # An option tells which reading is meant.
+    for mark, cell in (("comma", "1.234"), ("point", 1.234)):
+        said = TableFormat(decimal_mark=mark)
+        table = tables.read(path, ["a", "b"], table_format=said)
+        assert table["a"][0].as_py() == cell
     # A point that is surely decimal stays one.
     assert tables.numbers(path, ["c", "b"]).tolist() == [[0.5, 1.5], [7, 2.25]]
 

@@ -132,6 +132,7 @@ def _read(
         [*columns.names(), *(column.name for column in own)],
         [*columns.texts(), *own_columns.texts(own)],
         table_format=columns.table_format,
+        as_written=[*columns.as_written(), *own_columns.as_written(own)],
     )
     columns = with_form(columns, table)
     checks = Checks(path, table.num_rows, plan.skip_bad)

@@ -15,6 +15,7 @@ from .checks import one_reading
 from .own_columns import (
     DAY_FIRST,
     DECIMAL_COMMA,
+    DECIMAL_POINT,
     HOUR,
     MONTH_FIRST,
     Column,
@@ -39,6 +40,8 @@ TIME_OF_DAY = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AP]M)?", re.ASCII | re.IGNORECASE
 )
 FIRST_DAY = "01.01.1970"
+MARKS = {DECIMAL_COMMA: ",", DECIMAL_POINT: "."}
+MARK_FORMS = {mark: form for form, mark in MARKS.items()}
 # Longer text is no category, but prose; it is cut so that memory is bounded.
 LONGEST_VALUE = 200
 
@@ -53,8 +56,8 @@ def read(
     Args:
         table: The table.
         own: The columns to read: of a release, or those that `wanted` gives.
-        table_format: What is known of the form of cells, where a column of a
-            release does not tell its own.
+        table_format: What is known of the form of cells, by options or by times
+            and amounts, for columns that can be read in two ways.
 
     Returns:
         The columns; their numbers, `(rows, columns) float64`; and notes on
@@ -68,7 +71,7 @@ def read(
     for place, column in enumerate(own):
         name, kind = column.name, column.kind
         if kind in ("", "number") and is_number(table[name].type):
-            columns.append(Column(name, "number"))
+            columns.append(Column(name, "number", form=column.form))
             numbers = table[name].cast(pa.float64(), safe=False).to_numpy()
             values[:, place] = _within_range(numbers)
             missing[name] = int(np.isnan(values[:, place]).sum())
@@ -190,7 +193,8 @@ def _is_like_a_date(cell: Any) -> bool:
     """Tells whether a cell may be a date, a time of day, or both."""
     text = str(cell).strip()
     return any(
-        form.fullmatch(text) for form in (cells.DATE, cells.ISO, TIME_OF_DAY)
+        form.fullmatch(text)
+        for form in (cells.DATE, cells.YEAR_FIRST, cells.ISO, TIME_OF_DAY)
     )
 
 
@@ -198,10 +202,9 @@ def _plain(
     distinct: Sequence[Any], form: str, table_format: TableFormat
 ) -> tuple[np.ndarray, str]:
     """Returns the numbers in texts, and their form; see `Column`."""
-    mark = "," if form == DECIMAL_COMMA else table_format.decimal
-    if mark == "," or (not mark and cells.has_decimal_commas(distinct)):
-        mark, form = ",", DECIMAL_COMMA
-    return cells.numbers(distinct, mark), form
+    known = MARKS.get(form) or cells.decimal_mark(distinct)
+    mark = known or table_format.decimal
+    return cells.numbers(distinct, mark), MARK_FORMS.get(mark, "")
 
 
 def _hours(
@@ -221,9 +224,7 @@ def _hours(
     if not any(texts):
         return np.full(len(texts), np.nan), form
     if not form and any(map(cells.DATE.fullmatch, texts)):
-        day_first = table_format.day_first
-        if day_first is None:
-            day_first = cells.is_day_first(texts)
+        day_first = _is_day_first(texts, table_format.day_first)
         form = DAY_FIRST if day_first else MONTH_FIRST
     dated = [
         f"{FIRST_DAY} {text}" if TIME_OF_DAY.fullmatch(text) else text
@@ -232,3 +233,13 @@ def _hours(
     times = cells.times(dated, form == DAY_FIRST if form else False)
     hours = times.astype(np.int64) / HOUR
     return np.where(np.isnat(times), np.nan, hours), form
+
+
+def _is_day_first(texts: Sequence[str], likely: bool | None) -> bool:
+    """Tells whether days come before months; `likely` if texts allow both."""
+    try:
+        return cells.is_day_first(texts)
+    except ValueError:
+        if likely is None:
+            raise
+        return likely

@@ -23,8 +23,14 @@ from .settings import Columns
 
 FILE = "columns.json"  # In a release's `mobile`.
 KINDS = ("number", "time", "category")
-DECIMAL_COMMA, DAY_FIRST, MONTH_FIRST = "1.234,5", "d/m/y", "m/d/y"
-FORMS = ("", DECIMAL_COMMA, DAY_FIRST, MONTH_FIRST)
+DECIMAL_COMMA, DECIMAL_POINT = "1.234,5", "1,234.5"
+DAY_FIRST, MONTH_FIRST = "d/m/y", "m/d/y"
+# By the option that tells which is meant.
+FORMS_OF = {
+    "decimal_mark": (DECIMAL_COMMA, DECIMAL_POINT),
+    "date_order": (DAY_FIRST, MONTH_FIRST),
+}
+FORMS = ("", *(form for forms in FORMS_OF.values() for form in forms))
 # Of the Handbook's table: copies of the time, and the cause of the label.
 NEVER_FEATURES = ("TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO")
 MOST_VALUES = 100  # Of a category; rarer ones are as unknown ones.
@@ -116,11 +122,22 @@ def wanted(columns: Columns, known: Sequence[str]) -> tuple[Column, ...]:
 
 def texts(own: Sequence[Column]) -> list[str]:
     """Returns the names of the columns whose cells must be read as text."""
-    return [
-        column.name
+    return [column.name for column in own if column.kind == "category"]
+
+
+def as_written(own: Sequence[Column]) -> list[str]:
+    """Returns the names of the columns whose cells have a known form."""
+    return [column.name for column in own if column.form]
+
+
+def without_forms(
+    own: Sequence[Column], forms: Sequence[str]
+) -> tuple[Column, ...]:
+    """Returns columns without those forms, of which an option tells more."""
+    return tuple(
+        dataclasses.replace(column, form="") if column.form in forms else column
         for column in own
-        if column.kind == "category" or column.form
-    ]
+    )
 
 
 def codes_of(texts: Any, known: Sequence[str]) -> np.ndarray:

@@ -35,6 +35,8 @@ def run(config: Config) -> None:
     """Predicts, or evaluates, with a release."""
     use = evaluation.use(config, APP)
     scorer = Scorer(use.served)
+    if use.whole or config.mode == "predict":
+        scorer.own = _as_given(scorer.own, config)
     # The release's own options: the same columns, the same weeks.
     options = use.config
     if config.mode == "predict":
@@ -51,6 +53,17 @@ def run(config: Config) -> None:
         else train.load_data(options)
     )
     evaluation.show(evaluate(scorer, data, options.costs(), alerts))
+
+
+def _as_given(own: Sequence[Column], config: Config) -> tuple[Column, ...]:
+    """Returns columns without the forms that a given option tells anew."""
+    forms = [
+        form
+        for option, forms in own_columns.FORMS_OF.items()
+        if is_given(config, option)
+        for form in forms
+    ]
+    return own_columns.without_forms(own, forms)
 
 
 class Scorer:
@@ -320,8 +333,10 @@ def _ready_made(
         id=columns.id if columns.id in known else "",
     )  # fmt: skip
     names = [*columns.names(), *(column.name for column in scorer.own)]
-    text = own_columns.texts(scorer.own)
-    table = tables.read(path, names, text, INPUTS, columns.table_format)
+    table = tables.read(
+        path, names, own_columns.texts(scorer.own), INPUTS,
+        columns.table_format, own_columns.as_written(scorer.own),
+    )  # fmt: skip
     checks = Checks(Path(path), table.num_rows, skip_bad)
     ids = ids_of(table, columns.id, checks)
     kept = checks.good_rows()

@@ -51,13 +51,16 @@ class Columns:
         ]
 
     def texts(self) -> list[str]:
-        """Returns the names of the columns that are read as text.
+        """Returns the names of the columns that are read as text: of ids."""
+        return [name for name in (self.customer, self.terminal) if name]
 
-        They are those of ids, and that of amounts with decimal commas: 1.234 is
-        a thousand there.
+    def as_written(self) -> list[str]:
+        """Returns the name of the amounts if they have decimal commas.
+
+        1.234 is a thousand there.
         """
-        amount = self.amount if self.table_format.decimal == "," else ""
-        return [name for name in (self.customer, self.terminal, amount) if name]
+        has_commas = self.table_format.decimal == ","
+        return [self.amount] if self.amount and has_commas else []
 
     def or_usual(self, usual: Mapping[str, str]) -> "Columns":
         """Returns the columns with usual names for those not named.

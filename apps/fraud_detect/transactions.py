@@ -101,8 +101,11 @@ def read(
         InputError: If a column is missing or a row is bad.
     """
     names = [*columns.names(), *(column.name for column in own)]
-    text = [*columns.texts(), *own_columns.texts(own)]
-    table = tables.read(path, names, text, option, columns.table_format)
+    table = tables.read(
+        path, names, [*columns.texts(), *own_columns.texts(own)], option,
+        columns.table_format,
+        [*columns.as_written(), *own_columns.as_written(own)],
+    )  # fmt: skip
     columns = with_form(columns, table)
     checks = Checks(Path(path), table.num_rows, skip_bad)
     form = columns.table_format
@@ -160,8 +163,10 @@ def with_form(columns: Columns, table: pa.Table) -> Columns:
         order = "day_first" if is_day_first else "month_first"
         form = dataclasses.replace(form, date_order=order)
     amounts = _texts(table, columns.amount)
-    if not form.decimal and cells.has_decimal_commas(amounts):
-        form = dataclasses.replace(form, decimal_mark="comma")
+    mark = form.decimal or cells.decimal_mark(amounts)
+    if mark:
+        name = "comma" if mark == "," else "point"
+        form = dataclasses.replace(form, decimal_mark=name)
     return dataclasses.replace(columns, table_format=form)
 
 

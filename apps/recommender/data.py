@@ -51,9 +51,12 @@ def read_table(
     names = (user, item, time, rating, title, features)
     columns = [name for name in names if name]
     text_columns = [name for name in (user, item, title, features) if name]
-    if rating and table_format.decimal == ",":  # 1.234 is a thousand there.
-        text_columns.append(rating)
-    table = tables.read(path, columns, text_columns, table_format=table_format)
+    # 1.234 is a thousand there.
+    has_commas = bool(rating) and table_format.decimal == ","
+    table = tables.read(
+        path, columns, text_columns, table_format=table_format,
+        as_written=[rating] if has_commas else [],
+    )  # fmt: skip
     notes = [
         f"read {table.num_rows:,} rows of {table_files.title(path)}: users are "
         f"in column {user}, items in {item}"

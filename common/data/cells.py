@@ -13,7 +13,9 @@ LONGEST_NUMBER = 60  # Characters.
 NUMERIC = re.compile(r"[+-]?(?=[\d.,]*\d)[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 # 1,234.50 and 1.234,50, each beside plain numbers of its kind. No thousands
 # begin with a zero.
-ENGLISH = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d*)?(e[+-]?\d+)?")
+ENGLISH = re.compile(
+    r"[+-]?([1-9]\d{0,2}(,\d{3})+|\d*)(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE
+)
 CONTINENTAL = re.compile(
     r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d*)(,\d*)?(e[+-]?\d+)?", re.IGNORECASE
 )
@@ -24,11 +26,13 @@ LONGEST_DATE = 40  # Characters.
 LARGEST_OFFSET = 24 * 60  # Minutes.
 # Of the year 2200: greater numbers are ids, or times in another unit.
 LAST_SECOND = 7_258_118_399
+# Its groups are hour, minute, second, and AM or PM.
+CLOCK = r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AP]M)?)?"
 # 7/25/2018 1:05 PM, 25.07.2018 13:05:00 and the like.
-DATE = re.compile(
-    r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})"
-    r"(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AP]M)?)?",
-    re.IGNORECASE,
+DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})" + CLOCK, re.IGNORECASE)
+# 2018/7/25 9:05 and the like.
+YEAR_FIRST = re.compile(
+    r"(\d{4})([/-])(\d{1,2})\2(\d{1,2})" + CLOCK, re.ASCII | re.IGNORECASE
 )
 ISO = re.compile(r"\d{4}-\d{2}(-\d{2}.*)?")
 # Its groups are the date, the time of day, and the hours and minutes by which
@@ -39,7 +43,8 @@ ISO_MOMENT = re.compile(
     r"(?: ?([+-]\d{2})(?::?([0-5]\d))?)?)?(?: ?(?:Z|UTC))?",
     re.ASCII | re.IGNORECASE,
 )
-DIGITS = re.compile(r"\d{8}(\d{6})?")
+# A day, with the minute and the second of it or without.
+DIGITS = re.compile(r"\d{8}(\d{4}(\d{2})?)?", re.ASCII)
 # The years of plausible dates: 9999-12-31 stands for "never", and digits alone
 # can be anything.
 YEARS = range(1900, 2101)
@@ -68,33 +73,41 @@ def numbers(cells: Sequence[object], decimal: str = "") -> np.ndarray:
         ValueError: If the commas can be read in both ways.
     """
     texts = [_bare(cell) for cell in cells]
+    decimal = decimal or decimal_mark(cells)
     if decimal:
         return np.array([_marked(text, decimal) for text in texts], float)
     numeric = [text for text in texts if NUMERIC.fullmatch(text)]
     with_commas = [text for text in numeric if "," in text]
-    if with_commas:
-        is_english = all(map(ENGLISH.fullmatch, numeric))
-        is_continental = all(map(CONTINENTAL.fullmatch, numeric))
-        if is_english and is_continental:
-            first = with_commas[0]
-            raise ValueError(
-                f"{first} can be {first.replace(',', '')} or "
-                f"{first.replace(',', '.')}; write it without a comma"
-            )
-        if is_english:
-            texts = [text.replace(",", "") for text in texts]
-        elif is_continental:
-            texts = [text.replace(".", "").replace(",", ".") for text in texts]
+    if with_commas and all(map(ENGLISH.fullmatch, numeric)):
+        first = with_commas[0]
+        raise ValueError(
+            f"{first} can be {first.replace(',', '')} or "
+            f"{first.replace(',', '.')}; write it without a comma"
+        )
     return np.array([_number(text) for text in texts], float)
+
+
+def decimal_mark(cells: Sequence[object]) -> str:
+    """Returns the decimal mark that a column's numbers surely have.
+
+    Args:
+        cells: Texts, numbers, or None.
+
+    Returns:
+        "," or "."; "" if all numbers allow both, or each allows another one.
+    """
+    texts = [text for text in map(_bare, cells) if NUMERIC.fullmatch(text)]
+    is_english = all(map(ENGLISH.fullmatch, texts))
+    is_continental = all(map(CONTINENTAL.fullmatch, texts))
+    if is_english == is_continental:
+        return ""
+    return "." if is_english else ","
 
 
 def has_decimal_commas(cells: Sequence[object]) -> bool:
     """Tells whether a column's numbers have decimal commas, and surely so."""
-    texts = [text for text in map(_bare, cells) if NUMERIC.fullmatch(text)]
-    return (
-        any("," in text for text in texts)
-        and all(map(CONTINENTAL.fullmatch, texts))
-        and not all(map(ENGLISH.fullmatch, texts))
+    return decimal_mark(cells) == "," and any(
+        "," in text for text in map(_bare, cells) if NUMERIC.fullmatch(text)
     )
 
 
@@ -238,24 +251,43 @@ def _european_or_american(
     date: re.Match[str], day_first: bool
 ) -> np.datetime64:
     """Returns a date with the year behind day and month; NaT if it is none."""
-    first, mark, second, year, hour, minute, seconds, half = date.groups()
+    first, mark, second, year, *clock = date.groups()
     day, month = (
         (first, second) if day_first or mark == "." else (second, first)
     )
+    return _iso(_written_as_iso(year, month, day, *clock))
+
+
+def _written_as_iso(
+    year: str,
+    month: str,
+    day: str,
+    hour: str | None,
+    minute: str | None,
+    seconds: str | None,
+    half: str | None,
+) -> str:
+    """Returns a date, and the time that `CLOCK` found, as ISO 8601 has them."""
     hours = int(hour or 0)
     if half:
         hours = hours % 12 + (12 if half.lower() == "pm" else 0)
-    return _iso(
+    return (
         f"{year}-{month:0>2}-{day:0>2}T{hours:02}:{minute or '00'}:"
         f"{seconds or '00'}"
     )
 
 
 def _iso(text: str) -> np.datetime64:
-    """Returns a time as in ISO 8601, or as digits alone; NaT if it is none."""
-    if DIGITS.fullmatch(text):
+    """Returns a time with the year first, or as digits alone; NaT for none."""
+    year_first = YEAR_FIRST.fullmatch(text)
+    if year_first:
+        year, _, *others = year_first.groups()
+        text = _written_as_iso(year, *others)
+    elif DIGITS.fullmatch(text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:8]}" + (
-            f"T{text[8:10]}:{text[10:12]}:{text[12:14]}" if text[8:] else ""
+            f"T{text[8:10]}:{text[10:12]}:{text[12:14] or '00'}"
+            if text[8:]
+            else ""
         )
     # NumPy warns of long text and of offsets, and takes any number for a year.
     moment = ISO_MOMENT.fullmatch(text[: LONGEST_DATE + 1])
@@ -276,9 +308,9 @@ def _iso(text: str) -> np.datetime64:
 def seconds(values: np.ndarray) -> np.ndarray:
     """Returns numbers that stand for times in seconds, `(num,) float64`.
 
-    Numbers of fourteen digits that are all moments from 1900 to 2100 are read
-    as such (20180725130500). Numbers that are all too great for seconds are
-    read as milli-, micro- or nanoseconds.
+    Numbers of eight, twelve or fourteen digits that are all moments from 1900
+    to 2100 are read as such (20180725, 20180725130500). Numbers that are all
+    too great for seconds are read as milli-, micro- or nanoseconds.
 
     Args:
         values: `(num,) float64`; numbers that are not finite stay.
@@ -301,8 +333,12 @@ def seconds(values: np.ndarray) -> np.ndarray:
 
 
 def _are_moments(values: np.ndarray) -> bool:
-    """Tells whether all numbers are moments written as fourteen digits."""
+    """Tells whether all numbers are moments written as digits alone."""
     texts = [str(int(value)) for value in (values.min(), values.max())]
-    if not all(len(text) == 14 and int(text[:4]) in YEARS for text in texts):
+    if not all(map(DIGITS.fullmatch, texts)) or len(set(map(len, texts))) > 1:
         return False
-    return not any(np.isnat(_iso(str(int(value)))) for value in values)
+    if not all(int(text[:4]) in YEARS for text in texts):
+        return False
+    return not any(
+        value % 1 or np.isnat(_iso(str(int(value)))) for value in values
+    )

@@ -34,6 +34,9 @@ def read(
 ) -> tuple[list[str], pa.Table]:
     """Reads columns; others are neither decoded nor kept.
 
+    A column of only `1.234` is one of texts where `table_format` says that
+    commas are decimal.
+
     Args:
         path: The file; it may be compressed by gzip.
         suffix: The ending that names its format, such as `.csv`.
@@ -58,7 +61,8 @@ def read(
         if stripped.count(name) == 1
     }
     table = reader.read(written, [name for name in text if name in written])
-    _check_points(reader, table, written)
+    if table_format.decimal != ".":
+        table = _with_thousands(reader, table, written, table_format.decimal)
     return stripped, table
 
 
@@ -183,12 +187,19 @@ class _Reader:
         }
 
 
-def _check_points(
-    reader: _Reader, table: pa.Table, written: dict[str, str]
-) -> None:
-    """Refuses columns of only `1.234` in a table with decimal commas.
+def _with_thousands(
+    reader: _Reader, table: pa.Table, written: dict[str, str], decimal: str
+) -> pa.Table:
+    """Returns a table whose columns of only `1.234` are texts.
 
     Arrow reads such a cell as a number with a fraction.
+
+    Args:
+        reader: The file.
+        table: What Arrow read.
+        written: The names in the file, by those in the table.
+        decimal: The decimal mark if it is said, a comma; "" refuses such
+            columns beside one that surely has decimal commas.
     """
     floating = [
         name
@@ -201,14 +212,18 @@ def _check_points(
         if pa.types.is_string(table[name].type)
         and cells.has_decimal_commas(table[name][:JUDGED_CELLS].to_pylist())
     ]
-    if not floating or not with_commas:
-        return
+    if not floating or not (decimal or with_commas):
+        return table
     texts = reader.read({name: written[name] for name in floating}, floating)
     for name in floating:
         thousand = cells.thousand_with_point(texts[name].to_pylist())
-        if thousand:
+        if thousand and not decimal:
             raise ValueError(
                 f"{thousand} in {name} can be {thousand.replace('.', '')}, for "
                 f"{with_commas[0]} has decimal commas, or {thousand}. Write it "
                 "without a point, or with a decimal comma"
             )
+        if thousand:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, texts[name])
+    return table

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +79,7 @@ def read(
     text: Sequence[str] = (),
     option: str = "--dataset",
     table_format: TableFormat = ANY_FORMAT,
+    as_written: Sequence[str] = (),
 ) -> pa.Table:
     """Reads columns of a table.
 
@@ -95,6 +96,9 @@ def read(
         option: The option that named the files, for errors.
         table_format: What is known of the form of delimited text, and of the
             encoding of JSON.
+        as_written: Those of `columns` whose numbers and dates are of a known
+            form, and therefore read as text where they are written in one. A
+            workbook's own numbers and dates are not.
 
     Returns:
         A table of at least one row, with `columns` in this order. Empty cells
@@ -105,25 +109,38 @@ def read(
             the files have different columns.
     """
     files = table_files.paths(path, option)
-    parts = _parts(files, columns, text, option, table_format)
+    texts = _Texts(text, as_written)
+    parts = _parts(files, columns, texts, option, table_format)
     if len(parts) == 1:
         return parts[0]
     joined = {name: _joined(parts, name) for name in columns}
     mixed = [name for name in columns if joined[name] is None]
     if mixed:
         # `01234` and `K1A` are read as in one file; Parquet keeps its types.
-        text = [*text, *mixed]
-        parts = _parts(files, columns, text, option, table_format)
-        texts = pa.schema([(name, pa.string()) for name in mixed])
-        cast = [part.select(mixed).cast(texts) for part in parts]
+        texts = _Texts([*text, *mixed], as_written)
+        parts = _parts(files, columns, texts, option, table_format)
+        strings = pa.schema([(name, pa.string()) for name in mixed])
+        cast = [part.select(mixed).cast(strings) for part in parts]
         joined |= {name: _joined(cast, name) for name in mixed}
     return pa.table(joined)
+
+
+class _Texts(NamedTuple):
+    """The columns that are read as text.
+
+    Attributes:
+        always: See `text` of `read`.
+        as_written: See `read`.
+    """
+
+    always: Sequence[str]
+    as_written: Sequence[str]
 
 
 def _parts(
     files: Sequence[Path],
     columns: Sequence[str],
-    text: Sequence[str],
+    texts: _Texts,
     option: str,
     table_format: TableFormat,
 ) -> list[pa.Table]:
@@ -136,7 +153,7 @@ def _parts(
             option,
             table_format,
             lambda file, suffix, known_format: _read(
-                file, suffix, known_format, columns, text
+                file, suffix, known_format, columns, texts
             ),
         )
         _check_columns(file, known, columns, option)
@@ -322,6 +339,12 @@ def _plain(
         # Python's times have no nanoseconds, and NumPy's no zones: this is UTC.
         unit = "us" if kind.unit == "ns" else kind.unit
         column = column.cast(pa.timestamp(unit), safe=False)
+    if pa.types.is_time64(kind) and kind.unit == "ns":
+        column = column.cast(pa.time64("us"), safe=False)
+    if pa.types.is_duration(kind):
+        # Seconds. Of the units, only the finest have more than float64 holds.
+        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+        column = pc.divide(counts, DURATIONS[kind.unit])
     if pa.types.is_nested(kind):
         raise InputError(
             f"{option} must have plain cells; {name} in {path} holds "
@@ -331,20 +354,20 @@ def _plain(
         pa.types.is_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
         or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
     )
     try:
         if is_bytes:
             large = pa.types.is_large_binary(kind)
             column = column.cast(pa.large_string() if large else pa.string())
         column.validate(full=True)
+        is_odd_text = pa.types.is_large_string(
+            column.type
+        ) or pa.types.is_string_view(column.type)
+        if is_odd_text and column.nbytes <= MAX_STRING_BYTES:
+            column = column.cast(pa.string())
         return column
     except pa.ArrowInvalid:
-    if pa.types.is_time64(kind) and kind.unit == "ns":
-        column = column.cast(pa.time64("us"), safe=False)
-    if pa.types.is_duration(kind):
-        # Seconds. Of the units, only the finest have more than float64 holds.
-        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
-        column = pc.divide(counts, DURATIONS[kind.unit])
         row, content = _first_not_utf_8(column)
         raise InputError(
             f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
@@ -354,18 +377,12 @@ def _plain(
 
 def _first_not_utf_8(column: pa.ChunkedArray) -> tuple[int, bytes]:
     """Returns the number and the bytes of the first cell that is not UTF-8."""
-        or pa.types.is_binary_view(kind)
     content = b""
     for index, cell in enumerate(column):
         buffer = cell.as_buffer()
         try:
             if buffer is not None:  # The cell is not empty.
                 content = buffer.to_pybytes()
-        is_odd_text = pa.types.is_large_string(
-            column.type
-        ) or pa.types.is_string_view(column.type)
-        if is_odd_text and column.nbytes <= MAX_STRING_BYTES:
-            column = column.cast(pa.string())
                 content.decode("utf-8")
         except UnicodeDecodeError:
             return index + 1, content
@@ -388,7 +405,7 @@ def _read(
     suffix: str,
     table_format: TableFormat,
     columns: Sequence[str],
-    text: Sequence[str],
+    texts: _Texts,
 ) -> tuple[list[str], pa.Table]:
     """Reads columns of a file, whose ending says what format it has.
 
@@ -402,14 +419,16 @@ def _read(
         table = _stripped(json_table.read(path, table_format.encoding))
         return table.column_names, table
     if suffix == ".xlsx":
-        table = spreadsheet.read(path, text, table_format.columns)
+        table = spreadsheet.read(path, texts.always, table_format.columns)
         return table.column_names, table
     if suffix == ".parquet":
         known = parquet.read_schema(path).names
         present = [name for name in known if name.strip() in columns]
         table = _stripped(parquet.read_table(path, columns=present))
         return [name.strip() for name in known], table
-    return delimited.read(path, suffix, table_format, columns, text)
+    return delimited.read(
+        path, suffix, table_format, columns, [*texts.always, *texts.as_written]
+    )
 
 
 def _stripped(table: pa.Table) -> pa.Table:
