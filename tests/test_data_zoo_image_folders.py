@@ -53,6 +53,19 @@ def write_class_folders(root: Path, *names: str) -> None:
             Image.fromarray(pixels).save(root / name / f"{index}.png")
 
 
+@pytest.mark.parametrize(
+    "names", [("training_set", "test_set"), ("seg_train", "seg_test")]
+)
+def test_folders_that_seem_to_be_splits_are_no_classes(names, tmp_path) -> None:
+    for name in names:
+        write_class_folders(tmp_path / name, "a", "b")
+    with pytest.raises(InputError, match="rename them train and test"):
+        load(tmp_path)
+    # A class may be called so: it holds no folders.
+    write_class_folders(tmp_path / "toys", "train set", "crash test")
+    assert len(load(tmp_path / "toys").class_names) == 2
+
+
 def test_two_folders_of_one_split_are_named(tmp_path: Path) -> None:
     for name in ("train", "Training"):
         write_class_folders(tmp_path / name, "a", "b")

@@ -185,6 +185,24 @@ def test_tables_that_cannot_be_meant_are_refused(
         listing(photos, table(photos / "t.csv", header, first, *rows))
 
 
+def test_what_stands_for_nothing_is_no_class(photos) -> None:
+    words = ("", "NaN", "null", "<NA>", "#N/A")
+    rows = [f"{12 + i},{word}" for i, word in enumerate(words)]
+    files = listing(
+        photos, table(photos / "l.csv", "file,label", "10,x", "11,y", *rows)
+    )
+    assert files.class_names == ("x", "y")
+    assert "5 rows without a file or a label" in files.notes[1]
+
+
+@pytest.mark.parametrize("spelling", [("cat", "Cat"), ("1", "1.0")])
+def test_a_class_of_two_spellings_is_refused(photos, spelling) -> None:
+    rows = [f"{10 + i},{label}" for i, label in enumerate((*spelling, "dog"))]
+    labels = table(photos / "l.csv", "file,label", *rows)
+    with pytest.raises(InputError, match="spell a class in one way"):
+        listing(photos, labels)
+
+
 def test_a_row_may_be_repeated(photos) -> None:
     labels = plain(photos / "labels.csv")
     with labels.open("a") as file:

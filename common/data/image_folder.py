@@ -1,5 +1,6 @@
 """Folders of class folders, with or without split folders above them."""
 
+import re
 from pathlib import Path
 
 from common.options import InputError
@@ -22,6 +23,7 @@ def listing(root: Path) -> Listing:
     """
     parts = folders.of_splits(root)
     if "train" not in parts:
+        _check_names_of_splits(root)
         parts = {ALL: root}
     else:
         _check_flat(root, parts)
@@ -30,6 +32,31 @@ def listing(root: Path) -> Listing:
         key: _list(folder, class_names, root) for key, folder in parts.items()
     }
     return Listing(root, class_names, rows, OUTSIDE)
+
+
+def _check_names_of_splits(root: Path) -> None:
+    """Refuses folders such as `training_set` beside `test_set` as classes.
+
+    Args:
+        root: A folder without folders of splits.
+
+    Raises:
+        InputError: If the folders of two splits seem to be called so.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders.of_classes(root):
+        words = re.findall("[a-z]+", folder.name.lower())
+        for split, names in folders.SPLIT_NAMES.items():
+            if not set(words).isdisjoint(names) and folders.of_classes(folder):
+                found.setdefault(split, folder)
+    if len(found) > 1:
+        order = [split for split in folders.SPLIT_NAMES if split in found]
+        named = " and ".join(found[split].name for split in order)
+        raise InputError(
+            f"--dataset must have classes or splits in its folders, by their "
+            f"names; {root} has {named}, which hold folders. If they are "
+            f"splits, rename them {' and '.join(order)}."
+        )
 
 
 def _check_flat(root: Path, parts: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from . import (
     table_files,
     tables,
 )
+from .cells import MISSING
 from .image_listing import ALL, Listing, Row
 
 # What a column is called where no option names it, the likeliest first.
@@ -28,6 +30,7 @@ USUAL = {
     "group": ("group", "group_id", "patient", "patient_id", "scene"),
 }  # fmt: skip
 NEEDED = ("file", "label")
+WHOLE = re.compile(r"^(-?\d+)\.0+$")
 UNLISTED = "images without a row in the table"
 
 
@@ -83,6 +86,7 @@ def listing(root: Path, source: Source) -> Listing:
     entries, notes = _entries(root, source)
     names = sorted({entry.label for entry in entries})
     image_listing.check_names(names, f"classes in {source.table}")
+    _check_spellings(names, source.table)
     if len(names) < 2:
         raise InputError(
             f"--labels must have at least two classes; {source.table} has "
@@ -167,7 +171,7 @@ def _entries(
     left_out: collections.Counter[str] = collections.Counter()
     missing = []
     for number, cells in enumerate(texts, start=1):
-        if not all(cells[kind] for kind in NEEDED):
+        if not cells["file"] or cells["label"].lower() in MISSING:
             left_out["without a file or a label"] += 1
             continue
         place = place_of(cells["file"], f"row {number} of {source.table}")
@@ -250,6 +254,18 @@ def _split(cells: Mapping[str, str], number: int, table: str) -> str:
         f"--split_column must hold {', '.join(words)}; row {number} of {table} "
         f"has {quote(cells['split'])}."
     )
+
+
+def _check_spellings(names: Sequence[str], table: str) -> None:
+    """Refuses classes that differ only by capitals, or as `1` and `1.0` do."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(WHOLE.sub(r"\1", name).casefold(), name)
+        if other != name:
+            raise InputError(
+                f"--labels must spell a class in one way; {table} has "
+                f"{quote(other)} and {quote(name)}."
+            )
 
 
 def _check_same(first: _Entry, entry: _Entry, table: str) -> None:
