@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common.options import as_trained
+from common.options import InputError, as_trained
 from common.release import evaluation
+from common.report import report
 from common.shared_options import Options
 
 
@@ -40,6 +41,18 @@ def test_a_file_that_is_named_is_judged_whole(
     # What the release remembers is not named on the command line.
     remembered = as_trained(Options(mode="evaluate"), trained)
     assert remembered.dataset == "old.csv"
+
+
+def test_a_folder_of_the_data_of_training_is_no_new_data(tmp_path) -> None:
+    (tmp_path / "photos" / "train").mkdir(parents=True)
+    (tmp_path / "photos2").mkdir()
+    own = str(tmp_path / "photos")
+    trained = {"dataset": own, "paths": {"dataset": report.path_digest(own)}}
+    options = Options(mode="evaluate", dataset=f"{own}/train")
+    with pytest.raises(InputError, match="train is only some of these"):
+        evaluation.is_whole(options, trained)
+    new = options.replace(dataset=str(tmp_path / "photos2"))
+    assert evaluation.is_whole(new, trained)
 
 
 def test_what_cannot_be_computed_is_null_with_the_reason() -> None:

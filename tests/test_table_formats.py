@@ -356,6 +356,11 @@ def test_several_files_are_a_release_s_own_or_new_data(parts) -> None:
         options = TableOptions(mode="evaluate", dataset=named)
         with pytest.raises(InputError, match=r"new files.*part-\d.csv is only"):
             evaluation.is_whole(options, trained)
+    options = TableOptions(
+        mode="evaluate", dataset="part-2.csv,part-1.csv,part-10.csv"
+    )
+    with pytest.raises(InputError, match=r"-10.csv is these in another order"):
+        evaluation.is_whole(options, trained)
 
 
 def test_a_report_has_no_folders_of_several_files(tmp_path: Path) -> None:
