@@ -196,6 +196,21 @@ def test_ground_truth_is_no_class(tmp_path) -> None:
     assert "1 of the masks belong to no image by their names" in notes
 
 
+@pytest.mark.parametrize("name", ["{0}-mask.png", "{0}/000.png", "{0}.png"])
+def test_masks_are_called_as_their_image_or_their_folder_is(
+    tmp_path, name
+) -> None:
+    """MVTec LOCO has a folder of masks for each image."""
+    root = anomaly_set(tmp_path)
+    for path in sorted((root / "ground_truth").rglob("*_mask.png")):
+        new = path.parent / name.format(path.name[:3])
+        new.parent.mkdir(exist_ok=True)
+        path.rename(new)
+    listed, notes = layout.of_training(root, "")
+    assert [len(file.masks) for file in listed if file.label] == [1] * 6
+    assert not any("belong to no image" in note for note in notes)
+
+
 def test_pictures_that_are_all_called_masks_are_images(tmp_path) -> None:
     for index in range(12):
         picture(tmp_path / f"face_{index}_mask.png", index)

@@ -24,7 +24,7 @@ ABNORMAL_NAME = "abnormal"
 GROUND_TRUTH = ("ground_truth", "groundtruth")
 MASK_FOLDERS = (*GROUND_TRUTH, *folders.MASKS)
 # A mask's name ends so, as do those of further masks of the same image.
-MASK = re.compile(r"(?P<image>.+)_(?:mask|seg)(?:_\d+)?", re.IGNORECASE)
+MASK = re.compile(r"(?P<image>.+)[_-](?:mask|seg)(?:_\d+)?", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,15 +296,19 @@ def _by_image(masks: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _ground_truth(root: Path) -> dict[str, list[Path]]:
-    """Returns the masks in the folder `ground_truth`; see `_key`."""
-    return {
-        _key(place, truth): masks
-        for truth in folders.of_classes(root)
-        if truth.name.lower() in GROUND_TRUTH
-        for place, masks in _by_image(
-            folders.files(truth, pictures.is_picture)
-        ).items()
-    }
+    """Returns the masks in the folder `ground_truth`; see `_key`.
+
+    They are called as their image is, or are in a folder that is.
+    """
+    drawn = collections.defaultdict(list)
+    for truth in folders.of_classes(root):
+        if truth.name.lower() not in GROUND_TRUTH:
+            continue
+        paths = folders.files(truth, pictures.is_picture)
+        for place, masks in _by_image(paths).items():
+            for name in {place, place.parent} - {truth}:
+                drawn[_key(name, truth)] += masks
+    return dict(drawn)
 
 
 def _key(place: Path, folder: Path) -> str:
