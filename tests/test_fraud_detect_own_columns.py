@@ -201,6 +201,17 @@ def test_rare_and_new_categories_share_a_code() -> None:
     assert coded[:, 0].tolist() == [3, 1, 0, 2]
 
 
+def test_what_columns_are_taken_for_is_said() -> None:
+    columns = [Column(f"V{i}", "number") for i in range(12)]
+    columns[0] = Column("fee", "number", form=own_columns.DECIMAL_COMMA)
+    columns += [Column("kind", "category", ("a",)), Column("at", "time")]
+    assert own_columns.described(columns) == [
+        "Columns as features: numbers fee as 1.234,5, V1, V2, V3, V4, V5, V6, "
+        "V7, V8, V9, 2 more; times at; categories kind."
+    ]
+    assert own_columns.described([]) == []
+
+
 def test_columns_that_tell_nothing_or_too_much_are_said() -> None:
     fraud = np.array([0, 1] * 20)
     columns = [Column("same", "number"), Column("leak", "number")]

@@ -261,7 +261,7 @@ def of_transactions(
     # Of the last fold, whose model is released.
     last = rows[-1].train
     fitted, more = own_columns.fit(own, table.own[last], table.fraud[last])
-    notes += tuple(more)
+    notes += (*own_columns.described(fitted), *more)
     coded = own_columns.code(own, table.own, fitted)
     table = dataclasses.replace(table, own=coded)
     windows = features.names_of(

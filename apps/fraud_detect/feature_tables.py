@@ -49,7 +49,7 @@ def of_features(path: Path, columns: Columns, plan: Plan) -> Data:
         )
     splits = rows.coded(fitted)
     train, valid, test = (splits.pick(part) for part in parts)
-    notes = (*rows.notes, *more, note)
+    notes = (*rows.notes, *own_columns.described(fitted), *more, note)
     names = tuple(column.feature for column in fitted)
     fold = Fold(
         FraudSplits(

@@ -22,7 +22,8 @@ from common.options import InputError, quote
 from .settings import Columns
 
 FILE = "columns.json"  # In a release's `mobile`.
-KINDS = ("number", "time", "category")
+PLURALS = {"number": "numbers", "time": "times", "category": "categories"}
+KINDS = tuple(PLURALS)
 DECIMAL_COMMA, DECIMAL_POINT = "1.234,5", "1,234.5"
 DAY_FIRST, MONTH_FIRST = "d/m/y", "m/d/y"
 # By the option that tells which is meant.
@@ -35,6 +36,7 @@ FORMS = ("", *(form for forms in FORMS_OF.values() for form in forms))
 NEVER_FEATURES = ("TX_TIME_SECONDS", "TX_TIME_DAYS", "TX_FRAUD_SCENARIO")
 MOST_VALUES = 100  # Of a category; rarer ones are as unknown ones.
 LEAST_ROWS = 5  # Of a category, among the rows that train.
+MOST_SHOWN = 10  # Names of columns in a note.
 HOUR = 3600  # Seconds.
 # A column that ranks the rows that train so well is probably no column that is
 # known when a transaction happens.
@@ -180,6 +182,23 @@ def fit(
                 "--ignore_columns."
             )
     return tuple(kept), notes
+
+
+def described(columns: Sequence[Column]) -> list[str]:
+    """Returns a note on what columns are taken for; none if there are none."""
+    parts = []
+    for kind in KINDS:
+        names = [
+            column.name + (f" as {column.form}" if column.form else "")
+            for column in columns
+            if column.kind == kind
+        ]
+        shown = names[:MOST_SHOWN]
+        if len(names) > MOST_SHOWN:
+            shown.append(f"{len(names) - MOST_SHOWN} more")
+        if names:
+            parts.append(f"{PLURALS[kind]} {', '.join(shown)}")
+    return [f"Columns as features: {'; '.join(parts)}."] if parts else []
 
 
 def _frequent(column: Column, numbers: np.ndarray) -> Column:
