@@ -197,9 +197,7 @@ def test_ground_truth_is_no_class(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["{0}-mask.png", "{0}/000.png", "{0}.png"])
-def test_masks_are_called_as_their_image_or_their_folder_is(
-    tmp_path, name
-) -> None:
+def test_masks_or_their_folder_are_called_as_images(tmp_path, name) -> None:
     """MVTec LOCO has a folder of masks for each image."""
     root = anomaly_set(tmp_path)
     for path in sorted((root / "ground_truth").rglob("*_mask.png")):

@@ -300,7 +300,7 @@ def _ground_truth(root: Path) -> dict[str, list[Path]]:
 
     They are called as their image is, or are in a folder that is.
     """
-    drawn = collections.defaultdict(list)
+    drawn: dict[str, list[Path]] = collections.defaultdict(list)
     for truth in folders.of_classes(root):
         if truth.name.lower() not in GROUND_TRUTH:
             continue

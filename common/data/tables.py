@@ -13,13 +13,20 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute as pc
 from pyarrow import parquet
 
 from common.options import InputError, quote
 from common.table_options import ANY_FORMAT, TableFormat
 
-from . import cells, delimited, dialects, json_table, spreadsheet, table_files
+from . import (
+    cells,
+    delimited,
+    dialects,
+    json_table,
+    plain_columns,
+    spreadsheet,
+    table_files,
+)
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", *JSON_SUFFIXES)
@@ -28,10 +35,6 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
 NAMES_SHOWN = 500  # The most characters of columns' names in an error.
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
-# What an array of Arrow's plain strings can hold.
-MAX_STRING_BYTES = 2**31 - 1
-# The numbers of Arrow's units of time that make a second.
-DURATIONS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 T = TypeVar("T")
 
@@ -168,7 +171,8 @@ def _parts(
                 f"{quote(odd)}, and {lacks} has not."
             )
         plain = {
-            name: _plain(file, name, table[name], option) for name in columns
+            name: plain_columns.plain(file, name, table[name], option)
+            for name in columns
         }
         parts.append(pa.table(plain))
         if not table.num_rows:
@@ -321,72 +325,6 @@ def _open(
             ) from None
         first = first[:300].rstrip(".")
         raise InputError(f"{option}={path} cannot be read: {first}.") from None
-
-
-def _plain(
-    path: Path, name: str, column: pa.ChunkedArray, option: str
-) -> pa.ChunkedArray:
-    """Returns a column whose cells are plain, not categories or bytes.
-
-    Raises:
-        InputError: If cells are nested, or text is not UTF-8, which Arrow does
-            not check when it reads.
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = column.type
-    if pa.types.is_timestamp(kind) and (kind.unit == "ns" or kind.tz):
-        # Python's times have no nanoseconds, and NumPy's no zones: this is UTC.
-        unit = "us" if kind.unit == "ns" else kind.unit
-        column = column.cast(pa.timestamp(unit), safe=False)
-    if pa.types.is_time64(kind) and kind.unit == "ns":
-        column = column.cast(pa.time64("us"), safe=False)
-    if pa.types.is_duration(kind):
-        # Seconds. Of the units, only the finest have more than float64 holds.
-        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
-        column = pc.divide(counts, DURATIONS[kind.unit])
-    if pa.types.is_nested(kind):
-        raise InputError(
-            f"{option} must have plain cells; {name} in {path} holds "
-            f"{quote(str(kind))}."
-        )
-    is_bytes = (
-        pa.types.is_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
-    try:
-        if is_bytes:
-            large = pa.types.is_large_binary(kind)
-            column = column.cast(pa.large_string() if large else pa.string())
-        column.validate(full=True)
-        is_odd_text = pa.types.is_large_string(
-            column.type
-        ) or pa.types.is_string_view(column.type)
-        if is_odd_text and column.nbytes <= MAX_STRING_BYTES:
-            column = column.cast(pa.string())
-        return column
-    except pa.ArrowInvalid:
-        row, content = _first_not_utf_8(column)
-        raise InputError(
-            f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
-            f"{dialects.advice(content)}"
-        ) from None
-
-
-def _first_not_utf_8(column: pa.ChunkedArray) -> tuple[int, bytes]:
-    """Returns the number and the bytes of the first cell that is not UTF-8."""
-    content = b""
-    for index, cell in enumerate(column):
-        buffer = cell.as_buffer()
-        try:
-            if buffer is not None:  # The cell is not empty.
-                content = buffer.to_pybytes()
-                content.decode("utf-8")
-        except UnicodeDecodeError:
-            return index + 1, content
-    return len(column), content
 
 
 def _names(path: Path, suffix: str, table_format: TableFormat) -> list[str]:
