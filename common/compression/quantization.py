@@ -11,16 +11,23 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.d
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantize_layout_transform import (  # noqa: E501
     Default8BitQuantizeLayoutTransform,
 )
+from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from common.variants import Techniques
 
+from . import conv1d
 from .clustering import has_kernel
 
+# Layers that are replaced by layers that TF-MOT quantizes.
+REPLACED = (
+    tf_keras.layers.SeparableConv2D,
+    *conv1d.LAYERS,
+)
 FOLDING = (
     tf_keras.layers.Conv2D,
     tf_keras.layers.DepthwiseConv2D,
-    tf_keras.layers.SeparableConv2D,
     tf_keras.layers.Dense,
+    *REPLACED,
 )
 default_8bit = tfmot.quantization.keras.default_8bit
 
@@ -83,6 +90,7 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
                 f"{tensor.dtype.name}."
             )
     registry = default_8bit.Default8BitQuantizeRegistry()
+    refuse(twin, registry)
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.InputLayer):
@@ -104,9 +112,37 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
     annotated = tf_keras.models.clone_model(twin, clone_function=annotate)
     annotated.set_weights(twin.get_weights())
     scope = {"OutputQuantizeConfig": OutputQuantizeConfig}
-    with tfmot.quantization.keras.quantize_scope(scope):
+    # The Lambda layers are those of `conv1d`; a twin has none.
+    with (
+        tfmot.quantization.keras.quantize_scope(scope),
+        SafeModeScope(safe_mode=False),
+    ):
         return tfmot.quantization.keras.quantize_apply(
             annotated, _scheme(before)
+        )
+
+
+def refuse(twin: tf_keras.Model, registry: Any) -> None:
+    """Raises an error for layers with a kernel that stay in float.
+
+    Args:
+        twin: A functional model.
+        registry: TF-MOT's table of the layers that it can quantize.
+
+    Raises:
+        RuntimeError: If there are such layers; the error names them all.
+    """
+    names = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in twin.layers
+        if has_kernel(layer)
+        and not registry.supports(layer)
+        and not isinstance(layer, REPLACED)
+    ]
+    if names:
+        raise RuntimeError(
+            f"TF-MOT cannot quantize {', '.join(names)} in training: it has no "
+            "quantizer for such layers, and their kernels would stay in float."
         )
 
 
@@ -186,7 +222,8 @@ class KernelQuantizingLayout(Default8BitQuantizeLayoutTransform):
             model: The annotated model.
             layer_quantize_map: Each layer's configuration, by name.
         """
-        model, entries = super().apply(model, layer_quantize_map)
+        widened = conv1d.widen(model, layer_quantize_map)
+        model, entries = super().apply(*widened)
         for layer in model.layers:
             entry = entries.get(layer.name, {})
             if isinstance(

@@ -138,7 +138,7 @@ class _Builder:
             elif not isinstance(operation, keras.layers.Layer):
                 self._try(node, operations.check)
             elif id(operation) not in self.made:
-                self._try(operation, layers.convert)
+                self._try(operation, layers.convert_call)
 
     def _try(self, part: Any, make: Any) -> None:
         """Makes a layer's or operation's replacement, or notes the error."""

@@ -29,6 +29,15 @@ _AUGMENTATION = (
     "RandomSharpness",
     "RandomShear",
 )
+# The layers that TF-MOT quantizes together with their activation.
+_WITH_ACTIVATION = (
+    tf_keras.layers.Dense,
+    tf_keras.layers.Conv1D,
+    tf_keras.layers.Conv2D,  # Conv2DTranspose and DepthwiseConv2D too.
+    tf_keras.layers.DepthwiseConv1D,
+    tf_keras.layers.SeparableConv1D,
+    tf_keras.layers.SeparableConv2D,
+)
 _SERVING = (
     "TFLite cannot take it: put this preprocessing in the serving signature "
     "and give the bridge the model behind it"
@@ -63,6 +72,53 @@ def convert(layer: Any) -> Any:
     )
 
 
+def convert_call(layer: Any) -> Any:
+    """Returns the replacement of a layer that the graph calls.
+
+    Args:
+        layer: Any Keras 3 layer.
+
+    Returns:
+        As `convert`; but for a dense layer or convolution whose activation
+        TF-MOT cannot quantize there, the layer without it, and the activation
+        as a layer of its own, which can stay in float.
+
+    Raises:
+        UnsupportedLayerError: If the layer has no equal in tf_keras.
+    """
+    made = convert(layer)
+    if not isinstance(made, _WITH_ACTIVATION):
+        return made
+    function: Any = made.activation
+    if function.__name__ in twin_layers.QUANTIZABLE_INSIDE:
+        return made
+    made.activation = tf_keras.activations.linear
+    activation = _activation_layer(
+        function, name=f"{made.name}_activation", dtype=made.dtype
+    )
+
+    return _Activated(made, activation)
+
+
+class _Activated:
+    """A layer and the activation behind it, called as one layer."""
+
+    def __init__(self, layer: Any, activation: Any) -> None:
+        self._layer, self._activation = layer, activation
+        self.supports_masking = layer.supports_masking
+
+    def __call__(self, inputs: Any) -> Any:
+        """Returns the activations."""
+        return self._activation(self._layer(inputs))
+
+
+def _activation_layer(function: Any, **common: Any) -> Any:
+    """Returns the layer that computes an activation."""
+    if getattr(function, "__name__", function) in twin_layers.QUANTIZABLE:
+        return tf_keras.layers.Activation(function, **common)
+    return twin_layers.OtherActivation(function, **common)
+
+
 @stock_converter("Lambda")
 def _lambda(layer: Any) -> Any:
     raise UnsupportedLayerError(
@@ -90,10 +146,7 @@ def _identity(layer: Any) -> Any:
 
 @stock_converter("Activation")
 def _activation(layer: Any) -> Any:
-    function = configs.activation_of(layer)
-    if function in twin_layers.QUANTIZABLE:
-        return configs.rebuild(layer)
-    return twin_layers.OtherActivation(function, **_common(layer))
+    return _activation_layer(configs.activation_of(layer), **_common(layer))
 
 
 @stock_converter("LeakyReLU")

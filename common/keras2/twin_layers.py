@@ -24,6 +24,8 @@ QUANTIZABLE = frozenset(
         "tanh",
     }
 )
+# Activations that TF-MOT can quantize inside a dense layer or convolution.
+QUANTIZABLE_INSIDE = QUANTIZABLE - {"relu6"}
 # Activations with the same name and formula in Keras 3 and tf_keras.
 _SHARED = frozenset(
     {

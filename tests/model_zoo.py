@@ -1,0 +1,113 @@
+"""Small models of the kinds that people bring, and what each can become.
+
+Every builder takes well under a second. `ZOO` says for each model which
+techniques it takes; where a technique is refused, it gives words of the reason.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import zoo_networks as networks
+import zoo_sequences as sequences
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What can be made of a model; a refusal is words of its reason.
+
+    Attributes:
+        model: Why `apps.compress` refuses the model; "" if it takes it.
+        qat: Why the model takes no quantization-aware training.
+    """
+
+    model: str = ""
+    qat: str = ""
+
+
+YES = Entry()
+INTEGERS = Entry(qat="takes only models with floating-point inputs")
+
+
+def no_qat(kind: str) -> Entry:
+    """Returns the entry of a model with a layer that QAT cannot take."""
+    return Entry(qat=rf"TF-MOT cannot quantize \S+ \({kind}\)")
+
+
+ZOO: dict[Callable[[], keras.Model], Entry] = {
+    networks.lenet: YES,
+    networks.conv_relu_bn: YES,
+    networks.residual: YES,
+    networks.inception: YES,
+    networks.separable: YES,
+    networks.inverted_residual: YES,
+    networks.squeeze_excite: YES,
+    networks.transfer: no_qat("Functional"),
+    networks.nested_sequential: no_qat("Functional"),
+    networks.nested_twice: no_qat("Functional"),
+    networks.two_backbones: no_qat("Functional"),
+    networks.unet: YES,
+    networks.denoiser: YES,
+    networks.vae_decoder: YES,
+    networks.gan_generator: YES,
+    networks.gan_discriminator: YES,
+    networks.super_resolution: YES,
+    networks.mixed_precision: YES,
+    networks.augmented: YES,
+    networks.fixed_batch: YES,
+    networks.siamese: no_qat("Functional"),
+    networks.mlp_mixer: YES,
+    networks.vit: no_qat("MultiHeadAttention"),
+    networks.mlp: YES,
+    networks.seven_inputs: INTEGERS,
+    networks.two_towers: INTEGERS,
+    networks.wide_and_deep: YES,
+    networks.factorization_machine: INTEGERS,
+    networks.cross_network: YES,
+    networks.gated: YES,
+    networks.categories: INTEGERS,
+    networks.one_in_a_dict: YES,
+    networks.outputs_in_a_dict: Entry("one output"),
+    networks.outputs_in_a_list: Entry("one output"),
+    networks.with_middle_output: Entry("one output"),
+    networks.vae_encoder: Entry("one output"),
+    sequences.conv1d: YES,
+    sequences.conv1d_bn: YES,
+    sequences.conv1d_unet: YES,
+    sequences.dilated: YES,
+    sequences.separable1d: YES,
+    sequences.lstm: no_qat("LSTM"),
+    sequences.stacked_lstm: no_qat("LSTM"),
+    sequences.gru: no_qat("GRU"),
+    sequences.stateful_lstm: Entry("stateless scope"),
+    sequences.lstm_attention: no_qat("LSTM"),
+    sequences.attention_layer: no_qat("LSTM"),
+    sequences.encoder_decoder: no_qat("LSTM"),
+    sequences.video: no_qat("TimeDistributed"),
+    sequences.conv_lstm: no_qat("ConvLSTM2D"),
+    sequences.conv3d: no_qat("Conv3D"),
+    sequences.bidirectional: INTEGERS,
+    sequences.masked_lstm: INTEGERS,
+    sequences.bag_of_words: INTEGERS,
+    sequences.text_cnn: INTEGERS,
+    sequences.transformer: INTEGERS,
+    sequences.causal_transformer: INTEGERS,
+    sequences.text: Entry("string input"),
+    sequences.text_counts: Entry("string input"),
+    sequences.string_lookup: Entry("string input"),
+    sequences.integer_lookup: Entry("TFLite cannot take it"),
+    sequences.hashing: Entry("string input"),
+    sequences.own_vit: Entry("which is not Keras's own"),
+    sequences.own_weights: Entry("which is not Keras's own"),
+    sequences.subclassed: Entry("holds a subclassed model"),
+    sequences.with_lambda: Entry("has a Lambda layer"),
+}
+
+# Those of which the default tests try every technique.
+PICKED = (
+    networks.conv_relu_bn,
+    networks.gated,
+    networks.outputs_in_a_list,
+    sequences.conv1d_bn,
+    sequences.separable1d,
+)

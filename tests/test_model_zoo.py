@@ -1,0 +1,79 @@
+"""What becomes of each model of the zoo."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import model_zoo
+import pytest
+
+from apps.compress import user_model
+from common.compression import wrappers
+from common.keras2 import bridge, check
+from common.options import InputError
+from common.shared_options import Options
+
+TECHNIQUES = ("prune", "cluster", "qat")
+TOLERANCE = 1e-5
+# Half precision of the model itself, which its twin does not have.
+HALF = 1e-3
+
+
+def of(builders: dict[Any, Any]) -> list[Any]:
+    return [pytest.param(x, id=x.__name__) for x in builders]
+
+
+def load(build: Any, folder: Path) -> keras.Model:
+    """Returns the model as `apps.compress` reads it from a file."""
+    keras.utils.set_random_seed(0)
+    build().save(folder / "model.keras")
+    return user_model.load(str(folder / "model.keras")).model
+
+
+REFUSED = {x: entry for x, entry in model_zoo.ZOO.items() if entry.model}
+TAKEN = {x: entry for x, entry in model_zoo.ZOO.items() if not entry.model}
+
+
+@pytest.mark.parametrize("build", of(TAKEN))
+def test_the_twin_equals_the_model(build: Any, tmp_path: Path) -> None:
+    model = load(build, tmp_path)
+    half = any("16" in layer.dtype_policy.name for layer in model.layers)
+    twin = bridge.to_tf_keras(model, check=False)
+    assert check.compare(model, twin) <= (HALF if half else TOLERANCE)
+
+
+@pytest.mark.parametrize("build", of(REFUSED))
+def test_the_model_is_refused_in_a_line(build: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=REFUSED[build].model) as error:
+        load(build, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "build", of({x: entry for x, entry in TAKEN.items() if entry.qat})
+)
+def test_training_with_quantization_is_refused(build: Any) -> None:
+    with pytest.raises(RuntimeError, match=TAKEN[build].qat) as error:
+        wrap(build, "qat")
+    assert "QuantizeConfig" not in str(error.value)
+
+
+@pytest.mark.parametrize("build", of(dict.fromkeys(model_zoo.PICKED)))
+def test_techniques_that_picked_models_take(build: Any) -> None:
+    for technique in TECHNIQUES:
+        wrap(build, technique)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("build", of(TAKEN))
+def test_techniques_that_the_model_takes(build: Any, technique: str) -> None:
+    if technique == "qat" and TAKEN[build].qat:
+        pytest.skip("it is refused, as another test shows")
+    wrap(build, technique)
+
+
+def wrap(build: Any, technique: str) -> None:
+    keras.utils.set_random_seed(0)
+    twin = bridge.to_tf_keras(build(), check=False)
+    wrappers.wrap(twin, (technique,), 10, Options())
