@@ -91,12 +91,6 @@ def subclass() -> keras.Model:
         (lambda: functional(L.Lambda(lambda x: x, name="code")), "'code'"),
         (lambda: functional(OwnLayer(name="own")), "'own'.*OwnLayer"),
         (subclass, "functional or Sequential.*Subclass"),
-        (
-            lambda: keras.Model(
-                x := keras.Input((6,)), [L.Dense(2)(x), L.Dense(2)(x)]
-            ),
-            "one output",
-        ),
     ],
 )
 def test_models_that_are_refused(build, words, tmp_path) -> None:
@@ -248,13 +242,13 @@ def test_unknown_names(file) -> None:
 
 def test_agreement_of_classes_and_of_numbers(file) -> None:
     user = user_model.load(file)
-    agreement = objective.Agreement(user)
+    agreement = objective.Agreement(user.model.outputs[0], user.loss)
     outputs = np.eye(3)[[0, 1, 2, 2]]
     assert agreement.measure(outputs, np.eye(3)[[0, 1, 2, 0]]) == {
         "agreement": 0.75
     }
     number = keras.Sequential([keras.Input((6,)), L.Dense(1)])
-    other = objective.Agreement(user_model.UserModel(number))
+    other = objective.Agreement(number.outputs[0])
     truth = np.array([[0.0], [2.0]])
     assert other.measure(truth, truth)["agreement"] == 1
     assert other.measure(truth + 1, truth)["agreement"] == 0

@@ -17,7 +17,9 @@ class Config(ImageOptions):
         "",
         "a TFDS name, a folder of class folders, or a .npz file with x and y "
         "(optionally also x_valid, y_valid, x_test and y_test; the data of a "
-        "model with several inputs have the inputs' names instead of x).",
+        "model with several inputs have the inputs' names instead of x, and "
+        "those of a model with several outputs y_ and the output's name "
+        "instead of y).",
         data=True,
     )
     calibration: str = option(
@@ -29,12 +31,19 @@ class Config(ImageOptions):
     loss: str = option(
         "",
         "the name of a Keras loss; by default the loss that the model was "
-        "compiled with.",
+        "compiled with. For several outputs: output=loss,output=loss; an "
+        "output without a loss is neither trained nor measured.",
     )
     metric: str = option(
         "",
-        "the name of the Keras metric that must not worsen; by default the "
-        "first metric that the model was compiled with.",
+        "the name of the Keras metric that must not worsen, which is that of "
+        "--task_output; by default the first metric that the model was "
+        "compiled with.",
+    )
+    task_output: str = option(
+        "",
+        "for a model of several outputs, the one whose metric must not worsen; "
+        "by default the first that has a loss.",
     )
     metric_direction: str = option(
         "auto",

@@ -1,19 +1,21 @@
 """The TFLite files of a release: they are written, measured and chosen."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from common.console import track
-from common.data.splits import Splits
+from common.data.splits import Split, Splits
 from common.mobile import conversion, files, litert, measurement
 from common.variants import VARIANTS, Plan, Techniques, Variant
 
-from . import results, selective, user_data, user_model
+from . import selective, user_data, user_model
 from .config import Config
+from .outputs import Objectives
 
 
 @dataclasses.dataclass
@@ -42,7 +44,8 @@ def write(
     splits: Splits,
     feed: user_data.Feed,
     options: Config,
-    reference: np.ndarray,
+    reference: Any,
+    outputs: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files; writes `labels.txt`.
 
@@ -57,6 +60,7 @@ def write(
         options: Give `max_drop`, `denylist`, `selective`, `measure_examples`
             and the seed.
         reference: The Keras model's outputs for the test split.
+        outputs: The names of the outputs.
 
     Returns:
         The entry `variants` of `report.json`.
@@ -64,7 +68,6 @@ def write(
     int8 = conversion.Int8(
         "uint8" if feed.pixels else "float32", False, options.denylist
     )
-    outputs = [results.OUTPUT]
     paths = conversion.write(directory, twins, plan, examples, outputs, int8)
     if splits.class_names:
         files.write_names(directory / files.LABELS, splits.class_names)
@@ -73,6 +76,8 @@ def write(
     for path in track(paths, "measuring", len(paths)):
         variant = VARIANTS[path.stem]
         row = _measure(path, variant, task, int8, written)
+        if row and len(outputs) > 1:
+            row["outputs"] = _measure_outputs(path, splits, feed, options)
         if row:
             written.rows.append(row)
             kept.append(path)
@@ -82,8 +87,12 @@ def write(
             twin = twins[variant.techniques]
             path = directory / f"{variant.name}+selective.tflite"
             _write_selective(
-                path, twin, variant, examples, task, written, options
+                path, twin, variant, examples, task, written, options, outputs
             )
+            if len(outputs) > 1:
+                written.rows[-1]["outputs"] = _measure_outputs(
+                    path, splits, feed, options
+                )
             kept.append(path)
     written.rows = measurement.ship(kept, written.rows, task, options.max_drop)
     return written.rows
@@ -92,16 +101,55 @@ def write(
 def _task(
     splits: Splits,
     feed: user_data.Feed,
-    reference: np.ndarray,
+    reference: Any,
     options: Config,
 ) -> measurement.Measurement:
     """Returns the data and the metric that files are measured with."""
     objective = feed.objective
+    if isinstance(objective, Objectives):
+        return _task_of(objective, splits, feed, reference, options)
     return measurement.sampled(
         splits, options, feed.batches, reference,
         metric=lambda *pair: objective.measure(*pair)[objective.name],
         higher_is_better=objective.higher_is_better,
     )  # fmt: skip
+
+
+def _task_of(
+    objectives: Objectives,
+    splits: Splits,
+    feed: user_data.Feed,
+    reference: Mapping[str, np.ndarray],
+    options: Config,
+) -> measurement.Measurement:
+    """Returns the data and the metric of the task output of several."""
+    name = objectives.task
+    part = objectives.parts[name]
+
+    def batches(split: Split) -> Iterator[tuple[Any, np.ndarray]]:
+        for inputs, targets in feed.batches(split):
+            yield inputs, targets[name]
+
+    task = measurement.sampled(
+        splits, options, batches, reference[name],
+        metric=lambda *pair: part.measure(*pair)[part.name],
+        higher_is_better=objectives.higher_is_better,
+    )  # fmt: skip
+    return dataclasses.replace(task, output=name)
+
+
+def _measure_outputs(
+    path: Path, splits: Splits, feed: user_data.Feed, options: Config
+) -> dict[str, float]:
+    """Returns the metrics of all outputs of a file on the test split."""
+    rows = measurement.rows(splits.test.num_examples, options)
+    runner, pairs = litert.Runner(path.read_bytes()), []
+    for inputs, targets in feed.batches(splits.test.choose(rows)):
+        pairs.append((runner(**inputs), targets))
+    outputs, targets = tf.nest.map_structure(
+        lambda *parts: np.concatenate(parts), *pairs
+    )
+    return feed.objective.measure(outputs, targets)
 
 
 def _measure(
@@ -160,11 +208,12 @@ def _write_selective(
     task: measurement.Measurement,
     written: Mobile,
     options: Config,
+    outputs: Sequence[str],
 ) -> None:
     """Writes and measures an int8 file with its costliest layers in float."""
     sign = 1 if task.higher_is_better else -1
     content, choice = selective.search(
-        conversion.calibrate(twin, variant, examples, [results.OUTPUT]),
+        conversion.calibrate(twin, variant, examples, outputs),
         list(user_model.layer_names(twin)),
         task,
         goal=written.rows[0]["valid_metric"] - sign * options.max_drop,

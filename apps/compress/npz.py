@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,13 @@ MAGIC = np.lib.format.MAGIC_PREFIX
 WRITE = "Write it with numpy.savez(path, x=x, y=y)."
 
 
-def load(path: str, model: keras.Model, seed: int, labelled: bool) -> Splits:
+def load(
+    path: str,
+    model: keras.Model,
+    seed: int,
+    labelled: bool,
+    outputs: Sequence[str] = (),
+) -> Splits:
     """Loads `x` and `y`, or arrays with the names of the model's inputs.
 
     The splits are `x` and `y`, `x_valid` and `y_valid`, `x_test` and `y_test`.
@@ -36,6 +42,9 @@ def load(path: str, model: keras.Model, seed: int, labelled: bool) -> Splits:
         model: The model that the data are for.
         seed: Fixes the random choice.
         labelled: Whether the file must hold labels.
+        outputs: The outputs that have labels, of a model with several: they
+            are in `y_<output>`, `y_<output>_valid` and `y_<output>_test`, and
+            become labels by the name of the output.
 
     Raises:
         InputError: If the file is damaged or lacks an array, or if its arrays
@@ -43,14 +52,16 @@ def load(path: str, model: keras.Model, seed: int, labelled: bool) -> Splits:
     """
     arrays = _read_npz(path)
     names = user_model.input_names(model)
+    labels = [f"{LABELS}_{output}" for output in outputs] or [LABELS]
     parts: dict[str, Any] = {
-        split: _take(path, arrays, names, suffix, labelled)
+        split: _take(path, arrays, names, suffix, labels, labelled)
         for split, suffix in SUFFIXES.items()
     }
     train = parts["train"]
     if train is None:
+        expected = _expected(names, labels if labelled else ())
         raise InputError(
-            f"{path} must hold {_expected(names, labelled)}; it holds "
+            f"{path} must hold {expected}; it holds "
             f"{', '.join(arrays) or 'nothing'}."
         )
     held_out = HELD_OUT if labelled else HELD_OUT_UNLABELLED
@@ -138,6 +149,7 @@ def _take(
     arrays: Mapping[str, np.ndarray],
     names: tuple[str, ...],
     suffix: str,
+    labels: Sequence[str],
     labelled: bool,
 ) -> MemorySplit | None:
     """Returns a split, None if the file has no array of its inputs.
@@ -147,36 +159,43 @@ def _take(
         arrays: All arrays of the file, by name.
         names: The names of the model's inputs.
         suffix: The ending of the names of the split's arrays.
-        labelled: Whether the split must have labels.
+        labels: The names of the arrays of labels, without the suffix.
+        labelled: Whether the file must hold them; if not, labels are zeros.
     """
     keys = {name: f"{name}{suffix}" for name in names}
     if len(names) == 1 and keys[names[0]] not in arrays:
         keys = {names[0]: f"x{suffix}"}
-    label = f"{LABELS}{suffix}"
     if not any(key in arrays for key in keys.values()):
         return None
-    missing = [key for key in keys.values() if key not in arrays]
-    if missing or (labelled and label not in arrays):
+    needed = [*keys.values()]
+    if labelled:
+        needed += [f"{label}{suffix}" for label in labels]
+    missing = [key for key in needed if key not in arrays]
+    if missing:
         raise InputError(
-            f"{path} must hold {missing[0] if missing else label} too: "
-            f"{_expected(names, labelled)}. For data without labels pass "
+            f"{path} must hold {missing[0]} too: "
+            f"{_expected(names, labels)}. For data without labels pass "
             "--calibration instead of --dataset."
         )
     features = {name: arrays[key] for name, key in keys.items()}
-    lengths = {len(array) if array.ndim else 0 for array in features.values()}
-    if labelled:
-        lengths.add(len(arrays[label]) if arrays[label].ndim else 0)
+    lengths = {len(arrays[key]) if arrays[key].ndim else 0 for key in needed}
     if len(lengths) > 1 or min(lengths) < (FEWEST if not suffix else 1):
         raise InputError(
             f"{path} must have as many labels as examples, {FEWEST} or more; "
             f"received {sorted(lengths)}."
         )
-    labels = arrays[label] if labelled else np.zeros(min(lengths), np.float32)
     inputs = features[names[0]] if len(names) == 1 else features
-    return MemorySplit(inputs, labels)
+    none = np.zeros(min(lengths), np.float32)
+    by_output = {
+        label.removeprefix(f"{LABELS}_"): arrays[f"{label}{suffix}"]
+        if labelled
+        else none
+        for label in labels
+    }
+    return MemorySplit(inputs, by_output.get(LABELS, by_output))
 
 
-def _expected(names: tuple[str, ...], labelled: bool) -> str:
+def _expected(names: tuple[str, ...], labels: Sequence[str]) -> str:
     """Returns the names of the arrays that a file must hold, for messages."""
     inputs = ["x"] if len(names) == 1 else list(names)
-    return " and ".join(inputs + [LABELS] * labelled)
+    return " and ".join([*inputs, *labels])

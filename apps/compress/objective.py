@@ -236,20 +236,21 @@ class Agreement:
     num_classes = 0
     distills = False
 
-    def __init__(self, user: UserModel) -> None:
-        """Finds out whether the model's outputs are classes.
+    def __init__(self, output: keras.KerasTensor, loss: Any = None) -> None:
+        """Finds out whether a model's outputs are classes.
 
         Args:
-            user: The model.
+            output: The model's symbolic output.
+            loss: The loss in the model's file, if any.
         """
-        last = user.model.layers[-1]
+        last = output._keras_history.operation
         self._activation = getattr(
             getattr(last, "activation", None), "__name__", ""
         )
         if isinstance(last, keras.layers.Softmax):
             self._activation = "softmax"
-        logits = "crossentropy" in _kind(user.loss) if user.loss else False
-        self._width = int(user.model.output_shape[-1] or 1)
+        logits = "crossentropy" in _kind(loss) if loss else False
+        self._width = int(output.shape[-1] or 1)
         self._classes = self._activation in ("softmax", "sigmoid") or logits
         self._threshold = 0.5 if self._activation == "sigmoid" else 0.0
 

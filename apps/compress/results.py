@@ -21,11 +21,11 @@ from common.variants import Plan, Variant
 from . import npz, user_data, user_model
 from .config import Config
 from .objective import Agreement, Objective
+from .outputs import Objectives
 
 CALIBRATION_EXAMPLES = 500
 # Enough to recover from 90 % sparsity, even if an epoch has few steps.
 FINETUNE_STEPS = 1000
-OUTPUT = "output"
 MOST_CLASSES = 30  # The most that a confusion matrix is plotted for.
 
 
@@ -34,6 +34,7 @@ def plan(
     twin: Any,
     variants: Sequence[Variant],
     calibration: dict[str, np.ndarray],
+    outputs: Sequence[str],
     config: Config,
 ) -> Plan:
     """Separates the variants that can be made from those that are refused.
@@ -43,6 +44,7 @@ def plan(
         twin: The same model in Keras 2.
         variants: The variants that the options name, and float32.
         calibration: Inputs by name, for the ranges of int8.
+        outputs: The names of the outputs.
         config: Gives `dataset`, `denylist` and the options of compression.
 
     Raises:
@@ -56,9 +58,9 @@ def plan(
         else:
             possible.append(variant)
     possible, unsupported = chain.plan(model, possible, config)
-    possible, loops = conversion.plan(twin, possible, calibration, [OUTPUT])
+    possible, loops = conversion.plan(twin, possible, calibration, outputs)
     if config.denylist:
-        _check_operators(twin, possible, calibration, config.denylist)
+        _check_operators(twin, possible, calibration, outputs, config.denylist)
     return Plan(possible, refused + unsupported + loops)
 
 
@@ -88,6 +90,7 @@ def _check_operators(
     twin: Any,
     variants: Sequence[Variant],
     calibration: dict[str, np.ndarray],
+    outputs: Sequence[str],
     denylist: tuple[str, ...],
 ) -> None:
     """Raises `InputError` if a layer has no operator to leave in float."""
@@ -95,7 +98,7 @@ def _check_operators(
     if not int8:
         return
     examples = {name: array[:2] for name, array in calibration.items()}
-    nodes = conversion.calibrate(twin, int8[0], examples, [OUTPUT]).nodes
+    nodes = conversion.calibrate(twin, int8[0], examples, outputs).nodes
     for name in denylist:
         if name not in nodes:
             raise InputError(
@@ -133,7 +136,7 @@ def resolve(
     config: Config,
     model: keras.Model,
     splits: Splits,
-    objective: Objective | Agreement,
+    objective: Objective | Agreement | Objectives,
 ) -> Config:
     """Returns the options with those set that depend on model and data.
 
@@ -184,14 +187,15 @@ def finetuning(
         config,
         loss=getattr(objective, "loss", None),
         soften=getattr(objective, "soften", lambda outputs: outputs),
+        loss_weights=getattr(objective, "loss_weights", None),
     )
 
 
 def trivial(
-    objective: Objective | Agreement,
-    shape: Sequence[int | None],
-    valid: np.ndarray,
-    test: np.ndarray,
+    objective: Objective | Agreement | Objectives,
+    shape: Sequence[Any],
+    valid: Any,
+    test: Any,
 ) -> list[dict[str, Any]]:
     """Returns the baseline that always predicts the most frequent class.
 
@@ -255,8 +259,9 @@ def calibration(
     split = splits.train
     if config.dataset and config.calibration:
         unlabelled = npz.load(
-            config.calibration, model, config.seed, labelled=False
-        )
+            config.calibration, model, config.seed, labelled=False,
+            outputs=tuple(getattr(feed.objective, "parts", ())),
+        )  # fmt: skip
         user_data.fit(
             model, unlabelled, feed.objective, config.replace(dataset="")
         )
@@ -281,9 +286,9 @@ def draw(
     result: dict[str, Any],
     selected: Sequence[Mapping[str, Any]],
     splits: Splits,
-    objective: Objective | Agreement,
-    outputs: np.ndarray,
-    targets: np.ndarray,
+    objective: Objective | Agreement | Objectives,
+    outputs: Any,
+    targets: Any,
 ) -> list[plots.Plot]:
     """Returns the plots of the report.
 
@@ -292,8 +297,9 @@ def draw(
         selected: See `mobile.Mobile`.
         splits: The data.
         objective: The loss and the metrics that the model is judged with.
-        outputs: The model's outputs for the test split, `(num, ...) float32`.
-        targets: Their targets, `(num, ...)`.
+        outputs: The model's outputs for the test split, `(num, ...) float32`,
+            or such arrays by name.
+        targets: Their targets, `(num, ...)`, likewise.
     """
     result["selective"] = list(selected)
     result["notes"] += _float_notes(selected, result["config"]["denylist"])

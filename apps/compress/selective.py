@@ -46,7 +46,7 @@ def search(
     """
     candidates = [layer for layer in layers if layer not in always]
     groups = _groups(calibrated, candidates)
-    costs = _costs(calibrated, groups, _sample(task))
+    costs = _costs(calibrated, groups, _sample(task), task.output)
     ranked = sorted(costs, key=lambda first: -costs[first])
     num_layers = sum(map(len, groups.values())) + len(always)
     sign, tried = 1 if task.higher_is_better else -1, []
@@ -102,6 +102,7 @@ def _costs(
     calibrated: partly_float.Calibrated,
     groups: dict[str, list[str]],
     inputs: dict[str, np.ndarray],
+    output: str,
 ) -> dict[str, float]:
     """Returns the costs of groups, by their first layer.
 
@@ -109,27 +110,32 @@ def _costs(
     quantized; it is infinite if LiteRT cannot run that file.
     """
     layers = [layer for group in groups.values() for layer in group]
-    expected = _outputs(calibrated.quantize(layers), inputs)
+    expected = _outputs(calibrated.quantize(layers), inputs, output)
     costs = {}
     for first, group in track(groups.items(), "comparing layers", len(groups)):
         others = [layer for layer in layers if layer not in group]
         try:
-            outputs = _outputs(calibrated.quantize(others), inputs)
+            outputs = _outputs(calibrated.quantize(others), inputs, output)
             costs[first] = float(np.mean(np.abs(outputs - expected)))
         except litert.LoadError:
             costs[first] = math.inf
     return costs
 
 
-def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """Returns the outputs of a file for a few examples."""
-    return next(iter(litert.Runner(content)(**inputs).values()))
+def _outputs(
+    content: bytes, inputs: dict[str, np.ndarray], output: str
+) -> np.ndarray:
+    """Returns an output of a file for a few examples; "" is the only one."""
+    outputs = litert.Runner(content)(**inputs)
+    return outputs[output] if output else next(iter(outputs.values()))
 
 
 def _value(content: bytes, task: measurement.Measurement) -> float | None:
     """Returns the validation metric of a file, None if LiteRT cannot run it."""
     try:
-        pair, _ = measurement.run(litert.Runner(content), task.valid())
+        pair, _ = measurement.run(
+            litert.Runner(content), task.valid(), task.output
+        )
     except litert.LoadError:
         return None
     return task.metric(*pair)

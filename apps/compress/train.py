@@ -1,5 +1,6 @@
 """The steps of compressing a user's own model, from data to a release."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -16,17 +17,29 @@ from common.training import fitting, inference
 
 from . import mobile, npz, results, user_data, user_model
 from . import objective as objectives
+from . import outputs as several
 from .config import APP, Config
 
+Judge = objectives.Objective | objectives.Agreement | several.Objectives
 
-def load_data(config: Config, model: keras.Model) -> Splits:
+
+def load_data(
+    config: Config, model: keras.Model, objective: Judge | None = None
+) -> Splits:
     """Loads the splits of `--dataset`, or else those of `--calibration`.
 
-    The latter have no labels.
+    The latter have no labels. Those of a model with several outputs are by the
+    name of an output that has a part of the objective.
     """
     path = config.dataset or config.calibration
+    outputs = tuple(getattr(objective, "parts", ()))
     if path.endswith(".npz") or not config.dataset:
-        return npz.load(path, model, config.seed, labelled=bool(config.dataset))
+        return npz.load(path, model, config.seed, bool(config.dataset), outputs)
+    if outputs:
+        raise InputError(
+            f"--dataset={path} must be a .npz file for a model of several "
+            f"outputs, with labels in {', '.join(f'y_{x}' for x in outputs)}."
+        )
     return user_data.load_images(path, model, config)
 
 
@@ -35,29 +48,41 @@ def build_model(config: Config) -> user_model.UserModel:
     return user_model.load(config.model)
 
 
-def compile_model(
-    user: user_model.UserModel, config: Config
-) -> objectives.Objective | objectives.Agreement:
+def compile_model(user: user_model.UserModel, config: Config) -> Judge:
     """Returns the loss and the metrics, or without labels the agreement."""
+    if len(user.outputs) > 1 and not config.dataset:
+        return several.agreements(user, config.task_output)
+    if len(user.outputs) > 1:
+        return several.build(
+            user, config.loss, config.metric, config.metric_direction,
+            config.task_output,
+        )  # fmt: skip
+    if config.task_output:
+        raise InputError(
+            "--task_output must be left out for a model with one output; "
+            f"received {config.task_output!r}."
+        )
     if not config.dataset:
-        return objectives.Agreement(user)
+        return objectives.Agreement(user.model.outputs[0], user.loss)
     return objectives.build(
         user, config.loss, config.metric, config.metric_direction
     )
 
 
 def evaluate(
-    model: keras.Model, split: Split, feed: user_data.Feed
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the outputs and the targets of a split, `(num, ...)` each.
+    user: user_model.UserModel, split: Split, feed: user_data.Feed
+) -> tuple[Any, Any]:
+    """Returns the outputs and the targets of a split.
+
+    Each is an array `(num, ...)`; for several outputs, such arrays by name.
 
     Raises:
         InputError: If the model cannot take the data, or gives numbers that
             are not finite.
     """
     try:
-        outputs, targets = inference.outputs(
-            model,
+        results, targets = inference.outputs(
+            lambda inputs: _unless_single(user.named(inputs)),
             (
                 (feed.unpack(inputs), targets)
                 for inputs, targets in feed.batches(split)
@@ -68,16 +93,21 @@ def evaluate(
             "the data must fit the model, which fails with "
             f"{' '.join(str(error.message).split())[:200]}"
         ) from None
-    if not np.all(np.isfinite(outputs)):
+    if not all(np.isfinite(x).all() for x in tf.nest.flatten(results)):
         raise InputError(
             "the model must give finite numbers; for some examples it does "
             "not. Check its weights, the data, --scale and --offset."
         )
-    return outputs, targets
+    return results, targets
+
+
+def _unless_single(named: dict[str, Any]) -> Any:
+    """Returns outputs by name; an only output without its name."""
+    return named if len(named) > 1 else next(iter(named.values()))
 
 
 def signatures(
-    model: keras.Model, feed: user_data.Feed, splits: Splits
+    user: user_model.UserModel, feed: user_data.Feed, splits: Splits
 ) -> dict[str, export.Signature]:
     """Returns `serving_default`, with the model's own inputs, by name."""
     names = list(feed.specs)
@@ -85,7 +115,7 @@ def signatures(
 
     def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(names, tensors, strict=True))
-        return {results.OUTPUT: model(feed.unpack(inputs), training=False)}
+        return user.named(feed.unpack(inputs))
 
     specs = (
         tf.TensorSpec((None, *shape), dtype, name)
@@ -103,35 +133,36 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     user = build_model(config)
     model, objective = user.model, compile_model(user, config)
-    splits = load_data(config, model)
+    splits = load_data(config, model, objective)
     config = results.resolve(config, model, splits, objective)
+    splits = dataclasses.replace(splits, notes=(*splits.notes, *user.notes))
     feed, splits = user_data.fit(model, splits, objective, config)
     measured = {
-        name: evaluate(model, getattr(splits, name), feed)
+        name: evaluate(user, getattr(splits, name), feed)
         for name in ("valid", "test")
     }
     if not config.dataset:
         splits = user_data.labelled_by(measured, splits)
         measured = {
-            name: (outputs, outputs) for name, (outputs, _) in measured.items()
+            name: (values, values) for name, (values, _) in measured.items()
         }
     scores = {name: objective.measure(*pair) for name, pair in measured.items()}
     results.print_summary(model, scores, splits)
     examples = results.calibration(config, model, feed, splits)
     plan = results.plan(
         model, bridge.to_tf_keras(model), variants.parse(config.variants),
-        examples, config,
+        examples, user.outputs, config,
     )  # fmt: skip
     twins = chain.compress(
         model, plan.variants, results.finetuning(splits, feed, config)
     )
     files = mobile.Mobile(refused=plan.refused)
     return publishing.publish(
-        APP, config, splits, model,
-        signatures=signatures(model, feed, splits),
+        APP, config, splits, user.original or model,
+        signatures=signatures(user, feed, splits),
         write_mobile=lambda directory: mobile.write(
             directory, files, twins, plan, examples, splits, feed, config,
-            reference=measured["test"][0],
+            reference=measured["test"][0], outputs=user.outputs,
         ),
         task_metric=objective.name,
         metrics=scores,

@@ -14,6 +14,8 @@ from common.shared_options import Options
 
 from . import loop
 
+Loss = Callable[[Any, Any], Any]
+
 
 @dataclasses.dataclass(frozen=True)
 class Finetuning:
@@ -24,7 +26,9 @@ class Finetuning:
         transform: See `pipelines.for_training`.
         options: Gives batch size, seed, and the compression options.
         loss: Maps targets and outputs to the loss; by default the model's own
-            loss.
+            loss. For a model of several outputs a list, in their order; None
+            for an output that is not trained.
+        loss_weights: The factors of these losses in the sum.
         soften: Maps the teacher's outputs to targets, e.g. logits to
             probabilities. Only used if `options.distill` is not 0.
     """
@@ -32,7 +36,8 @@ class Finetuning:
     split: Split
     transform: pipelines.TrainingTransform
     options: Options
-    loss: Callable[[Any, Any], Any] | None = None
+    loss: Loss | list[Loss | None] | None = None
+    loss_weights: list[float] | None = None
     soften: Callable[[Any], Any] = lambda outputs: outputs
 
 
@@ -60,7 +65,9 @@ class Finetuner:
         self._num_steps = pipelines.num_steps(
             finetuning.split, options.batch_size
         )
+        # By default the Keras 3 loss that the model was trained with.
         self._loss = finetuning.loss or keras.losses.get(model.loss)
+        self._loss_weights = finetuning.loss_weights
         self._batches = pipelines.for_training(
             finetuning.split,
             options.batch_size,
@@ -90,8 +97,8 @@ class Finetuner:
         )
         wrapped.compile(
             tf_keras.optimizers.Adam(rate),
-            # By default the Keras 3 loss that the model was trained with.
-            loss=lambda targets, outputs: self._loss(targets, outputs),
+            loss=tf.nest.map_structure(_plain, self._loss),
+            loss_weights=self._loss_weights,
         )
         return loop.train(
             wrapped,
@@ -100,6 +107,11 @@ class Finetuner:
             self._options.finetune_epochs,
             self._num_steps,
         )
+
+
+def _plain(loss: Loss | None) -> Loss | None:
+    """Returns a loss of Keras 3 as a function, as which Keras 2 takes it."""
+    return loss and (lambda targets, outputs: loss(targets, outputs))
 
 
 def distilled(

@@ -297,7 +297,7 @@ def _gather(split: Split) -> Callable[[Any], tuple[Any, Any]]:
         return lambda batch: batch
     with tf.device("CPU"):
         features = tf.nest.map_structure(tf.constant, split.features)
-        labels = tf.constant(split.labels)
+        labels = tf.nest.map_structure(tf.constant, split.labels)
 
     def gather(batch: tf.Tensor | tuple) -> tuple[Any, Any]:
         indices = batch[0] if isinstance(batch, tuple) else batch

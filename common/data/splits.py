@@ -60,29 +60,28 @@ class MemorySplit:
         features: `(num_examples, ...)` array, or a dict of such by name for
             models of several inputs.
         labels: `(num_examples,)` int64 array of classes; for other tasks
-            `(num_examples, ...)` targets.
+            `(num_examples, ...)` targets, or a dict of such by name for models
+            of several outputs.
         lengths: `(num_examples,)` integers, for sequences that are padded to
             one length: a training batch then holds sequences of similar
             lengths. None for other data.
     """
 
     features: Any  # An array, or a dict of arrays.
-    labels: np.ndarray
+    labels: Any  # Likewise.
     lengths: np.ndarray | None = None
 
     def digest(self) -> int:
         """Returns a number that changes when the examples do."""
-        parts = self.features
-        arrays = parts.values() if isinstance(parts, dict) else [parts]
-        checksum = zlib.crc32(self.labels.tobytes())
-        for array in arrays:
+        checksum = 0
+        for array in [*_arrays(self.labels), *_arrays(self.features)]:
             checksum = zlib.crc32(array.tobytes(), checksum)
         return checksum
 
     @property
     def num_examples(self) -> int:
         """The number of examples."""
-        return len(self.labels)
+        return len(_arrays(self.labels)[0])
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -92,8 +91,7 @@ class MemorySplit:
     @property
     def example_bytes(self) -> int:
         """The bytes that an example's features take as float32."""
-        parts = self.features
-        arrays = parts.values() if isinstance(parts, dict) else [parts]
+        arrays = _arrays(self.features)
         return sum(4 * math.prod(array.shape[1:]) for array in arrays)
 
     def sample(self, num: int, seed: int) -> "MemorySplit":
@@ -107,13 +105,22 @@ class MemorySplit:
 
     def pick(self, indices: Rows) -> "MemorySplit":
         """Returns the examples at `indices`."""
-        features = (
-            {name: array[indices] for name, array in self.features.items()}
-            if isinstance(self.features, dict)
-            else self.features[indices]
-        )
         lengths = None if self.lengths is None else self.lengths[indices]
-        return MemorySplit(features, self.labels[indices], lengths)
+        return MemorySplit(
+            _pick(self.features, indices), _pick(self.labels, indices), lengths
+        )
+
+
+def _arrays(part: Any) -> list[np.ndarray]:
+    """Returns the arrays of features or labels."""
+    return list(part.values()) if isinstance(part, dict) else [part]
+
+
+def _pick(part: Any, indices: Rows) -> Any:
+    """Returns features or labels at `indices`."""
+    if isinstance(part, dict):
+        return {name: array[indices] for name, array in part.items()}
+    return part[indices]
 
 
 @dataclasses.dataclass(frozen=True)
