@@ -163,3 +163,15 @@ def test_a_graph_for_one_batch_size_is_refused(tmp_path: Path) -> None:
     model = keras.Model(inputs, keras.ops.reshape(flat, (3, 4)))
     with pytest.raises(InputError, match=r"batches of any size; .* 2 examples"):
         user_model.load(save(model, tmp_path))
+
+
+def test_options_name_layers_of_nested_models() -> None:
+    model = zoo_networks.two_backbones()
+    left = user_model.twin_names(model, ["left"])
+    assert set(left) == {"left.conv1", "left.depthwise"}
+    both = user_model.twin_names(model, ["conv1"])
+    assert set(both) == {"left.conv1", "right.conv1"}
+    odd = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(2, name="my layer ($)")]
+    )
+    assert user_model.twin_names(odd, ["my layer ($)"]) == ("my_layer____",)

@@ -12,7 +12,6 @@ from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import Splits, for_calibration
-from common.keras2.registry import twin_name
 from common.mobile import conversion
 from common.options import InputError
 from common.report import metrics, plots
@@ -149,14 +148,14 @@ def resolve(
     Raises:
         InputError: If an option names a layer that the model does not have.
     """
-    _check_names("--denylist", config.denylist, user_model.layer_names(model))
-    outer = (layer.name for layer in model.layers)
-    _check_names("--prune_layers", config.prune_layers, outer)
+    known = [*user_model.layer_names(model)]
+    _check_names("--denylist", config.denylist, known)
+    _check_names("--prune_layers", config.prune_layers, known)
     num_steps = pipelines.num_steps(splits.train, config.batch_size)
     epochs = min(max(-(-FINETUNE_STEPS // num_steps), 3), 30)
     return config.replace(
-        denylist=tuple(twin_name(name) for name in config.denylist),
-        prune_layers=tuple(twin_name(name) for name in config.prune_layers),
+        denylist=user_model.twin_names(model, config.denylist),
+        prune_layers=user_model.twin_names(model, config.prune_layers),
         distill=config.distill if objective.distills else 0.0,
         finetune_epochs=config.finetune_epochs or epochs,
     )

@@ -12,7 +12,7 @@ import math
 import random
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +266,31 @@ def layer_names(model: Any) -> Iterator[str]:
             yield layer.name
         if hasattr(layer, "layers"):
             yield from layer_names(layer)
+
+
+def twin_names(model: keras.Model, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns what the twin calls the layers that options name.
+
+    A nested model stands for its layers with a kernel, which are the twin's
+    own: the others have nothing to prune, and many have no operator.
+
+    Args:
+        model: The Keras 3 model.
+        names: Names of layers, also inside nested models.
+    """
+    twins = graph.twin_names(model)
+    result: list[str] = []
+    for layer in model._flatten_layers(include_self=False):
+        if layer.name in names:
+            parts = [layer]
+            if graph.is_nested(layer):
+                parts = [
+                    part
+                    for part in layer._flatten_layers()
+                    if any(len(weight.shape) > 1 for weight in part.weights)
+                ]
+            result += [twins[id(part)] for part in parts if id(part) in twins]
+    return tuple(dict.fromkeys(result))
 
 
 def _read_config(path: str) -> tuple[dict[str, Any], int]:

@@ -25,9 +25,10 @@ def to_tf_keras(model: keras.Model, *, check: bool = True) -> tf_keras.Model:
     Layers are rebuilt as the stock tf_keras layers of the same class and
     name, so that TF-MOT recognises them; operations of `keras.ops` become
     stock layers if there are such, and otherwise small layers of our own.
-    Shared layers stay shared, nested models stay nested, inputs and outputs
-    keep their structure. Mixed precision becomes float32. The model is not
-    changed, and the twin is not compiled.
+    Shared layers stay shared. The layers of nested models become layers of the
+    twin itself, where TF-MOT reaches them; see `graph.twin_names`. Inputs and
+    outputs keep their structure. Mixed precision becomes float32. The model is
+    not changed, and the twin is not compiled.
 
     Args:
         model: A functional or Sequential Keras 3 model with known input rank.
@@ -80,7 +81,7 @@ def around(
             "others. Move those layers into the nested model."
         )
     builder = _planned(model)
-    builder.made[id(nested)] = twin
+    builder.made[id(nested)] = twin  # So it stays nested.
     return builder.build(model)
 
 
@@ -119,6 +120,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.made: dict[int, Any] = {}  # By id of the Keras 3 layer.
+        self._names: dict[int, str] = {}  # Likewise.
         self.problems: list[str] = []
 
     def plan(self, model: Any) -> None:
@@ -128,6 +130,7 @@ class _Builder:
         except UnsupportedLayerError as error:
             self._note(model, error)
             return
+        self._names = self._names or graph.twin_names(model)
         for operation in functional.operations:
             if isinstance(operation, keras.layers.InputLayer):
                 self._try(operation, operations.check_input)
@@ -138,7 +141,14 @@ class _Builder:
             elif not isinstance(operation, keras.layers.Layer):
                 self._try(node, operations.check)
             elif id(operation) not in self.made:
-                self._try(operation, layers.convert_call)
+                self._try(operation, self._convert)
+
+    def _convert(self, layer: Any) -> Any:
+        """Returns the replacement of a layer, by its name in the twin."""
+        made = layers.convert_call(layer)
+        if self._names[id(layer)] != registry.twin_name(layer.name):
+            layers.rename(made, self._names[id(layer)])
+        return made
 
     def _try(self, part: Any, make: Any) -> None:
         """Makes a layer's or operation's replacement, or notes the error."""
@@ -158,19 +168,29 @@ class _Builder:
         functional = graph.as_functional(model)
         values = {id(t): _input(t) for t in functional.inputs}
         inputs = _replace(functional._inputs_struct, values)
-        for node in graph.live_nodes(functional):
-            outputs = self._call(node, values)
-            for tensor, value in zip(
-                node.outputs, operations.flatten(outputs), strict=True
-            ):
-                values[id(tensor)] = value
-        outputs = _replace(functional._outputs_struct, values)
+        outputs = self._run(functional, values)
         twin = tf_keras.Model(
             inputs, outputs, name=registry.twin_name(model.name)
         )
         for layer in twin.layers:
             pruning.prepare(layer)
         return twin
+
+    def _run(self, functional: Any, values: dict[int, Any]) -> Any:
+        """Calls the layers of a graph; returns its outputs.
+
+        Args:
+            functional: The graph.
+            values: The tf_keras tensors of its inputs, by id of Keras 3's; the
+                others are added.
+        """
+        for node in graph.live_nodes(functional):
+            outputs = self._call(node, values)
+            for tensor, value in zip(
+                node.outputs, operations.flatten(outputs), strict=True
+            ):
+                values[id(tensor)] = value
+        return _replace(functional._outputs_struct, values)
 
     def _call(self, node: Any, values: dict[int, Any]) -> Any:
         """Returns the outputs of one call of the graph, as tf_keras tensors.
@@ -182,11 +202,19 @@ class _Builder:
         operation = node.operation
         args, kwargs = graph.call_arguments(node)
         args, kwargs = _replace((args, kwargs), values)
-        if graph.is_nested(operation):
-            if id(operation) not in self.made:
-                self.made[id(operation)] = self.build(operation)
+        if graph.is_nested(operation) and id(operation) not in self.made:
+            inner = graph.as_functional(operation)
+            given = _given(inner, args[0])
+            if given is not None:
+                return self._run(inner, given)
+            self.made[id(operation)] = self.build(operation)
         elif not isinstance(operation, keras.layers.Layer):
-            return operations.call(node, args, kwargs)
+            layer, inputs = operations.replacement(
+                node, args, kwargs, self._names[id(operation)]
+            )
+            # A nested model may be called several times.
+            self.made[id(node)] = self.made.get(id(node)) or layer
+            return self.made[id(node)](inputs)
         layer = self.made[id(operation)]
         kwargs = {k: _constants(v, args[0]) for k, v in kwargs.items()}
         return layer(_without_mask(layer, args[0]), **kwargs)
@@ -199,6 +227,31 @@ def _input(tensor: Any) -> Any:
         dtype=tensor.dtype,
         name=registry.twin_name(tensor._keras_history.operation.name),
     )
+
+
+def _given(inner: Any, inputs: Any) -> dict[int, Any] | None:
+    """Returns the inputs of a nested model by id of its own input tensors.
+
+    Returns:
+        The tensors; None if the model would change their rank or dtype.
+    """
+    if isinstance(inputs, dict) and not isinstance(inner._inputs_struct, dict):
+        names = [t._keras_history.operation.name for t in inner.inputs]
+        inputs = [inputs[name] for name in names if name in inputs]
+    flat = operations.flatten(inputs)
+    if len(flat) != len(inner.inputs):
+        return None
+    for tensor, value in zip(inner.inputs, flat, strict=True):
+        # Mixed precision is float32 in the twin.
+        same = value.dtype == tensor.dtype or (
+            value.dtype.is_floating and "float" in tensor.dtype
+        )
+        if not same or value.shape.rank != len(tensor.shape):
+            return None
+    return {
+        id(tensor): value
+        for tensor, value in zip(inner.inputs, flat, strict=True)
+    }
 
 
 def _replace(structure: Any, values: dict[int, Any]) -> Any:

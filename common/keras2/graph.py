@@ -50,6 +50,54 @@ def is_nested(operation: Any) -> bool:
     )
 
 
+def twin_names(model: keras.Model) -> dict[int, str]:
+    """Returns the names of a model's layers and operations in its twin.
+
+    The twin has the layers of nested models among its own. They keep their
+    names, but for a name that several layers have: there, the layer `conv1` of
+    the nested model `backbone` becomes `backbone.conv1`.
+
+    Args:
+        model: A functional or Sequential Keras 3 model.
+
+    Returns:
+        The names by id of the layer or operation, inputs included.
+    """
+    paths = _paths(model)
+    plain = [registry.twin_name(path[-1]) for path in paths.values()]
+    return {
+        key: ".".join(registry.twin_name(part) for part in path)
+        if len(path) > 1 and plain.count(name) > 1
+        else name
+        for (key, path), name in zip(paths.items(), plain, strict=True)
+    }
+
+
+def _paths(
+    model: keras.Model, inputs: bool = True
+) -> dict[int, tuple[str, ...]]:
+    """Returns the path of each layer and operation, by its id.
+
+    A layer in several places has the path of the place that is least nested.
+
+    Args:
+        model: A Keras 3 model; one without a graph has no paths.
+        inputs: Whether the input layers count.
+    """
+    paths: dict[int, tuple[str, ...]] = {}
+    try:
+        operations = as_functional(model).operations
+    except UnsupportedLayerError:
+        return paths
+    for operation in sorted(operations, key=is_nested):
+        if is_nested(operation):
+            for key, path in _paths(operation, inputs=False).items():
+                paths.setdefault(key, (operation.name, *path))
+        elif inputs or not isinstance(operation, keras.layers.InputLayer):
+            paths[id(operation)] = (operation.name,)
+    return paths
+
+
 def live_nodes(functional: keras.Model) -> list[Any]:
     """Returns the calls that the outputs depend on, in order of execution.
 

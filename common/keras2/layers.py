@@ -100,16 +100,30 @@ def convert_call(layer: Any) -> Any:
     return _Activated(made, activation)
 
 
+def rename(made: Any, name: str) -> None:
+    """Gives a replacement of a layer, not built yet, another name.
+
+    Args:
+        made: A tf_keras layer, or a function, which keeps its names.
+        name: The new name.
+    """
+    if isinstance(made, _Activated):
+        made.layer._name = name
+        made.activation._name = f"{name}_activation"
+    elif isinstance(made, tf_keras.layers.Layer):
+        made._name = name
+
+
 class _Activated:
     """A layer and the activation behind it, called as one layer."""
 
     def __init__(self, layer: Any, activation: Any) -> None:
-        self._layer, self._activation = layer, activation
+        self.layer, self.activation = layer, activation
         self.supports_masking = layer.supports_masking
 
     def __call__(self, inputs: Any) -> Any:
         """Returns the activations."""
-        return self._activation(self._layer(inputs))
+        return self.activation(self.layer(inputs))
 
 
 def _activation_layer(function: Any, **common: Any) -> Any:

@@ -45,25 +45,25 @@ def check(node: Any) -> None:
         ) from error
 
 
-def call(node: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Returns the outputs of an operation on tf_keras tensors.
+def replacement(
+    node: Any, args: list[Any], kwargs: dict[str, Any], name: str
+) -> tuple[Any, Any]:
+    """Returns the layer for an operation, and its tf_keras tensors.
 
     Args:
         node: The operation's call, as the Keras 3 graph holds it.
         args: The call's arguments, with tf_keras tensors for Keras 3's.
         kwargs: The call's arguments by name, with tf_keras tensors too.
+        name: The name of the layer.
     """
-    stock = stock_ops.find(node, args, kwargs)
+    stock = stock_ops.find(node, args, kwargs, name)
     if stock is not None:
-        layer, inputs = stock
-        return layer(inputs)
+        return stock
     inputs = [
         x for x in keras.tree.flatten((args, kwargs)) if stock_ops.is_tensor(x)
     ]
-    layer = op_layer.OperationLayer(
-        name=registry.twin_name(node.operation.name), **op_layer.describe(node)
-    )
-    return layer(inputs if len(inputs) > 1 else inputs[0])
+    layer = op_layer.OperationLayer(name=name, **op_layer.describe(node))
+    return layer, inputs if len(inputs) > 1 else inputs[0]
 
 
 def flatten(structure: Any) -> list[Any]:

@@ -5,13 +5,11 @@ from typing import Any
 
 import tf_keras
 
-from . import registry
-
 _MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 
 
 def find(
-    node: Any, args: list[Any], kwargs: dict[str, Any]
+    node: Any, args: list[Any], kwargs: dict[str, Any], layer_name: str
 ) -> tuple[Any, Any] | None:
     """Returns the stock layer for a call of an operation, and its inputs.
 
@@ -19,6 +17,7 @@ def find(
         node: The call, as the Keras 3 graph holds it.
         args: The call's arguments, with tf_keras tensors for Keras 3's.
         kwargs: The call's arguments by name, with tf_keras tensors too.
+        layer_name: The name of the layer.
 
     Returns:
         The layer and its inputs, or None if no stock layer is equal. There is
@@ -34,10 +33,7 @@ def find(
     dtypes = [x.dtype.name for x in flat if is_tensor(x)]
     if "float" not in node.outputs[0].dtype or "float" not in dtypes[0]:
         return None
-    common = {
-        "name": registry.twin_name(operation.name),
-        "dtype": dtypes[0],
-    }
+    common = {"name": layer_name, "dtype": dtypes[0]}
     if name in _MERGES:
         return _merge(name, flat, common)
     if name in _MAKERS and len(args) == 1:

@@ -1,11 +1,12 @@
 """Copies weights between a Keras 3 model and its twin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import tf_keras
 
+from . import graph
 from .registry import is_stock, twin_name
 
 # The attributes that hold the layers inside a stock layer.
@@ -94,12 +95,17 @@ def variable_pairs(
     return pairs
 
 
-def layer_pairs(layer: Any, twin_layer: Any) -> Iterator[tuple[Any, Any]]:
+def layer_pairs(
+    layer: Any, twin_layer: Any, names: Mapping[int, str] | None = None
+) -> Iterator[tuple[Any, Any]]:
     """Yields each layer of a model with that of the twin, containers first.
+
+    A nested model whose layers are the twin's own is left out.
 
     Args:
         layer: A Keras 3 layer or model.
         twin_layer: The tf_keras layer or model that it became.
+        names: The names in the twin; see `graph.twin_names`.
 
     Raises:
         ValueError: If a layer with weights has no match in the twin.
@@ -109,17 +115,9 @@ def layer_pairs(layer: Any, twin_layer: Any) -> Iterator[tuple[Any, Any]]:
         return
     yield layer, twin_layer
     if isinstance(layer, keras.Model):
+        names = names or graph.twin_names(layer)
         twins = {part.name: part for part in twin_layer.layers}
-        for part in layer.layers:
-            match = twins.get(twin_name(part.name))
-            if match is not None:
-                yield from layer_pairs(part, match)
-            elif part.weights:
-                raise ValueError(
-                    f"twin must have a layer {part.name!r} as the model has; "
-                    f"received {', '.join(twins)}. Strip TF-MOT's wrappers "
-                    "(strip_pruning, strip_clustering) before copying back."
-                )
+        yield from _model_pairs(layer, twins, names)
         return
     _mend_attention(twin_layer)
     for name, part in _parts(layer).items():
@@ -130,6 +128,30 @@ def layer_pairs(layer: Any, twin_layer: Any) -> Iterator[tuple[Any, Any]]:
         strict=True,
     ):
         yield from layer_pairs(cell, twin_cell)
+
+
+def _model_pairs(
+    model: keras.Model, twins: Mapping[str, Any], names: Mapping[int, str]
+) -> Iterator[tuple[Any, Any]]:
+    """Yields the pairs of a model's layers; see `layer_pairs`.
+
+    Args:
+        model: The Keras 3 model.
+        twins: The layers of the twin, by name.
+        names: The names in the twin, by id of the Keras 3 layer.
+    """
+    for part in model.layers:
+        match = twins.get(names.get(id(part), twin_name(part.name)))
+        if match is not None:
+            yield from layer_pairs(part, match, names)
+        elif graph.is_nested(part):
+            yield from _model_pairs(part, twins, names)
+        elif part.weights:
+            raise ValueError(
+                f"twin must have a layer {part.name!r} as the model has; "
+                f"received {', '.join(twins)}. Strip TF-MOT's wrappers "
+                "(strip_pruning, strip_clustering) before copying back."
+            )
 
 
 def _parts(layer: Any) -> dict[str, Any]:
