@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import model_zoo
 import pytest
+import zoo_networks
 
 from apps.compress import user_model
-from common.compression import wrappers
+from common import variants
+from common.compression import chain, wrappers
 from common.keras2 import bridge, check
 from common.options import InputError
 from common.shared_options import Options
@@ -77,3 +79,15 @@ def wrap(build: Any, technique: str) -> None:
     keras.utils.set_random_seed(0)
     twin = bridge.to_tf_keras(build(), check=False)
     wrappers.wrap(twin, (technique,), 10, Options())
+
+
+def test_what_cannot_be_kept_is_refused_before_training() -> None:
+    names = variants.parse(["qat", "prune+qat", "prune+cluster+qat"])
+    plan = chain.plan(zoo_networks.unet(), names, Options())
+    assert [variant.name for variant in plan.variants] == ["float32", "qat"]
+    for refused in plan.refused:
+        assert (
+            "(Conv2DTranspose) in training: it cannot keep what prune"
+            in (refused["reason"])
+        )
+    assert plan.refused[0]["reason"].endswith("Nearest: prune+int8.")

@@ -85,6 +85,8 @@ def _refusal(
         if "cluster" in last and "prune" in techniques:
             wrappers.thin(twin, options.sparsity)
             last = techniques
+        if "qat" in last:  # It keeps zeros and clusters of fewer layers.
+            last = techniques
         wrappers.wrap(twin, last, 10, options)
     except (ValueError, RuntimeError) as error:
         unsupported = isinstance(error, UnsupportedLayerError)

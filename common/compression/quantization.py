@@ -90,7 +90,7 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
                 f"{tensor.dtype.name}."
             )
     registry = default_8bit.Default8BitQuantizeRegistry()
-    refuse(twin, registry)
+    refuse(twin, registry, before)
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.InputLayer):
@@ -122,28 +122,36 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         )
 
 
-def refuse(twin: tf_keras.Model, registry: Any) -> None:
-    """Raises an error for layers with a kernel that stay in float.
+def refuse(twin: tf_keras.Model, registry: Any, before: Techniques) -> None:
+    """Raises an error for layers with a kernel that TF-MOT does not know.
 
     Args:
         twin: A functional model.
         registry: TF-MOT's table of the layers that it can quantize.
+        before: The techniques whose results must be kept.
 
     Raises:
         RuntimeError: If there are such layers; the error names them all.
     """
-    names = [
-        f"{layer.name} ({type(layer).__name__})"
+    keeper = _scheme(before).get_quantize_registry()
+    kernels = [
+        layer
         for layer in twin.layers
-        if has_kernel(layer)
-        and not registry.supports(layer)
-        and not isinstance(layer, REPLACED)
+        if has_kernel(layer) and not isinstance(layer, REPLACED)
     ]
-    if names:
-        raise RuntimeError(
-            f"TF-MOT cannot quantize {', '.join(names)} in training: it has no "
-            "quantizer for such layers, and their kernels would stay in float."
-        )
+    for table, why in (
+        (registry, "it has no quantizer for such layers"),
+        (keeper, f"it cannot keep what {'+'.join(before)} made of them"),
+    ):
+        names = [
+            f"{layer.name} ({type(layer).__name__})"
+            for layer in kernels
+            if not table.supports(layer)
+        ]
+        if names:
+            raise RuntimeError(
+                f"TF-MOT cannot quantize {', '.join(names)} in training: {why}."
+            )
 
 
 def _is_folded(layer: tf_keras.layers.BatchNormalization) -> bool:
