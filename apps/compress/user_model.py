@@ -12,19 +12,19 @@ import math
 import random
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from common.keras2 import bridge, check, graph
+from common.keras2 import bridge, graph
 from common.keras2.registry import twin_name
 from common.options import InputError, quote
 from common.training import inference
 
-from . import archive
+from . import archive, plain_model
 
 TEXTS = ("config.json", "metadata.json")
 # The most bytes that a text may have. The configuration of a network of a
@@ -33,7 +33,6 @@ MOST_TEXT_BYTES = 2**25
 # The most bytes of weights that layers compute and no file stores, such as
 # tables of waves.
 EXTRA_BYTES = 2**26
-OUTPUT = "output"
 REMEDY = "Save the model with model.save('name.keras')."
 
 
@@ -49,8 +48,8 @@ class UserModel:
         metrics: The metrics in the file's `compile_config`; None in the same
             cases.
         loss_weights: The factors of the losses of several outputs.
-        outputs: The names of the outputs in the files: `OUTPUT` if there is
-            one, else the keys of a dict, or the names of the layers.
+        outputs: The names of the outputs in the files; see
+            `plain_model.output_names`.
         original: The model as it was loaded, with the structure of its outputs;
             its layers are those of `model`.
         notes: What was changed.
@@ -60,7 +59,7 @@ class UserModel:
     loss: Any = None
     metrics: Any = None
     loss_weights: Any = None
-    outputs: tuple[str, ...] = (OUTPUT,)
+    outputs: tuple[str, ...] = (plain_model.OUTPUT,)
     original: keras.Model | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,7 +93,8 @@ def load(path: str) -> UserModel:
     try:
         # Layers that keep a state make it when they are made, which needs
         # memory for variables.
-        _check_weights(path, _changed(config, _stateless), stored_bytes)
+        stateless = plain_model.changed(config, plain_model.stateless)
+        _check_weights(path, stateless, stored_bytes)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except InputError:
         raise
@@ -105,117 +105,20 @@ def load(path: str) -> UserModel:
         ) from None
     inference.check_finite(model, f"--model={path}")
     original = model
-    model, notes = _with_free_batches(path, model)
+    model, notes = plain_model.with_free_batches(path, model)
     keras2_problems = bridge.unsupported_layers(model)
     if keras2_problems:
         raise InputError(
             f"--model={path} cannot be compressed: {'; '.join(keras2_problems)}"
         )
     return UserModel(
-        _with_plain_outputs(model),
+        plain_model.with_plain_outputs(model),
         loss,
         metrics,
         compiled.get("loss_weights"),
-        _output_names(original),
+        plain_model.output_names(original),
         original,
         notes,
-    )
-
-
-def _changed(node: Any, change: Callable[[dict[str, Any]], Any]) -> Any:
-    """Returns a copy of a configuration, each dict in it changed."""
-    if isinstance(node, list | tuple):
-        return [_changed(child, change) for child in node]
-    if not isinstance(node, dict):
-        return node
-    return change({k: _changed(child, change) for k, child in node.items()})
-
-
-def _stateless(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a layer that keeps no state between batches."""
-    return {**config, "stateful": False} if config.get("stateful") else config
-
-
-def _free_batch(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of an input of batches of any size."""
-    shape = config.get("batch_shape")
-    return {**config, "batch_shape": [None, *shape[1:]]} if shape else config
-
-
-def _with_free_batches(
-    path: str, model: keras.Model
-) -> tuple[keras.Model, tuple[str, ...]]:
-    """Returns a model for batches of any size, whose examples are independent.
-
-    Data are fed in batches of many sizes, and phones run single examples.
-
-    Returns:
-        The model, and notes if it is not the one that was given.
-
-    Raises:
-        InputError: If the graph works for its own batch size only.
-    """
-    sizes = {tensor.shape[0] for tensor in model.inputs} - {None}
-    stateful = [
-        layer.name
-        for layer in model._flatten_layers()
-        if getattr(layer, "stateful", False)
-    ]
-    if not sizes and not stateful:
-        return model, ()
-    config = _changed(model.get_config(), _stateless)
-    config = _changed(config, _free_batch)
-    try:
-        free = type(model).from_config(config)
-        free.set_weights(model.get_weights())
-        free(
-            keras.tree.map_structure(
-                lambda array: array[:1], check.random_inputs(free)
-            )
-        )
-    # Any operation of the graph may depend on the size.
-    except Exception as error:
-        raise InputError(
-            f"--model={path} must take batches of any size; it is made for "
-            f"{', '.join(map(str, sizes))} examples: "
-            f"{archive.first_line(error)}. Make its inputs with "
-            "keras.Input(shape)."
-        ) from None
-    notes = [
-        f"the model is made for batches of {size}; the files take one example"
-        for size in sizes
-    ]
-    if stateful:
-        notes.append(
-            f"{', '.join(stateful)} keeps its state between batches in the "
-            "file; here every example is a sequence of its own"
-        )
-    return free, tuple(notes)
-
-
-def _with_plain_outputs(model: keras.Model) -> keras.Model:
-    """Returns a model whose outputs are one tensor, or a list of several."""
-    functional = graph.as_functional(model)
-    outputs = functional._outputs_struct
-    plain = model.outputs if len(model.outputs) > 1 else model.outputs[0]
-    if isinstance(outputs, keras.KerasTensor) or outputs is plain:
-        return model
-    return keras.Model(functional._inputs_struct, plain, name=model.name)
-
-
-def _output_names(model: keras.Model) -> tuple[str, ...]:
-    """Returns the names of the outputs, in the order of `model.outputs`."""
-    if len(model.outputs) == 1:
-        return (OUTPUT,)
-    functional = graph.as_functional(model)
-    if isinstance(functional._outputs_struct, dict):
-        names = sorted(functional._outputs_struct)
-        if len(names) == len(model.outputs):
-            return tuple(twin_name(name) for name in names)
-    names = [twin_name(name) for name in functional.output_names]
-    return tuple(
-        f"{name}_{index}" if names.count(name) > 1 else name
-        for index, name in enumerate(names)
     )
 
 
