@@ -202,7 +202,7 @@ class Options(Checked):
                 f"--server needs --mode=predict; received --mode={self.mode}."
             )
 
-    def run_dir(self, app: str, data_digest: str = "") -> Path:
+    def run_dir(self, app: str, *digests: str) -> Path:
         """Returns the directory of this run's checkpoints and logs.
 
         The same options and data lead to the same directory, so that a run
@@ -210,12 +210,13 @@ class Options(Checked):
 
         Args:
             app: The app.
-            data_digest: A digest of the examples; see `data.Splits.digest`.
+            *digests: Digests of what training reads: of the examples, see
+                `data.Splits.digest`, and of a teacher; some may be "".
         """
         root = Path(self.work_dir or f"runs/{app}")
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)
         # A list of files may be longer than a name may be.
-        parts = [name[:LONGEST_NAME], self.digest(), data_digest]
+        parts = [name[:LONGEST_NAME], self.digest(), *digests]
         return root / "-".join(part for part in parts if part)
 
     def digest(self) -> str:

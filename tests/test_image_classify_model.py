@@ -44,6 +44,27 @@ def test_a_backbone_takes_grey_images() -> None:
     assert model(np.zeros((1, 32, 32, 1), np.float32)).shape == (1, 5)
 
 
+@pytest.mark.parametrize("name", [*networks.NETWORKS, *networks.WIDTHS])
+def test_half_the_width_is_about_a_quarter_of_the_weights(name: str) -> None:
+    whole, half = (
+        networks.build(name, (32, 32, 3), 10, width=width).count_params()
+        for width in (1.0, 0.5)
+    )
+    assert 0.2 < half / whole < 0.45
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("efficientnet_v2_b0", "none", "--width=0.5 needs one of lenet5"),
+        ("mobilenet_v3_small", "imagenet", "must be one of 0.75, 1.0 for"),
+    ],
+)
+def test_widths_that_do_not_exist_are_refused(name, weights, message) -> None:
+    with pytest.raises(InputError, match=message):
+        networks.build(name, (32, 32, 3), 2, weights=weights, width=0.5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -21,7 +21,13 @@ TF_MOT_USERS = ("common/compression", "common/keras2")
 # The parts of `common`, from the lowest floor up. A part imports from its own
 # floor and from the floors below it.
 FLOORS = (
-    ("options", "variants", "shared_options", "table_options"),
+    (
+        "options",
+        "variants",
+        "shared_options",
+        "table_options",
+        "teacher_options",
+    ),
     ("console", "flags", "runtime", "whole_file"),
     ("workers",),
     ("program",),

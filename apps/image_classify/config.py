@@ -4,6 +4,7 @@ import dataclasses
 
 from common.options import InputError, option
 from common.shared_options import ImageOptions, TFLiteOptions
+from common.teacher_options import TeacherOptions
 
 APP = "image_classify"
 # The options that name columns of --labels.
@@ -11,7 +12,7 @@ COLUMNS = ("file_column", "label_column", "split_column", "group_column")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions, TFLiteOptions):
+class Config(ImageOptions, TFLiteOptions, TeacherOptions):
     """The options of this app."""
 
     default_dataset = "digits"
@@ -65,6 +66,13 @@ class Config(ImageOptions, TFLiteOptions):
             "mobilenet_v3_small",
             "efficientnet_v2_b0",
         ),
+    )
+    width: float = option(
+        1.0,
+        "the factor of the network's numbers of channels; 0.5 leaves about a "
+        "quarter of the weights.",
+        minimum=0.05,
+        maximum=4.0,
     )
     weights: str = option(
         "none",

@@ -14,8 +14,13 @@ from keras import layers
 from common.options import InputError
 from common.training import inference
 
+# The number of channels or units of a layer, from that at width 1.
+Scale = Callable[[int], int]
 
-def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+
+def lenet5(
+    image: keras.KerasTensor, dropout: float, scale: Scale
+) -> keras.KerasTensor:
     """Returns the features of LeNet-5, the network of the seed article.
 
     It has 61,706 weights for 28 x 28 pixels and 10 classes. LeCun et al.,
@@ -23,17 +28,19 @@ def lenet5(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     and maximum pooling. With padding by 2, images of 28 x 28 pixels become 16
     maps of 5 x 5.
     """
-    x = layers.Conv2D(6, 5, padding="same", activation="relu")(image)
+    x = layers.Conv2D(scale(6), 5, padding="same", activation="relu")(image)
     x = layers.MaxPooling2D()(x)
-    x = layers.Conv2D(16, 5, activation="relu")(x)
+    x = layers.Conv2D(scale(16), 5, activation="relu")(x)
     x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
-    x = layers.Dense(120, activation="relu")(x)
-    x = layers.Dense(84, activation="relu")(x)
+    x = layers.Dense(scale(120), activation="relu")(x)
+    x = layers.Dense(scale(84), activation="relu")(x)
     return layers.Dropout(dropout)(x) if dropout else x
 
 
-def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+def small_cnn(
+    image: keras.KerasTensor, dropout: float, scale: Scale
+) -> keras.KerasTensor:
     """Returns the features of a small, strong network for 28 x 28 pixels.
 
     It has six convolutions and 0.19 million weights.
@@ -47,29 +54,33 @@ def small_cnn(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
         (96, 2),
         (96, 1),
     ):
-        x = _convolve(x, filters, 3, strides)
+        x = _convolve(x, scale(filters), 3, strides)
     x = layers.GlobalAveragePooling2D()(x)
     return layers.Dropout(dropout)(x) if dropout else x
 
 
-def resnet8(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+def resnet8(
+    image: keras.KerasTensor, dropout: float, scale: Scale
+) -> keras.KerasTensor:
     """Returns the features of MLPerf Tiny's network for CIFAR-10.
 
     It has 78,000 weights (Banbury, 2021).
     """
-    return _resnet(image, blocks=1, dropout=dropout)
+    return _resnet(image, 1, dropout, scale)
 
 
-def resnet20(image: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+def resnet20(
+    image: keras.KerasTensor, dropout: float, scale: Scale
+) -> keras.KerasTensor:
     """Returns the features of the 20-layer network for CIFAR-10.
 
     It has 0.27 million weights (He et al., 2016).
     """
-    return _resnet(image, blocks=3, dropout=dropout)
+    return _resnet(image, 3, dropout, scale)
 
 
 def _resnet(
-    image: keras.KerasTensor, blocks: int, dropout: float
+    image: keras.KerasTensor, blocks: int, dropout: float, scale: Scale
 ) -> keras.KerasTensor:
     """Returns the features after three stages of residual blocks.
 
@@ -77,11 +88,12 @@ def _resnet(
         image: The input.
         blocks: The blocks of each stage; a block has two convolutions.
         dropout: The part of the features that is dropped in training.
+        scale: See `Scale`.
     """
-    x = _convolve(image, 16, 3)
-    for filters in (16, 32, 64):
+    x = _convolve(image, scale(16), 3)
+    for stage, filters in enumerate(map(scale, (16, 32, 64))):
         for block in range(blocks):
-            strides = 2 if block == 0 and filters > 16 else 1
+            strides = 2 if block == 0 and stage else 1
             y = _convolve(x, filters, 3, strides)
             y = _convolve(y, filters, 3, activation=False)
             if strides > 1:
@@ -134,6 +146,11 @@ BACKBONES = {
         {"include_preprocessing": False},
     ),
 }
+# The widths of which there are weights of ImageNet.
+WIDTHS = {
+    "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+    "mobilenet_v3_small": (0.75, 1.0),
+}
 MODELS = (*NETWORKS, *BACKBONES)
 USUAL_SIZES = {"lenet5": 28, "small_cnn": 28, "resnet8": 32, "resnet20": 32}
 BACKBONE_SIZE = 224
@@ -153,6 +170,7 @@ def build(
     *,
     dropout: float = 0.0,
     weights: str = "none",
+    width: float = 1.0,
 ) -> keras.Model:
     """Builds a classifier.
 
@@ -163,6 +181,7 @@ def build(
         dropout: The part of the last features that is dropped in training.
         weights: `none`; `imagenet`, which Keras downloads, for a backbone; or a
             `.weights.h5` file of this same model.
+        width: The factor of the numbers of channels.
 
     Returns:
         A model from `image`, `(batch, *shape) float32` in [0, 1], to softmax
@@ -186,9 +205,9 @@ def build(
                 f"--weights=imagenet needs one of {', '.join(BACKBONES)}; "
                 f"received --model={name}."
             )
-        x = NETWORKS[name](image, dropout)
+        x = NETWORKS[name](image, dropout, lambda n: max(1, round(width * n)))
     else:
-        x = _backbone(name, image, dropout, weights)
+        x = _backbone(name, image, dropout, weights, width)
     x = layers.Dense(num_classes, name="logits")(x)
     output = layers.Softmax(name="probabilities")(x)
     model = keras.Model(image, output, name=name)
@@ -198,13 +217,19 @@ def build(
 
 
 def _backbone(
-    name: str, image: keras.KerasTensor, dropout: float, weights: str
+    name: str,
+    image: keras.KerasTensor,
+    dropout: float,
+    weights: str,
+    width: float,
 ) -> keras.KerasTensor:
     """Returns the features of a keras.applications network."""
+    constructor, arguments = BACKBONES[name]
+    if width != 1:
+        arguments = {**arguments, "alpha": _alpha(name, weights, width)}
     x = image
     if image.shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
-    constructor, arguments = BACKBONES[name]
     if name == "efficientnet_v2_b0":
         # The statistics of ImageNet that keras.applications trained it with.
         x = layers.Normalization(
@@ -232,6 +257,27 @@ def _backbone(
         ) from None
     features = backbone.output
     return layers.Dropout(dropout)(features) if dropout else features
+
+
+def _alpha(name: str, weights: str, width: float) -> float:
+    """Returns the argument of a backbone that stands for its width.
+
+    Raises:
+        InputError: If the backbone has no such argument, or if there are no
+            weights of ImageNet for the width.
+    """
+    known = WIDTHS.get(name)
+    if known is None:
+        able = ", ".join([*NETWORKS, *WIDTHS])
+        raise InputError(
+            f"--width={width:g} needs one of {able}; received --model={name}."
+        )
+    if weights == "imagenet" and width not in known:
+        raise InputError(
+            f"--width must be one of {', '.join(map(str, known))} for "
+            f"--model={name} with --weights=imagenet; received {width:g}."
+        )
+    return width
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:

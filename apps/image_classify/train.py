@@ -12,9 +12,10 @@ from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import image_labels, image_sets, images, pipelines
 from common.data.splits import Split, Splits
-from common.release import export, publishing
+from common.mobile import files
+from common.release import export, publishing, teachers
 from common.report import metrics
-from common.training import fitting, inference
+from common.training import distillation, fitting, inference
 from common.workers import cluster
 
 from . import augment, results
@@ -64,6 +65,7 @@ def build_model(config: Config, splits: Splits) -> keras.Model:
         len(splits.class_names),
         dropout=config.dropout,
         weights=config.weights,
+        width=config.width,
     )
 
 
@@ -96,6 +98,31 @@ def compile_model(
 def evaluate(model: keras.Model, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Returns the probabilities, `(num, classes)`, and the labels, `(num,)`."""
     return inference.outputs(model, augment.batches(split))
+
+
+def load_teacher(
+    config: Config, splits: Splits, student: keras.Model
+) -> distillation.Teacher | None:
+    """Returns the network of `--teacher`, if there is one.
+
+    Raises:
+        InputError: If its classes or its images are not those of the student.
+    """
+    if not config.teacher:
+        return None
+    release = teachers.load(config, APP)
+    path, network = release.path, release.network
+    classes = files.read_names(path / "mobile" / files.LABELS, APP)
+    teachers.check_same("classes", classes, splits.class_names, path)
+    distillation.check(network, student, str(path))
+    return distillation.Teacher.of(
+        network,
+        config,
+        metrics={
+            "accuracy": metrics.accuracy(*evaluate(network, splits.valid))
+        },
+        notes=release.notes(config, splits),
+    )
 
 
 def signatures(
@@ -145,7 +172,6 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
-    work_dir = config.run_dir(APP, splits.digest())
     num_classes = len(splits.class_names)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, splits)
@@ -158,6 +184,12 @@ def run(config: Config) -> dict[str, Any]:
     )
     transform = augment.for_training(num_classes, augmentation)
     splits.announce()
+    teacher = load_teacher(config, splits, model)
+    work_dir = config.run_dir(
+        APP, splits.digest(), distillation.digest(teacher)
+    )
+    if teacher:
+        teacher.announce()
     log = fitting.fit(
         model, splits, config,
         work_dir=work_dir,
@@ -165,6 +197,7 @@ def run(config: Config) -> dict[str, Any]:
         evaluation_transform=augment.for_evaluation(num_classes),
         monitor="val_accuracy",
         plateau=config.schedule == "plateau",
+        teacher=teacher,
     )  # fmt: skip
     cluster.end_unless_chief()
     twins = chain.compress(
@@ -183,7 +216,7 @@ def run(config: Config) -> dict[str, Any]:
         task_metric="accuracy",
         metrics=results.summarize(measured, splits.class_names),
         draw=lambda report: results.draw(report, splits, measured["test"]),
-        log=log, refused=plan.refused, work_dirs=[work_dir],
+        log=log, refused=plan.refused, work_dirs=[work_dir], teacher=teacher,
         baselines=[
             metrics.most_frequent(measured["valid"][1], measured["test"][1])
         ],

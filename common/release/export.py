@@ -146,13 +146,16 @@ def versions(root: Path) -> list[int]:
     return models_config.numbered(root)
 
 
-def find(release_dir: str, export_dir: str, app: str) -> Path:
+def find(
+    release_dir: str, export_dir: str, app: str, option: str = "release"
+) -> Path:
     """Returns the directory of the release to use.
 
     Args:
         release_dir: The release's directory; "" takes the app's newest release.
         export_dir: The directory of releases.
         app: The app whose newest release is taken.
+        option: The name of the option that gives `release_dir`.
 
     Raises:
         InputError: If there is no such release, or a file of it is damaged.
@@ -169,7 +172,7 @@ def find(release_dir: str, export_dir: str, app: str) -> Path:
         )
     if not (release_path / "saved_model.pb").is_file():
         raise InputError(
-            f"--release must be a release directory; {release_path} has no "
+            f"--{option} must be a release directory; {release_path} has no "
             "saved_model.pb."
         )
     if manifest.read(release_path) is None:

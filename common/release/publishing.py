@@ -10,7 +10,7 @@ from common.report import report
 from common.report.page import Table
 from common.report.plots import Plot
 from common.shared_options import Options
-from common.training import fitting
+from common.training import distillation, fitting
 
 from . import export
 
@@ -33,6 +33,7 @@ def publish(
     tracked: Sequence[Any] = (),
     write_more: Callable[[Path], None] | None = None,
     work_dirs: Sequence[Path] = (),
+    teacher: distillation.Teacher | None = None,
 ) -> report.Report:
     """Writes a complete release, or none, and prints its report.
 
@@ -57,6 +58,7 @@ def publish(
             `export.save`.
         write_more: Writes further files; its argument is the release's folder.
         work_dirs: The folders of checkpoints that are not needed any more.
+        teacher: The network that the model has learnt from, if any.
 
     Returns:
         The report, as in `report.json`.
@@ -67,11 +69,20 @@ def publish(
         if write_more:
             write_more(draft.directory)
         result = report.build(
-            app, options, splits,
-            task_metric=task_metric, metrics=metrics, log=log,
-            variants=variants, refused=refused, serving=serving,
-            baselines=baselines, higher_is_better=higher_is_better,
-        )  # fmt: skip
+            app,
+            options,
+            splits,
+            task_metric=task_metric,
+            metrics=metrics,
+            log=log,
+            variants=variants,
+            refused=refused,
+            serving=serving,
+            baselines=baselines,
+            higher_is_better=higher_is_better,
+            teacher=teacher.describe(model) if teacher else None,
+        )
+        result["notes"] += teacher.notes if teacher else ()  # fmt: skip
         sections = draw(result)
         report.write(draft.directory / "report", result, sections)
     fitting.finish(*work_dirs)

@@ -53,6 +53,7 @@ def build(
     serving: Mapping[str, Any],
     baselines: Sequence[Mapping[str, Any]] = (),
     higher_is_better: bool = True,
+    teacher: Mapping[str, Any] | None = None,
 ) -> Report:
     """Returns the content of `report.json`.
 
@@ -71,6 +72,8 @@ def build(
         baselines: Figures of simpler methods; they must be of the same test
             split as `metrics`.
         higher_is_better: Whether more of the task metric is better.
+        teacher: What `distillation.Teacher.describe` returns, if the model
+            had a teacher.
     """
     warnings = shortfalls(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
@@ -103,6 +106,7 @@ def build(
                 "peak_memory_mb": runtime.peak_memory_mb(),
             },
             "history": log.history,
+            **({"teacher": _portable(dict(teacher))} if teacher else {}),
         }
     )
     report["notes"] += nulls

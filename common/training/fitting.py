@@ -15,7 +15,13 @@ from common.data.splits import Splits
 from common.shared_options import Options
 from common.workers import cluster
 
-from . import callbacks, checkpoint, data_service, distribution
+from . import (
+    callbacks,
+    checkpoint,
+    data_service,
+    distillation,
+    distribution,
+)
 
 # Examples per batch in evaluation, which keeps no gradients.
 EVALUATION_BATCH = 500
@@ -104,6 +110,7 @@ def fit(
     mode: str = "max",
     plateau: bool = False,
     first: Sequence[keras.callbacks.Callback] = (),
+    teacher: distillation.Teacher | None = None,
 ) -> Log:
     """Fits a compiled model and leaves the best weights in it.
 
@@ -124,6 +131,8 @@ def fit(
             improving.
         first: Callbacks that run before the standard ones, such as a callback
             that adds the metric `monitor` to an epoch's logs.
+        teacher: A trained network whose outputs the model learns as well as
+            the labels, if any.
 
     Returns:
         The metrics of all epochs and the speed.
@@ -160,7 +169,11 @@ def fit(
             "--work_dir",
             f"{work_dir.name}, epoch {backup.epoch}, {backup.step}",
         )
-        with closing(backup), distribution.corrected_fit(strategy):
+        with (
+            closing(backup),
+            distribution.corrected_fit(strategy),
+            distillation.taught(model, teacher),
+        ):
             _fit_epochs(
                 model, train, valid, options, position, backup,
                 [*first, *standard],
