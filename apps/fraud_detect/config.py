@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from common.options import option, with_default
+from common.options import InputError, option, with_default
 from common.shared_options import Options
+from common.teacher_options import TeacherOptions
 
 from . import settings
 
@@ -11,7 +12,7 @@ APP = "fraud_detect"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(settings.NetworkOptions):
+class Config(settings.NetworkOptions, TeacherOptions):
     """Options of this app."""
 
     default_dataset = "simulated_transactions"
@@ -40,3 +41,12 @@ class Config(settings.NetworkOptions):
     weight_decay: float = option(1e-3, "AdamW's decay.", minimum=0.0)
     batch_size: int = with_default(Options, "batch_size", 512)
     learning_rate: float = with_default(Options, "learning_rate", 2e-3)
+
+    def __post_init__(self) -> None:
+        """Refuses a teacher of a model that uses no labels."""
+        super().__post_init__()
+        if self.teacher and self.model == "autoencoder":
+            raise InputError(
+                "--teacher needs --model=classifier, hybrid or sequence, which "
+                "give probabilities; received --model=autoencoder."
+            )

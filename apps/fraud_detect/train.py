@@ -13,10 +13,10 @@ from common.compression.finetuning import Finetuning
 from common.data import pipelines
 from common.data.splits import Split
 from common.release import export, publishing
-from common.training import fitting, inference
+from common.training import distillation, fitting, inference
 from common.workers import cluster
 
-from . import baselines, explain, ranking, results
+from . import baselines, explain, ranking, results, teaching
 from . import data as tables
 from . import model as detectors
 from .config import APP, Config
@@ -106,8 +106,17 @@ def fit(
     splits: FraudSplits,
     kind: str,
     before: detectors.Detector | None = None,
+    teacher: distillation.Teacher | None = None,
 ) -> tuple[detectors.Detector, fitting.Log, Path]:
-    """Trains a detector; the arguments are those of `build_model`.
+    """Trains a detector.
+
+    Args:
+        config: The options.
+        data: The data.
+        splits: The splits of a fold.
+        kind: One of `model.MODELS`.
+        before: The trained autoencoder that a hybrid is built on.
+        teacher: The network that the detector learns from, if any.
 
     Returns:
         The trained detector, the log, and the folder of its checkpoints.
@@ -117,7 +126,9 @@ def fit(
         compile_model(detector.network, config, splits, kind)
     encode = detectors.transform(detector, kind, config.corruption)
     unsupervised = kind == "autoencoder"
-    work_dir = config.run_dir(APP, f"{splits.digest()}-{kind}")
+    work_dir = config.run_dir(
+        APP, f"{splits.digest()}-{kind}", distillation.digest(teacher)
+    )
     log = fitting.fit(
         detector.network, splits, config,
         work_dir=work_dir,
@@ -125,17 +136,25 @@ def fit(
         evaluation_transform=encode,
         monitor="val_loss" if unsupervised else "val_pr_auc",
         mode="min" if unsupervised else "max",
+        teacher=teacher,
     )  # fmt: skip
     return detectors.settle(detector, splits.train.features), log, work_dir
 
 
-def train(config: Config, data: Data, fold: Fold) -> results.Outcome:
+def train(
+    config: Config,
+    data: Data,
+    fold: Fold,
+    teacher: distillation.Teacher | None = None,
+) -> results.Outcome:
     """Trains a model on one fold, scores it and chooses its threshold."""
     splits, before, work_dirs = fold.splits, None, []
     if config.model == "hybrid":
         before, _, work_dir = fit(config, data, splits, "autoencoder")
         work_dirs.append(work_dir)
-    detector, log, work_dir = fit(config, data, splits, config.model, before)
+    detector, log, work_dir = fit(
+        config, data, splits, config.model, before, teacher
+    )
     work_dirs.append(work_dir)
     # A hybrid's autoencoder was frozen; compression fine-tunes all weights.
     detector.network.trainable = True
@@ -187,13 +206,15 @@ def run(config: Config) -> dict[str, Any]:
         decimal_mark=data.table_format.decimal_mark,
     )
     splits = data.folds[-1].splits
+    untrained = build_model(config, data, splits, config.model)
     plan = chain.plan(
-        build_model(config, data, splits, config.model).network,
-        variants.parse(config.variants),
-        config,
+        untrained.network, variants.parse(config.variants), config
     )
     splits.announce()
-    outcomes = [train(config, data, fold) for fold in data.folds]
+    teacher = teaching.load(config, data, splits, untrained)
+    if teacher:
+        teacher.announce()
+    outcomes = [train(config, data, fold, teacher) for fold in data.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()
     encode = detectors.transform(last.detector, config.model, config.corruption)
@@ -213,7 +234,7 @@ def run(config: Config) -> dict[str, Any]:
         task_metric="average_precision",
         metrics=results.summarize(outcomes, costs),
         draw=lambda report: results.draw(report, outcomes, costs, explainer),
-        log=last.log, refused=plan.refused,
+        log=last.log, refused=plan.refused, teacher=teacher,
         baselines=baselines.measure(data, config.seed, config.top_cards)
         if config.baselines else (),
         work_dirs=[path for outcome in outcomes for path in outcome.work_dirs],

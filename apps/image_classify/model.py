@@ -7,6 +7,7 @@ normalization, activation, because quantization folds this order.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers
@@ -135,7 +136,7 @@ NETWORKS: dict[str, Callable] = {
     "resnet20": resnet20,
 }
 # The class in keras.applications, and its arguments; `_backbone` preprocesses.
-BACKBONES = {
+BACKBONES: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("MobileNetV2", {}),
     "mobilenet_v3_small": (
         "MobileNetV3Small",

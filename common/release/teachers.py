@@ -21,12 +21,12 @@ class TeacherRelease:
 
     Attributes:
         path: Its directory.
-        report: The content of its `report.json`.
+        record: The content of its `report.json`.
         network: The Keras model of its `model.keras`.
     """
 
     path: Path
-    report: Mapping[str, Any]
+    record: Mapping[str, Any]
     network: keras.Model
 
     def notes(
@@ -38,8 +38,8 @@ class TeacherRelease:
             options: Give the seed of this run's splits.
             data: The data of this run.
         """
-        here, there = data.describe(), self.report.get("dataset")
-        seed = self.report.get("seed")
+        here, there = data.describe(), self.record.get("dataset")
+        seed = self.record.get("seed")
         if (there, seed) == (here, options.seed):
             return []
         name = there.get("name") if isinstance(there, dict) else there
