@@ -5,12 +5,13 @@ import dataclasses
 from common.options import option, with_default
 from common.shared_options import Options, TFLiteOptions
 from common.table_options import TableOptions
+from common.teacher_options import TeacherOptions
 
 APP = "text_sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TableOptions, TFLiteOptions):
+class Config(TableOptions, TFLiteOptions, TeacherOptions):
     """Options of this app."""
 
     default_dataset = "generated_reviews"

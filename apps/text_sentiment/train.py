@@ -12,8 +12,10 @@ from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines, tables
 from common.data.splits import MemorySplit
-from common.release import export, publishing
-from common.training import fitting, inference
+from common.mobile import files
+from common.release import export, publishing, teachers
+from common.report import metrics
+from common.training import distillation, fitting, inference
 from common.workers import cluster
 
 from . import (
@@ -24,6 +26,7 @@ from . import (
     results,
     self_training,
     vectors,
+    vocabulary,
     weighting,
 )
 from . import data as text_data
@@ -102,6 +105,34 @@ def evaluate(model: keras.Model, split: MemorySplit) -> np.ndarray:
     return probabilities[np.argsort(places)]
 
 
+def load_teacher(
+    config: Config, splits: text_data.TextSplits, student: keras.Model
+) -> distillation.Teacher | None:
+    """Returns the network of `--teacher`, if there is one.
+
+    Raises:
+        InputError: If its classes or its token ids are not those of the
+            student.
+    """
+    if not config.teacher:
+        return None
+    release = teachers.load(config, APP)
+    path, network = release.path, release.network
+    classes = files.read_names(path / "mobile" / files.LABELS, APP)
+    teachers.check_same("classes", classes, splits.class_names, path)
+    vocabulary.check_same(vocabulary.read(path / "mobile"), splits.tokenizer)
+    distillation.check(network, student, str(path))
+    probabilities = evaluate(network, splits.valid)
+    return distillation.Teacher.of(
+        network,
+        config,
+        metrics={
+            "accuracy": metrics.accuracy(probabilities, splits.valid.labels)
+        },
+        notes=release.notes(config, splits),
+    )
+
+
 def signatures(
     model: keras.Model,
     splits: text_data.TextSplits,
@@ -149,11 +180,9 @@ def run(config: Config) -> dict[str, Any]:
     """Trains, compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
     splits = load_data(config)
-    work_dir = config.run_dir(APP, splits.digest())
     tables = linear.fit(splits, config.num_pairs) if config.num_pairs else None
-    teacher = tables if config.self_training else None
-    taught = self_training.teach(splits, teacher)
-    num_steps = pipelines.num_steps(taught.train, config.batch_size)
+    more = self_training.teach(splits, tables if config.self_training else None)
+    num_steps = pipelines.num_steps(more.train, config.batch_size)
     with fitting.scope(config):
         model = compile_model(build_model(config, splits), config, num_steps)
     plan = chain.plan(model, variants.parse(config.variants), config)
@@ -166,19 +195,26 @@ def run(config: Config) -> dict[str, Any]:
     # With weights, accuracy would choose the epoch that neglects rare classes.
     monitor = "val_accuracy" if weights is None else "val_loss"
     splits.announce()
+    teacher = load_teacher(config, splits, model)
+    if teacher:
+        teacher.announce()
+    work_dir = config.run_dir(
+        APP, splits.digest(), distillation.digest(teacher)
+    )
     log = fitting.fit(
-        model, taught, config,
+        model, more, config,
         work_dir=work_dir,
         transform=transform,
         evaluation_transform=batches.for_evaluation(num_classes, weights),
         monitor=monitor, mode="max" if weights is None else "min",
+        teacher=teacher,
     )  # fmt: skip
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None
     twins = chain.compress(
         model, plan.variants,
         Finetuning(
-            taught.train, transform, config, soften=weighting.weighted(weights)
+            more.train, transform, config, soften=weighting.weighted(weights)
         ),
     )  # fmt: skip
     if weights is not None:
@@ -203,5 +239,5 @@ def run(config: Config) -> dict[str, Any]:
             report, model, splits, measured["test"]
         ),
         baselines=results.compare(splits, joined),
-        log=log, refused=plan.refused, work_dirs=[work_dir],
+        log=log, refused=plan.refused, work_dirs=[work_dir], teacher=teacher,
     )  # fmt: skip

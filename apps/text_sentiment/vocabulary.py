@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.mobile import files
+from common.options import InputError
 
 from .config import APP
 from .tokenizer import Tokenizer
@@ -87,3 +88,27 @@ def read(directory: Path) -> Tokenizer:
     rules = files.read_json(directory / TOKENIZER, APP)
     with files.reading(directory / TOKENIZER):
         return Tokenizer(words, rules)
+
+
+def check_same(taught: Tokenizer, own: Tokenizer) -> None:
+    """Refuses a teacher whose token ids stand for other words.
+
+    Its texts may be longer or shorter: it reads the student's ids.
+
+    Args:
+        taught: The tokenizer of the teacher.
+        own: The tokenizer of the data to learn from.
+
+    Raises:
+        InputError: If the words or the rules differ.
+    """
+    if (taught.vocabulary, taught.specification["rules"]) != (
+        own.vocabulary,
+        own.specification["rules"],
+    ):
+        raise InputError(
+            f"--teacher must have the tokenizer of this run, of "
+            f"{len(own.vocabulary)} ids; it has other words or rules, and "
+            f"{len(taught.vocabulary)} ids. Train both on the same texts, with "
+            "the same --vocabulary_size and --pretrain."
+        )
