@@ -2,14 +2,23 @@
 
 import dataclasses
 
-from common.options import InputError, fixed, option, with_default
+from common.options import (
+    InputError,
+    fixed,
+    is_given,
+    option,
+    with_default,
+)
 from common.shared_options import ImageOptions, Options
+from common.teacher_options import TeacherOptions
 
 APP = "compress"
+# The options of training, which only a model with a teacher gets.
+OF_TRAINING = ("epochs", "learning_rate", "work_dir")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions):
+class Config(ImageOptions, TeacherOptions):
     """The options of this app."""
 
     model: str = option("", "the .keras file to compress.")
@@ -21,6 +30,22 @@ class Config(ImageOptions):
         "those of a model with several outputs y_ and the output's name "
         "instead of y).",
         data=True,
+    )
+    teacher: str = option(
+        "",
+        "the .keras file of a larger model: --model is trained on its outputs "
+        "and the labels before it is compressed.",
+    )
+    epochs: int = option(
+        10,
+        "with --teacher: the number of passes over the training data.",
+        minimum=1,
+    )
+    learning_rate: float = option(
+        1e-3,
+        "with --teacher: the optimizer's highest learning rate.",
+        minimum=1e-8,
+        maximum=10.0,
     )
     calibration: str = option(
         "",
@@ -84,10 +109,7 @@ class Config(ImageOptions):
         "layers whose quantization costs most in float.",
     )
     mode: str = fixed("train")
-    epochs: int = fixed(1)
     patience: int = fixed(0)
-    learning_rate: float = fixed(1e-3)
-    work_dir: str = fixed("")
     strategy: str = fixed("one_device")
     data_service: str = fixed("")
     cluster_timeout: int = fixed(1)
@@ -107,3 +129,14 @@ class Config(ImageOptions):
                 "--dataset must be given, or --calibration where there are no "
                 "labels; received neither."
             )
+        if self.teacher and not self.dataset:
+            raise InputError(
+                "--teacher needs --dataset, with labels; received "
+                "--calibration alone."
+            )
+        for name in OF_TRAINING:
+            if is_given(self, name) and not self.teacher:
+                raise InputError(
+                    f"--{name} needs --teacher: a model without a teacher is "
+                    "only fine-tuned, after each step of compression."
+                )

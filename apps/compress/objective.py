@@ -183,8 +183,18 @@ class Objective:
         """
         if not self._logits:
             return outputs
-        binary = self._kind == "binarycrossentropy"
-        return tf.sigmoid(outputs) if binary else tf.nn.softmax(outputs)
+        softened = tf.sigmoid if self.is_binary else tf.nn.softmax
+        return softened(outputs)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each output is a decision of its own."""
+        return self._kind == "binarycrossentropy"
+
+    @property
+    def from_logits(self) -> bool:
+        """Whether the model gives logits, not probabilities."""
+        return self._logits
 
     def check(self, labels: np.ndarray, source: str) -> None:
         """Checks that labels fit the loss.

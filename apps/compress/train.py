@@ -13,9 +13,9 @@ from common.data.splits import Split, Splits
 from common.keras2 import bridge
 from common.options import InputError
 from common.release import export, publishing
-from common.training import fitting, inference
+from common.training import distillation, fitting, inference
 
-from . import mobile, npz, results, user_data, user_model
+from . import mobile, npz, results, teaching, user_data, user_model
 from . import objective as objectives
 from . import outputs as several
 from .config import APP, Config
@@ -128,6 +128,27 @@ def signatures(
     }
 
 
+def load_teacher(
+    config: Config, student: keras.Model, splits: Splits, feed: user_data.Feed
+) -> distillation.Teacher | None:
+    """Returns the model of `--teacher`, if there is one.
+
+    Raises:
+        InputError: If it does not fit; see `teaching.load`.
+    """
+    if not config.teacher:
+        return None
+    network = teaching.load(config, student, feed)
+    objective = feed.objective
+    return distillation.Teacher.of(
+        network,
+        config,
+        metrics=objective.measure(*evaluate(network, splits.valid, feed)),
+        binary=objective.is_binary,
+        from_logits=objective.from_logits,
+    )
+
+
 def run(config: Config) -> dict[str, Any]:
     """Compresses, measures and releases; returns the report."""
     export.check(config.export_dir)
@@ -137,6 +158,12 @@ def run(config: Config) -> dict[str, Any]:
     config = results.resolve(config, model, splits, objective)
     splits = dataclasses.replace(splits, notes=(*splits.notes, *user.notes))
     feed, splits = user_data.fit(model, splits, objective, config)
+    teacher = load_teacher(config, model, splits, feed)
+    log, work_dirs = fitting.Log({}, 0.0, 0.0), []
+    if teacher:
+        teacher.announce()
+        log, work_dir = teaching.train(config, model, teacher, splits, feed)
+        work_dirs.append(work_dir)
     measured = {
         name: evaluate(user, getattr(splits, name), feed)
         for name in ("valid", "test")
@@ -169,7 +196,7 @@ def run(config: Config) -> dict[str, Any]:
         draw=lambda report: results.draw(
             report, files.selected, splits, objective, *measured["test"]
         ),
-        log=fitting.Log({}, 0.0, 0.0),
+        log=log, work_dirs=work_dirs, teacher=teacher,
         refused=files.refused,
         higher_is_better=objective.higher_is_better,
         baselines=results.trivial(

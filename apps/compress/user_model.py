@@ -70,12 +70,26 @@ class UserModel:
 
 
 def load(path: str) -> UserModel:
-    """Loads a `.keras` file.
+    """Loads the model to compress from a `.keras` file.
 
     Raises:
-        InputError: If the file is no `.keras` file or is damaged, if it holds
-            no functional or Sequential model of Keras's own layers, or if the
-            model cannot be compressed.
+        InputError: If the model cannot be compressed; see also `read`.
+    """
+    user = read(path)
+    keras2_problems = bridge.unsupported_layers(user.model)
+    if keras2_problems:
+        raise InputError(
+            f"--model={path} cannot be compressed: {'; '.join(keras2_problems)}"
+        )
+    return user
+
+
+def read(path: str) -> UserModel:
+    """Reads the model in a `.keras` file.
+
+    Raises:
+        InputError: If the file is no `.keras` file or is damaged, or if it
+            holds no functional or Sequential model of Keras's own layers.
     """
     config, stored_bytes = _read_config(path)
     _check_kind(path, config)
@@ -106,11 +120,6 @@ def load(path: str) -> UserModel:
     inference.check_finite(model, f"--model={path}")
     original = model
     model, notes = plain_model.with_free_batches(path, model)
-    keras2_problems = bridge.unsupported_layers(model)
-    if keras2_problems:
-        raise InputError(
-            f"--model={path} cannot be compressed: {'; '.join(keras2_problems)}"
-        )
     return UserModel(
         plain_model.with_plain_outputs(model),
         loss,

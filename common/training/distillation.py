@@ -88,10 +88,7 @@ class Teacher:
     @functools.cached_property
     def digest(self) -> str:
         """8 hex digits that identify the network by its weights."""
-        state = hashlib.sha256()
-        for weight in self.network.get_weights():
-            state.update(weight.tobytes())
-        return state.hexdigest()[:8]
+        return weights_digest(self.network)
 
     def loss(self, inputs: Any, outputs: Any, sample_weight: Any = None) -> Any:
         """Returns T^2 times the cross-entropy with the teacher's outputs.
@@ -166,6 +163,14 @@ def check(network: keras.Model, student: keras.Model, name: str) -> None:
                 f"--teacher must have the {part} of the network to train, of "
                 f"shape {other}; that of {name} has {own}."
             )
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Returns 8 hex digits that identify a model by its weights."""
+    state = hashlib.sha256()
+    for weight in model.get_weights():
+        state.update(weight.tobytes())
+    return state.hexdigest()[:8]
 
 
 def digest(teacher: Teacher | None) -> str:
