@@ -202,7 +202,7 @@ class Options(Checked):
                 f"--server needs --mode=predict; received --mode={self.mode}."
             )
 
-    def run_dir(self, app: str, *digests: str) -> Path:
+    def run_dir(self, app: str, *digests: str | None) -> Path:
         """Returns the directory of this run's checkpoints and logs.
 
         The same options and data lead to the same directory, so that a run
@@ -211,7 +211,7 @@ class Options(Checked):
         Args:
             app: The app.
             *digests: Digests of what training reads: of the examples, see
-                `data.Splits.digest`, and of a teacher; some may be "".
+                `data.Splits.digest`, and of a teacher, if there is any.
         """
         root = Path(self.work_dir or f"runs/{app}")
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.dataset).name)

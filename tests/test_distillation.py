@@ -9,6 +9,7 @@ import tensorflow as tf
 import test_training
 from test_training import OPTIONS, Killer, crash, make_model, make_splits
 
+from benchmarks import distillation as benchmark
 from common import runtime
 from common.options import InputError
 from common.teacher_options import TeacherOptions
@@ -179,15 +180,14 @@ def test_a_killed_run_with_a_teacher_ends_like_one_that_was_not(
 
 
 def test_another_teacher_is_another_run() -> None:
-    digests = {
-        distillation.digest(teacher_of(network(seed=seed))) for seed in (1, 2)
-    }
-    again = teacher_of(network(seed=1))
-    assert len(digests) == 2 and again.digest in digests
-    assert distillation.digest(None) == ""
+    digests = {teacher_of(network(seed=seed)).digest for seed in (1, 2)}
+    assert len(digests) == 2
+    assert teacher_of(network(seed=1)).digest in digests
     paths = {OPTIONS.run_dir("app", "data", digest) for digest in digests}
     assert len(paths) == 2
-    assert OPTIONS.run_dir("app", "data", "") == OPTIONS.run_dir("app", "data")
+    assert OPTIONS.run_dir("app", "data", None) == OPTIONS.run_dir(
+        "app", "data"
+    )
 
 
 def test_a_teacher_of_another_form_is_refused() -> None:
@@ -221,3 +221,23 @@ def test_a_teacher_says_who_it_is(capsys: pytest.CaptureFixture) -> None:
 def test_options_of_a_teacher_are_checked(changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TeacherOptions(**changes)
+
+
+def test_the_benchmark_changes_the_teacher_alone(tmp_path: Path) -> None:
+    options = ["--teacher=x", "--teacher_weight=0.7", "--width=0.5"]
+    alone, taught = (
+        benchmark.command("image_classify", options, 1, tmp_path, taught)
+        for taught in (False, True)
+    )
+    assert [word for word in taught if word not in alone] == options[:2]
+    assert "--width=0.5" in alone and "--seed=1" in alone
+
+
+def test_the_benchmark_tells_a_gain_from_the_spread() -> None:
+    clear = benchmark.verdict([0.90, 0.91], [0.92, 0.94], True)
+    assert clear == (
+        "mean 0.9050 alone, 0.9300 taught, gain +0.0250, more than the spread "
+        "of 2 seeds"
+    )
+    assert "within" in benchmark.verdict([0.90, 0.93], [0.92, 0.94], True)
+    assert "gain +0.0200, more than" in benchmark.verdict([0.5], [0.48], False)

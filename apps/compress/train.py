@@ -161,7 +161,6 @@ def run(config: Config) -> dict[str, Any]:
     teacher = load_teacher(config, model, splits, feed)
     log, work_dirs = fitting.Log({}, 0.0, 0.0), []
     if teacher:
-        teacher.announce()
         log, work_dir = teaching.train(config, model, teacher, splits, feed)
         work_dirs.append(work_dir)
     measured = {

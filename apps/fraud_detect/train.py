@@ -127,7 +127,7 @@ def fit(
     encode = detectors.transform(detector, kind, config.corruption)
     unsupervised = kind == "autoencoder"
     work_dir = config.run_dir(
-        APP, f"{splits.digest()}-{kind}", distillation.digest(teacher)
+        APP, f"{splits.digest()}-{kind}", teacher and teacher.digest
     )
     log = fitting.fit(
         detector.network, splits, config,
@@ -212,8 +212,6 @@ def run(config: Config) -> dict[str, Any]:
     )
     splits.announce()
     teacher = teaching.load(config, data, splits, untrained)
-    if teacher:
-        teacher.announce()
     outcomes = [train(config, data, fold, teacher) for fold in data.folds]
     cluster.end_unless_chief()
     last, costs = outcomes[-1], config.costs()

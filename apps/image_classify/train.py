@@ -185,11 +185,7 @@ def run(config: Config) -> dict[str, Any]:
     transform = augment.for_training(num_classes, augmentation)
     splits.announce()
     teacher = load_teacher(config, splits, model)
-    work_dir = config.run_dir(
-        APP, splits.digest(), distillation.digest(teacher)
-    )
-    if teacher:
-        teacher.announce()
+    work_dir = config.run_dir(APP, splits.digest(), teacher and teacher.digest)
     log = fitting.fit(
         model, splits, config,
         work_dir=work_dir,

@@ -196,18 +196,12 @@ def run(config: Config) -> dict[str, Any]:
     monitor = "val_accuracy" if weights is None else "val_loss"
     splits.announce()
     teacher = load_teacher(config, splits, model)
-    if teacher:
-        teacher.announce()
-    work_dir = config.run_dir(
-        APP, splits.digest(), distillation.digest(teacher)
-    )
+    work_dir = config.run_dir(APP, splits.digest(), teacher and teacher.digest)
     log = fitting.fit(
         model, more, config,
-        work_dir=work_dir,
-        transform=transform,
+        work_dir=work_dir, transform=transform, teacher=teacher,
         evaluation_transform=batches.for_evaluation(num_classes, weights),
         monitor=monitor, mode="max" if weights is None else "min",
-        teacher=teacher,
     )  # fmt: skip
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None

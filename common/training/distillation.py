@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ LEAST = 1e-30
 MARGIN = 1e-7
 
 
+@typing.final
 @dataclasses.dataclass(frozen=True)
 class Teacher:
     """A trained network that another network learns from.
@@ -171,11 +173,6 @@ def weights_digest(model: keras.Model) -> str:
     for weight in model.get_weights():
         state.update(weight.tobytes())
     return state.hexdigest()[:8]
-
-
-def digest(teacher: Teacher | None) -> str:
-    """Returns the digest of a teacher, "" if there is none."""
-    return teacher.digest if teacher else ""
 
 
 @contextlib.contextmanager

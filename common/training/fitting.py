@@ -142,6 +142,8 @@ def fit(
             written.
     """
     _announce_few_steps(splits, options)
+    if teacher:
+        teacher.announce()
     position = pipelines.Position()
     strategy = model.distribute_strategy
     with strategy.scope():
