@@ -1,7 +1,7 @@
 """A student with its teacher against the same student alone, seed by seed.
 
-  python -m benchmarks.distillation image_classify \\
-    --teacher=saved_models/image_classify/1 --seeds=0,1,2 \\
+  python -m benchmarks.distillation image_classify --seeds=0,1,2
+    --teacher=saved_models/image_classify/1
     --flagfile=apps/flagfiles/image_classify_mnist.flags --width=0.5
 
 Each seed trains twice with the options that follow, once with `--teacher` and

@@ -61,27 +61,29 @@ def test_one_network_learns_from_several(config, released) -> None:
         3 * taught["student_weights"], rel=1e-3
     )
     assert not any("other splits" in note for note in result["notes"])
-    # The student gives nearly the scores of the members, far from those of
-    # the same network trained alone.
-    data = app.load_data(config)
-    valid = data.folds[0].splits.valid
-    alone_dir = f"{config.export_dir}_alone"
-    app.run(config.replace(members=1, export_dir=alone_dir))
-    scores = [
-        app.evaluate(keras.saving.load_model(path / "model.keras"), valid)
-        for path in (
-            release,
-            Path(f"{config.export_dir}_small/fraud_detect/1"),
-            Path(f"{alone_dir}/fraud_detect/1"),
-        )
-    ]
-    members, taught_scores, alone = (
-        np.log(score) - np.log1p(-score) for score in scores
+    alone = app.run(
+        config.replace(members=1, export_dir=f"{config.export_dir}_alone")
     )
-    error, error_alone = (
-        np.mean((logits - members) ** 2) for logits in (taught_scores, alone)
+    assert "teacher" not in alone
+    assert alone["history"]["loss"] != result["history"]["loss"]
+
+
+def test_the_teacher_is_the_network_behind_the_encoding(
+    config, released
+) -> None:
+    _, release = released
+    options = student(config, release)
+    data = app.load_data(options)
+    splits = data.folds[0].splits
+    untrained = app.build_model(options, data, splits, "classifier")
+    teacher = app.teaching.load(options, data, splits, untrained)
+    rows = splits.valid.features[:50]
+    whole = keras.saving.load_model(release / "model.keras")
+    (codes,) = untrained.encoded(rows)
+    np.testing.assert_allclose(
+        teacher.network(codes), whole(rows), rtol=1e-5, atol=1e-7
     )
-    assert error < error_alone
+    assert teacher.binary and not teacher.network.trainable_weights
 
 
 @pytest.mark.parametrize(
