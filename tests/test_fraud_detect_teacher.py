@@ -49,7 +49,7 @@ def student(config: app.Config, release: Path, **changes) -> app.Config:
     return config.replace(export_dir=f"{config.export_dir}_small", **changes)
 
 
-def test_one_network_learns_from_several(config, released) -> None:
+def test_one_network_learns_from_several(config, released, capsys) -> None:
     big, release = released
     result = app.run(student(config, release, teacher_weight=0.9))
     taught = result["teacher"]
@@ -61,11 +61,8 @@ def test_one_network_learns_from_several(config, released) -> None:
         3 * taught["student_weights"], rel=1e-3
     )
     assert not any("other splits" in note for note in result["notes"])
-    alone = app.run(
-        config.replace(members=1, export_dir=f"{config.export_dir}_alone")
-    )
-    assert "teacher" not in alone
-    assert alone["history"]["loss"] != result["history"]["loss"]
+    # The training says it, not only the report.
+    assert "weights, validation average_precision" in capsys.readouterr().out
 
 
 def test_the_teacher_is_the_network_behind_the_encoding(

@@ -13,7 +13,8 @@ import tensorflow as tf
 from common import runtime
 from common.data.splits import MemorySplit, Splits
 from common.shared_options import Options
-from common.training import fitting
+from common.teacher_options import TeacherOptions
+from common.training import distillation, fitting
 
 ROWS = {"train": (0, 99), "valid": (99, 120), "test": (120, 147)}
 
@@ -48,8 +49,21 @@ def toy() -> Splits:
     return Splits("toy", ("no", "yes"), **parts)
 
 
+def teacher() -> distillation.Teacher:
+    """Returns a network that teaches."""
+    runtime.set_seed(3)
+    network = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(2, "softmax")]
+    )
+    options = TeacherOptions(teacher="big", teacher_weight=0.7)
+    return distillation.Teacher.of(network, options, metrics={})
+
+
 def train(
-    strategy: tf.distribute.Strategy, work_dir: Path, layer
+    strategy: tf.distribute.Strategy,
+    work_dir: Path,
+    layer,
+    taught_by: distillation.Teacher | None = None,
 ) -> tuple[keras.Model, dict]:
     """Returns a model trained on batches that do not divide, and logs."""
     runtime.set_seed(0)
@@ -58,7 +72,7 @@ def train(
     log = fitting.fit(
         model, toy(), Options(epochs=3, batch_size=8), work_dir=work_dir,
         transform=plain, evaluation_transform=plain, monitor="val_loss",
-        mode="min",
+        mode="min", teacher=taught_by,
     )  # fmt: skip
     return model, log.history
 
@@ -90,6 +104,17 @@ def main() -> None:
         # The training loss that is shown counts the last batch's filling too.
         atol = 2e-3 if name == "loss" else 1e-5
         np.testing.assert_allclose(found[name], alone[name], atol=atol)
+    taught, taught_alone = (
+        train(strategy, root / f"taught_{name}", keras.layers.Identity,
+              teacher())[0]
+        for name, strategy in (
+            ("two", mirrored), ("one", tf.distribute.get_strategy())
+        )
+    )  # fmt: skip
+    for one, other in zip(
+        taught.get_weights(), taught_alone.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
     # A batch's statistics are each device's own: no equality with one's.
     norm = keras.layers.BatchNormalization
     check_normalization(*train(mirrored, root / "norm", norm))
