@@ -17,7 +17,9 @@ from .objective import Objective
 from .pixels import scales_itself
 
 
-def load(config: Config, student: keras.Model, feed: user_data.Feed) -> Any:
+def load(
+    config: Config, student: keras.Model, feed: user_data.Feed
+) -> user_model.UserModel:
     """Returns the model of `--teacher`, checked against the student.
 
     Args:
@@ -29,19 +31,21 @@ def load(config: Config, student: keras.Model, feed: user_data.Feed) -> Any:
         InputError: If the file cannot be read, if the models' inputs or outputs
             differ, or if the loss is no cross-entropy.
     """
-    objective: Objective = feed.objective
-    if not (
+    objective = feed.objective
+    if not isinstance(objective, Objective) or not (
         objective.distills and (objective.num_classes or objective.is_binary)
     ):
         raise InputError(
-            "--teacher needs a loss of cross-entropy, categorical or binary; "
-            "the model's is another. Pass --loss, or train without a teacher."
+            "--teacher needs a model with one output and a loss of "
+            "cross-entropy, categorical or binary; this model has others. Pass "
+            "--loss, or leave --teacher out."
         )
     try:
-        network = user_model.read(config.teacher).model
+        user = user_model.read(config.teacher)
     except InputError as error:
         # It names the option of the model to compress.
         raise InputError(str(error).replace("--model", "--teacher")) from None
+    network = user.model
     distillation.check(network, student, config.teacher)
     names, own = map(user_model.input_names, (network, student))
     if len(own) > 1 and names != own:
@@ -51,7 +55,7 @@ def load(config: Config, student: keras.Model, feed: user_data.Feed) -> Any:
         )
     if feed.pixels and config.scale == "auto":
         _check_scale(config, network, student)
-    return network
+    return user
 
 
 def _check_scale(

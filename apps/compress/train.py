@@ -138,12 +138,12 @@ def load_teacher(
     """
     if not config.teacher:
         return None
-    network = teaching.load(config, student, feed)
+    user = teaching.load(config, student, feed)
     objective = feed.objective
     return distillation.Teacher.of(
-        network,
+        user.model,
         config,
-        metrics=objective.measure(*evaluate(network, splits.valid, feed)),
+        metrics=objective.measure(*evaluate(user, splits.valid, feed)),
         binary=objective.is_binary,
         from_logits=objective.from_logits,
     )
