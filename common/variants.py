@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from common.options import InputError
 
+# In the order of a variant's name. `qat` is the last, and names a variant by
+# itself: its file is int8.
 TECHNIQUES = ("lowrank", "prune", "cluster", "qat")
 FORMATS = ("float32", "float16", "dynamic", "int8", "int8x16", "int4")
 
@@ -41,12 +43,16 @@ class Variant:
 
 
 class Plan(NamedTuple):
-    """What is made of the variants that the options name.
+    """The variants of `--variants`: those to make, and those refused.
+
+    `compression.chain.plan` and `mobile.conversion.plan` return it, before
+    training and before conversion.
 
     Attributes:
         variants: The variants to make; the first is float32.
-        refused: `{"name", "reason"}` of the others. Those that turn out to be
-            impossible as they are made are added.
+        refused: `{"name", "reason"}` of each variant that the model cannot
+            take. A variant whose file cannot be made or run is added when that
+            shows.
     """
 
     variants: list[Variant]

@@ -16,13 +16,13 @@ from .folds import CLASSES, Data, Fold, FraudSplits, Judged
 from .history import History
 from .own_columns import Column
 from .sequences import STEPS_WITHIN, previous
-from .settings import Columns, Plan
+from .settings import Columns, FoldPlan
 from .transactions import Transactions, read
 
 SIMULATED = "simulated_transactions"
 
 
-def load(dataset: str, plan: Plan) -> Data:
+def load(dataset: str, plan: FoldPlan) -> Data:
     """Loads a table, or an embedded set by its name.
 
     Raises:
@@ -71,7 +71,7 @@ def _missing_windows(wanted: Columns, columns: Columns) -> list[str]:
 
 def load_for_evaluation(
     path: str,
-    plan: Plan,
+    plan: FoldPlan,
     own: Sequence[Column],
     history: History | None,
 ) -> Data:
@@ -102,7 +102,7 @@ def load_for_evaluation(
 
 
 def _read_later(
-    path: str, plan: Plan, own: Sequence[Column], history: History
+    path: str, plan: FoldPlan, own: Sequence[Column], history: History
 ) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
     """Reads transactions, which continue the history if they are later."""
     known = tables.names(path, table_format=plan.columns.table_format)
@@ -238,7 +238,7 @@ def of_transactions(
     table: Transactions,
     notes: tuple[str, ...],
     name: str,
-    plan: Plan,
+    plan: FoldPlan,
     columns: Columns,
     own: Sequence[Column] = (),
 ) -> Data:
@@ -306,7 +306,7 @@ def of_transactions(
     return Data(names, fitted, tuple(folds), history, columns.table_format)
 
 
-def _rows_of_folds(table: Transactions, plan: Plan) -> list[protocols.Fold]:
+def _rows_of_folds(table: Transactions, plan: FoldPlan) -> list[protocols.Fold]:
     """Returns the rows of each fold of the plan's protocol."""
     if plan.protocol == "time":
         return [

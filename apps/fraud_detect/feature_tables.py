@@ -14,7 +14,7 @@ from . import own_cells, own_columns
 from .checks import Checks
 from .folds import CLASSES, Data, Fold, FraudSplits, Judged
 from .own_columns import Column
-from .settings import Columns, Plan
+from .settings import Columns, FoldPlan
 from .transactions import DAY, ids_of, labels, times, with_form
 
 # The card set that many teach with: time in seconds, V1 to V28, Amount, Class.
@@ -22,7 +22,7 @@ CARD_SET = {"time": "Time", "label": "Class"}
 TRAIN, VALID = 0.6, 0.2  # The parts of the rows; the others test.
 
 
-def of_features(path: Path, columns: Columns, plan: Plan) -> Data:
+def of_features(path: Path, columns: Columns, plan: FoldPlan) -> Data:
     """Loads a table and splits it: in the order of time, or at random.
 
     Args:
@@ -61,7 +61,7 @@ def of_features(path: Path, columns: Columns, plan: Plan) -> Data:
 
 
 def read_features(
-    path: Path, columns: Columns, plan: Plan, own: Sequence[Column]
+    path: Path, columns: Columns, plan: FoldPlan, own: Sequence[Column]
 ) -> tuple[MemorySplit, Judged, tuple[str, ...]]:
     """Reads all rows of a table, to judge a release.
 
@@ -105,7 +105,7 @@ class _Rows:
 
 
 def _read(
-    path: Path, columns: Columns, plan: Plan, own: Sequence[Column] | None
+    path: Path, columns: Columns, plan: FoldPlan, own: Sequence[Column] | None
 ) -> _Rows:
     """Reads a table.
 

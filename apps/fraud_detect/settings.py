@@ -99,8 +99,8 @@ class Columns:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """How data become folds.
+class FoldPlan:
+    """The plan by which data become folds.
 
     Attributes:
         columns: The names in the user's table.
@@ -279,13 +279,13 @@ class DataOptions(CellOptions):
             self.table_format,
         )
 
-    def plan(self, steps: int) -> Plan:
-        """Returns how data become folds.
+    def plan(self, steps: int) -> FoldPlan:
+        """Returns the plan by which data become folds.
 
         Args:
             steps: Transactions in a sequence; 0 for none.
         """
-        return Plan(
+        return FoldPlan(
             self.column_names(),
             self.protocol,
             self.extended,
