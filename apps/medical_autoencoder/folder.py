@@ -149,28 +149,14 @@ def _read(
     for file in track(listed, "reading images", len(listed)):
         path = file.path
         try:
-            scan = pictures.read(
-                path,
-                str(options.seed),
-                window(options.window),
-                options.max_megapixels,
-                options.plane,
-            )
+            scan = _scan(path, options)
         except NoImageError:
             others += 1
             continue
         except pictures.UnreadableError as error:
             bad.append(f"{path}: {error}")
             continue
-        if table and path.name not in table:
-            raise InputError(
-                f"--patients must have a row for every file; {options.patients}"
-                f" has none for {path.name}."
-            )
-        # The path within the folder: after the folder is moved, every file is
-        # in the same split.
-        relative = path.relative_to(root).as_posix()
-        patient = table.get(path.name) or scan.patient or relative
+        patient = _patient(path, scan, root, table, options)
         if not sides[0] and rows and scan.size != rows[0].scan.size:
             sides = (USUAL_SIZE, USUAL_SIZE)
             rows = [row.fit(sides) for row in rows]
@@ -192,6 +178,52 @@ def _read(
     layout.check_any(root, rows or bad)
     copies.check_labels(rows)
     return rows, _notes(rows, bad, others)
+
+
+def _scan(path: Path, options: Config) -> Scan:
+    """Reads the frames of a file.
+
+    Raises:
+        NoImageError: If it is a DICOM object that is no image.
+        UnreadableError: If it cannot be read.
+    """
+    return pictures.read(
+        path,
+        str(options.seed),
+        window(options.window),
+        options.max_megapixels,
+        options.plane,
+    )
+
+
+def _patient(
+    path: Path,
+    scan: Scan,
+    root: Path,
+    table: dict[str, str],
+    options: Config,
+) -> str:
+    """Returns the name of a file's patient; see `Row`.
+
+    Args:
+        path: The file.
+        scan: Its frames.
+        root: The folder.
+        table: Patients by file name; {} without `--patients`.
+        options: Gives `patients`, for the error message.
+
+    Raises:
+        InputError: If the table has no row for the file.
+    """
+    if table and path.name not in table:
+        raise InputError(
+            f"--patients must have a row for every file; {options.patients} "
+            f"has none for {path.name}."
+        )
+    # The path within the folder: after the folder is moved, every file is in
+    # the same split.
+    relative = path.relative_to(root).as_posix()
+    return table.get(path.name) or scan.patient or relative
 
 
 def _notes(rows: list[Row], bad: list[str], others: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What is checked of image files before a run takes them."""
 
 import concurrent.futures
+import functools
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -47,31 +48,7 @@ def check_files(
     Raises:
         InputError: If a file is not readable and `skip_bad` is not set.
     """
-
-    def check(path: str) -> Checked | str:
-        try:
-            encoded.check_file(Path(path), max_megapixels)
-            original = Path(path).read_bytes()
-            content = image_files.decodable(original, max_megapixels)
-            channels = images.own_channels(content)
-            sides, is_plain = images.traced_sides()(content)
-        except encoded.UnreadableError as error:
-            return str(error)
-        except (tf.errors.InvalidArgumentError, OSError):
-            return "it cannot be decoded"
-        height, width = sides.numpy().tolist()
-        if not height or not width:
-            return "it is empty"
-        digest = hashlib.sha256(original).digest()
-        # Of a GIF a part is taken, which is no PNG.
-        is_transcoded = content != original and content.startswith(b"\x89PNG")
-        return Checked(
-            (height, width, channels),
-            int.from_bytes(digest[:8]),
-            is_transcoded,
-            bool(is_plain),
-        )
-
+    check = functools.partial(_check, max_megapixels=max_megapixels)
     with (
         runtime.native_stderr_hidden(show_python=True),
         concurrent.futures.ThreadPoolExecutor() as pool,
@@ -85,26 +62,62 @@ def check_files(
             )
         )
         results = list(track(parts, "checking images", len(paths)))
-    bad = [
-        f"{path}: {reason}"
-        for path, reason in zip(paths, results, strict=True)
-        if isinstance(reason, str)
-    ]
-    if bad and not skip_bad:
+    good: dict[str, Checked] = {}
+    bad = []
+    for path, result in zip(paths, results, strict=True):
+        if isinstance(result, str):
+            bad.append(f"{path}: {result}")
+        else:
+            good[path] = result
+    if bad:
+        _report(bad, len(paths), skip_bad)
+    return good
+
+
+def _check(path: str, max_megapixels: float) -> Checked | str:
+    """Decodes a file; returns what is known of it, or why it is unreadable."""
+    try:
+        encoded.check_file(Path(path), max_megapixels)
+        original = Path(path).read_bytes()
+        content = image_files.decodable(original, max_megapixels)
+        channels = images.own_channels(content)
+        sides, is_plain = images.traced_sides()(content)
+    except encoded.UnreadableError as error:
+        return str(error)
+    except (tf.errors.InvalidArgumentError, OSError):
+        return "it cannot be decoded"
+    height, width = sides.numpy().tolist()
+    if not height or not width:
+        return "it is empty"
+    digest = hashlib.sha256(original).digest()
+    # Of a GIF a part is taken, which is no PNG.
+    is_transcoded = content != original and content.startswith(b"\x89PNG")
+    return Checked(
+        (height, width, channels),
+        int.from_bytes(digest[:8]),
+        is_transcoded,
+        bool(is_plain),
+    )
+
+
+def _report(bad: list[str], num_files: int, skip_bad: bool) -> None:
+    """Prints which files are left out, or refuses all of them.
+
+    Args:
+        bad: The unreadable files, each with the reason.
+        num_files: The number of all files.
+        skip_bad: Whether unreadable files are left out.
+
+    Raises:
+        InputError: If `skip_bad` is not set.
+    """
+    if not skip_bad:
         raise InputError(
             f"--dataset must hold readable images; {bad[0]} ({len(bad)} of "
-            f"{len(paths)} files). Repair or remove it, or pass "
+            f"{num_files} files). Repair or remove it, or pass "
             "--on_bad_input=skip."
         )
-    good = {
-        path: result
-        for path, result in zip(paths, results, strict=True)
-        if not isinstance(result, str)
-    }
-    if bad:
-        # The report goes where files' names, which may be a person's, must
-        # not.
-        console.get(stderr=True).print(
-            f"left out: {bad[0]} ({len(bad)} such files)"
-        )
-    return good
+    # The report goes where files' names, which may be a person's, must not.
+    console.get(stderr=True).print(
+        f"left out: {bad[0]} ({len(bad)} such files)"
+    )

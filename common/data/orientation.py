@@ -5,9 +5,14 @@ how to turn them. See https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf,
 4.6.4; the numbers are 1 (upright) to 8.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from . import encoded
+
+# Maps places in a file to the bytes there.
+Bytes = Callable[[tf.Tensor], tf.Tensor]
 
 # Exif is among the first segments, each of 65,535 bytes at most.
 SEARCHED_BYTES = 2**17
@@ -58,14 +63,28 @@ def read(content: tf.Tensor) -> tf.Tensor:
     Args:
         content: Scalar string: a JPEG. What is damaged notes nothing.
     """
-    start = tf.strings.substr(content, 0, SEARCHED_BYTES)
-    raw = tf.cast(tf.io.decode_raw(start, tf.uint8), tf.int32)
+    byte = _bytes(tf.strings.substr(content, 0, SEARCHED_BYTES))
+    segment, is_exif = _exif_segment(byte)
+    value = _orientation(byte, segment + 4 + len(EXIF))
+    is_valid = is_exif & (value >= 1) & (value <= 8)
+    return tf.where(is_valid, value, 1)
+
+
+def _bytes(content: tf.Tensor) -> Bytes:
+    """Returns a function from places to the bytes there; 0 outside."""
+    raw = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int32)
     end = tf.size(raw)
 
     def byte(place: tf.Tensor) -> tf.Tensor:
         inside = (place >= 0) & (place < end)
         value = tf.gather(raw, tf.clip_by_value(place, 0, end - 1))
         return tf.where(inside, value, 0)
+
+    return byte
+
+
+def _exif_segment(byte: Bytes) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the place of a JPEG's Exif segment, and whether it has one."""
 
     def size(place: tf.Tensor) -> tf.Tensor:
         return 256 * byte(place + 2) + byte(place + 3)
@@ -86,7 +105,16 @@ def read(content: tf.Tensor) -> tf.Tensor:
         (2,),
         maximum_iterations=MAX_SEGMENTS,
     )
-    tiff = segment + 4 + len(EXIF)
+    return segment, is_exif(segment)
+
+
+def _orientation(byte: Bytes, tiff: tf.Tensor) -> tf.Tensor:
+    """Returns the value of the orientation's tag; 0 if there is no such tag.
+
+    Args:
+        byte: What `_bytes` returns for the JPEG.
+        tiff: The place where the TIFF header in the Exif segment begins.
+    """
     is_little_endian = byte(tiff) == ord("I")
 
     def number(place: tf.Tensor) -> tf.Tensor:
@@ -102,6 +130,4 @@ def read(content: tf.Tensor) -> tf.Tensor:
     num_entries = tf.minimum(number(directory), MAX_ENTRIES)
     entries = directory + 2 + ENTRY_BYTES * tf.range(num_entries)
     is_orientation = number(entries) == ORIENTATION_TAG
-    value = tf.reduce_max(tf.where(is_orientation, number(entries + 8), 0))
-    is_valid = is_exif(segment) & (value >= 1) & (value <= 8)
-    return tf.where(is_valid, value, 1)
+    return tf.reduce_max(tf.where(is_orientation, number(entries + 8), 0))

@@ -168,20 +168,10 @@ def stream(
         InputError: If the data set is not stored as TFRecord.
     """
     info = dataset.info.splits[split]
-    files = [
-        (str(file.filename), file.skip, file.take)
-        for file in info.file_instructions
-    ]
-    if not all("tfrecord" in Path(path).name for path, _, _ in files):
-        raise InputError(
-            f"--dataset={dataset.name} must be stored as TFRecord; prepare it "
-            "with file_format=tfrecord."
-        )
+    names, parts_read = _files(dataset, split)
     num_examples = dataset.info.splits.total_num_examples
     record_bytes = int(dataset.info.dataset_size) // max(1, num_examples)
     buffer_size = splits.within(record_bytes, SHUFFLE_BUFFER, SHUFFLE_BYTES)
-    names = [path for path, _, _ in files]
-    parts_read = np.array([part for _, *part in files], np.int64)
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
         parts = tf.data.Dataset.from_tensor_slices((names, parts_read))
@@ -208,3 +198,22 @@ def stream(
             dataset.info.features.deserialize_example(record)
         ),
     )
+
+
+def _files(
+    dataset: tfds.core.DatasetBuilder, split: str
+) -> tuple[list[str], np.ndarray]:
+    """Returns the TFRecord files of a split, and which records of each it has.
+
+    Returns:
+        The names; and for each file the number of records to skip and the
+        number to take, `(files, 2) int64`.
+    """
+    files = dataset.info.splits[split].file_instructions
+    names = [str(file.filename) for file in files]
+    if not all("tfrecord" in Path(name).name for name in names):
+        raise InputError(
+            f"--dataset={dataset.name} must be stored as TFRecord; prepare it "
+            "with file_format=tfrecord."
+        )
+    return names, np.array([(f.skip, f.take) for f in files], np.int64)
