@@ -278,6 +278,32 @@ def of_transactions(
             "of the last.",
         )
     steps = previous(table, plan.steps) if plan.steps else None
+    folds = [_to_fold(fold, table, raw, steps, name, notes) for fold in rows]
+    more_days = STEPS_WITHIN if plan.steps else 0
+    history = History(table, plan.delay, windows, more_days)
+    names = (*windows, *(column.feature for column in fitted))
+    return Data(names, fitted, tuple(folds), history, columns.table_format)
+
+
+def _to_fold(
+    rows: protocols.Fold,
+    table: Transactions,
+    raw: np.ndarray,
+    steps: np.ndarray | None,
+    name: str,
+    notes: tuple[str, ...],
+) -> Fold:
+    """Returns a fold with the features of its transactions.
+
+    Args:
+        rows: The rows of each split.
+        table: All transactions.
+        raw: Their features, `(num, features) float32`.
+        steps: The rows of each transaction's sequence; see `_sequences`. None
+            for a model that takes single transactions.
+        name: See `of_transactions`.
+        notes: See `of_transactions`.
+    """
 
     def split(part: np.ndarray) -> MemorySplit:
         picked = raw[part]
@@ -285,25 +311,18 @@ def of_transactions(
             picked = _sequences(raw, steps[part])
         return MemorySplit(picked, table.fraud[part].astype(np.int64))
 
-    folds = [
-        Fold(
-            FraudSplits(
-                name,
-                CLASSES,
-                split(fold.train),
-                split(fold.valid),
-                split(fold.test),
-                notes,
-            ),
-            _judged(table, fold.valid),
-            _judged(table, fold.test),
-        )
-        for fold in rows
-    ]
-    more_days = STEPS_WITHIN if plan.steps else 0
-    history = History(table, plan.delay, windows, more_days)
-    names = (*windows, *(column.feature for column in fitted))
-    return Data(names, fitted, tuple(folds), history, columns.table_format)
+    return Fold(
+        FraudSplits(
+            name,
+            CLASSES,
+            split(rows.train),
+            split(rows.valid),
+            split(rows.test),
+            notes,
+        ),
+        _judged(table, rows.valid),
+        _judged(table, rows.test),
+    )
 
 
 def _rows_of_folds(table: Transactions, plan: FoldPlan) -> list[protocols.Fold]:

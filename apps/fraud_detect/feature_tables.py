@@ -104,6 +104,29 @@ class _Rows:
         return MemorySplit(coded.astype(np.float32), self.judged.fraud)
 
 
+def _with_label(columns: Columns, known: Sequence[str], path: Path) -> Columns:
+    """Returns the columns of a table of features; only a label is required.
+
+    Args:
+        columns: The columns that the options name and the table has.
+        known: The names of the table's columns.
+        path: The table, for the error message.
+
+    Raises:
+        InputError: If there is no column of labels.
+    """
+    if set(CARD_SET.values()) <= set(known):
+        columns = columns.or_usual(CARD_SET)
+    if not columns.label:
+        raise InputError(
+            f"--dataset must have labels; {path} has "
+            f"{quote(', '.join(known), 500)}. Name their column by "
+            "--label_column."
+        )
+    # Without cards an amount is a feature as any other.
+    return dataclasses.replace(columns, amount="")
+
+
 def _read(
     path: Path, columns: Columns, plan: FoldPlan, own: Sequence[Column] | None
 ) -> _Rows:
@@ -116,16 +139,7 @@ def _read(
         own: The columns to read; None reads all.
     """
     known = tables.names(path, table_format=columns.table_format)
-    if set(CARD_SET.values()) <= set(known):
-        columns = columns.or_usual(CARD_SET)
-    # Without cards an amount is a feature as any other.
-    columns = dataclasses.replace(columns, amount="")
-    if not columns.label:
-        raise InputError(
-            f"--dataset must have labels; {path} has "
-            f"{quote(', '.join(known), 500)}. Name their column by "
-            "--label_column."
-        )
+    columns = _with_label(columns, known, path)
     own = own_columns.wanted(columns, known) if own is None else own
     table = tables.read(
         path,

@@ -66,36 +66,25 @@ def read(
     Raises:
         InputError: If numbers or dates can be read in two ways.
     """
-    columns, notes, missing = [], [], {}
+    columns, missing = [], {}
+    notes: list[str] = []
     values = np.empty((table.num_rows, len(own)))
     for place, column in enumerate(own):
-        name, kind = column.name, column.kind
-        if kind in ("", "number") and is_number(table[name].type):
-            columns.append(Column(name, "number", form=column.form))
+        name = column.name
+        if column.kind in ("", "number") and is_number(table[name].type):
             numbers = table[name].cast(pa.float64(), safe=False).to_numpy()
             values[:, place] = _within_range(numbers)
-            missing[name] = int(np.isnan(values[:, place]).sum())
-            continue
-        distinct, rows = _distinct(table[name])
-        counts = np.bincount(rows, minlength=len(distinct))
-        kind, numbers, form = _numbers(column, distinct, counts, table_format)
-        if kind == "category":
-            known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
-            numbers = codes_of(map(_text, distinct), known)
-            columns.append(Column(name, kind, known))
+            columns.append(Column(name, "number", form=column.form))
         else:
-            columns.append(Column(name, kind, form=form))
-            numbers = _within_range(numbers)
-            lost = np.isnan(numbers) & [_text(c) != "" for c in distinct]
-            if lost.any():
-                first = distinct[int(np.argmax(lost))]
-                notes.append(
-                    f"{counts[lost].sum()} cells of {name} are no {kind} and "
-                    f"count as missing, such as {quote(str(first))}."
-                )
-        values[:, place] = numbers[rows]
-        is_gap = numbers == 0 if kind == "category" else np.isnan(numbers)
-        missing[name] = int(counts[is_gap].sum())
+            read_column, values[:, place] = _read_distinct(
+                table[name], column, table_format, notes
+            )
+            columns.append(read_column)
+        is_category = columns[-1].kind == "category"
+        is_gap = (
+            values[:, place] == 0 if is_category else np.isnan(values[:, place])
+        )
+        missing[name] = int(is_gap.sum())
     gaps = ", ".join(f"{name} {num}" for name, num in missing.items() if num)
     if gaps:
         notes.append(
@@ -103,6 +92,43 @@ def read(
             f"stands: {gaps}."
         )
     return tuple(columns), values, notes
+
+
+def _read_distinct(
+    cells_of_rows: pa.ChunkedArray,
+    column: Column,
+    table_format: TableFormat,
+    notes: list[str],
+) -> tuple[Column, np.ndarray]:
+    """Reads a column that is not stored as numbers, each distinct cell once.
+
+    Args:
+        cells_of_rows: The column's cells.
+        column: The column; see `read`.
+        table_format: See `read`.
+        notes: Receives a note on cells that could not be used.
+
+    Returns:
+        The column with its kind, and the rows' numbers, `(rows,) float64`.
+    """
+    name = column.name
+    distinct, rows = _distinct(cells_of_rows)
+    counts = np.bincount(rows, minlength=len(distinct))
+    kind, numbers, form = _numbers(column, distinct, counts, table_format)
+    if kind == "category":
+        known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
+        return Column(name, kind, known), codes_of(map(_text, distinct), known)[
+            rows
+        ]
+    numbers = _within_range(numbers)
+    lost = np.isnan(numbers) & [_text(cell) != "" for cell in distinct]
+    if lost.any():
+        first = distinct[int(np.argmax(lost))]
+        notes.append(
+            f"{counts[lost].sum()} cells of {name} are no {kind} and "
+            f"count as missing, such as {quote(str(first))}."
+        )
+    return Column(name, kind, form=form), numbers[rows]
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -118,15 +118,8 @@ def read(
     ids = ids_of(table, columns.id, checks)
     customer_ids = _keys(table, columns.customer, checks)
     terminal_ids = _keys(table, columns.terminal, checks)
-    kept = checks.good_rows()
+    order = _order(time, ids, checks)
     read_columns, values, notes = own_cells.read(table, own, form)
-    # Equal times are ordered by id: the order in the file may be arbitrary.
-    order = kept[np.lexsort((ids[kept], time[kept]))]
-    late = int(np.sum(np.diff(time[kept]) < 0))
-    if late:
-        checks.notes.append(
-            f"{late} rows came before an earlier one; all were sorted by time."
-        )
     customers, customer = np.unique(customer_ids[order], return_inverse=True)
     terminals, terminal = np.unique(terminal_ids[order], return_inverse=True)
     transactions = Transactions(
@@ -141,6 +134,20 @@ def read(
         values[order],
     )
     return Reading(transactions, read_columns, [*checks.notes, *notes], columns)
+
+
+def _order(time: np.ndarray, ids: np.ndarray, checks: Checks) -> np.ndarray:
+    """Returns the indices of the good rows in the order of time, then of ids.
+
+    The order of equal times in the file may be arbitrary.
+    """
+    kept = checks.good_rows()
+    late = int(np.sum(np.diff(time[kept]) < 0))
+    if late:
+        checks.notes.append(
+            f"{late} rows came before an earlier one; all were sorted by time."
+        )
+    return kept[np.lexsort((ids[kept], time[kept]))]
 
 
 def with_form(columns: Columns, table: pa.Table) -> Columns:
