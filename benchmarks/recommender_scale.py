@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -64,12 +65,8 @@ def measure(num: int) -> dict[str, float]:
         position=pipelines.Position(),
         transform=examples.transform(protocol.train, mode, config.history),
     )
-    # Tracing is no part of an epoch.
-    model.fit(batches.take(16), shuffle=False, verbose=0)
     steps = min(STEPS, int(batches.cardinality()))
-    begun = time.monotonic()
-    model.fit(batches.take(steps), shuffle=False, verbose=0)
-    seconds = time.monotonic() - begun
+    seconds = _train_seconds(model, batches, steps)
     trained = len(protocol.train.values) * steps / int(batches.cardinality())
     return {
         "interactions": num,
@@ -81,14 +78,28 @@ def measure(num: int) -> dict[str, float]:
     }
 
 
+def _train_seconds(model: Any, batches: Any, steps: int) -> float:
+    """Returns the seconds of `steps` steps, once the step is traced.
+
+    Args:
+        model: A compiled Keras model.
+        batches: A `tf.data.Dataset`.
+        steps: The number of batches to train on.
+    """
+    model.fit(batches.take(16), shuffle=False, verbose=0)
+    begun = time.monotonic()
+    model.fit(batches.take(steps), shuffle=False, verbose=0)
+    return time.monotonic() - begun
+
+
 def main(sizes: list[str]) -> None:
     """Measures each size in a process of its own; prints a line for each."""
     if len(sizes) == 1:
         print(json.dumps(measure(int(sizes[0]))))
         return
-    for one in sizes:
+    for size in sizes:
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.recommender_scale", one],
+            [sys.executable, "-m", "benchmarks.recommender_scale", size],
             check=True,
         )
 

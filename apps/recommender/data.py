@@ -1,11 +1,13 @@
 """Reading interactions: TFDS's movielens, the embedded set, own tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from common.data import cells, table_files, tables, tfds_sets
 from common.options import InputError, quote
@@ -87,8 +89,27 @@ def _encode(
 ) -> tuple[np.ndarray, list[str]]:
     """Returns indices, -1 for missing ids, and the ids as text.
 
-    Spaces around ids are removed, and so is `.0` where all are whole numbers;
-    both are counted in `notes`.
+    Args:
+        column: The ids.
+        name: The column's name.
+        notes: See `_trimmed`.
+
+    Raises:
+        InputError: See `_as_text`.
+    """
+    column = _trimmed(_as_text(column, name), name, notes)
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # It has at most one chunk.
+        encoded = encoded.chunk(0)
+    indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    return indices.astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Returns a column of ids as texts.
+
+    Raises:
+        InputError: If they are neither text nor whole numbers.
     """
     if pa.types.is_floating(column.type):
         # Some writers store whole numbers as floats if some are missing.
@@ -107,12 +128,26 @@ def _encode(
                 f"column {name} has fractions."
             ) from None
     try:
-        column = column.cast(pa.string())
+        return column.cast(pa.string())
     except pa.ArrowException:
         raise InputError(
             f"--dataset must have ids that are text or numbers; column {name} "
             f"is {column.type}."
         ) from None
+
+
+def _trimmed(
+    column: pa.ChunkedArray, name: str, notes: list[str]
+) -> pa.ChunkedArray:
+    """Returns ids without spaces around them; null where an id is missing.
+
+    Where all are whole numbers, their `.0` is removed too.
+
+    Args:
+        column: Texts.
+        name: The column's name.
+        notes: Receives the number of ids that were changed.
+    """
     written, column = column, pc.utf8_trim_whitespace(column)
     missing = pc.is_in(pc.utf8_lower(column), pa.array(MISSING))
     column = pc.if_else(missing, None, column)
@@ -127,11 +162,7 @@ def _encode(
         num = pc.sum(decimal).as_py()
         notes.append(f"{num:,} ids of {name} were read without their .0")
         column = pc.replace_substring_regex(column, r"\.0$", "")
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):  # It has at most one chunk.
-        encoded = encoded.chunk(0)
-    indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-    return indices.astype(np.int64), encoded.dictionary.to_pylist()
+    return column
 
 
 def _numbers(
@@ -235,13 +266,7 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
         for index in np.unique(ids, return_index=True)[1]:
             movie = tf.compat.as_text(ids[index])
             if movie not in titles:
-                titles[movie] = tf.compat.as_text(
-                    batch["movie_title"][index].numpy()
-                )
-                genres[movie] = [
-                    labels.int2str(int(number))
-                    for number in batch["movie_genres"][index].numpy()
-                ]
+                titles[movie], genres[movie] = _film(batch, index, labels)
     columns = {key: np.concatenate(rows[key]) for key in keys}
     # TFDS shuffles its rows: they are sorted here, without a note to the user.
     order = np.argsort(columns["timestamp"], kind="stable")
@@ -257,6 +282,19 @@ def read_tfds(name: str, data_dir: str) -> tuple[str, Raw]:
         columns["user_rating"].astype(np.float64),
         titles,
         genres,
+    )
+
+
+def _film(
+    batch: Mapping[str, tf.Tensor],
+    index: int,
+    labels: tfds.features.ClassLabel,
+) -> tuple[str, list[str]]:
+    """Returns the title and the genres of the film in a row of a batch."""
+    genres = batch["movie_genres"][index].numpy()
+    return (
+        tf.compat.as_text(batch["movie_title"][index].numpy()),
+        [labels.int2str(int(number)) for number in genres],
     )
 
 
