@@ -212,9 +212,7 @@ def run(config: Config) -> dict[str, Any]:
         ),
     )  # fmt: skip
     if weights is not None:
-        # `model.keras` then loads without the loss of this app.
-        model.compile("adam", "categorical_crossentropy", ["accuracy"])
-        model.optimizer.build(model.trainable_variables)
+        weighting.leave_out(model)
     measured = {
         name: evaluate(model, getattr(splits, name))
         for name in ("valid", "test")

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,6 @@ def _file_stream(
     checked: Mapping[str, image_checks.Checked],
 ) -> splits.StreamSplit:
     """Returns a split that reads and decodes files."""
-    height, width, channels = shape
     numbers = np.array([row.label for row in rows], np.int64)
     are_plain = np.array([checked[row.path].is_plain for row in rows])
     all_plain = bool(are_plain.all())
@@ -224,8 +223,6 @@ def _file_stream(
         paths = tf.constant([row.path for row in rows])
         labels = tf.constant(numbers)
         plain = tf.constant(are_plain)
-    form = channels, reading.max_megapixels, reading.background
-    decode = images.decoder(*form, plain=True)  # Traced once for all splits.
     transcoded = {row.path for row in rows if checked[row.path].is_transcoded}
 
     def records(key: tf.Tensor | None) -> tf.data.Dataset:
@@ -239,6 +236,28 @@ def _file_stream(
     def at(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         parts = (paths, labels) if all_plain else (paths, labels, plain)
         return tuple(tf.gather(part, index) for part in parts)
+
+    parse = _parser(shape, reading, transcoded)
+    return splits.StreamSplit(len(rows), shape, records, parse, at, numbers)
+
+
+def _parser(
+    shape: tuple[int, ...], reading: Reading, transcoded: set[str]
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Returns the function that makes an image of a file's path and label.
+
+    Args:
+        shape: The height, width and channels of the image.
+        reading: Gives `max_megapixels` and `background`.
+        transcoded: The files of which `image_files` makes a PNG.
+
+    Returns:
+        Maps a path, a label and `is_plain` (by default True; see `images`) to
+        the image and the label.
+    """
+    height, width, channels = shape
+    form = channels, reading.max_megapixels, reading.background
+    decode = images.decoder(*form, plain=True)  # Traced once for all splits.
 
     def content_of(path: tf.Tensor) -> tf.Tensor:
         if not transcoded:
@@ -262,4 +281,4 @@ def _file_stream(
             image = images.decode(content, *form, is_plain)
         return images.fit(image, (height, width)), label
 
-    return splits.StreamSplit(len(rows), shape, records, parse, at, numbers)
+    return parse

@@ -144,14 +144,8 @@ def fit(
     _announce_few_steps(splits, options)
     if teacher:
         teacher.announce()
+    _prepare(model)
     position = pipelines.Position()
-    strategy = model.distribute_strategy
-    with strategy.scope():
-        # The optimizer's variables must exist before a backup is restored.
-        model.optimizer.build(model.trainable_variables)
-    if strategy.num_replicas_in_sync > 1:
-        # Keras's loop over several steps fails on batches of several devices.
-        model.steps_per_execution = 1
     train, valid = _inputs(
         splits, options, position, transform, evaluation_transform
     )
@@ -173,7 +167,7 @@ def fit(
         )
         with (
             closing(backup),
-            distribution.corrected_fit(strategy),
+            distribution.corrected_fit(model.distribute_strategy),
             distillation.taught(model, teacher),
         ):
             _fit_epochs(
@@ -187,6 +181,17 @@ def fit(
     return Log(
         backup.history, backup.seconds, examples / max(backup.seconds, 1e-9)
     )
+
+
+def _prepare(model: keras.Model) -> None:
+    """Makes a compiled model ready for a backup and for several devices."""
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        # The optimizer's variables must exist before a backup is restored.
+        model.optimizer.build(model.trainable_variables)
+    if strategy.num_replicas_in_sync > 1:
+        # Keras's loop over several steps fails on batches of several devices.
+        model.steps_per_execution = 1
 
 
 def _announce_few_steps(splits: Splits, options: Options) -> None:
