@@ -154,14 +154,14 @@ def _wrap(
 
     left: collections.Counter[str] = collections.Counter()
 
-    def one(layer: Any) -> Any:
+    def wrap_taken(layer: Any) -> Any:
         if takes(layer):
             return wrap(layer)
         if type(layer).__name__ != "InputLayer":
             left[type(layer).__name__] += 1
         return layer
 
-    apply(tf_keras.models.clone_model(twin, clone_function=one))
+    apply(tf_keras.models.clone_model(twin, clone_function=wrap_taken))
     if not left:
         return "yes"
     return "all but " + ", ".join(f"{n} {c}" for c, n in left.items())

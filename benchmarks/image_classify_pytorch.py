@@ -13,7 +13,6 @@ warm-ups and are not counted.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +25,8 @@ from apps.image_classify import train as app
 from common import runtime
 from common.data import pipelines
 from common.data.splits import MemorySplit, Splits
+
+from .timing import seconds
 
 
 class LeNet(nn.Module):
@@ -99,13 +100,6 @@ def keras_epoch(splits: Splits) -> Callable[[], None]:
     return epoch
 
 
-def seconds(function: Callable[[], None]) -> float:
-    """Returns how long a call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Prints each round, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -119,10 +113,10 @@ def main() -> None:
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     ratios = []
     for index in range(rounds):
-        one, other = seconds(ours), seconds(theirs)
-        ratios.append(other / one)
+        own, other = seconds(ours), seconds(theirs)
+        ratios.append(other / own)
         print(
-            f"round {index + 1}: this project {one:.2f} s, PyTorch "
+            f"round {index + 1}: this project {own:.2f} s, PyTorch "
             f"{other:.2f} s, ratio {ratios[-1]:.2f}",
             flush=True,
         )

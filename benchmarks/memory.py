@@ -46,9 +46,9 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         generate(place / "images", config.images, config.size)
-        few = sorted((place / "images").glob("*/*.jpg"))[:FEW]
+        paths = sorted((place / "images").glob("*/*.jpg"))[:FEW]
         (place / "few").mkdir()
-        for path in few:
+        for path in paths:
             os.link(path, place / "few" / path.name)
         releases = f"--export_dir={place / 'releases'}"
         seconds, peak = peak_of(

@@ -203,12 +203,12 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 
 def tables(record: Mapping[str, Setting], app: str) -> dict[str, str]:
     """Returns the tables of an app, by the names in their markers."""
-    found = {}
+    contents = {}
     for name, setting in record.items():
         if setting["app"] == app:
-            found[name] = files_table(setting)
-            found[f"{name} seeds"] = seeds_table(setting)
-    return found
+            contents[name] = files_table(setting)
+            contents[f"{name} seeds"] = seeds_table(setting)
+    return contents
 
 
 def fill(text: str, contents: Mapping[str, str]) -> str:

@@ -125,9 +125,9 @@ def run(
             f"{name} must end well with seed {seed}; its status was "
             f"{done.returncode}. See what it printed above."
         )
-    made = len(versions) + 1
+    num_expected = len(versions) + 1
     versions = sorted((folder / app).glob("[0-9]*"), key=lambda p: int(p.name))
-    if len(versions) < made:
+    if len(versions) < num_expected:
         raise InputError(f"{name} must leave a release in {folder / app}.")
     return report.read(versions[-1])
 

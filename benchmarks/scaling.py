@@ -18,13 +18,12 @@ of your own: --compute_ms, --megabytes and --tensors.
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -35,6 +34,8 @@ from common.data.replicas import Replica
 from common.shared_options import Options
 from common.training import distribution
 from common.workers import cluster
+
+from .timing import seconds
 
 BATCH, SHORT, LONG = 256, 10, 90
 MARK = "measured: "
@@ -65,9 +66,9 @@ class Network:
     latency: float
     bandwidth: float
 
-    def seconds(self, one: Cost, workers: int, rounds: int) -> float:
+    def seconds(self, cost: Cost, workers: int, rounds: int) -> float:
         """Returns what all-reducing a step's gradients takes."""
-        sent = 2 * one.bytes * (workers - 1) / workers
+        sent = 2 * cost.bytes * (workers - 1) / workers
         waiting = rounds * 2 * (workers - 1) * self.latency
         return waiting + sent / self.bandwidth
 
@@ -105,19 +106,17 @@ def work() -> None:
 
     train(SHORT)  # Tracing, and the first touch of everything.
     # The difference leaves out what `fit` itself costs.
-    step = (timed(train, LONG) - timed(train, SHORT)) / (LONG - SHORT)
+    short, long = (
+        seconds(functools.partial(train, steps)) for steps in (SHORT, LONG)
+    )
+    step = (long - short) / (LONG - SHORT)
     vote = cluster.Vote()
-    reduce = min(timed(lambda _: vote(0, now=True), 0) for _ in range(20))
-    sizes = [4 * int(np.prod(one.shape)) for one in model.trainable_weights]
+    reduce = min(seconds(lambda: vote(0, now=True)) for _ in range(20))
+    sizes = [
+        4 * int(np.prod(weight.shape)) for weight in model.trainable_weights
+    ]
     cost = Cost(step, reduce, sum(sizes), len(sizes))
     print(MARK + json.dumps(dataclasses.asdict(cost)), flush=True)
-
-
-def timed(act: Callable[[int], object], steps: int) -> float:
-    """Returns the seconds that `act(steps)` takes."""
-    start = time.perf_counter()
-    act(steps)
-    return time.perf_counter() - start
 
 
 def measure(workers: int) -> Cost:
@@ -127,12 +126,12 @@ def measure(workers: int) -> Cost:
         launch = [sys.executable, "-m", "apps.launch", f"--workers={workers}"]
         words = [*launch, "--", *words]
     output = subprocess.run(words, check=True, capture_output=True, text=True)
-    lines = [one.partition(MARK)[2] for one in output.stdout.splitlines()]
-    found = [Cost(**json.loads(line)) for line in lines if line]
-    return max(found, key=lambda one: one.step)
+    lines = [line.partition(MARK)[2] for line in output.stdout.splitlines()]
+    costs = [Cost(**json.loads(line)) for line in lines if line]
+    return max(costs, key=lambda cost: cost.step)
 
 
-def predict(one: Cost) -> None:
+def predict(cost: Cost) -> None:
     """Prints what clusters would gain, from one worker's cost.
 
     Ranges are from gradients one by one to all at once.
@@ -145,11 +144,11 @@ def predict(one: Cost) -> None:
     for network in NETWORKS:
         for workers in (8, 16, 32, 64):
             waits = [
-                network.seconds(one, workers, rounds)
-                for rounds in (one.tensors, 1)
+                network.seconds(cost, workers, rounds)
+                for rounds in (cost.tensors, 1)
             ]
-            faster = [one.step / (one.step / workers + x) for x in waits]
-            weak = [one.step / (one.step + x) for x in waits]
+            faster = [cost.step / (cost.step / workers + x) for x in waits]
+            weak = [cost.step / (cost.step + x) for x in waits]
             print(
                 f"| {network.name} | {workers} "
                 f"| {1000 * waits[0]:.1f} to {1000 * waits[1]:.1f} "
@@ -179,9 +178,11 @@ def main() -> None:
     for _ in range(given.rounds):  # In turn: noise comes to all.
         for workers in counts:
             costs[workers].append(measure(workers))
-    one = costs[1][0]
+    single = costs[1][0]
     alone = statistics.median(cost.step for cost in costs[1])
-    print(f"batch {BATCH}, {one.bytes:,} bytes in {one.tensors} gradients")
+    print(
+        f"batch {BATCH}, {single.bytes:,} bytes in {single.tensors} gradients"
+    )
     print("| workers | ms/step | examples/s | overhead, ms | 4 bytes, ms |")
     print("|---|---|---|---|---|")
     for workers in counts:
@@ -192,7 +193,7 @@ def main() -> None:
             f"| {1000 * (step - alone):.2f} | {1000 * reduce:.2f} |"
         )
     print()
-    predict(dataclasses.replace(one, step=alone))
+    predict(dataclasses.replace(single, step=alone))
 
 
 if __name__ == "__main__":

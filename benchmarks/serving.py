@@ -36,15 +36,15 @@ CONCURRENCY = (1, 8)
 
 def requests(release: Path) -> list[dict[str, np.ndarray]]:
     """Returns a release's recorded requests of one row."""
-    found = []
+    recorded = []
     for log in warmup.read(release):
         request = log.predict_log.request
         if request.model_spec.signature_name == "serving_default":
-            found.append(
+            recorded.append(
                 {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
             )
-    rows = [one for one in found if len(next(iter(one.values()))) == 1]
-    return rows or found
+    rows = [row for row in recorded if len(next(iter(row.values()))) == 1]
+    return rows or recorded
 
 
 def measure(
@@ -57,26 +57,27 @@ def measure(
 
     Args:
         make: Returns a client of its own for each thread.
-        rows: The requests, asked in turn.
-        clients: How many ask at a time.
-        seconds: How long.
+        rows: The requests, which each client sends in turn.
+        clients: The number of clients that send at a time.
+        seconds: The time in which they send.
     """
 
     def run(ask: Ask) -> list[float]:
-        taken = []
-        for one in rows[:10]:
-            ask(one)
+        latencies: list[float] = []
+        for row in rows[:10]:
+            ask(row)
         end = time.perf_counter() + seconds
         while (start := time.perf_counter()) < end:
-            ask(rows[len(taken) % len(rows)])
-            taken.append(time.perf_counter() - start)
-        return taken
+            ask(rows[len(latencies) % len(rows)])
+            latencies.append(time.perf_counter() - start)
+        return latencies
 
     asks = [make() for _ in range(clients)]
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        taken = [one for part in pool.map(run, asks) for one in part]
-    p50, p99 = np.percentile(taken, [50, 99]) * 1000
-    return len(taken) / seconds, float(p50), float(p99)
+        parts = list(pool.map(run, asks))
+    latencies = np.concatenate(parts)
+    p50, p99 = np.percentile(latencies, [50, 99]) * 1000
+    return len(latencies) / seconds, float(p50), float(p99)
 
 
 def first_request(release: Path, warm: bool) -> float:
@@ -101,9 +102,9 @@ def embedded(export_dir: str) -> Iterator[list[str]]:
     urls: list[str] = []
     try:
         for line in process.stdout or ():
-            found = re.match(r"(?:REST|gRPC) +(\S+)", line)
-            if found:
-                urls.append(found[1])
+            url = re.match(r"(?:REST|gRPC) +(\S+)", line)
+            if url:
+                urls.append(url[1])
             if len(urls) == 2:
                 break
         yield urls
@@ -123,8 +124,8 @@ def table(app: str, release: Path, urls: list[str], seconds: float) -> None:
 
         def remote(url: str = url) -> Ask:
             options = Options(mode="predict", server=url)
-            asked = served.connect(options, app)
-            return lambda row: asked(**row)
+            server = served.connect(options, app)
+            return lambda row: server(**row)
 
         makers["gRPC" if url.startswith("grpc") else "REST"] = remote
     for name, make in makers.items():
@@ -160,7 +161,9 @@ def main() -> None:
             table(app, release, urls, flags.seconds)
     print("\n| app | first request, ms | after warm-up, ms |\n|---|---|---|")
     for app, release in releases.items():
-        cold, warm = (first_request(release, one) for one in (False, True))
+        cold, warm = (
+            first_request(release, warm_up) for warm_up in (False, True)
+        )
         print(f"| {app} | {cold:.1f} | {warm:.1f} |", flush=True)
 
 

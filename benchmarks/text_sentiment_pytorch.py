@@ -14,7 +14,6 @@ whole; a tenth of one is the warm-up.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -27,6 +26,8 @@ from apps.text_sentiment import train as app
 from common import runtime
 from common.data import pipelines
 from common.data.splits import MemorySplit, Splits
+
+from .timing import seconds
 
 BATCH, WINDOW = 64, 50
 
@@ -93,8 +94,8 @@ def pytorch_epoch(
             longest = lengths[index].max() if packed else ids.shape[1]
             sizes = torch.from_numpy(lengths[index])
             optimizer.zero_grad()
-            found = model(ids[index, :longest], sizes, packed)
-            criterion(found, labels[index]).backward()
+            outputs = model(ids[index, :longest], sizes, packed)
+            criterion(outputs, labels[index]).backward()
             optimizer.step()
 
     return epoch
@@ -123,13 +124,6 @@ def keras_epoch(
     return epoch
 
 
-def seconds(function: Callable[[], None]) -> float:
-    """Returns how long a call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Prints each round, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,7 +134,7 @@ def main() -> None:
         dataset="imdb_reviews", num_pairs=0, epochs=100, learning_rate=0.003
     )
     splits = app.load_data(config)
-    train, few = splits.train, splits.train.sample(2_250, seed=0)
+    train, sample = splits.train, splits.train.sample(2_250, seed=0)
     num_words = len(splits.tokenizer.vocabulary)
     epochs = {
         "this project": lambda part: keras_epoch(config, part, splits),
@@ -148,7 +142,7 @@ def main() -> None:
         "packed": lambda part: pytorch_epoch(part, num_words, packed=True),
     }
     for make in epochs.values():
-        make(few)()
+        make(sample)()
     run = {name: make(train) for name, make in epochs.items()}
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     ratios: dict[str, list[float]] = {"padded": [], "packed": []}

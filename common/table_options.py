@@ -17,7 +17,7 @@ DECIMAL_MARKS = {AUTO: "", "point": ".", "comma": ","}
 
 @dataclasses.dataclass(frozen=True)
 class TableFormat:
-    """What the options say of the form of tables; the rest is found in them.
+    """What the options say of the form of tables; the cells tell the rest.
 
     Attributes:
         encoding: The encoding of texts, a codec of Python; "" for UTF-8 or
@@ -48,7 +48,7 @@ class TableFormat:
         return DECIMAL_MARKS[self.decimal_mark]
 
 
-# Nothing is said: all is found in the file.
+# The options say nothing: the cells tell the form.
 ANY_FORMAT = TableFormat()
 
 

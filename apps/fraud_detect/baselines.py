@@ -109,7 +109,7 @@ def measure(data: Data, seed: int, top: int) -> list[dict[str, Any]]:
 
 
 def seen(data: Data, fold: Fold, with_ratios: bool) -> Score:
-    """Returns what turns features into a baseline's: no gaps, no categories.
+    """Returns a function to a baseline's features: no gaps, no categories.
 
     Args:
         data: Gives the features' names and the table's own columns.

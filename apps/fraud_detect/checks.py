@@ -64,7 +64,7 @@ class Checks:
         return np.flatnonzero(self._good)
 
     def leave_out(self, rows: np.ndarray, reason: str) -> None:
-        """Leaves rows out in any case, and says it.
+        """Leaves rows out in any case, and notes their number.
 
         Args:
             rows: `(num,) bool`.

@@ -147,7 +147,7 @@ def _network(
 
 
 def as_list(value: Any) -> list[Any]:
-    """Returns a model's outputs as a list; Keras gives a single one bare."""
+    """Returns a model's outputs as a list, also a single output."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

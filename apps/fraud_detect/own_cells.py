@@ -29,13 +29,13 @@ MISSING_TEXTS = frozenset(
     for text in MISSING
     for spelling in (text, text.lower(), text.upper(), text.capitalize())
 )
-# A text column is one of numbers, or of times, if so many of its cells are.
+# A text column holds numbers, or times, if this share of its cells does.
 LEAST_SHARE = 0.9
 # As TensorFlow strips: a server must read a category as training does.
 SPACES = " \t\n\r\v\f"
 # Texts that may be a number: some have a currency's sign, none has a letter.
 LIKE_A_NUMBER = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*|.*\de[+-]?\d+", re.ASCII)
-# 13:05, 1:05 pm, 13:05:00.5: a time without a date is one of the first day.
+# 13:05, 1:05 pm, 13:05:00.5: a time without a date becomes one of FIRST_DAY.
 TIME_OF_DAY = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AP]M)?", re.ASCII | re.IGNORECASE
 )
@@ -204,7 +204,7 @@ def _numbers(
             numbers, form = reader(texts, column.form, table_format)
         if kind or counts[np.isfinite(numbers)].sum() >= least:
             return candidate, numbers, form
-    # A column without any cell is one of numbers that are all missing.
+    # A column without any cell holds numbers, all of them missing.
     is_category = given.any() or kind == "category"
     unread = np.full(len(distinct), np.nan)
     return "category" if is_category else "number", unread, ""

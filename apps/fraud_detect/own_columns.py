@@ -67,7 +67,7 @@ class Column:
     def feature(self) -> str:
         """The name of the feature, which is what a client of a server sends."""
         name = re.sub(r"\W+", "_", self.name, flags=re.ASCII).strip("_")
-        if not name:  # It is in another script; no two names may be one.
+        if not name:  # No ASCII letter is left: a digest tells names apart.
             name = f"{zlib.crc32(self.name.encode()):08x}"
         is_usable = name.isidentifier() and name not in TAKEN_NAMES
         return name if is_usable else f"column_{name}"

@@ -10,7 +10,7 @@ ops = keras.ops
 
 
 def weighted(class_weights: np.ndarray | None) -> Callable[[Any], Any]:
-    """Returns what multiplies probabilities by the weights of the classes.
+    """Returns a function that multiplies probabilities by class weights.
 
     Cross-entropy is linear in its targets: with such targets it is weighted.
 

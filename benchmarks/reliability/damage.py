@@ -173,10 +173,10 @@ def forbid(path: Path) -> None:
 
 
 CONTENTS: dict[str, Callable[[bytes, str, random.Random], bytes]] = {
-    one.__name__: one
-    for one in (nothing, truncate, flip, flip_start, empty, zero, noise,
+    change.__name__: change
+    for change in (nothing, truncate, flip, flip_start, empty, zero, noise,
                 wrong_type, repeat, blow_up)
 }  # fmt: skip
 PLACES: dict[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (fifo, directory, device, dangling, forbid)
+    put.__name__: put for put in (fifo, directory, device, dangling, forbid)
 }

@@ -49,13 +49,13 @@ def export_twice(root: Path, together: Any, seed: float) -> None:
 
 def judge(result: tally.Tally, case: int, root: Path) -> None:
     """Compares what is there with what models.config says."""
-    found = export.versions(root / "app")
-    if found != list(range(1, 2 * EXPORTERS + 1)):
-        result.fail("missing", case, "versions", str(found))
+    versions = export.versions(root / "app")
+    if versions != list(range(1, 2 * EXPORTERS + 1)):
+        result.fail("missing", case, "versions", str(versions))
     state = models_config.state(root, "app")
     loaded = state.loaded if state else ()
     # The policy: what is labelled, and the newest.
-    expected = {1, found[-1]} if found else set()
+    expected = {1, versions[-1]} if versions else set()
     if set(loaded) != expected:
         result.fail("unlisted", case, f"{expected}", f"{loaded} is listed")
     hidden = [path for path in process.tree(root) if is_hidden(path)]

@@ -185,11 +185,11 @@ def judge(
         last = (text.strip().splitlines() or [""])[-1]
         result.fail("lost", case, subject, f"status {status}: {last}")
         return
-    found, figures = disturbed.result()
+    arrays, figures = disturbed.result()
     names = [
         name
-        for name in sorted({*found, *expected[0]})
-        if not np.array_equal(found.get(name), expected[0].get(name))
+        for name in sorted({*arrays, *expected[0]})
+        if not np.array_equal(arrays.get(name), expected[0].get(name))
     ]
     if names:
         result.fail("weights differ", case, subject, str(names[:3]))
@@ -213,14 +213,14 @@ def judge(
 
 def weights(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of a `.keras` file by their names in it."""
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
 
     def note(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            arrays[name] = item[()]
 
     with zipfile.ZipFile(path) as archive:
         content = archive.read("model.weights.h5")
     with h5py.File(io.BytesIO(content), "r") as file:
         file.visititems(note)
-    return found
+    return arrays

@@ -140,7 +140,7 @@ def _bare(cell: object) -> str:
 
 
 def _marked(text: str, decimal: str) -> float:
-    """Returns a text's number with a decimal mark; NaN if it is none."""
+    """Returns a text's number with a decimal mark; NaN if there is none."""
     thousands, form = (".", CONTINENTAL) if decimal == "," else (",", ENGLISH)
     if NUMERIC.fullmatch(text) and not form.fullmatch(text):
         return float("nan")
@@ -148,7 +148,7 @@ def _marked(text: str, decimal: str) -> float:
 
 
 def _number(text: str) -> float:
-    """Returns a text's number; NaN if it is none that Python reads."""
+    """Returns a text's number; NaN if Python reads none."""
     if not text.isascii() or "_" in text:  # Python reads "1_0" as ten.
         return float("nan")
     try:

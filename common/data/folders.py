@@ -98,9 +98,9 @@ def passed_over(root: Path) -> collections.Counter[str]:
 
 
 def _all(root: Path) -> Iterator[tuple[Path, str]]:
-    """Yields all that is below `root`, and why it holds no data; "" if it may.
+    """Yields all paths below `root`, each with the reason why it is no data.
 
-    What has no reason may still be a folder.
+    The reason is "" for a path that may be data, or a folder of data.
     """
     paths = list(root.rglob("*"))
     masks = {

@@ -41,10 +41,10 @@ def without_contradictions(
     if not pairs:
         return listed, 0
     if not skip_bad:
-        one, other = next(iter(pairs.values()))
+        row, other = next(iter(pairs.values()))
         raise InputError(
-            f"--dataset must have an image in one class only; {one.path} of "
-            f"{quote(names[one.label])} and {other.path} of "
+            f"--dataset must have an image in one class only; {row.path} of "
+            f"{quote(names[row.label])} and {other.path} of "
             f"{quote(names[other.label])} are equal ({len(pairs)} such "
             "images). Remove them, or pass --on_bad_input=skip."
         )

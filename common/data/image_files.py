@@ -46,7 +46,7 @@ def read(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
 
 
 def decodable(content: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
-    """Returns what `read` does, of a file's content.
+    """Returns what `read` returns, for the bytes of a file.
 
     Raises:
         UnreadableError: If it is no image, damaged, or too large.

@@ -71,7 +71,7 @@ class Listing:
 
 
 def check_names(names: Iterable[str], place: str) -> None:
-    """Refuses classes whose names cannot be printed; what is no UTF-8 cannot.
+    """Refuses classes whose names cannot be printed, for they are no UTF-8.
 
     Args:
         names: The names of the classes.

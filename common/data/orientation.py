@@ -47,9 +47,9 @@ def upright(image: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
 
 
 def noted(content: tf.Tensor) -> tf.Tensor:
-    """Returns what `read` does, sooner if there is no Exif."""
+    """Returns what `read` returns, sooner where there is no Exif."""
     start = tf.strings.substr(content, 0, SEARCHED_BYTES)
-    # Most have none, and this one operation costs less than the reading.
+    # Most images have no Exif, and this operation costs less than `read`.
     return tf.cond(
         tf.strings.regex_full_match(start, HAS_EXIF),
         lambda: encoded.called(read)(content),

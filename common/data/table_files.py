@@ -54,7 +54,7 @@ def is_file(path: Path) -> bool:
     """Tells whether a path, which may be any text, is a file's."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # It is too long for a path, or no valid one.
+    except (OSError, ValueError):  # The text is too long, or holds a NUL.
         return False
 
 
@@ -122,7 +122,7 @@ def _matched(pattern: Path) -> list[Path]:
     inner = pattern.relative_to(folder) if pattern.anchor else pattern
     try:
         files = [path for path in folder.glob(str(inner)) if path.is_file()]
-    except (OSError, ValueError):  # No path can be so, such as an empty one.
+    except (OSError, ValueError):  # The pattern is empty or invalid.
         return []
     return sorted(files, key=_natural)
 

@@ -18,7 +18,7 @@ def is_file(text: str) -> bool:
     """Tells whether a text, which may be any text, is the path of a file."""
     try:
         return Path(text).is_file()
-    except (OSError, ValueError):  # It is too long for a path, or no valid one.
+    except (OSError, ValueError):  # The text is too long, or holds a NUL.
         return False
 
 

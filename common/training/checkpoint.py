@@ -58,7 +58,7 @@ def is_whole(path: Path) -> bool:
 
 
 def mend(path: Path) -> list[str]:
-    """Makes `path` the newest undamaged checkpoint, or removes it if none is.
+    """Makes `path` the newest undamaged checkpoint; removes it without one.
 
     A damaged checkpoint gets the suffix `.damaged`. Partial files of writes
     that were killed are removed.

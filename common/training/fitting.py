@@ -195,7 +195,7 @@ def _prepare(model: keras.Model) -> None:
 
 
 def _announce_few_steps(splits: Splits, options: Options) -> None:
-    """Says so if weights are updated so seldom that they hardly move."""
+    """Prints a note if the weights are updated too seldom to move far."""
     num_steps = pipelines.num_steps(splits.train, options.batch_size)
     if num_steps * options.epochs < FEW_STEPS:
         console.get().print(
