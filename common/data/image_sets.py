@@ -30,6 +30,8 @@ def load(
 ) -> splits.Splits:
     """Loads an image-classification set by TFDS name or as a folder.
 
+    `images.decode` decodes the files of a folder; TFDS decodes its own sets.
+
     Args:
         dataset: A TFDS name, or a folder of class folders, with or without
             `train`, `valid` and `test` folders above them.
@@ -50,11 +52,11 @@ def load(
             needs no class folders.
         background: What shows where a file is transparent; see `images.decode`.
 
-    Raises:
-        InputError: If there is no such data set, or it breaks a rule above.
-
     Returns:
         Splits whose features are `(height, width, channels) uint8` images.
+
+    Raises:
+        InputError: If there is no such data set, or it breaks a rule above.
     """
     root = Path(dataset)
     if root.is_dir():
