@@ -10,7 +10,7 @@ import pytest
 from common import runtime
 from common.data import pipelines
 from common.options import InputError
-from common.training import callbacks, checkpoint
+from common.training import backups, callbacks, checkpoint
 from common.training.progress import EpochLines
 
 
@@ -36,9 +36,9 @@ def test_not_a_number_ends_training_with_advice(model) -> None:
         stop.on_train_batch_end(31, {"loss": float("nan")})
 
 
-def best_of(model, monitor: str, mode: str, values) -> callbacks.BestWeights:
+def best_of(model, monitor: str, mode: str, values) -> backups.BestWeights:
     """Drives the callback through epochs; the bias is the epoch's number."""
-    best = callbacks.BestWeights(monitor, mode)
+    best = backups.BestWeights(monitor, mode)
     best.set_model(model)
     for epoch, value in enumerate(values):
         model.layers[-1].bias.assign([epoch, epoch])
@@ -83,10 +83,10 @@ def test_a_first_figure_that_is_no_number_does_not_stop_training(
     assert not model.stop_training and stopping.best == 1.0
 
 
-def backup_of(model, path: Path, others=()) -> callbacks.Backup:
+def backup_of(model, path: Path, others=()) -> backups.Backup:
     checkpoint.mend(path)
-    best = callbacks.BestWeights("val_loss", "min")
-    backup = callbacks.Backup(
+    best = backups.BestWeights("val_loss", "min")
+    backup = backups.Backup(
         path, pipelines.Position(), 5, 20, best, (best, *others)
     )
     backup.set_model(model)
@@ -203,7 +203,7 @@ def test_a_signal_in_the_last_steps_waits_for_the_epoch(
 def test_long_epochs_are_backed_up_on_the_way(
     model, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(callbacks, "BACKUP_SECONDS", 0.0)
+    monkeypatch.setattr(backups, "SECONDS", 0.0)
     backup = backup_of(model, tmp_path / "backup.npz")
     backup.on_train_begin()
     backup.on_epoch_begin(2)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers as L  # noqa: N812
 
 from common import variants
-from common.compression import chain, low_rank
+from common.compression import chain, low_rank, output_spaces
 from common.compression.finetuning import Finetuning
 from common.data.splits import MemorySplit
 from common.keras2 import bridge
@@ -47,7 +47,7 @@ def images(num: int = 64) -> np.ndarray:
 
 
 def spaces_of(model: keras.Model, inputs: np.ndarray) -> dict:
-    return low_rank.output_spaces(model, [(inputs,)])
+    return output_spaces.measure(model, low_rank.layers(model), [(inputs,)])
 
 
 def test_the_largest_rank_that_saves_is_exact_where_outputs_allow_it() -> None:

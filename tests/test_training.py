@@ -19,7 +19,7 @@ from common import runtime
 from common.data.splits import MemorySplit, Splits
 from common.options import InputError
 from common.shared_options import Options
-from common.training import callbacks, fitting
+from common.training import backups, callbacks, fitting
 
 OPTIONS = Options(epochs=4, batch_size=8, seed=3)
 
@@ -235,7 +235,7 @@ def test_a_signal_in_the_last_execution_of_an_epoch(
 def test_a_crash_after_the_backup_of_a_last_execution(
     tmp_path, monkeypatch, steps_per_execution
 ) -> None:
-    monkeypatch.setattr(callbacks, "BACKUP_SECONDS", 0.0)
+    monkeypatch.setattr(backups, "SECONDS", 0.0)
     crashing = Killer(1, 0, crash)
     crashing.on_test_begin = lambda logs=None: (
         crash() if crashing.epoch == 1 else None

@@ -8,5 +8,6 @@ check in `verification`, and its options in `common.shared_options`. It keeps
 the twin's layers and the shapes of their weights: `chain` builds the twin of
 each step anew from the Keras 3 model and copies the weights into it. Only
 `low_rank`, always the first of a chain, makes another Keras 3 model, from which
-the twins behind it are built. `formats` knows which layers forbid a format.
+the twins behind it are built; `output_spaces` measures what its ranks depend
+on. `formats` knows which layers forbid a format.
 """

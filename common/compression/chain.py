@@ -18,7 +18,7 @@ from common.options import InputError
 from common.shared_options import Options
 from common.variants import Plan, Techniques, Variant, prefixes
 
-from . import formats, low_rank, verification, wrappers
+from . import formats, low_rank, output_spaces, verification, wrappers
 from .finetuning import Finetuner, Finetuning
 
 # The only technique that changes the model's layers; it is always the first.
@@ -152,7 +152,9 @@ def _factorize(
     model: keras.Model, finetuner: Finetuner, options: Options
 ) -> keras.Model:
     """Returns the model with layers of low rank, and prints their ranks."""
-    spaces = low_rank.output_spaces(model, finetuner.batches())
+    spaces = output_spaces.measure(
+        model, low_rank.layers(model), finetuner.batches()
+    )
     ranks = low_rank.choose_ranks(model, spaces, options)
     for name, rank in ranks.items():
         before = len(spaces[name].mean)

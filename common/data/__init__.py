@@ -13,6 +13,7 @@ equal images together, and `image_splits` draws the missing splits.
 
 Tables: `tables` reads them; `delimited`, `json_table` and `spreadsheet` know
 three of their formats. `dialects` judges the encoding and the separator of a
-text, `quotes` checks its quoted cells, and `cells` reads the numbers, dates and
-labels that people write. `table_files` lists the files that an option names.
+text, `quotes` checks its quoted cells, `plain_columns` makes the columns of any
+format alike, and `cells` reads the numbers, dates and labels that people write.
+`table_files` lists the files that an option names.
 """

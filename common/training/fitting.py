@@ -16,6 +16,7 @@ from common.shared_options import Options
 from common.workers import cluster
 
 from . import (
+    backups,
     callbacks,
     checkpoint,
     data_service,
@@ -212,7 +213,7 @@ def _fit_epochs(
     valid: Callable[..., tf.data.Dataset],
     options: Options,
     position: pipelines.Position,
-    backup: callbacks.Backup,
+    backup: backups.Backup,
     watch: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Fits the epochs that `backup` says are left.
@@ -261,7 +262,7 @@ def _own(work_dir: Path) -> Iterator[None]:
         if cluster.is_chief():
             work_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(runtime.alone(work_dir))
-            for note in checkpoint.mend(work_dir / callbacks.BACKUP):
+            for note in checkpoint.mend(work_dir / backups.FILE):
                 console.get(stderr=True).print(note)
         # The other workers read the backup after the chief has mended it.
         cluster.agree("--work_dir", work_dir.name)
@@ -305,5 +306,5 @@ def finish(*work_dirs: Path) -> None:
         *work_dirs: The `work_dir` of each fit.
     """
     for work_dir in work_dirs:
-        checkpoint.remove(work_dir / callbacks.BACKUP)
+        checkpoint.remove(work_dir / backups.FILE)
         (work_dir / "lock").unlink(missing_ok=True)
