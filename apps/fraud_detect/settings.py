@@ -210,7 +210,7 @@ class DataOptions(CellOptions):
     ignore_columns: tuple[str, ...] = option(
         (),
         "columns that are no features, such as those that are known only "
-        "afterwards; all others are.",
+        "afterwards; all other columns are features.",
         data=True,
     )
     category_columns: tuple[str, ...] = option(
@@ -233,7 +233,7 @@ class DataOptions(CellOptions):
     )
     test_days: int = option(
         7,
-        "days that test, and as many that validate, with --protocol=time.",
+        "days that test, with --protocol=time; as many days validate.",
         minimum=1,
         data=True,
     )
@@ -326,7 +326,9 @@ class NetworkOptions(DataOptions):
         "which errors of the autoencoder are suspicious.",
         choices=("above", "both"),
     )
-    members: int = option(1, "networks to average.", minimum=1, maximum=100)
+    members: int = option(
+        1, "networks whose outputs are averaged.", minimum=1, maximum=100
+    )
     bins: int = option(16, "bins of each quantity.", minimum=2, maximum=4096)
     dropout: float = option(
         0.3,

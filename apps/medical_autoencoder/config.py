@@ -22,8 +22,8 @@ class Config(ImageOptions, TFLiteOptions):
     )
     normal_label: str = option(
         "",
-        "the name of the class or folder of normal images; by default normal, "
-        "or of a folder also good or ok.",
+        "the name of the class or folder of normal images; by default normal; "
+        "a folder may also be called good or ok.",
         data=True,
     )
     patients: str = option(

@@ -48,14 +48,15 @@ class Config(CellOptions):
     )
     min_rating: float = option(
         0.0,
-        "rows with a lower rating are left out, all others count alike; 0 "
-        "leaves out negative ones, such as returned goods.",
+        "rows with a lower rating are left out, all other rows count alike; 0 "
+        "leaves out negative ratings, such as those of returned goods.",
         minimum=0.0,
         data=True,
     )
     k_core: int = option(
         0,
-        "drop users and items with fewer rows, again and again.",
+        "the least rows that each remaining user and item has; others are left "
+        "out, 0 keeps all.",
         minimum=0,
         data=True,
     )
@@ -76,7 +77,7 @@ class Config(CellOptions):
     )
     history: int = option(
         50,
-        "the last items that the model looks at.",
+        "the number of latest items that the model looks at.",
         minimum=1,
         maximum=10_000,
     )
@@ -85,18 +86,20 @@ class Config(CellOptions):
     )
     blocks: int = option(
         3,
-        "sequential: number of convolutions; each sees twice as far back.",
+        "sequential: the number of convolutions, each of which sees twice as "
+        "far back as the one before.",
         minimum=1,
         maximum=16,
     )
     dropout: float = option(
         0.4,
-        "part of the items of a history dropped; sequential: of the features.",
+        "the part of a history's items that is dropped in training, or, of "
+        "sequential, the part of the features.",
         minimum=0.0,
         maximum=0.9,
     )
     user_dropout: float = option(
-        0.5, "part of examples whose user is unknown; 1: no users at all.",
+        0.5, "the part of examples whose user is hidden; 1 uses no users.",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     wide: float = option(
@@ -121,8 +124,8 @@ class Config(CellOptions):
     )
     refit: bool = option(
         False,
-        "fit again, to validation's interactions too, for as many epochs as "
-        "were best.",
+        "fit again, to the interactions of validation too, for as many epochs "
+        "as were best.",
     )
     k: int = option(
         20,

@@ -18,7 +18,7 @@ class Config(TableOptions, TFLiteOptions, TeacherOptions):
 
     dataset: str = option(
         "",
-        "a TFDS name, or a table, such as a .csv or .parquet file; else "
+        "a TFDS name, or a table, such as a .csv or .parquet file; by default "
         "generated_reviews.",
         data=True,
     )
@@ -26,13 +26,14 @@ class Config(TableOptions, TFLiteOptions, TeacherOptions):
     label_column: str = option("label", "the column of the classes.", data=True)
     test_file: str = option(
         "",
-        "test on this file; by default on a tenth of --dataset's.",
+        "a file whose texts are the test split; by default a tenth of the "
+        "texts of --dataset is.",
         data=True,
     )
     pretrain: str = option(
         "",
-        "unlabelled texts, a split of the TFDS set or a file: they add to the "
-        "vocabulary, to --vectors and to --self_training.",
+        "a split of the TFDS set or a file with unlabelled texts, which the "
+        "vocabulary, --vectors and --self_training use too.",
     )
     self_training: bool = option(
         False,
@@ -62,17 +63,19 @@ class Config(TableOptions, TFLiteOptions, TeacherOptions):
     )
     max_tokens: int = option(
         400,
-        "tokens of a text; a longer one keeps a first quarter and its end.",
+        "the most tokens of a text; a longer text loses its middle.",
         minimum=4,
         maximum=4096,
     )
     embedding_dim: int = option(
-        64, "numbers in a word's vector.", minimum=1, maximum=4096
+        64, "the size of each word's vector.", minimum=1, maximum=4096
     )
     units: int = option(32, "the size of each LSTM.", minimum=1, maximum=4096)
-    num_layers: int = option(1, "LSTMs upon one another.", minimum=1, maximum=8)
+    num_layers: int = option(
+        1, "the number of stacked LSTMs.", minimum=1, maximum=8
+    )
     bidirectional: bool = option(
-        False, "a second LSTM of each layer reads backwards."
+        False, "add a second LSTM to each layer, which reads backwards."
     )
     pooling: str = option(
         "mean_max",
@@ -80,17 +83,22 @@ class Config(TableOptions, TFLiteOptions, TeacherOptions):
         choices=("mean_max", "mean", "max", "last"),
     )
     word_dropout: float = option(
-        0.2, "part of the words made unknown in training.", minimum=0.0,
+        0.2,
+        "the part of the words that is made unknown in training.",
+        minimum=0.0,
         maximum=0.9,
-    )  # fmt: skip
+    )
     dropout: float = option(
-        0.3, "part of the vectors' channels and of the features dropped.",
-        minimum=0.0, maximum=0.9,
-    )  # fmt: skip
+        0.3,
+        "the part of the vectors' channels and of the features that is dropped "
+        "in training.",
+        minimum=0.0,
+        maximum=0.9,
+    )
     num_pairs: int = option(
         524_287,
-        "hash buckets, best a prime, of the pairs of words that a linear path "
-        "beside the LSTM knows; 0: no such path.",
+        "the number of hash buckets, best a prime, for the pairs of words in a "
+        "linear path beside the LSTM; 0 leaves the path out.",
         minimum=0,
         maximum=2**26,
     )
