@@ -192,8 +192,7 @@ def run(config: Config) -> dict[str, Any]:
         )
     num_classes, weights = len(splits.class_names), splits.class_weights
     transform = batches.for_training(num_classes, config.word_dropout, weights)
-    # With weights, accuracy would choose the epoch that neglects rare classes.
-    monitor = "val_accuracy" if weights is None else "val_loss"
+    monitor, mode = weighting.monitored(weights)
     splits.announce()
     teacher = load_teacher(config, splits, model)
     work_dir = config.run_dir(APP, splits.digest(), teacher and teacher.digest)
@@ -201,7 +200,8 @@ def run(config: Config) -> dict[str, Any]:
         model, more, config,
         work_dir=work_dir, transform=transform, teacher=teacher,
         evaluation_transform=batches.for_evaluation(num_classes, weights),
-        monitor=monitor, mode="max" if weights is None else "min",
+        monitor=monitor,
+        mode=mode,
     )  # fmt: skip
     cluster.end_unless_chief()
     joined = linear.join(model, tables, splits, evaluate) if tables else None

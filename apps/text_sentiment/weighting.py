@@ -38,6 +38,16 @@ def cross_entropy(targets: Any, outputs: Any) -> Any:
     )
 
 
+def monitored(class_weights: np.ndarray | None) -> tuple[str, str]:
+    """Returns the metric that chooses the epoch, and `max` or `min` of it.
+
+    With weights, accuracy would choose an epoch that neglects rare classes.
+    """
+    if class_weights is None:
+        return "val_accuracy", "max"
+    return "val_loss", "min"
+
+
 def leave_out(model: keras.Model) -> None:
     """Compiles a trained model with Keras's own loss, without weights.
 
