@@ -66,8 +66,9 @@ def read(
     Raises:
         InputError: If numbers or dates can be read in two ways.
     """
-    columns, missing = [], {}
+    columns: list[Column] = []
     notes: list[str] = []
+    missing: dict[str, int] = {}
     values = np.empty((table.num_rows, len(own)))
     for place, column in enumerate(own):
         name = column.name
@@ -117,9 +118,8 @@ def _read_distinct(
     kind, numbers, form = _numbers(column, distinct, counts, table_format)
     if kind == "category":
         known = tuple(sorted({_text(cell) for cell in distinct} - {""}))
-        return Column(name, kind, known), codes_of(map(_text, distinct), known)[
-            rows
-        ]
+        codes = codes_of(map(_text, distinct), known)
+        return Column(name, kind, known), codes[rows]
     numbers = _within_range(numbers)
     lost = np.isnan(numbers) & [_text(cell) != "" for cell in distinct]
     if lost.any():
