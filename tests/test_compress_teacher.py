@@ -100,7 +100,8 @@ def test_binary_outputs_have_teachers(folder, tmp_path) -> None:
         ({"teacher": "none.keras"}, "--teacher must be a file; there is no"),
         (
             {"model": "numbers.keras", "teacher": "numbers.keras"},
-            "--teacher needs a model with one output and a loss of cross-entropy",
+            "--teacher needs a model with one output and a loss of "
+            "cross-entropy",
         ),
     ],
 )

@@ -52,25 +52,19 @@ def plan(
             reasons[techniques] = reason
     possible, refused = [], []
     for variant in variants:
-        reason = formats.refusal(model, variant)
-        if reason:
-            refused.append({"name": variant.name, "reason": reason})
-            continue
         reason = next(
             (
-                reasons[prefix]
+                f"{reasons[prefix]} Nearest: {_nearest(variant, reasons)}."
                 for prefix in prefixes([variant.techniques])
                 if prefix in reasons
             ),
-            None,
+            # The nearest format is named beside techniques that are possible.
+            formats.refusal(model, variant),
         )
-        if reason is None:
+        if reason:
+            refused.append({"name": variant.name, "reason": reason})
+        else:
             possible.append(variant)
-            continue
-        nearest = _nearest(variant, reasons)
-        refused.append(
-            {"name": variant.name, "reason": f"{reason} Nearest: {nearest}."}
-        )
     return Plan(possible, refused)
 
 
