@@ -5,7 +5,8 @@ Variants that begin with the same techniques share those steps.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import tf_keras
@@ -18,7 +19,14 @@ from common.options import InputError
 from common.shared_options import Options
 from common.variants import Plan, Techniques, Variant, prefixes
 
-from . import formats, low_rank, output_spaces, verification, wrappers
+from . import (
+    formats,
+    low_rank,
+    output_spaces,
+    quantization,
+    verification,
+    wrappers,
+)
 from .finetuning import Finetuner, Finetuning
 
 # The only technique that changes the model's layers; it is always the first.
@@ -45,11 +53,9 @@ def plan(
             `--prune_layers`.
     """
     variants, options = list(variants), options or Options()
-    reasons: dict[Techniques, str] = {}
-    for techniques in prefixes(variant.techniques for variant in variants):
-        reason = _refusal(model, techniques, options)
-        if reason is not None:
-            reasons[techniques] = reason
+    reasons = _refusals(
+        model, prefixes(variant.techniques for variant in variants), options
+    )
     possible, refused = [], []
     for variant in variants:
         reason = next(
@@ -68,26 +74,75 @@ def plan(
     return Plan(possible, refused)
 
 
+def _refusals(
+    model: keras.Model, steps: Iterable[Techniques], options: Options
+) -> dict[Techniques, str]:
+    """Returns why a model cannot take the last of some techniques.
+
+    Most techniques are tried once, for what came before hardly matters: the
+    trial of QAT takes half a minute for a network of 50 layers, and minutes
+    where it counts the clusters of every channel.
+
+    Args:
+        model: A Keras 3 model.
+        steps: The sequences of techniques.
+        options: The compression options.
+    """
+    tried: dict[Techniques, str] = {}
+    reasons = {}
+    for techniques in steps:
+        start, last = techniques[:1], techniques[-1:]
+        if last == ("cluster",) and "prune" in techniques:
+            last = ("prune", "cluster")
+        if start == LOW_RANK != last:
+            last = (*LOW_RANK, *last)
+        if last not in tried:
+            tried[last] = _refusal(model, last, options)
+        reason = tried[last]
+        if not reason and techniques[-1] == "qat":
+            reason = _refusal(model, techniques, options, _keep)
+        if reason:
+            reasons[techniques] = reason
+    return reasons
+
+
 def _refusal(
-    model: keras.Model, techniques: Techniques, options: Options
-) -> str | None:
-    """Returns why a model cannot take the last of `techniques`, or None."""
+    model: keras.Model,
+    techniques: Techniques,
+    options: Options,
+    attempt: Callable[..., Any] = wrappers.wrap,
+) -> str:
+    """Returns why a model cannot take the last of `techniques`, or "".
+
+    Args:
+        model: A Keras 3 model.
+        techniques: The techniques.
+        options: The compression options.
+        attempt: What fails if it cannot; its arguments are those of `wrap`.
+
+    Raises:
+        InputError: If an option does not fit the model.
+    """
     try:
         if techniques[:1] == LOW_RANK:
             model = low_rank.outline(model, options)
-        twin, last = _copy(model), techniques[-1:]
-        if "cluster" in last and "prune" in techniques:
+        twin = _copy(model)
+        if techniques[-2:] == ("prune", "cluster"):
             wrappers.thin(twin, options.sparsity)
-            last = techniques
-        if "qat" in last:  # It keeps zeros and clusters of fewer layers.
-            last = techniques
-        wrappers.wrap(twin, last, 10, options)
+        attempt(twin, techniques, 10, options)
     except (ValueError, RuntimeError) as error:
         unsupported = isinstance(error, UnsupportedLayerError)
         if isinstance(error, InputError) and not unsupported:
             raise
         return " ".join(str(error).split())
-    return None
+    return ""
+
+
+def _keep(
+    twin: tf_keras.Model, techniques: Techniques, *others: object
+) -> None:
+    """Raises `RuntimeError` if QAT cannot keep what was done before it."""
+    quantization.refuse(twin, techniques[:-1])
 
 
 def _nearest(variant: Variant, reasons: dict[Techniques, str]) -> str:

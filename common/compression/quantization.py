@@ -89,8 +89,8 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
                 f"floating-point inputs; input {tensor.name} is "
                 f"{tensor.dtype.name}."
             )
+    refuse(twin, before)
     registry = default_8bit.Default8BitQuantizeRegistry()
-    refuse(twin, registry, before)
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.InputLayer):
@@ -122,17 +122,17 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         )
 
 
-def refuse(twin: tf_keras.Model, registry: Any, before: Techniques) -> None:
+def refuse(twin: tf_keras.Model, before: Techniques) -> None:
     """Raises an error for layers with a kernel that TF-MOT does not know.
 
     Args:
         twin: A functional model.
-        registry: TF-MOT's table of the layers that it can quantize.
         before: The techniques whose results must be kept.
 
     Raises:
         RuntimeError: If there are such layers; the error names them all.
     """
+    registry = default_8bit.Default8BitQuantizeRegistry()
     keeper = _scheme(before).get_quantize_registry()
     kernels = [
         layer
