@@ -23,6 +23,7 @@ from common import runtime
 from common.options import (
     Checked,
     InputError,
+    flag_name,
     offered,
     quote,
 )
@@ -66,7 +67,7 @@ def define_flags(config_class: type[Checked]) -> None:
         default = field.default
         if isinstance(default, tuple):
             default = list(default)
-        definers[types[field.name]](field.name, default, text)
+        definers[types[field.name]](flag_name(field.name), default, text)
 
 
 def from_flags(config_class: type[ConfigT]) -> ConfigT:
@@ -77,9 +78,9 @@ def from_flags(config_class: type[ConfigT]) -> ConfigT:
     """
     values: dict[str, Any] = {}
     for field in offered(config_class):
-        value = flags.FLAGS[field.name].value
+        value = flags.FLAGS[flag_name(field.name)].value
         values[field.name] = tuple(value) if isinstance(value, list) else value
-    given = (name for name in values if flags.FLAGS[name].present)
+    given = (name for name in values if flags.FLAGS[flag_name(name)].present)
     return config_class(**values, given=frozenset(given))
 
 

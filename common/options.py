@@ -168,10 +168,15 @@ def offered(options: Checked | type[Checked]) -> list[dataclasses.Field]:
     ]
 
 
+def flag_name(name: str) -> str:
+    """Returns the flag of a field: `import_` is --import, a word of Python."""
+    return name.removesuffix("_")
+
+
 def _check(field: dataclasses.Field, value: Any) -> None:
     """Raises `InputError` if `value` breaks the field's rule."""
     rule = field.metadata
-    name, choices = f"--{field.name}", rule.get("choices")
+    name, choices = f"--{flag_name(field.name)}", rule.get("choices")
     if choices and value not in choices:
         raise InputError(
             f"{name} must be one of {', '.join(choices)}; received "

@@ -16,7 +16,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from common import flags
-from common.options import offered, option
+from common.options import flag_name, offered, option
 from common.shared_options import Options
 
 APPS = (
@@ -103,10 +103,10 @@ def test_every_whole_number_has_a_greatest_value(launch, name) -> None:
 
     for field in offered(program.Config):
         if type(field.default) is int:
-            word = f"--{field.name}={2**63}"
+            word = f"--{flag_name(field.name)}={2**63}"
             status, errors = launch(lambda options: None, program.Config, word)
             assert status == 2 and errors.count("\n") == 1
-            assert f"--{field.name} must be at most" in errors
+            assert f"--{flag_name(field.name)} must be at most" in errors
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_help_is_complete_and_fast() -> None:
 
     assert done.returncode == 0
     for field in options.offered(Config):
-        assert f"--{field.name}:" in done.stdout or (
-            f"--[no]{field.name}:" in done.stdout
+        assert f"--{options.flag_name(field.name)}:" in done.stdout or (
+            f"--[no]{options.flag_name(field.name)}:" in done.stdout
         )
     # The promise is 0.5 s; a busy machine must not fail the test.
     assert min(seconds) < 2.0

@@ -187,7 +187,11 @@ def _leaf_pairs(layer: Any, twin_layer: Any) -> list[tuple[Any, Any]]:
     if _parts(layer):
         return []
     weights = list(layer.weights)
-    twin_weights = _by_name(weights, twin_layer) or list(twin_layer.weights)
+    twin_weights = (
+        getattr(twin_layer, "source_weights", None)
+        or _by_name(weights, twin_layer)
+        or list(twin_layer.weights)
+    )
     shapes = [tuple(weight.shape) for weight in weights]
     twin_shapes = [tuple(weight.shape) for weight in twin_weights]
     if shapes != twin_shapes:
