@@ -54,30 +54,33 @@ def test_the_model_is_refused_in_a_line(build: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "build", of({x: entry for x, entry in TAKEN.items() if entry.qat})
 )
-def test_training_with_quantization_is_refused(build: Any) -> None:
+def test_training_with_quantization_is_refused(
+    build: Any, tmp_path: Path
+) -> None:
     with pytest.raises(RuntimeError, match=TAKEN[build].qat) as error:
-        wrap(build, "qat")
+        wrap(build, "qat", tmp_path)
     assert "QuantizeConfig" not in str(error.value)
 
 
 @pytest.mark.parametrize("build", of(dict.fromkeys(model_zoo.PICKED)))
-def test_techniques_that_picked_models_take(build: Any) -> None:
+def test_techniques_that_picked_models_take(build: Any, tmp_path: Path) -> None:
     for technique in TECHNIQUES:
-        wrap(build, technique)
+        wrap(build, technique, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.parametrize("build", of(TAKEN))
-def test_techniques_that_the_model_takes(build: Any, technique: str) -> None:
+def test_techniques_that_the_model_takes(
+    build: Any, technique: str, tmp_path: Path
+) -> None:
     if technique == "qat" and TAKEN[build].qat:
         pytest.skip("it is refused, as another test shows")
-    wrap(build, technique)
+    wrap(build, technique, tmp_path)
 
 
-def wrap(build: Any, technique: str) -> None:
-    keras.utils.set_random_seed(0)
-    twin = bridge.to_tf_keras(build(), check=False)
+def wrap(build: Any, technique: str, folder: Path) -> None:
+    twin = bridge.to_tf_keras(load(build, folder), check=False)
     wrappers.wrap(twin, (technique,), 10, Options())
 
 

@@ -219,6 +219,30 @@ def hashing() -> keras.Model:
     return keras.Model(inputs, L.Dense(1)(L.Flatten()(x)))
 
 
+def nested_lookup() -> keras.Model:
+    """Lookups inside a nested model, beside a number."""
+    lookup = L.StringLookup(vocabulary=["red", "blue"], name="code")
+    ins = {
+        "first": keras.Input((1,), dtype="string", name="first"),
+        "second": keras.Input((1,), dtype="string", name="second"),
+    }
+    x = L.Concatenate()([lookup(ins["first"]), lookup(ins["second"])])
+    encoder = keras.Model(ins, L.Embedding(3, 2, name="colors")(x))
+    own = {name: keras.Input((1,), dtype="string", name=name) for name in ins}
+    size = keras.Input((1,), name="size")
+    x = L.Concatenate()([L.Flatten()(encoder(own)), size])
+    return keras.Model({**own, "size": size}, L.Dense(1)(x))
+
+
+def class_names() -> keras.Model:
+    """A model that ends in the name of a class."""
+    names = L.StringLookup(
+        vocabulary=["no", "yes"], num_oov_indices=0, invert=True
+    )
+    x = L.Dense(2)(inputs := keras.Input((4,)))
+    return keras.Model(inputs, names(ops.argmax(x, axis=-1)))
+
+
 # Layers of one's own.
 
 

@@ -35,7 +35,7 @@ def check_member(member: zipfile.ZipInfo, max_bytes: int) -> None:
         )
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Returns the first line of an error's text, at most 300 characters."""
     text = str(error).strip().strip("'\"") or type(error).__name__
     return text.splitlines()[0][:300].rstrip(".")

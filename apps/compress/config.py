@@ -21,7 +21,13 @@ OF_TRAINING = ("epochs", "learning_rate", "work_dir")
 class Config(ImageOptions, TeacherOptions):
     """The options of this app."""
 
-    model: str = option("", "the .keras file to compress.")
+    model: str = option("", "the .keras file to compress, or a .h5 file.")
+    import_: tuple[str, ...] = option(
+        (),
+        "Python files or names of installed modules, whose code defines the "
+        "layers and functions of your own that the model has; they are run, "
+        "so name only code that you trust.",
+    )
     dataset: str = option(
         "",
         "a TFDS name, a folder of class folders, or a .npz file with x and y "

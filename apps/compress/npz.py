@@ -52,9 +52,13 @@ def load(
     """
     arrays = _read_npz(path)
     names = user_model.input_names(model)
+    dtypes = {
+        name: tensor.dtype
+        for name, tensor in zip(names, model.inputs, strict=True)
+    }
     labels = [f"{LABELS}_{output}" for output in outputs] or [LABELS]
     parts: dict[str, Any] = {
-        split: _take(path, arrays, names, suffix, labels, labelled)
+        split: _take(path, arrays, dtypes, suffix, labels, labelled)
         for split, suffix in SUFFIXES.items()
     }
     train = parts["train"]
@@ -104,9 +108,10 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{path} must hold arrays only; {name} is no array. {WRITE}"
             )
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biufUS":
             raise InputError(
-                f"{path} must hold numbers; {name} is of {array.dtype}."
+                f"{path} must hold numbers or strings; {name} is of "
+                f"{array.dtype}."
             )
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise InputError(f"{path} has NaN or infinite values in {name}.")
@@ -147,7 +152,7 @@ def _check_header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 def _take(
     path: str,
     arrays: Mapping[str, np.ndarray],
-    names: tuple[str, ...],
+    dtypes: Mapping[str, str],
     suffix: str,
     labels: Sequence[str],
     labelled: bool,
@@ -157,11 +162,12 @@ def _take(
     Args:
         path: The file, for messages.
         arrays: All arrays of the file, by name.
-        names: The names of the model's inputs.
+        dtypes: The dtypes of the model's inputs, by name.
         suffix: The ending of the names of the split's arrays.
         labels: The names of the arrays of labels, without the suffix.
         labelled: Whether the file must hold them; if not, labels are zeros.
     """
+    names = tuple(dtypes)
     keys = {name: f"{name}{suffix}" for name in names}
     if len(names) == 1 and keys[names[0]] not in arrays:
         keys = {names[0]: f"x{suffix}"}
@@ -177,6 +183,13 @@ def _take(
             f"{_expected(names, labels)}. For data without labels pass "
             "--calibration instead of --dataset."
         )
+    strings = {keys[name] for name in names if dtypes[name] == "string"}
+    for key in needed:
+        if (arrays[key].dtype.kind in "US") != (key in strings):
+            raise InputError(
+                f"{path} must hold {'strings' if key in strings else 'numbers'}"
+                f" in {key}; it is of {arrays[key].dtype}."
+            )
     features = {name: arrays[key] for name, key in keys.items()}
     lengths = {len(arrays[key]) if arrays[key].ndim else 0 for key in needed}
     if len(lengths) > 1 or min(lengths) < (FEWEST if not suffix else 1):

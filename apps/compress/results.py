@@ -17,7 +17,7 @@ from common.options import InputError
 from common.report import metrics, plots
 from common.variants import Plan, Variant
 
-from . import npz, user_data, user_model
+from . import npz, raw_examples, user_data, user_model
 from .config import Config
 from .objective import Agreement, Objective
 from .outputs import Objectives
@@ -242,13 +242,16 @@ def _float_notes(
 
 
 def calibration(
-    config: Config, model: keras.Model, feed: user_data.Feed, splits: Splits
+    config: Config,
+    user: user_model.UserModel,
+    feed: user_data.Feed,
+    splits: Splits,
 ) -> dict[str, np.ndarray]:
     """Returns inputs by name, for the ranges of int8.
 
     Args:
         config: Gives `calibration`, a file of such inputs, and the seed.
-        model: The user's model.
+        user: The user's model.
         feed: Brings the data into the form that the model takes.
         splits: The data; without `calibration` the inputs are of train.
 
@@ -258,11 +261,12 @@ def calibration(
     split = splits.train
     if config.dataset and config.calibration:
         unlabelled = npz.load(
-            config.calibration, model, config.seed, labelled=False,
+            config.calibration, user.raw, config.seed, labelled=False,
             outputs=tuple(getattr(feed.objective, "parts", ())),
         )  # fmt: skip
+        unlabelled = raw_examples.numbers(user.front, unlabelled)
         user_data.fit(
-            model, unlabelled, feed.objective, config.replace(dataset="")
+            user.model, unlabelled, feed.objective, config.replace(dataset="")
         )
         split = unlabelled.train
     sample = for_calibration(split, CALIBRATION_EXAMPLES, config.seed)

@@ -18,13 +18,13 @@ from .pixels import scales_itself
 
 
 def load(
-    config: Config, student: keras.Model, feed: user_data.Feed
+    config: Config, learner: user_model.UserModel, feed: user_data.Feed
 ) -> user_model.UserModel:
     """Returns the model of `--teacher`, checked against the student.
 
     Args:
         config: The options.
-        student: The model that is to learn.
+        learner: The model that is to learn.
         feed: Brings examples into the student's form.
 
     Raises:
@@ -45,7 +45,14 @@ def load(
     except InputError as error:
         # It names the option of the model to compress.
         raise InputError(str(error).replace("--model", "--teacher")) from None
-    network = user.model
+    network, student = user.model, learner.model
+    steps = [x.front.steps if x.front else [] for x in (user, learner)]
+    if steps[0] != steps[1]:
+        raise InputError(
+            "--teacher must turn strings and keys into numbers as --model "
+            "does, with the same layers and vocabularies; "
+            f"{config.teacher} does not."
+        )
     distillation.check(network, student, config.teacher)
     names, own = map(user_model.input_names, (network, student))
     if len(own) > 1 and names != own:

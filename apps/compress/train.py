@@ -15,7 +15,16 @@ from common.options import InputError
 from common.release import export, publishing
 from common.training import distillation, fitting, inference
 
-from . import mobile, npz, results, teaching, user_data, user_model
+from . import (
+    custom_objects,
+    mobile,
+    npz,
+    raw_examples,
+    results,
+    teaching,
+    user_data,
+    user_model,
+)
 from . import objective as objectives
 from . import outputs as several
 from .config import APP, Config
@@ -44,7 +53,12 @@ def load_data(
 
 
 def build_model(config: Config) -> user_model.UserModel:
-    """Loads the user's model without running code that its file may hold."""
+    """Loads the user's model without running code that its file may hold.
+
+    Code runs only where `--import` names it.
+    """
+    for name in config.import_:
+        custom_objects.register(name)
     return user_model.load(config.model)
 
 
@@ -107,9 +121,24 @@ def _unless_single(named: dict[str, Any]) -> Any:
 
 
 def signatures(
-    user: user_model.UserModel, feed: user_data.Feed, splits: Splits
+    user: user_model.UserModel,
+    feed: user_data.Feed,
+    splits: Splits,
+    raw: Splits,
 ) -> dict[str, export.Signature]:
-    """Returns `serving_default`, with the model's own inputs, by name."""
+    """Returns `serving_default`, with the model's own inputs, by name.
+
+    Args:
+        user: The model.
+        feed: Brings examples into the form that the files take.
+        splits: The data in front of `feed`.
+        raw: The data in front of the model's front end.
+    """
+    if user.front:
+        served = raw_examples.signature(
+            user.front, raw.valid, lambda x: user.named(feed.unpack(x))
+        )
+        return {"serving_default": served}
     names = list(feed.specs)
     example, _ = next(feed.batches(splits.valid.sample(8, seed=0)))
 
@@ -129,7 +158,10 @@ def signatures(
 
 
 def load_teacher(
-    config: Config, student: keras.Model, splits: Splits, feed: user_data.Feed
+    config: Config,
+    student: user_model.UserModel,
+    splits: Splits,
+    feed: user_data.Feed,
 ) -> distillation.Teacher | None:
     """Returns the model of `--teacher`, if there is one.
 
@@ -154,11 +186,12 @@ def run(config: Config) -> dict[str, Any]:
     export.check(config.export_dir)
     user = build_model(config)
     model, objective = user.model, compile_model(user, config)
-    splits = load_data(config, model, objective)
+    raw = load_data(config, user.raw, objective)
+    splits = raw_examples.numbers(user.front, raw)
     config = results.resolve(config, model, splits, objective)
     splits = dataclasses.replace(splits, notes=(*splits.notes, *user.notes))
     feed, splits = user_data.fit(model, splits, objective, config)
-    teacher = load_teacher(config, model, splits, feed)
+    teacher = load_teacher(config, user, splits, feed)
     log, work_dirs = fitting.Log({}, 0.0, 0.0), []
     if teacher:
         log, work_dir = teaching.train(config, model, teacher, splits, feed)
@@ -174,7 +207,7 @@ def run(config: Config) -> dict[str, Any]:
         }
     scores = {name: objective.measure(*pair) for name, pair in measured.items()}
     results.print_summary(model, scores, splits)
-    examples = results.calibration(config, model, feed, splits)
+    examples = results.calibration(config, user, feed, splits)
     plan = results.plan(
         model, bridge.to_tf_keras(model), variants.parse(config.variants),
         examples, user.outputs, config,
@@ -185,7 +218,8 @@ def run(config: Config) -> dict[str, Any]:
     files = mobile.Mobile(refused=plan.refused)
     return publishing.publish(
         APP, config, splits, user.original or model,
-        signatures=signatures(user, feed, splits),
+        signatures=signatures(user, feed, splits, raw),
+        write_more=user.front.write if user.front else None,
         write_mobile=lambda directory: mobile.write(
             directory, files, twins, plan, examples, splits, feed, config,
             reference=measured["test"][0], outputs=user.outputs,

@@ -145,7 +145,7 @@ def fit(
             features = {names[0]: features}
         for name, (shape, dtype) in specs.items():
             array = features[name]
-            _check_input(splits.name, name, array, shape, dtype)
+            check_input(splits.name, name, array, shape, dtype)
             _check_indices(splits.name, name, array, tables.get(name))
     _check_labels(splits, objective, labelled=bool(config.dataset))
     real = [name for name in specs if "float" in specs[name][1]]
@@ -230,7 +230,7 @@ def _features(split: Split) -> Any:
     return split.sample(FEW, seed=0).features
 
 
-def _check_input(
+def check_input(
     source: str,
     name: str,
     array: np.ndarray,

@@ -6,6 +6,7 @@ refused, and the message names the part. No code that the file holds or names
 ever runs.
 """
 
+import copy
 import dataclasses
 import json
 import math
@@ -19,12 +20,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from common.keras2 import bridge, graph
+from common.keras2 import bridge, graph, legacy
 from common.keras2.registry import twin_name
 from common.options import InputError, quote
 from common.training import inference
 
-from . import archive, plain_model
+from . import (
+    archive,
+    custom_layers,
+    front_end,
+    keras2_files,
+    plain_model,
+    stored_classes,
+)
 
 TEXTS = ("config.json", "metadata.json")
 # The most bytes that a text may have. The configuration of a network of a
@@ -53,6 +61,7 @@ class UserModel:
         original: The model as it was loaded, with the structure of its outputs;
             its layers are those of `model`.
         notes: What was changed.
+        front: The lookups of strings and keys that `model` was cut behind.
     """
 
     model: keras.Model
@@ -62,6 +71,12 @@ class UserModel:
     outputs: tuple[str, ...] = (plain_model.OUTPUT,)
     original: keras.Model | None = None
     notes: tuple[str, ...] = ()
+    front: front_end.FrontEnd | None = None
+
+    @property
+    def raw(self) -> keras.Model:
+        """The model with the inputs that the user's examples are for."""
+        return self.front.model if self.front else self.model
 
     def named(self, inputs: Any) -> dict[str, Any]:
         """Returns the model's outputs for a batch of inputs, by name."""
@@ -91,14 +106,34 @@ def read(path: str) -> UserModel:
         InputError: If the file is no `.keras` file or is damaged, or if it
             holds no functional or Sequential model of Keras's own layers.
     """
-    config, stored_bytes = _read_config(path)
-    _check_kind(path, config)
+    written = keras2_files.version(path)
+    try:
+        return _read(path, written)
+    except InputError as error:
+        if not written:
+            raise
+        remedy = keras2_files.remedy(path, written)
+        raise InputError(f"{str(error).rstrip('.')}. {remedy}") from None
+
+
+def _read(path: str, written: str) -> UserModel:
+    """Reads the model in a file; see `read`.
+
+    Args:
+        path: The file.
+        written: The version of Keras that wrote it in the format of Keras 2;
+            "" for another format.
+    """
+    config, stored_bytes = (
+        keras2_files.read_config(path) if written else _read_config(path)
+    )
+    stored_classes.check_kind(path, config)
     compiled = config.get("compile_config") or {}
     try:
-        _check_classes(path, config.get("config"))
-        loss, metrics = (
-            None if _has_own_code(compiled.get(part)) else compiled.get(part)
-            for part in ("loss", "metrics")
+        stored_classes.check_classes(path, config.get("config"))
+        loss, metrics = map(
+            stored_classes.unless_own_code,
+            (compiled.get("loss"), compiled.get("metrics")),
         )
     except RecursionError:
         raise InputError(
@@ -108,8 +143,14 @@ def read(path: str) -> UserModel:
         # Layers that keep a state make it when they are made, which needs
         # memory for variables.
         stateless = plain_model.changed(config, plain_model.stateless)
-        _check_weights(path, stateless, stored_bytes)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        is_plain = written and keras2_files.check_own(
+            path, [*stored_classes.classes(config.get("config"))]
+        )
+        _check_weights(path, stateless, stored_bytes, bool(written))
+        if is_plain and written.startswith("2."):
+            model = legacy.load(path, config)
+        else:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except InputError:
         raise
     # A damaged file can raise any error in any part of Keras.
@@ -118,8 +159,13 @@ def read(path: str) -> UserModel:
             f"--model={path} could not be loaded: {archive.first_line(error)}"
         ) from None
     inference.check_finite(model, f"--model={path}")
+    stored_classes.check_graph(path, model)
     original = model
     model, notes = plain_model.with_free_batches(path, model)
+    model, front = front_end.cut(model)
+    if front:
+        notes = (*notes, front.note)
+    model, custom_notes = custom_layers.expand(model)
     return UserModel(
         plain_model.with_plain_outputs(model),
         loss,
@@ -127,7 +173,8 @@ def read(path: str) -> UserModel:
         compiled.get("loss_weights"),
         plain_model.output_names(original),
         original,
-        notes,
+        (*notes, *custom_notes),
+        front,
     )
 
 
@@ -209,7 +256,8 @@ def _read_config(path: str) -> tuple[dict[str, Any], int]:
     """Returns `config.json` of a `.keras` file, and the size of its weights."""
     if not path.endswith(".keras"):
         raise InputError(
-            f"--model must be a .keras file; received {quote(path)}. {REMEDY}"
+            "--model must be a .keras file, or a .h5 file; received "
+            f"{quote(path)}. {REMEDY}"
         )
     if not Path(path).is_file():
         raise InputError(f"--model must be a file; there is no {path}.")
@@ -245,7 +293,7 @@ def _read_config(path: str) -> tuple[dict[str, Any], int]:
 
 
 def _check_weights(
-    path: str, config: dict[str, Any], stored_bytes: int
+    path: str, config: dict[str, Any], stored_bytes: int, is_old: bool
 ) -> None:
     """Refuses layers that declare more weights than the file can hold.
 
@@ -255,9 +303,13 @@ def _check_weights(
     # Initializers without a seed draw one from this generator.
     state = random.getstate()
     with keras.StatelessScope(initialize_variables=False):
-        model = keras.saving.deserialize_keras_object(
-            {**config, "compile_config": None}, safe_mode=True
-        )
+        config = copy.deepcopy({**config, "compile_config": None})
+        if is_old:
+            model = legacy.declared(config)
+        else:
+            model = keras.saving.deserialize_keras_object(
+                config, safe_mode=True
+            )
         declared_bytes = sum(
             math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
             for variable in model.variables
@@ -271,73 +323,3 @@ def _check_weights(
             f"{declared_bytes / 2**20:,.0f} MiB, and it holds "
             f"{stored_bytes / 2**20:,.0f}. Copy it again."
         )
-
-
-def _check_kind(path: str, config: dict[str, Any]) -> None:
-    """Refuses a model that is no graph of layers."""
-    name, module = config.get("class_name"), str(config.get("module") or "")
-    if name in ("Functional", "Sequential") and _is_keras(module):
-        return
-    inner = config.get("config")
-    graph = isinstance(inner, dict) and "layers" in inner
-    if name == "Model" and _is_keras(module) and graph:
-        return
-    raise InputError(
-        f"--model must be functional or Sequential; {path} holds a subclassed "
-        f"model, {name!r}, whose graph only its own code knows. Rebuild it "
-        "with keras.Model(inputs, outputs)."
-    )
-
-
-def _check_classes(path: str, config: Any) -> None:
-    """Refuses Lambda layers, and classes and functions that are not Keras's."""
-    for owner, name, module in _classes(config):
-        if name in ("Lambda", "__lambda__"):
-            raise InputError(
-                f"--model={path} has a Lambda layer, {owner!r}, which is code "
-                "and is never run. Rebuild it with a layer or keras.ops."
-            )
-        if name == "function" or not _is_keras(module):
-            raise InputError(
-                f"--model={path} has {owner!r} of {module}.{name}, which is "
-                "not Keras's own. Rebuild it with Keras's layers, or use "
-                "common.keras2.registry.converter from Python."
-            )
-
-
-def _has_own_code(config: Any) -> bool:
-    """Tells whether a loss or metrics refer to code that is not Keras's."""
-    return any(
-        name in ("function", "Lambda", "__lambda__") or not _is_keras(module)
-        for _, name, module in _classes(config)
-    )
-
-
-def _classes(node: Any, owner: str = "model") -> Iterator[tuple[str, str, str]]:
-    """Yields owner, name and module of each class or function in a config.
-
-    Args:
-        node: A part of `config.json`.
-        owner: The name of the innermost layer that the part belongs to.
-    """
-    if isinstance(node, list):
-        for child in node:
-            yield from _classes(child, owner)
-    if not isinstance(node, dict):
-        return
-    inner = node.get("config")
-    if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-        owner = inner["name"]
-    if isinstance(node.get("class_name"), str):
-        name, module = node["class_name"], node.get("module")
-        # Keras's own entries for tensors, tuples and slices have no module.
-        plain = name.startswith("__") and name != "__lambda__"
-        if not (plain and module is None):
-            yield owner, name, str(module)
-    for child in node.values():
-        yield from _classes(child, owner)
-
-
-def _is_keras(module: str) -> bool:
-    """Tells whether a module of this name belongs to Keras."""
-    return module.split(".")[0] == "keras"
