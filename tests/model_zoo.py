@@ -100,7 +100,7 @@ ZOO: dict[Callable[[], keras.Model], Entry] = {
     sequences.hashing: INTEGERS,
     sequences.class_names: Entry("TFLite cannot take it"),
     sequences.own_vit: no_qat("CustomLayer"),
-    sequences.own_weights: no_qat("CustomLayer"),
+    sequences.own_weights: YES,
     sequences.subclassed: Entry("holds a subclassed model"),
     sequences.with_lambda: Entry("has a Lambda layer"),
 }

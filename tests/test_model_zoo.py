@@ -1,5 +1,6 @@
 """What becomes of each model of the zoo."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,23 @@ def test_techniques_that_the_model_takes(
     if technique == "qat" and TAKEN[build].qat:
         pytest.skip("it is refused, as another test shows")
     wrap(build, technique, tmp_path)
+
+
+def row(build: Any, entry: model_zoo.Entry) -> str:
+    """Returns the row of a model in the table of docs/architectures.md."""
+    if entry.model:
+        return f"| {build.__name__} | no: {entry.model} | | | |"
+    kind = re.search(r"\\\((\w+)", entry.qat)
+    qat = "no: inputs that are integers" if entry.qat else "yes"
+    qat = f"no: {kind[1]}" if kind else qat
+    return f"| {build.__name__} | yes | yes | yes | {qat} |"
+
+
+def test_the_table_in_the_documentation_is_that_of_the_zoo() -> None:
+    page = Path(__file__).parents[1] / "docs" / "architectures.md"
+    text = page.read_text("utf-8")
+    rows = [row(build, entry) for build, entry in model_zoo.ZOO.items()]
+    assert "\n".join(rows) in text
 
 
 def wrap(build: Any, technique: str, folder: Path) -> None:
