@@ -210,7 +210,7 @@ def integer_lookup() -> keras.Model:
     lookup = L.IntegerLookup(
         vocabulary=[12, 40, 73], output_mode="one_hot", name="shop_index"
     )
-    return keras.Model(inputs, L.Dense(1)(lookup(inputs)))
+    return keras.Model(inputs, L.Dense(1)(L.Dense(4)(lookup(inputs))))
 
 
 def hashing() -> keras.Model:
