@@ -214,3 +214,19 @@ def test_a_teacher_must_have_the_same_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--teacher must turn strings"):
         app.run(given.replace(teacher=str(tmp_path / "teacher.keras")))
     app.run(given.replace(work_dir=str(tmp_path / "runs")))
+
+
+def test_a_name_inside_and_outside_is_refused(tmp_path: Path) -> None:
+    words = L.TextVectorization(output_sequence_length=4, name="words")
+    words.adapt(TEXTS)
+    text = keras.Input((1,), dtype="string")
+    table = L.Embedding(words.vocabulary_size(), 4, name="table")
+    inner = keras.Model(text, table(words(text)))
+    keys = keras.Input((4,), dtype="int32")
+    outer = L.Embedding(9, 4, name="table")(keys)
+    outside = keras.Input((1,), dtype="string")
+    joined = L.Add()([inner(outside), outer])
+    model = keras.Model([outside, keys], L.Dense(1)(L.Flatten()(joined)))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match="different names for the layers"):
+        user_model.load(str(tmp_path / "model.keras"))

@@ -18,6 +18,7 @@ from keras import layers
 from common.keras2 import graph, op_layer
 from common.keras2.registry import twin_name
 from common.mobile import files
+from common.options import InputError
 
 FILE = "front_end.json"
 LOOKUPS = (
@@ -157,7 +158,11 @@ def _has_lookup(operation: Any) -> bool:
 
 
 def _inlined(model: keras.Model) -> keras.Model:
-    """Returns a graph without nested models that look up."""
+    """Returns a graph without nested models that look up.
+
+    Raises:
+        InputError: If two of its layers then have the same name.
+    """
     functional = graph.as_functional(model)
 
     def operation(nested: Any) -> Any:
@@ -169,7 +174,15 @@ def _inlined(model: keras.Model) -> keras.Model:
         )
 
     outputs = functional._run_through_graph(functional.inputs, operation)
-    return keras.Model(functional._inputs_struct, outputs, name=model.name)
+    try:
+        return keras.Model(functional._inputs_struct, outputs, name=model.name)
+    except ValueError as error:
+        # Layers of a nested model have names of layers outside it.
+        raise InputError(
+            "--model must have different names for the layers outside and "
+            "inside its nested model that looks texts up: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 def _split(nodes: list[Any]) -> tuple[list[Any], list[Any]]:
