@@ -69,7 +69,7 @@ def test_techniques_that_picked_models_take(build: Any, tmp_path: Path) -> None:
         wrap(build, technique, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 @pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.parametrize("build", of(TAKEN))
 def test_techniques_that_the_model_takes(

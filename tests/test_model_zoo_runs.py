@@ -14,7 +14,7 @@ from apps.compress import front_end
 from apps.compress import train as app
 from common.keras2 import check
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.by_hand
 
 # The greatest error of int8 files, as a part of the greatest output: twice what
 # docs/architectures.md says was measured.

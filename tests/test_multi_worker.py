@@ -128,6 +128,7 @@ def test_two_and_four_workers_on_imdb(tmp_path, tfds_dir) -> None:
 
 
 @pytest.mark.large
+@pytest.mark.by_hand
 def test_a_killed_job_ends_like_one_that_was_not(tmp_path) -> None:
     flags = (*DIGITS, "--epochs=40")
     undisturbed = train(tmp_path, 2, flags, "undisturbed")
