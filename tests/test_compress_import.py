@@ -239,10 +239,13 @@ def _(layer):
             "ModuleNotFoundError: No module named",
         ),
         ("no_such_module", "", "an installed module"),
+        # It would take the place of Python's own for the whole program.
+        ("json.py", "", "must not be called as a module that is in use, json"),
     ],
 )
 def test_modules_that_cannot_be_imported(name, code, words, tmp_path) -> None:
-    (tmp_path / "bad.py").write_text(code, "utf-8")
+    for file in ("bad.py", "json.py"):
+        (tmp_path / file).write_text(code, "utf-8")
     path = str(tmp_path / name) if name.endswith(".py") else name
     with pytest.raises(InputError, match=words) as caught:
         custom_objects.register(path)

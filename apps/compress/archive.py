@@ -1,7 +1,28 @@
-"""Checks of a user's zip files before their members are read."""
+"""Checks of what a user's files claim, before their content is read."""
 
 import os
 import zipfile
+
+
+def memory() -> int:
+    """Returns the bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_claim(size: int) -> None:
+    """Refuses content that does not fit in this machine's memory.
+
+    Args:
+        size: The bytes that a file claims.
+
+    Raises:
+        ValueError: If it claims more; the message says how much.
+    """
+    if size > memory():
+        raise ValueError(
+            f"it claims {size / 2**30:,.1f} GiB, and this machine has "
+            f"{memory() / 2**30:,.1f}"
+        )
 
 
 def check(file: zipfile.ZipFile) -> None:
@@ -13,13 +34,7 @@ def check(file: zipfile.ZipFile) -> None:
     Raises:
         ValueError: If the file claims more; the message says how much.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    size = sum(member.file_size for member in file.infolist())
-    if size > memory:
-        raise ValueError(
-            f"it claims {size / 2**30:,.1f} GiB, and this machine has "
-            f"{memory / 2**30:,.1f}"
-        )
+    check_claim(sum(member.file_size for member in file.infolist()))
 
 
 def check_member(member: zipfile.ZipInfo, max_bytes: int) -> None:

@@ -56,9 +56,19 @@ def _load(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"--import={path} is no Python file.")
+    taken = sys.modules.get(spec.name)
+    if taken and getattr(taken, "__file__", None) != spec.origin:
+        raise InputError(
+            f"--import={path} must not be called as a module that is in use, "
+            f"{spec.name}. Rename the file."
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -195,7 +194,6 @@ def _check_arrays(group: h5py.Group) -> int:
     Raises:
         ValueError: If they do not fit into memory or are in other files.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     total = 0
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -207,9 +205,5 @@ def _check_arrays(group: h5py.Group) -> int:
         if item.external or item.is_virtual:
             raise ValueError(f"{name} is in another file")
         total += item.size * item.dtype.itemsize
-    if total > memory:
-        raise ValueError(
-            f"it claims {total / 2**30:,.1f} GiB, and this machine has "
-            f"{memory / 2**30:,.1f}"
-        )
+    archive.check_claim(total)
     return total

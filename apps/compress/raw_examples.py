@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from common.data.splits import MemorySplit, Split, Splits
 from common.options import InputError
 from common.release import export
 
-from . import user_data, user_model
+from . import archive, user_data, user_model
 from .front_end import FrontEnd
 
 
@@ -125,7 +124,7 @@ def _check_size(
         * tf.as_dtype(tensor.dtype).size
         for tensor in front.model.outputs
     )
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = archive.memory()
     if size > memory / 2:
         raise InputError(
             f"the examples of {source} must fit into half of the memory "
