@@ -12,7 +12,6 @@ from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import image_labels, image_sets, images, pipelines
 from common.data.splits import Split, Splits
-from common.mobile import files
 from common.release import export, publishing, teachers
 from common.report import metrics
 from common.training import distillation, fitting, inference
@@ -112,8 +111,7 @@ def load_teacher(
         return None
     release = teachers.load(config, APP)
     path, network = release.path, release.network
-    classes = files.read_names(path / "mobile" / files.LABELS, APP)
-    teachers.check_same("classes", classes, splits.class_names, path)
+    release.check_classes(splits.class_names)
     distillation.check(network, student, str(path))
     return distillation.Teacher.of(
         network,

@@ -12,7 +12,6 @@ from common.compression import chain
 from common.compression.finetuning import Finetuning
 from common.data import pipelines, tables
 from common.data.splits import MemorySplit
-from common.mobile import files
 from common.release import export, publishing, teachers
 from common.report import metrics
 from common.training import distillation, fitting, inference
@@ -118,8 +117,7 @@ def load_teacher(
         return None
     release = teachers.load(config, APP)
     path, network = release.path, release.network
-    classes = files.read_names(path / "mobile" / files.LABELS, APP)
-    teachers.check_same("classes", classes, splits.class_names, path)
+    release.check_classes(splits.class_names)
     vocabulary.check_same(vocabulary.read(path / "mobile"), splits.tokenizer)
     distillation.check(network, student, str(path))
     probabilities = evaluate(network, splits.valid)

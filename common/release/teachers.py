@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from common.mobile import files
 from common.options import InputError, quote
 from common.report import report
 from common.teacher_options import TeacherOptions
@@ -28,6 +29,19 @@ class TeacherRelease:
     path: Path
     record: Mapping[str, Any]
     network: keras.Model
+
+    def check_classes(self, class_names: Sequence[str]) -> None:
+        """Refuses a teacher of other classes than those of the data.
+
+        Args:
+            class_names: The classes of the data to learn from, in order.
+
+        Raises:
+            InputError: If they differ.
+        """
+        app = self.record["app"]
+        taught = files.read_names(self.path / "mobile" / files.LABELS, app)
+        check_same("classes", taught, class_names, self.path)
 
     def notes(
         self, options: TeacherOptions, data: report.Described
