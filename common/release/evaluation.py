@@ -100,27 +100,24 @@ def is_whole(
     named = getattr(options, option)
     if not table_files.exist(named) or is_own(options, trained, option):
         return False
+    rule = (
+        f"--{option} must name new files, or all that the release was trained "
+        "on, whose test split is then evaluated"
+    )
     whole = trained.get("paths", {}).get(option)
-    parts = trained.get("parts", {}).get(option, ())
-    files = [] if Path(named).is_dir() else table_files.paths(named)
-    digests = [report.path_digest(file) for file in files]
-    some = [
-        file
-        for file, digest in zip(files, digests, strict=True)
-        if digest in {whole, *parts}
-    ]
     if Path(named).is_dir():
-        above = map(report.path_digest, Path(named).resolve().parents)
-        some = [Path(named)] if whole in above else []
-    if some:
-        # In another order, other rows would be those of the test split.
-        is_order = bool(digests) and sorted(digests) == sorted(parts)
-        raise InputError(
-            f"--{option} must name new files, or all that the release was "
-            f"trained on, whose test split is then evaluated; "
-            f"{named if is_order else some[0]} is "
-            f"{'these in another order' if is_order else 'only some of these'}."
-        )
+        folders = Path(named).resolve().parents
+        if whole in map(report.path_digest, folders):
+            raise InputError(f"{rule}; {named} is only some of these.")
+        return True
+    parts = trained.get("parts", {}).get(option, ())
+    digests = {report.path_digest(x): x for x in table_files.paths(named)}
+    if sorted(digests) == sorted(parts):
+        # Other rows would then be those of the test split.
+        raise InputError(f"{rule}; {named} is these in another order.")
+    for own in (whole, *parts):
+        if own in digests:
+            raise InputError(f"{rule}; {digests[own]} is only some of these.")
     return True
 
 
