@@ -58,7 +58,9 @@ def test_texts_in_other_encodings(name, encoding, text, tmp_path) -> None:
         lines = [json.dumps(rows, ensure_ascii=False)]
     content = "\n".join(lines).encode(encoding)
     path = write(
-        tmp_path, name, gzip.compress(content, mtime=0) if "gz" in name else content
+        tmp_path,
+        name,
+        gzip.compress(content, mtime=0) if "gz" in name else content,
     )
     given = "" if encoding.startswith("utf") else encoding
     form = TableFormat(encoding=given)
