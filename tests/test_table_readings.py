@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from common.data import cells, quotes, tables
+from common.data import dates, quotes, tables
 from common.options import InputError
 from common.table_options import TableFormat, TableOptions
 
@@ -111,7 +111,7 @@ def test_encodings_that_read_no_files_are_refused(encoding: str) -> None:
 def test_times_with_offsets_are_those_of_utc(text, expected) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        received = cells.times([text])
+        received = dates.times([text])
     np.testing.assert_array_equal(
         received, np.array([expected], "datetime64[s]")
     )
@@ -129,6 +129,6 @@ def test_columns_of_times_are_utc_and_have_no_nanoseconds(tmp_path) -> None:
             str(cell) for cell in tables.read(path, ["t"])["t"].to_pylist()
         ]
         np.testing.assert_array_equal(
-            cells.times(shown), np.array([NOON], "datetime64[s]")
+            dates.times(shown), np.array([NOON], "datetime64[s]")
         )
         assert "+" not in shown[0]

@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,20 +176,8 @@ def _take(
     needed = [*keys.values()]
     if labelled:
         needed += [f"{label}{suffix}" for label in labels]
-    missing = [key for key in needed if key not in arrays]
-    if missing:
-        raise InputError(
-            f"{path} must hold {missing[0]} too: "
-            f"{_expected(names, labels)}. For data without labels pass "
-            "--calibration instead of --dataset."
-        )
     strings = {keys[name] for name in names if dtypes[name] == "string"}
-    for key in needed:
-        if (arrays[key].dtype.kind in "US") != (key in strings):
-            raise InputError(
-                f"{path} must hold {'strings' if key in strings else 'numbers'}"
-                f" in {key}; it is of {arrays[key].dtype}."
-            )
+    _check(path, arrays, needed, strings, _expected(names, labels))
     features = {name: arrays[key] for name, key in keys.items()}
     lengths = {len(arrays[key]) if arrays[key].ndim else 0 for key in needed}
     if len(lengths) > 1 or min(lengths) < (FEWEST if not suffix else 1):
@@ -206,6 +194,39 @@ def _take(
         for label in labels
     }
     return MemorySplit(inputs, by_output.get(LABELS, by_output))
+
+
+def _check(
+    path: str,
+    arrays: Mapping[str, np.ndarray],
+    needed: Sequence[str],
+    strings: Collection[str],
+    expected: str,
+) -> None:
+    """Checks that a file holds the arrays that a split needs.
+
+    Args:
+        path: The file, for messages.
+        arrays: All arrays of the file, by name.
+        needed: The names of the arrays that must be there.
+        strings: Those that must hold strings; the others hold numbers.
+        expected: The names that a file must hold, for messages.
+
+    Raises:
+        InputError: If an array is missing or of another type.
+    """
+    missing = [key for key in needed if key not in arrays]
+    if missing:
+        raise InputError(
+            f"{path} must hold {missing[0]} too: {expected}. For data without "
+            "labels pass --calibration instead of --dataset."
+        )
+    for key in needed:
+        if (arrays[key].dtype.kind in "US") != (key in strings):
+            raise InputError(
+                f"{path} must hold {'strings' if key in strings else 'numbers'}"
+                f" in {key}; it is of {arrays[key].dtype}."
+            )
 
 
 def _expected(names: tuple[str, ...], labels: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from common.data import cells
+from common.data import cells, dates
 from common.options import quote
 from common.table_options import ANY_FORMAT, TableFormat
 
@@ -39,6 +39,9 @@ LIKE_A_NUMBER = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*|.*\de[+-]?\d+", re.ASCII)
 TIME_OF_DAY = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AP]M)?", re.ASCII | re.IGNORECASE
 )
+LIKE_A_DATE = (
+    dates.DATE, dates.YEAR_FIRST, dates.ISO, *dates.NAMED, TIME_OF_DAY
+)  # fmt: skip
 FIRST_DAY = "01.01.1970"
 MARKS = {DECIMAL_COMMA: ",", DECIMAL_POINT: "."}
 MARK_FORMS = {mark: form for form, mark in MARKS.items()}
@@ -218,10 +221,7 @@ def _is_like_a_number(cell: Any) -> bool:
 def _is_like_a_date(cell: Any) -> bool:
     """Tells whether a cell may be a date, a time of day, or both."""
     text = str(cell).strip()
-    return any(
-        form.fullmatch(text)
-        for form in (cells.DATE, cells.YEAR_FIRST, cells.ISO, TIME_OF_DAY)
-    )
+    return any(form.fullmatch(text) for form in LIKE_A_DATE)
 
 
 def _plain(
@@ -249,14 +249,14 @@ def _hours(
     ]
     if not any(texts):
         return np.full(len(texts), np.nan), form
-    if not form and any(map(cells.DATE.fullmatch, texts)):
+    if not form and any(map(dates.DATE.fullmatch, texts)):
         day_first = _is_day_first(texts, table_format.day_first)
         form = DAY_FIRST if day_first else MONTH_FIRST
     dated = [
         f"{FIRST_DAY} {text}" if TIME_OF_DAY.fullmatch(text) else text
         for text in texts
     ]
-    times = cells.times(dated, form == DAY_FIRST if form else False)
+    times = dates.times(dated, form == DAY_FIRST if form else False)
     hours = times.astype(np.int64) / HOUR
     return np.where(np.isnat(times), np.nan, hours), form
 
@@ -264,7 +264,7 @@ def _hours(
 def _is_day_first(texts: Sequence[str], likely: bool | None) -> bool:
     """Tells whether days come before months; `likely` if texts allow both."""
     try:
-        return cells.is_day_first(texts)
+        return dates.is_day_first(texts)
     except ValueError:
         if likely is None:
             raise

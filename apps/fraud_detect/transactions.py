@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from common.data import cells, tables
+from common.data import cells, dates, tables
 
 from . import own_cells, own_columns
 from .checks import Checks, one_reading
@@ -163,10 +163,10 @@ def with_form(columns: Columns, table: pa.Table) -> Columns:
         InputError: If the dates can be read in two ways.
     """
     form = columns.table_format
-    dates = _texts(table, columns.time)
-    if form.day_first is None and any(map(cells.DATE.fullmatch, dates)):
+    texts = _texts(table, columns.time)
+    if form.day_first is None and any(map(dates.DATE.fullmatch, texts)):
         with one_reading(columns.time, "--date_order"):
-            is_day_first = cells.is_day_first(dates)
+            is_day_first = dates.is_day_first(texts)
         order = "day_first" if is_day_first else "month_first"
         form = dataclasses.replace(form, date_order=order)
     amounts = _texts(table, columns.amount)
@@ -244,17 +244,17 @@ def times(
     name = columns.time
     rule = (
         "must be a date and time such as 2018-07-25 13:05:00, of the years "
-        f"{cells.YEARS[0]} to {cells.YEARS[-1]}"
+        f"{dates.YEARS[0]} to {dates.YEARS[-1]}"
     )
     if own_cells.is_number(column.type):
         values = numbers(column, name, checks)
         values = (
             values * TIME_UNITS[columns.time_unit]
             if columns.time_unit in TIME_UNITS
-            else cells.seconds(values)
+            else dates.seconds(values)
         )
         values = np.nan_to_num(values)
-        too_far = np.abs(values) > cells.LAST_SECOND
+        too_far = np.abs(values) > dates.LAST_SECOND
         checks.refuse(
             too_far, name, "must be seconds, up to the year 2200", values
         )
@@ -264,11 +264,11 @@ def times(
     ):
         texts = column.to_pylist()
         with one_reading(name, "--date_order"):
-            moments = cells.times(texts, columns.table_format.day_first)
+            moments = dates.times(texts, columns.table_format.day_first)
         checks.refuse(np.isnat(moments), name, rule, texts)
         return moments.astype(np.int64)
     moments = column.to_numpy().astype("datetime64[s]")
-    checks.refuse(~cells.are_plausible(moments), name, rule, moments)
+    checks.refuse(~dates.are_plausible(moments), name, rule, moments)
     return moments.astype(np.int64)
 
 

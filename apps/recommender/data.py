@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from common.data import cells, table_files, tables, tfds_sets
+from common.data import cells, dates, table_files, tables, tfds_sets
 from common.options import InputError, quote
 from common.table_options import ANY_FORMAT, TableFormat
 
@@ -191,11 +191,11 @@ def _numbers(
 def _check_years(column: pa.ChunkedArray, name: str) -> None:
     """Raises `InputError` for a date in a year that is not plausible."""
     moments = column.drop_null().to_numpy().astype("datetime64[s]")
-    bad = moments[~cells.are_plausible(moments)]
+    bad = moments[~dates.are_plausible(moments)]
     if bad.size:
         raise InputError(
-            f"--dataset must have dates of the years {cells.YEARS[0]} to "
-            f"{cells.YEARS[-1]} in column {name}; it has {bad[0]}."
+            f"--dataset must have dates of the years {dates.YEARS[0]} to "
+            f"{dates.YEARS[-1]} in column {name}; it has {bad[0]}."
         )
 
 
@@ -211,7 +211,7 @@ def _numbers_of_texts(
     try:
         values = cells.numbers(filled, table_format.decimal)
         if np.isnan(values).any():
-            moments = cells.times(filled, table_format.day_first)
+            moments = dates.times(filled, table_format.day_first)
             values = moments.astype(np.int64).astype(float)
             values[np.isnat(moments)] = np.nan
     except ValueError as error:

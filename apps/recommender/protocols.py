@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common import console
-from common.data import cells
+from common.data import dates
 from common.data.splits import ALL, TEST
 from common.options import InputError
 
@@ -108,8 +108,8 @@ class Protocol:
 
 def between(first: float, last: float) -> str:
     """Returns two times for a reader: as dates, if they can be dates."""
-    values = cells.seconds(np.array([first, last], float))
-    if not all(FIRST_DATE <= value < cells.LAST_SECOND for value in values):
+    values = dates.seconds(np.array([first, last], float))
+    if not all(FIRST_DATE <= value < dates.LAST_SECOND for value in values):
         return f"{first:g} to {last:g}"
     days = values.astype("datetime64[s]").astype("datetime64[D]")
     return f"{days[0]} to {days[1]}"

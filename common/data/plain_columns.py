@@ -26,45 +26,64 @@ def plain(
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    kind = column.type
-    if pa.types.is_timestamp(kind) and (kind.unit == "ns" or kind.tz):
-        # Python's times have no nanoseconds, and NumPy's no zones: this is UTC.
-        unit = "us" if kind.unit == "ns" else kind.unit
-        column = column.cast(pa.timestamp(unit), safe=False)
-    if pa.types.is_time64(kind) and kind.unit == "ns":
-        column = column.cast(pa.time64("us"), safe=False)
-    if pa.types.is_duration(kind):
-        # Seconds. Of the units, only the finest have more than float64 holds.
-        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
-        column = pc.divide(counts, DURATIONS[kind.unit])
-    if pa.types.is_nested(kind):
+    if pa.types.is_nested(column.type):
         raise InputError(
             f"{option} must have plain cells; {name} in {path} holds "
-            f"{quote(str(kind))}."
+            f"{quote(str(column.type))}."
         )
-    is_bytes = (
-        pa.types.is_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
+    column = _coarse_times(column)
     try:
-        if is_bytes:
-            large = pa.types.is_large_binary(kind)
-            column = column.cast(pa.large_string() if large else pa.string())
-        column.validate(full=True)
-        is_odd_text = pa.types.is_large_string(
-            column.type
-        ) or pa.types.is_string_view(column.type)
-        if is_odd_text and column.nbytes <= MAX_STRING_BYTES:
-            column = column.cast(pa.string())
-        return column
+        return _text(column)
     except pa.ArrowInvalid:
         row, content = _first_not_utf_8(column)
         raise InputError(
             f"{option} must be UTF-8; row {row} of {name} in {path} is not. "
             f"{dialects.advice(content)}"
         ) from None
+
+
+def _coarse_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns times as Python and NumPy hold them, durations in seconds.
+
+    Columns of other types are returned as they are.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind) and (kind.unit == "ns" or kind.tz):
+        # Python's times have no nanoseconds, and NumPy's no zones: this is UTC.
+        unit = "us" if kind.unit == "ns" else kind.unit
+        return column.cast(pa.timestamp(unit), safe=False)
+    if pa.types.is_time64(kind) and kind.unit == "ns":
+        return column.cast(pa.time64("us"), safe=False)
+    if pa.types.is_duration(kind):
+        # Of the units, only the finest have more than float64 holds.
+        counts = column.cast(pa.int64()).cast(pa.float64(), safe=False)
+        return pc.divide(counts, DURATIONS[kind.unit])
+    return column
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns bytes as text, and text as Arrow's plain strings if it fits.
+
+    Columns of other types are returned as they are.
+
+    Raises:
+        pyarrow.ArrowInvalid: If text is not UTF-8.
+    """
+    kind = column.type
+    if pa.types.is_large_binary(kind):
+        column = column.cast(pa.large_string())
+    elif (
+        pa.types.is_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    ):
+        column = column.cast(pa.string())
+    column.validate(full=True)
+    kind = column.type
+    is_odd = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if is_odd and column.nbytes <= MAX_STRING_BYTES:
+        return column.cast(pa.string())
+    return column
 
 
 def _first_not_utf_8(column: pa.ChunkedArray) -> tuple[int, bytes]:
