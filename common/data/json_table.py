@@ -1,12 +1,18 @@
 """Tables in JSON: an object on each line, or an array of objects."""
 
 import json as standard_json
+import re
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import json
 
 from . import dialects, table_files
+
+# The bytes that Arrow reads at a time.
+BLOCK_BYTES = 2**20
+# What Arrow says of the place of an error.
+PLACE = re.compile(r" in row (\d+)")
 
 
 def names(path: Path, encoding: str) -> list[str]:
@@ -24,8 +30,22 @@ def read(path: Path, encoding: str) -> pa.Table:
 
     Raises:
         ValueError: If an array is not JSON, or holds other things than objects.
+        pyarrow.ArrowInvalid: If lines are not JSON, or a column's cells are of
+            several types; it names the row, from 1, where that is known.
     """
-    return json.read_json(_lines(path, encoding))
+    try:
+        return json.read_json(
+            _lines(path, encoding), json.ReadOptions(block_size=BLOCK_BYTES)
+        )
+    except pa.ArrowInvalid as error:
+        # Arrow counts from 0, and anew in each block.
+        is_one_block = path.stat().st_size <= BLOCK_BYTES
+        is_one_block &= path.suffix.lower() != ".gz"
+        message = PLACE.sub(
+            lambda place: f" in row {int(place[1]) + 1}" * is_one_block,
+            str(error),
+        )
+        raise pa.ArrowInvalid(message) from None
 
 
 def _lines(path: Path, given: str) -> pa.NativeFile:
