@@ -313,3 +313,21 @@ def test_a_table_that_judges_needs_no_titles_and_no_core(tmp_path) -> None:
     assert protocol.test.num_examples == 2
     with pytest.raises(InputError, match="at least 2 users"):
         app.load_data(config.replace(given=frozenset({"k_core"})), ["1"])
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_rating_is_no_date(stored, tmp_path) -> None:
+    days = ["2018-07-25", "2018-07-26"]
+    table = pa.table({"user_id": ["a", "b"], "item_id": ["X", "Y"]})
+    column = pa.array(np.array(days, "datetime64[D]")) if stored else days
+    path = tmp_path / "a.parquet"
+    parquet.write_table(table.append_column("rating", [column]), path)
+    with pytest.raises(InputError, match="must have numbers in column rating"):
+        data.read_table(
+            str(path), user="user_id", item="item_id", rating="rating"
+        )
+    read = data.read_table(
+        str(path), user="user_id", item="item_id", time="rating"
+    )
+    assert read.time is not None
+    assert read.time.tolist() == [1_532_476_800, 1_532_563_200]

@@ -72,7 +72,9 @@ def read_table(
         user_ids,
         item_ids,
         _numbers(table[time], time, table_format) if time else None,
-        _numbers(table[rating], rating, table_format) if rating else None,
+        _numbers(table[rating], rating, table_format, may_be_dates=False)
+        if rating
+        else None,
         _by_item(table[title], items, item_ids) if title else {},
         {
             key: [word for word in value.split(FEATURE_SEPARATOR) if word]
@@ -166,14 +168,23 @@ def _trimmed(
 
 
 def _numbers(
-    column: pa.ChunkedArray, name: str, table_format: TableFormat
+    column: pa.ChunkedArray,
+    name: str,
+    table_format: TableFormat,
+    *,
+    may_be_dates: bool = True,
 ) -> np.ndarray:
     """Returns float64, NaN where missing; dates become seconds."""
+    rule = f"numbers{' or dates' * may_be_dates} in column {name}"
     try:
         if pa.types.is_string(column.type):
-            return _numbers_of_texts(column.to_pylist(), name, table_format)
-        if pa.types.is_date(column.type):
+            return _numbers_of_texts(
+                column.to_pylist(), name, table_format, rule, may_be_dates
+            )
+        if may_be_dates and pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("s"))
+        if pa.types.is_temporal(column.type) and not may_be_dates:
+            raise pa.ArrowInvalid("dates")
         if pa.types.is_timestamp(column.type):
             _check_years(column, name)
             column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
@@ -182,8 +193,7 @@ def _numbers(
         column = column.cast(pa.float64(), safe=False)
     except pa.ArrowException:
         raise InputError(
-            f"--dataset must have numbers or dates in column {name}; it is "
-            f"{column.type}."
+            f"--dataset must have {rule}; it is {column.type}."
         ) from None
     return pc.fill_null(column, np.nan).to_numpy()
 
@@ -200,9 +210,20 @@ def _check_years(column: pa.ChunkedArray, name: str) -> None:
 
 
 def _numbers_of_texts(
-    texts: list[str | None], name: str, table_format: TableFormat
+    texts: list[str | None],
+    name: str,
+    table_format: TableFormat,
+    rule: str,
+    may_be_dates: bool,
 ) -> np.ndarray:
     """Returns float64 for texts that are all numbers or all times.
+
+    Args:
+        texts: The cells.
+        name: The column.
+        table_format: What is known of the file's form.
+        rule: What the column must have, for messages.
+        may_be_dates: Whether texts may be times.
 
     Raises:
         InputError: If they are neither, or can be read in two ways.
@@ -210,7 +231,7 @@ def _numbers_of_texts(
     filled = [text for text in texts if text and text.strip()]
     try:
         values = cells.numbers(filled, table_format.decimal)
-        if np.isnan(values).any():
+        if np.isnan(values).any() and may_be_dates:
             moments = dates.times(filled, table_format.day_first)
             values = moments.astype(np.int64).astype(float)
             values[np.isnat(moments)] = np.nan
@@ -221,10 +242,7 @@ def _numbers_of_texts(
         ) from None
     if np.isnan(values).any():
         bad = filled[int(np.flatnonzero(np.isnan(values))[0])]
-        raise InputError(
-            f"--dataset must have numbers or dates in column {name}; it has "
-            f"{quote(bad)}."
-        )
+        raise InputError(f"--dataset must have {rule}; it has {quote(bad)}.")
     column = np.full(len(texts), np.nan)
     column[[bool(text and text.strip()) for text in texts]] = values
     return column
