@@ -13,6 +13,7 @@ import fraud_reference
 import keras
 import numpy as np
 import pytest
+from reports import rows_of, unexplained
 from sklearn import metrics
 
 from apps.fraud_detect import predict, ranking, results
@@ -95,12 +96,8 @@ def _frauds(released) -> int:
 
 def _week_rows(released) -> list:
     page = (released[1] / "report" / "report.html").read_text("utf-8")
-    rows = page.split("<h2>By week</h2>")[1].split("</table>")[0]
-    cells = [
-        [cell.split("</td>")[0] for cell in row.split("<td>")[1:]]
-        for row in rows.split("<tr>")[2:]
-    ]
-    return [[row[0], int(row[1]), int(row[2])] for row in cells]
+    rows = rows_of(page, "By week")
+    return [[row[0], int(row[1]), int(row[2])] for row in rows]
 
 
 def test_the_release_is_whole(released) -> None:
@@ -113,6 +110,8 @@ def test_the_release_is_whole(released) -> None:
         "assets.extra/history.npz",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
+    assert unexplained(result) == set()
+    assert "transactions of simulated" in result["summary"]
     page = (release / "report" / "report.html").read_text("utf-8")
     assert "The strongest alerts" in page and "terminal_risk_30d" in page
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from reports import unexplained
 
 from apps.image_classify import predict
 from apps.image_classify import train as app
@@ -51,6 +52,8 @@ def test_the_release_is_whole(released) -> None:
         "report/report.html", "report/worst_mistakes.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
+    assert unexplained(result) == set()
+    assert "1,293 images" in result["summary"]
     assert not list(release.parent.glob(".*"))
     assert (release / "mobile" / "labels.txt").read_text().split() == [
         str(digit) for digit in range(10)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from reports import unexplained
 from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
 
 from apps.medical_autoencoder import pictures, predict, results
@@ -71,6 +72,8 @@ def test_the_release_is_whole(released) -> None:
         "report/score_histogram.png", "report/typical_normal.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
+    assert unexplained(result) == set()
+    assert "normal images of phantoms" in result["summary"]
     page = (release / "report" / "report.html").read_text()
     assert "Not a medical device" in page
 

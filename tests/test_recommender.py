@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from reports import unexplained
 
 from apps.recommender import mobile, predict, quality
 from apps.recommender import train as app
@@ -64,6 +65,8 @@ def test_the_release_is_whole(released, protocol) -> None:
         "report/learning_curves.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
+    assert unexplained(result) == set()
+    assert "interactions of tastes" in result["summary"]
     lines = (release / "mobile" / "items.csv").read_text().splitlines()
     ids, titles = protocol.data.catalogue.ids, protocol.data.catalogue.titles
     assert lines[:2] == ["index,item_id,title", f"1,{ids[1]},{titles[1]}"]

@@ -1,8 +1,10 @@
+import datetime
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from reports import SUBJECT, report_of_toys, variant
 
 from common.data.splits import MemorySplit, Splits
 from common.report import page, plots, report
@@ -10,53 +12,9 @@ from common.shared_options import Options
 from common.training import fitting
 
 
-def variant(name: str, **changes) -> dict:
-    base = {
-        "name": name, "file": f"mobile/{name}.tflite", "metric": 0.9,
-        "valid_metric": 0.91, "drop": 0.0, "bytes": 1000, "gzip_bytes": 900,
-        "sparsity": 0.0, "latency_ms": {"p50": 0.1, "p95": 0.2}, "threads": 1,
-        "ops": ["CONV_2D"], "max_abs_error": 0.0, "chosen": False,
-    }  # fmt: skip
-    return {**base, **changes}
-
-
 @pytest.fixture
 def made() -> report.Report:
-    split = MemorySplit(np.zeros((3, 1)), np.zeros(3, np.int64))
-    splits = Splits(
-        "<toy> & co", ("a", "<b>"), split, split, split, notes=("one repair",)
-    )
-    history = {
-        name: [0.5, 0.6]
-        for name in ("loss", "val_loss", "accuracy", "val_accuracy")
-    }
-    return report.build(
-        "image_classify", Options(), splits,
-        task_metric="accuracy",
-        metrics={
-            "valid": {"accuracy": 0.91},
-            "test": {
-                "accuracy": 0.9,
-                "per_class": {"class": ["a", "<b>"], "recall": [1.0, 0.8]},
-            },
-        },
-        log=fitting.Log(history, 12.5, 480.0),
-        variants=[
-            variant("float32"),
-            variant("int8", gzip_bytes=300, drop=0.001, chosen=True),
-        ],
-        refused=[{"name": "qat", "reason": "an LSTM <layer>"}],
-        serving={
-            "signatures": {
-                "serving_default": {
-                    "inputs": {"x": {"dtype": "string", "shape": [None]}},
-                    "outputs": {},
-                }
-            },
-            "max_abs_error": 1e-7,
-        },
-        baselines=[{"name": "most frequent", "metrics": {"accuracy": 0.1}}],
-    )  # fmt: skip
+    return report_of_toys()
 
 
 def test_measuring_a_part_of_a_split_is_noted(made) -> None:
@@ -65,7 +23,8 @@ def test_measuring_a_part_of_a_split_is_noted(made) -> None:
     for most, expected in ((0, False), (30, False), (20, True)):
         result = report.build(
             "image_classify", Options(measure_examples=most), splits,
-            task_metric="accuracy", metrics={"test": {}},
+            subject=SUBJECT, num_weights=0, task_metric="accuracy",
+            metrics={"test": {}},
             variants=[], refused=[],
             log=fitting.Log({}, 0.0, 0.0), serving={},
         )  # fmt: skip
@@ -90,9 +49,15 @@ def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
         prune_layers=("/home/jane.doe/x", "dense"),
         server="",
     )
+    said = (
+        f"{tmp_path / 'scans' / 'new' / 'a.png'} is empty",
+        "/home/jane.doe/tensorflow_datasets/x and file:///home/bob/y are old",
+        f"classes: /m/01g317, and {tmp_path}",
+    )
     made = report.build(
-        "app", options, Splits("scans", (), split, split, split),
-        task_metric="loss", metrics={"test": {}},
+        "app", options, Splits("scans", (), split, split, split, said),
+        subject=SUBJECT, num_weights=0, task_metric="loss",
+        metrics={"test": {}},
         log=fitting.Log({}, 1.0, 1.0),
         variants=[], refused=[], serving={},
     )  # fmt: skip
@@ -101,6 +66,11 @@ def test_no_path_of_the_author_is_reported(tmp_path, monkeypatch) -> None:
     assert made["config"]["export_dir"] == "relative/releases"
     assert made["config"]["prune_layers"] == ["x", "dense"]
     assert made["config"]["epochs"] == 10
+    assert made["notes"] == [
+        "new/a.png is empty",
+        "tensorflow_datasets/x and y are old",
+        "classes: /m/01g317, and ",
+    ]
 
 
 def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
@@ -108,14 +78,17 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     result = report.read(tmp_path)
     assert result == json.loads(json.dumps(made))
     assert list(result) == [
-        "app", "dataset", "notes", "config", "paths", "parts", "versions",
-        "seed", "task_metric", "higher_is_better",
-        "metrics", "baselines", "variants", "refused_variants", "serving",
-        "training", "history",
+        "app", "date", "title", "model", "dataset", "notes",
+        "refused_variants", "classes", "config", "paths", "parts", "versions",
+        "seed", "task_metric", "higher_is_better", "metrics", "terms",
+        "baselines", "variants", "serving", "training", "history", "summary",
     ]  # fmt: skip
     assert result["dataset"] == {
         "name": "<toy> & co", "train": 3, "valid": 3, "test": 3,
     }  # fmt: skip
+    assert result["classes"]["train"] == {"a": 3, "<b>": 0}
+    assert result["model"] == {"name": "small_net", "weights": 1234}
+    datetime.date.fromisoformat(result["date"])
     assert result["training"]["epochs"] == 2
     assert result["training"]["seconds"] == 12.5
     assert result["training"]["peak_memory_mb"] > 50
@@ -139,7 +112,8 @@ def test_the_page_needs_no_other_file_and_escapes(made, tmp_path) -> None:
 def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
     made["metrics"]["test"]["auroc"] = 0.8  # As if valid had only one class.
     html = page.render(made, [])
-    assert "<td>valid</td><td>0.9100</td><td></td>" in html
+    assert 'auroc</th><td data-label="test" class="number">0.8000' in html
+    assert '0.8000</td><td data-label="validation" class="number"></td>' in html
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
@@ -148,7 +122,8 @@ def test_a_figure_that_is_no_number_is_null_and_says_why(
 ) -> None:
     def built(**changes):
         return report.build(
-            made["app"], Options(), Toy(), task_metric="accuracy",
+            made["app"], Options(), Toy(), subject=SUBJECT, num_weights=0,
+            task_metric="accuracy",
             metrics={key: {"accuracy": figure} for key in ("valid", "test")},
             log=fitting.Log(
                 {**made["history"], "val_loss": [0.5, figure]}, 1.0, 1.0
@@ -180,6 +155,9 @@ class Toy:
 
     def describe(self) -> dict:
         return {"name": "toy", "train": 3, "valid": 3, "test": 3}
+
+    def class_counts(self) -> dict:
+        return {}
 
 
 def test_the_table_on_the_console(made, capsys) -> None:
@@ -219,9 +197,9 @@ def test_text_of_a_table_is_escaped_and_its_figures_have_four_digits(
 ) -> None:
     table = page.Table("<i>", "&", ["{{ 1 }}"], [[0.123456], ["<script>"], [7]])
     html = page.render(made, [table])
-    assert "<h2>&lt;i&gt;</h2>" in html and "<th>{{ 1 }}</th>" in html
-    assert "<td>0.1235</td>" in html and "<td>7</td>" in html
-    assert "<td>&lt;script&gt;</td>" in html and "<script" not in html
+    assert "<h2>&lt;i&gt;</h2>" in html and ">{{ 1 }}</th>" in html
+    assert ">0.1235</th>" in html and ">7</th>" in html
+    assert ">&lt;script&gt;</th>" in html and "<script" not in html
 
 
 def test_a_release_below_a_baseline_says_so() -> None:
@@ -261,7 +239,7 @@ def test_shortfalls_are_the_first_notes_everywhere(
     splits = Splits("toy", ("a", "b"), split, split, split, ("a repair",))
     keys = ("task_metric", "higher_is_better", "metrics", "variants", "serving")
     result = report.build(
-        "image_classify", Options(), splits,
+        "image_classify", Options(), splits, subject=SUBJECT, num_weights=0,
         log=fitting.Log(made["history"], 1.0, 1.0), refused=[],
         baselines=[{"name": "guessing", "metrics": {"accuracy": 0.95}}],
         **{key: made[key] for key in keys},

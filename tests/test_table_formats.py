@@ -22,7 +22,7 @@ from apps.text_sentiment import train as text_train
 from common.data import quotes, table_files, tables
 from common.options import InputError
 from common.release import evaluation
-from common.report import report
+from common.report import portable, report
 from common.table_options import TableFormat, TableOptions
 
 
@@ -367,7 +367,7 @@ def test_several_files_are_a_release_s_own_or_new_data(parts) -> None:
 
 def test_a_report_has_no_folders_of_several_files(tmp_path: Path) -> None:
     listed = f"{tmp_path / 'a.csv'},b.csv,{tmp_path / 'part-*.csv'}"
-    assert report._portable(listed) == "a.csv,b.csv,part-*.csv"
+    assert portable.options(listed) == "a.csv,b.csv,part-*.csv"
 
 
 def test_a_long_list_of_files_has_a_directory_of_runs(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from reports import unexplained
 
 from apps.text_sentiment import predict, vocabulary
 from apps.text_sentiment import train as app
@@ -68,6 +69,8 @@ def test_the_release_is_whole(released) -> None:
         "report/report.json", "report/report.html",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
+    assert unexplained(result) == set()
+    assert "texts of generated_reviews" in result["summary"]
     page = (release / "report" / "report.html").read_text("utf-8")
     assert "Worst mistakes" in page and "log-odds" in page
 

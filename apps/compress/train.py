@@ -21,6 +21,7 @@ from . import (
     npz,
     raw_examples,
     results,
+    subject,
     teaching,
     user_data,
     user_model,
@@ -218,6 +219,7 @@ def run(config: Config) -> dict[str, Any]:
     files = mobile.Mobile(refused=plan.refused)
     return publishing.publish(
         APP, config, splits, user.original or model,
+        subject=subject.of(config),
         signatures=signatures(user, feed, splits, raw),
         write_more=user.front.write if user.front else None,
         write_mobile=lambda directory: mobile.write(

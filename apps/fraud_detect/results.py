@@ -268,6 +268,8 @@ def precision_recall(outcome: Outcome) -> plots.Plot:
         "Test transactions. Orange: the threshold, chosen on validation for "
         "the alert budget. Dotted: what alerts at random would find.",
         figure,
+        f"At the threshold: precision {at['precision']:.4f}, recall "
+        f"{at['recall']:.4f}.",
     )
 
 
@@ -294,6 +296,7 @@ def cost_plot(outcome: Outcome, costs: Costs) -> plots.Plot:
         f"A missed fraud costs {costs.miss:g}, an alert {costs.alert:g}. "
         "Orange: the threshold for the alert budget.",
         figure,
+        f"At the threshold: {at:.1f} alerts a day, which cost {cost[place]:g}.",
     )
 
 

@@ -16,7 +16,7 @@ from common.release import export, publishing
 from common.training import distillation, fitting, inference
 from common.workers import cluster
 
-from . import baselines, explain, ranking, results, teaching
+from . import baselines, explain, ranking, results, subject, teaching
 from . import data as tables
 from . import model as detectors
 from .config import APP, Config
@@ -223,6 +223,7 @@ def run(config: Config) -> dict[str, Any]:
     inputs = Inputs(data.names, data.own, (None, *steps))
     return publishing.publish(
         APP, config, splits, last.model,
+        subject=subject.of(config),
         signatures=signatures(last, explainer, inputs),
         tracked=[*explainer.tracked, *inputs.tracked],
         write_mobile=lambda directory: results.write_mobile(

@@ -16,6 +16,7 @@ from .config import Config
 
 CALIBRATION_IMAGES = 500
 SHOWN = 24  # The number of mistakes that are plotted.
+PER_ROW = 6
 
 
 def write_mobile(
@@ -134,8 +135,9 @@ def worst_mistakes(
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence)
     worst = order[predicted[order] != labels[order]][:SHOWN]
-    figure = plots.new_figure(9.0, 0.4 + 1.45 * max(1, -(-len(worst) // 8)))
-    grid = figure.subplots(max(1, -(-len(worst) // 8)), 8, squeeze=False)
+    num_rows = max(1, -(-len(worst) // PER_ROW))
+    figure = plots.new_figure(6.8, 0.4 + 1.5 * num_rows)
+    grid = figure.subplots(num_rows, PER_ROW, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     images = split.pick(worst).features if len(worst) else ()
@@ -160,4 +162,6 @@ def worst_mistakes(
         f"The {len(worst)} test images that were classified wrongly with the "
         "most confidence: true class as predicted class, confidence.",
         figure,
+        f"Pictures of {len(worst)} wrongly classified images.",
+        pictures=True,
     )

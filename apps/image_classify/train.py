@@ -17,7 +17,7 @@ from common.report import metrics
 from common.training import distillation, fitting, inference
 from common.workers import cluster
 
-from . import augment, results
+from . import augment, results, subject
 from . import model as networks
 from .config import APP, COLUMNS, Config
 
@@ -203,6 +203,7 @@ def run(config: Config) -> dict[str, Any]:
     }
     return publishing.publish(
         APP, config, splits, model,
+        subject=subject.of(config, splits),
         signatures=signatures(model, splits, config),
         write_mobile=lambda directory: results.write_mobile(
             directory, twins, plan, splits, config, measured["test"][0]

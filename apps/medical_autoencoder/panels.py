@@ -63,7 +63,7 @@ def _candidates(detector: Detector) -> Table:
 
 def _histogram(scores: np.ndarray, labels: np.ndarray) -> plots.Plot:
     """Plots the scores of each class and the threshold."""
-    figure = plots.new_figure(8.0, 3.4)
+    figure = plots.new_figure(6.4, 3.4)
     axes = figure.subplots()
     # A few extreme scores would squeeze all others into one bar.
     low, high = np.quantile(scores, (0.0, 0.995))
@@ -88,7 +88,18 @@ def _histogram(scores: np.ndarray, labels: np.ndarray) -> plots.Plot:
         "Test images by anomaly score; the threshold was set on normal "
         "validation images. The last bar holds all that lie beyond it.",
         figure,
+        _apart(scores, labels),
     )
+
+
+def _apart(scores: np.ndarray, labels: np.ndarray) -> str:
+    """Returns the median score of each class, in words."""
+    medians = [
+        f"{name} {np.median(scores[labels == label]):.3f}"
+        for label, name in ((0, "normal"), (1, "abnormal"))
+        if np.any(labels == label)
+    ]
+    return f"Median scores: {', '.join(medians)}; threshold {THRESHOLD:g}."
 
 
 def _cases(
@@ -153,6 +164,8 @@ def _panel(
         f"{caption} Anomaly score above each; heat is drawn on one scale in "
         "all pictures, from what is usual in normal images to what is not.",
         figure,
+        f"{len(picked)} images in columns: input, reconstruction, heat map.",
+        pictures=True,
     )
 
 
@@ -165,7 +178,7 @@ def _grid(
         rows: The name and the images, at most `SHOWN`, of each row.
         titles: The titles of the columns.
     """
-    figure = plots.new_figure(9.0, 0.3 + 1.45 * len(rows))
+    figure = plots.new_figure(6.8, 0.3 + 1.15 * len(rows))
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -198,6 +211,8 @@ def _denoised(test: Rebuilt) -> plots.Plot:
         "Denoised images",
         "Six test images, evenly spaced through the split.",
         _grid(rows, [""] * SHOWN),
+        f"{SHOWN} images in columns: noisy, denoised, clean.",
+        pictures=True,
     )
 
 

@@ -22,6 +22,7 @@ from . import (
     results,
     scores,
     similarity,
+    subject,
 )
 from . import data as sources
 from . import model as networks
@@ -165,6 +166,7 @@ def run(config: Config) -> dict[str, Any]:
     detector = scores.fit(config.score, config.specificity, rebuilt)
     return publishing.publish(
         APP, config, splits, model,
+        subject=subject.of(config),
         signatures=signatures(model, splits, detector, config),
         tracked=[detector.head],
         write_mobile=lambda directory: results.write_mobile(

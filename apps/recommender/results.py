@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from matplotlib import ticker
 
 from common.report import plots
 from common.report.page import Table
@@ -36,6 +35,10 @@ class Described:
     def describe(self) -> dict[str, Any]:
         """Returns the name and the sizes of the data."""
         return self.protocol.describe()
+
+    def class_counts(self) -> dict[str, dict[str, int]]:
+        """Returns {}: interactions have no classes."""
+        return {}
 
 
 def compare(
@@ -94,7 +97,12 @@ def draw(
             result["variants"], "ndcg@10", result["config"]["max_drop"]
         ),
         _against_baselines(result),
-        _curves(result["history"]),
+        plots.learning_curves(
+            result["history"],
+            "ndcg@10",
+            "Training loss is averaged over the epoch, with dropout; "
+            "validation's is that of each user's first held-out item.",
+        ),
         Table(
             "By activity",
             "Test users in four groups by the length of their history.",
@@ -111,7 +119,7 @@ def _against_baselines(result: dict[str, Any]) -> plots.Plot:
         *((row["name"], row["metrics"]) for row in result["baselines"]),
         (result["config"]["model"], result["metrics"]["test"]),
     ]
-    figure = plots.new_figure(8.0, 0.9 + 0.42 * len(rows))
+    figure = plots.new_figure(6.4, 0.9 + 0.42 * len(rows))
     axes = figure.subplots()
     for place, (_, values) in enumerate(rows):
         colour = plots.ORANGE if place == len(rows) - 1 else plots.BLUE
@@ -129,28 +137,7 @@ def _against_baselines(result: dict[str, Any]) -> plots.Plot:
         "users; same split, same histories. Baselines are fitted to train and "
         "validation.",
         figure,
-    )
-
-
-def _curves(history: dict[str, list[float]]) -> plots.Plot:
-    """Plots the loss, and NDCG@10 of validation, by epoch."""
-    figure = plots.new_figure()
-    left, right = figure.subplots(1, 2)
-    epochs = np.arange(1, len(history["loss"]) + 1)
-    left.plot(epochs, history["loss"], c=plots.GREY, label="train")
-    left.plot(epochs, history["val_loss"], c=plots.BLUE, label="valid")
-    left.legend(frameon=False)
-    right.plot(epochs, history["val_ndcg@10"], c=plots.BLUE)
-    for axes, title in ((left, "loss"), (right, "valid ndcg@10")):
-        axes.set(xlabel="epoch", title=title)
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        plots.style(axes)
-    return plots.Plot(
-        "learning_curves",
-        "Learning curves",
-        "Training loss is averaged over the epoch, with dropout; validation's "
-        "is that of each user's first held-out item.",
-        figure,
+        "The figures are in the table of simple methods.",
     )
 
 

@@ -27,6 +27,7 @@ from . import (
     ranking,
     results,
     serving,
+    subject,
 )
 from . import model as networks
 from .config import APP, Config
@@ -191,6 +192,7 @@ def run(config: Config) -> dict[str, Any]:
     others, notes = results.compare(protocol, config.baselines, config.seed)
     return publishing.publish(
         APP, config, results.Described(protocol, notes), scores,
+        subject=subject.of(config, protocol),
         signatures=inputs,
         tracked=[server],
         write_mobile=lambda directory: mobile.write(

@@ -24,6 +24,7 @@ from . import (
     linear,
     results,
     self_training,
+    subject,
     vectors,
     vocabulary,
     weighting,
@@ -218,6 +219,7 @@ def run(config: Config) -> dict[str, Any]:
     tokenizer = graph.GraphTokenizer(splits.tokenizer)
     return publishing.publish(
         APP, config, splits, model,
+        subject=subject.of(config, splits),
         signatures=signatures(model, splits, tokenizer),
         tracked=[tokenizer],
         write_mobile=lambda directory: results.write_mobile(

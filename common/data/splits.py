@@ -298,6 +298,26 @@ class Splits:
             "test": self.test.num_examples,
         }
 
+    def class_counts(self) -> dict[str, dict[str, int]]:
+        """Returns the number of examples by split and class.
+
+        Splits whose labels are not known before they are read are left out; so
+        are targets that are no classes.
+        """
+        counts, num_classes = {}, len(self.class_names)
+        for split in ("train", "valid", "test"):
+            labels = getattr(self, split).labels
+            if num_classes and isinstance(labels, np.ndarray) and len(labels):
+                if labels.ndim != 1:
+                    return {}
+                numbers = np.bincount(
+                    labels.astype(np.int64), None, num_classes
+                )
+                counts[split] = dict(
+                    zip(self.class_names, numbers.tolist(), strict=True)
+                )
+        return counts
+
 
 def load(split: StreamSplit, pipeline: str, itemsize: int = 1) -> Split:
     """Returns `split` in memory if it is small enough, else as it is.

@@ -9,6 +9,7 @@ import keras
 from common.report import report
 from common.report.page import Table
 from common.report.plots import Plot
+from common.report.summary import Subject
 from common.shared_options import Options
 from common.training import distillation, fitting
 
@@ -21,6 +22,7 @@ def publish(
     splits: report.Described,
     model: keras.Model,
     *,
+    subject: Subject,
     signatures: Mapping[str, export.Signature],
     write_mobile: Callable[[Path], Sequence[Mapping[str, Any]]],
     task_metric: str,
@@ -42,6 +44,7 @@ def publish(
         options: The app's options; the report keeps all of them.
         splits: The data, whose `describe` and `notes` go into the report.
         model: The trained model.
+        subject: What the report is about, in the words of the app.
         signatures: The signatures by name; see `export.save`.
         write_mobile: Writes and measures the TFLite files. Its argument is the
             folder, which it makes; it returns the report's `variants`.
@@ -72,6 +75,8 @@ def publish(
             app,
             options,
             splits,
+            subject=subject,
+            num_weights=model.count_params(),
             task_metric=task_metric,
             metrics=metrics,
             log=log,

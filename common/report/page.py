@@ -2,12 +2,15 @@
 
 import base64
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
+from . import summary, terms
 from .plots import Plot
 
 Report = dict[str, Any]
@@ -46,6 +49,14 @@ COLUMNS = (
     "p50 ms",
     "max error",
 )
+
+SPLITS = {"valid": "validation"}  # The words for splits, where others.
+
+# The widths of a window, in pixels, below which the rows of a table become
+# blocks: by the most columns that a table may have.
+FOLDS = {4: 600, 7: 760, 13: 1080}
+ALWAYS = "always"  # Tables of more columns than any of these.
+NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?%?")
 
 
 def rows(report: Report) -> list[list[str]]:
@@ -143,18 +154,20 @@ def render(
         report: What `report.build` returns.
         sections: Tables, and plots with their PNG files, in the order shown.
     """
-    metrics = report["metrics"]
-    names = list(dict(scalars(metrics["test"])))
-    measured = list(metrics.items())
-    measured += [(row["name"], row["metrics"]) for row in report["baselines"]]
+    variants = _without_empty(rows(report))
     return _template().render(
         report=report,
+        folds=FOLDS,
+        facts=_facts(report),
         cards=_cards(report),
-        metric_names=names,
-        metric_rows=[
-            [name, *map(values.get, names)] for name, values in measured
-        ],
-        variants=rows(report),
+        metrics=_metrics(report),
+        baselines=_baselines(report),
+        variants=variants,
+        columns={
+            name: terms.COLUMNS.get(name, "the figure on test")
+            for name in variants[0]
+        },
+        parts=terms.parts(row["name"] for row in report["variants"]),
         decisions=decisions(report),
         trade_offs=trade_offs(report),
         sections=[
@@ -163,8 +176,10 @@ def render(
             else (section[0], base64.b64encode(section[1]).decode())
             for section in sections
         ],
+        classes=_classes(report),
+        class_terms=terms.of(_classes(report), {}),
         tensors=_tensors(report),
-        facts=report["training"] | report["versions"] | report["config"],
+        settings=report["training"] | report["versions"] | report["config"],
     )
 
 
@@ -176,9 +191,64 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _format, "difference": _error}
-    environment.globals["zip"] = zip
+    environment.filters["figure"] = _format
+    environment.filters["difference"] = _error
+    environment.filters["breakable"] = _breakable
+    environment.filters["fold"] = _fold
+    environment.globals |= {"zip": zip, "numeric": _numeric}
     return environment.get_template("page.html")
+
+
+def _without_empty(lines: list[list[str]]) -> list[list[str]]:
+    """Returns a table, header first, without the columns that are empty."""
+    columns = zip(*lines, strict=True)
+    filled = [column for column in columns if any(column[1:])]
+    return [list(line) for line in zip(*filled, strict=True)]
+
+
+def _breakable(name: str) -> markupsafe.Markup:
+    """Returns a name, escaped, that may be broken after `_`, `@` and `+`."""
+    escaped = str(markupsafe.escape(name))
+    return markupsafe.Markup(re.sub("([_@+])", r"\1<wbr>", escaped))
+
+
+def _fold(header: Sequence[str]) -> str:
+    """Returns the class of a table, which says where its rows become blocks."""
+    fitting = (most for most in FOLDS if len(header) <= most)
+    return f"to-{next(fitting, ALWAYS)}"  # In print, any but the last fits.
+
+
+def _numeric(
+    header: Sequence[str], lines: Iterable[Sequence[Any]]
+) -> list[bool]:
+    """Tells of each column whether all of its cells are numbers or empty."""
+    columns = [
+        [_format(cell) for cell in column]
+        for column in zip(*lines, strict=True)
+    ]
+    return [
+        all(NUMBER.fullmatch(cell) for cell in filter(None, column))
+        for column in columns or [[]] * len(header)
+    ]
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """Returns the names and values of what the reader should know first."""
+    data, model = report["dataset"], report["model"]
+    facts = [
+        ("Date", report["date"]),
+        ("Model", f"{model['name']}, {model['weights']:,} weights"),
+        (
+            "Data",
+            f"{data['name']}: {data['train']:,} training, {data['valid']:,} "
+            f"validation and {data['test']:,} test examples",
+        ),
+    ]
+    for split, name in (("train", "training"), ("test", "test")):
+        counts = report["classes"].get(split)
+        if counts:
+            facts.append((f"Classes, {name}", summary.shares(counts)))
+    return facts
 
 
 def _cards(report: Report) -> list[tuple[str, str]]:
@@ -187,12 +257,74 @@ def _cards(report: Report) -> list[tuple[str, str]]:
     float32 = report["variants"][0]
     metric = report["task_metric"]
     return [
-        (f"test {metric}", _format(report["metrics"]["test"][metric])),
-        ("on the phone", _format(chosen["metric"])),
-        ("file, gzip", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
-        ("smaller", f"{float32['gzip_bytes'] / chosen['gzip_bytes']:.1f} x"),
-        ("latency p50", f"{chosen['latency_ms']['p50']:.3f} ms"),
+        (
+            f"{metric} of the model on test",
+            _format(report["metrics"]["test"][metric]),
+        ),
+        (
+            f"{metric} of the file for phones on test",
+            _format(chosen["metric"]),
+        ),
+        ("that file, zipped", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
+        (
+            "smaller than uncompressed",
+            f"{float32['gzip_bytes'] / chosen['gzip_bytes']:.1f} x",
+        ),
+        (
+            "median time for one example, one thread of the machine that "
+            "trained",
+            f"{chosen['latency_ms']['p50']:.3f} ms",
+        ),
     ]
+
+
+def _metrics(report: Report) -> list[list[Any]]:
+    """Returns a row for each metric, by split, with its meaning.
+
+    The first row is the header.
+    """
+    metrics = report["metrics"]
+    names = dict.fromkeys(
+        name for row in metrics.values() for name in dict(scalars(row))
+    )
+    splits = ["test", *(name for name in metrics if name != "test")]
+    header = [SPLITS.get(name, name) for name in splits]
+    return [
+        ["figure", *header, "what it is"],
+        *(
+            [
+                name,
+                *(metrics[split].get(name) for split in splits),
+                report["terms"].get(name, ""),
+            ]
+            for name in names
+        ),
+    ]
+
+
+def _baselines(report: Report) -> list[list[Any]]:
+    """Returns the model's and the baselines' figures on test, with a header.
+
+    It is empty if there are no baselines.
+    """
+    methods = [
+        ("this model", report["metrics"]["test"]),
+        *((row["name"], row["metrics"]) for row in report["baselines"]),
+    ]
+    names = dict.fromkeys(
+        name for _, values in methods[1:] for name, _ in scalars(values)
+    )
+    lines = [[method, *map(row.get, names)] for method, row in methods]
+    return [["method", *names], *lines] if names else []
+
+
+def _classes(report: Report) -> dict[str, list[Any]]:
+    """Returns the columns of the table of classes, with shares of test."""
+    columns = dict(report["metrics"]["test"].get("per_class") or {})
+    if "support" in columns:
+        total = sum(columns["support"]) or 1
+        columns["share"] = [f"{n / total:.1%}" for n in columns["support"]]
+    return columns
 
 
 def _tensors(report: Report) -> list[list[str]]:

@@ -9,6 +9,9 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .summary import shorten
+from .terms import METRICS
+
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#6b7280"
 
 
@@ -21,62 +24,91 @@ class Plot:
         title: The heading above it.
         caption: One sentence on what the picture shows.
         figure: The picture.
+        alt: What the picture shows, for readers who cannot see it; "" if the
+            title says all that can be said.
+        pictures: Whether it shows photographs or scans, whose colours a dark
+            page must not change.
     """
 
     name: str
     title: str
     caption: str
     figure: Figure
+    alt: str = ""
+    pictures: bool = False
+
+    @property
+    def width(self) -> int:
+        """The width on a page, in CSS pixels, of which an inch has 96."""
+        return round(96 * self.figure.get_figwidth())
 
 
-def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
+def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
     """Returns an empty figure in the reports' style.
+
+    A phone shows it 4 inches wide: with more inches here, letters would be too
+    small there.
 
     Args:
         width: The width in inches.
         height: The height in inches.
     """
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=144, layout="constrained")
 
 
 def style(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
-    """Removes the upper and right frame lines, and draws a pale grid."""
+    """Removes the upper and right frame lines, and draws a pale grid.
+
+    Numbers at the axes are written out: of an offset such as `+8.6e-1`, each
+    number would be a riddle.
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, axis=grid)
+    for axis in (axes.xaxis, axes.yaxis):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, ticker.ScalarFormatter):
+            formatter.set_useOffset(False)
+            formatter.set_scientific(False)
 
 
 def learning_curves(
-    history: Mapping[str, Sequence[float]], metric: str
+    history: Mapping[str, Sequence[float]],
+    metric: str,
+    caption: str = "Training figures are averages over the epoch, with "
+    "augmentation and dropout; validation is measured after it, without.",
 ) -> Plot:
     """Plots loss and metric by epoch, for training and validation.
 
     Args:
-        history: A list of one value an epoch by name, such as `val_loss`.
+        history: A list of one value an epoch by name, such as `val_loss`. What
+            it lacks is left out.
         metric: The name of the metric.
+        caption: How the figures were measured.
     """
-    figure = new_figure()
-    for axes, key in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
-        epochs = np.arange(1, len(history[key]) + 1)
-        marker = "o" if len(epochs) < 30 else ""
+    figure, said = new_figure(6.4, 5.2), []
+    for axes, key in zip(figure.subplots(2), ("loss", metric), strict=True):
         for name, colour, label in (
-            (key, GREY, "train"),
-            (f"val_{key}", BLUE, "valid"),
+            (key, GREY, "training"),
+            (f"val_{key}", BLUE, "validation"),
         ):
+            values = np.array(history.get(name, ()), float)
+            if not len(values):
+                continue
             axes.plot(
-                epochs, np.array(history[name], float), marker=marker,
-                ls="-", ms=3, c=colour, label=label,
+                np.arange(1, len(values) + 1), values, c=colour, label=label,
+                marker="o" if len(values) < 30 else "", ms=3,
             )  # fmt: skip
-        axes.set(xlabel="epoch", title=key)
+            said.append(f"{label} {key} {values[0]:.4f} to {values[-1]:.4f}")
+        axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        axes.legend(frameon=False)
+        if axes.lines:
+            axes.legend(frameon=False)
         style(axes)
-    return Plot(
-        "learning_curves",
-        "Learning curves",
-        "Training figures are averages over the epoch, with augmentation and "
-        "dropout; validation is measured after it, without.",
-        figure,
-    )
+    if metric in METRICS:
+        caption += f" {metric}: {METRICS[metric]}."
+    alt = f"From the first to the last epoch: {', '.join(said)}."
+    title = "Learning curves"
+    return Plot("learning_curves", title, caption, figure, alt)
 
 
 def size_against_metric(
@@ -89,7 +121,7 @@ def size_against_metric(
         metric: The name of the metric.
         max_drop: The most that the metric of the chosen file may fall.
     """
-    figure = new_figure(8.0, 4.4)
+    figure = new_figure(6.4, 4.0)
     axes = figure.subplots()
     kilobytes = np.array([row["gzip_bytes"] / 1000 for row in variants])
     # A variant whose metric is NaN gets no point.
@@ -99,9 +131,14 @@ def size_against_metric(
     axes.set_xscale("log")
     low, high = kilobytes.min(), kilobytes.max()
     axes.set_xlim(low / 1.3, high * (high / low) ** 0.25 * 1.1)
-    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    left, right = axes.get_xlim()
+    ticks: ticker.Locator = ticker.LogLocator(subs=(1, 2, 5))
+    # Where sizes are alike, there may be no 1, 2 or 5 with zeros among them.
+    if sum(left < x < right for x in ticks.tick_values(left, right)) < 2:
+        ticks = ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
+    axes.xaxis.set_major_locator(ticks)
     _label(axes, kilobytes, values, variants)
     axes.set(xlabel="gzip size, kB (log scale)", ylabel=f"test {metric}")
     style(axes)
@@ -112,6 +149,7 @@ def size_against_metric(
         f"chosen: the smallest that is at most {max_drop:g} worse than float32 "
         "on the validation split.",
         figure,
+        "A point for each row of the table of files.",
     )
 
 
@@ -125,7 +163,8 @@ def _label(
     if not np.isfinite(y).any():
         return
     low, high = np.nanmin(y), np.nanmax(y)
-    margin = 0.08 * (high - low or 1e-3)
+    # Differences of a few thousandths must not look large.
+    margin = max(0.08 * (high - low), 0.01 * max(abs(low), abs(high)), 1e-3)
     axes.set_ylim(low - margin, high + margin)
     # A label takes 1/18 of the axis's height, and a factor of e**1.1 in width.
     step = (high - low + 2 * margin) / 18
@@ -157,17 +196,18 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Plot:
             predicted classes.
         class_names: The names of the classes.
     """
-    size = min(9.0, 2.6 + 0.38 * len(class_names))
+    names = [shorten(name, 20) for name in class_names]
+    size = min(8.0, 2.6 + 0.38 * len(names))
     figure = new_figure(size + 0.6, size)
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The square root makes rare confusions visible.
     axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
-    if len(class_names) <= 30:
-        ticks = range(len(class_names))
-        axes.set_xticks(ticks, class_names, rotation=90, parse_math=False)
-        axes.set_yticks(ticks, class_names, parse_math=False)
+    if len(names) <= 30:
+        ticks = range(len(names))
+        axes.set_xticks(ticks, names, rotation=90, parse_math=False)
+        axes.set_yticks(ticks, names, parse_math=False)
         for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.4 else "black"
             axes.text(
@@ -180,4 +220,18 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Plot:
         "Test examples by true class (row) and predicted class (column); the "
         "shade is the square root of the row's share.",
         figure,
+        _confusions(matrix, names),
     )
+
+
+def _confusions(matrix: np.ndarray, names: Sequence[str]) -> str:
+    """Returns the most frequent confusions in words."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:3]
+    places = np.transpose(np.unravel_index(order, wrong.shape))
+    said = [
+        f"{names[row]} taken for {names[column]} {wrong[row, column]} times"
+        for row, column in places
+        if wrong[row, column]
+    ]
+    return f"Most frequent confusions: {', '.join(said) or 'none'}."

@@ -4,6 +4,7 @@ Every figure of a file was measured in the run, on the file that ships.
 """
 
 import dataclasses
+import datetime
 import hashlib
 import io
 import json
@@ -22,9 +23,10 @@ from common.options import InputError
 from common.shared_options import Options
 from common.training import fitting
 
-from . import page, strict_json
+from . import page, portable, strict_json, summary, terms
 from .page import Table
 from .plots import Plot
+from .summary import Subject
 
 Report = dict[str, Any]
 
@@ -39,12 +41,17 @@ class Described(Protocol):
     def describe(self) -> dict[str, Any]:
         """Returns `name`, and the sizes of `train`, `valid` and `test`."""
 
+    def class_counts(self) -> dict[str, dict[str, int]]:
+        """Returns the numbers of examples by split and class, if known."""
+
 
 def build(
     app: str,
     options: Options,
     splits: Described,
     *,
+    subject: Subject,
+    num_weights: int,
     task_metric: str,
     metrics: Mapping[str, Mapping[str, Any]],
     log: fitting.Log,
@@ -63,6 +70,8 @@ def build(
         app: The app.
         options: The app's options; the report keeps all of them.
         splits: The data.
+        subject: The words of the app for what the report is about.
+        num_weights: The number of the model's weights.
         task_metric: The metric of the test split that the model is judged by.
         metrics: Figures by split, then by name.
         log: The record of the training.
@@ -79,17 +88,30 @@ def build(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
         higher_is_better,
     )  # fmt: skip
-    report, nulls = strict_json.finite(
+    given, sizes = options.as_dict(), splits.describe()
+    named = [*metrics, *(name for row in metrics.values() for name in row)]
+    told = portable.texts(
         {
-            "app": app,
-            "dataset": splits.describe(),
+            "dataset": sizes,
             "notes": [
                 *warnings,
                 *splits.notes,
-                *_measured_on(options, splits.describe()),
+                *_measured_on(options, sizes),
                 *_stateful(variants),
             ],
-            "config": _portable(options.as_dict()),
+            "refused_variants": list(refused),
+        },
+        given,
+    )
+    report, nulls = strict_json.finite(
+        {
+            "app": app,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "title": subject.title,
+            "model": {"name": subject.model, "weights": num_weights},
+            **told,
+            "classes": splits.class_counts(),
+            "config": portable.options(given),
             "paths": _digests(options),
             "parts": _digests_of_parts(options),
             "versions": runtime.versions(),
@@ -97,18 +119,19 @@ def build(
             "task_metric": task_metric,
             "higher_is_better": higher_is_better,
             "metrics": metrics,
+            "terms": terms.of(named, subject.terms),
             "baselines": list(baselines),
             "variants": list(variants),
-            "refused_variants": list(refused),
             "serving": serving,
             "training": {
                 **log.describe(),
                 "peak_memory_mb": runtime.peak_memory_mb(),
             },
             "history": log.history,
-            **({"teacher": _portable(dict(teacher))} if teacher else {}),
+            **({"teacher": portable.options(dict(teacher))} if teacher else {}),
         }
     )
+    report["summary"] = summary.sentence(report, subject)
     report["notes"] += nulls
     return report
 
@@ -133,16 +156,11 @@ def shortfalls(
         higher_is_better: Whether more of the metric is better.
     """
     sign, sentences = 1 if higher_is_better else -1, []
-    values = {
-        row["name"]: row["metrics"][metric]
-        for row in baselines
-        if row["metrics"].get(metric) is not None
-    }
-    best = max(values, key=lambda name: sign * values[name], default="")
-    if best and sign * test[metric] < sign * values[best]:
+    best = summary.best_baseline(metric, baselines, higher_is_better)
+    if best and sign * test[metric] < sign * best[1]:
         sentences.append(
             f"Worse than a simple baseline on test: {metric} "
-            f"{test[metric]:.4f}, {best} {values[best]:.4f}."
+            f"{test[metric]:.4f}, {best[0]} {best[1]:.4f}."
         )
     for row in variants:
         # Metrics of the same outputs may differ in the last bit.
@@ -211,28 +229,6 @@ def path_digest(path: str | Path) -> str:
     """
     content = table_files.identity(path).encode(errors="surrogateescape")
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _portable(value: Any) -> Any:
-    """Returns options without absolute paths, which are the author's own.
-
-    A path below the working directory becomes relative to it; any other
-    absolute path keeps only its last name.
-    """
-    if isinstance(value, dict):
-        return {key: _portable(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_portable(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if "," in value:  # It may be a list of paths.
-        return ",".join(_portable(part) for part in value.split(","))
-    if not Path(value).is_absolute():
-        return value
-    path = Path(value)
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return path.name
 
 
 def write(

@@ -1,0 +1,17 @@
+"""What the report of the app is about, in words."""
+
+from common.report.summary import Subject
+
+from .config import Config
+from .data import TextSplits
+
+
+def of(config: Config, splits: TextSplits) -> Subject:
+    """Returns the words for a classifier of texts."""
+    network = "bidirectional LSTM" if config.bidirectional else "LSTM"
+    return Subject(
+        title="Text classification",
+        model=f"{network} with word weights" if config.num_pairs else network,
+        examples="texts",
+        task=f"which of {len(splits.class_names)} classes a text belongs to",
+    )
