@@ -241,9 +241,25 @@ def test_nothing_is_cut_off_at_any_width(tmp_path: Path) -> None:
     made["metrics"]["test"] |= {
         f"card_precision@{i}": 123.456 for i in range(9)
     }
+    thirteen = [
+        "method",
+        *(
+            f"{name}@{k}"
+            for k in (10, 20)
+            for name in (
+                "ndcg",
+                "hr",
+                "recall",
+                "mrr",
+                "coverage",
+                "popularity",
+            )
+        ),
+    ]
     wide = [f"average_precision@{i}" for i in range(20)]
     sections = [
         page.Table("Wide", "", wide, [[1234.5678] * 20] * 3),
+        page.Table("13", "", thirteen, [["ItemKNN (300)", *[0.1234] * 12]]),
         page.Table("Long", "", ["a", "b"], [["y" * 300, "z" * 300]]),
     ]
     text = page.render(made, sections)

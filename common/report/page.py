@@ -53,9 +53,11 @@ COLUMNS = (
 SPLITS = {"valid": "validation"}  # The words for splits, where others.
 
 # The widths of a window, in pixels, below which the rows of a table become
-# blocks: by the most columns that a table may have.
-FOLDS = {4: 600, 7: 760, 13: 1080}
-ALWAYS = "always"  # Tables of more columns than any of these.
+# blocks. The widest is that of the page, where a table must have room.
+FOLDS = (600, 760, 920, 1088)
+PAPER = 1300  # Letters are small in print: so wide a table fits there.
+LETTER, PADDING = 9, 20  # Pixels, of a letter and of a cell.
+LONG, LONG_WIDTH = 40, 24  # Letters: longer texts have at least this width.
 NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?%?")
 
 
@@ -157,7 +159,7 @@ def render(
     variants = _without_empty(rows(report))
     return _template().render(
         report=report,
-        folds=FOLDS,
+        folds=(*FOLDS, "screen", "all"),
         facts=_facts(report),
         cards=_cards(report),
         metrics=_metrics(report),
@@ -194,8 +196,12 @@ def _template() -> jinja2.Template:
     environment.filters["figure"] = _format
     environment.filters["difference"] = _error
     environment.filters["breakable"] = _breakable
-    environment.filters["fold"] = _fold
-    environment.globals |= {"zip": zip, "numeric": _numeric}
+    environment.globals |= {
+        "zip": zip,
+        "numeric": _numeric,
+        "fold": _fold,
+        "LONG": LONG,
+    }
     return environment.get_template("page.html")
 
 
@@ -212,10 +218,28 @@ def _breakable(name: str) -> markupsafe.Markup:
     return markupsafe.Markup(re.sub("([_@+])", r"\1<wbr>", escaped))
 
 
-def _fold(header: Sequence[str]) -> str:
-    """Returns the class of a table, which says where its rows become blocks."""
-    fitting = (most for most in FOLDS if len(header) <= most)
-    return f"to-{next(fitting, ALWAYS)}"  # In print, any but the last fits.
+def _fold(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Returns the class of a table, which says where its rows become blocks.
+
+    Its width is estimated from what cannot be broken: numbers and words.
+    """
+    columns = zip(header, *lines, strict=True)
+    width = sum(
+        PADDING + LETTER * max(map(_longest, column)) for column in columns
+    )
+    fitting = (fold for fold in FOLDS if width <= fold - 2 * PADDING)
+    return f"under-{next(fitting, 'screen' if width <= PAPER else 'all')}"
+
+
+def _longest(cell: Any) -> int:
+    """Returns the length of the longest part of a cell that is not broken.
+
+    Long texts are broken anywhere; see the class `long` of the page.
+    """
+    text = _format(cell)
+    if len(text) > LONG:
+        return LONG_WIDTH
+    return max(len(part) for part in re.split(r"(?<=[_@+])|\s", text))
 
 
 def _numeric(
