@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.options import InputError
 
-from . import grpc_service, rest
+from . import grpc_service, http_server, rest
 from .models import Models
 
 STOP_SECONDS = 10.0
@@ -57,11 +57,13 @@ class Embedded:
         Raises:
             InputError: If a port is taken.
         """
-        limit = threading.Semaphore(workers or os.cpu_count() or 1)
+        workers = workers or os.cpu_count() or 1
+        limit = threading.Semaphore(workers)
         self.models = Models(export_dir, tell)
         try:
-            self._rest = rest.Server(
-                (host, rest_port), self.models, limit, most_bytes, cors
+            api = rest.Api(self.models, limit, most_bytes, cors)
+            self._rest = http_server.Server(
+                (host, rest_port), api.answer, workers, most_bytes, api.headers
             )
         except OSError as error:
             raise _taken("rest", host, rest_port, error.strerror) from None
@@ -71,24 +73,20 @@ class Embedded:
                 GRPC_THREADS, most_bytes,
             )  # fmt: skip
         except RuntimeError:
-            self._rest.server_close()
+            self._rest.stop(0)
             raise _taken("grpc", host, grpc_port, "it is taken") from None
         self.rest_port = self._rest.server_address[1]
         # The models are loaded before the first request is answered.
         self.models.refresh()
         self.models.watch()
         self._grpc.start()
-        self._thread = threading.Thread(
-            target=self._rest.serve_forever, kwargs={"poll_interval": 0.1}
-        )
-        self._thread.start()
+        self._rest.start()
 
     def stop(self) -> None:
         """Stops listening, answers the requests received so far, and ends."""
         ended = self._grpc.stop(STOP_SECONDS)
         self._rest.stop(STOP_SECONDS)
         ended.wait()
-        self._thread.join()
         self.models.close()
 
 

@@ -1,0 +1,170 @@
+"""One HTTP connection: requests in, answers out, each in time."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+
+from .bodies import RefusedError
+from .http_requests import Phase, Reader, Request
+
+# The deadlines of a whole head and of a whole body, however slowly they drip.
+IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS = 30, 10, 60
+PIECE = 1 << 16
+# The most bytes to read and drop of a body that is too large.
+MOST_DISCARDED = 1 << 28
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An answer to a request.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body, JSON.
+        headers: More headers.
+    """
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass
+class Service:
+    """What all connections of a server share.
+
+    Attributes:
+        answer: Returns the answer to a request.
+        most_bytes: The largest body accepted.
+        headers: Headers of every answer.
+        is_stopping: Whether each connection ends with its next answer.
+        num_busy: The number of requests that wait for their answers.
+    """
+
+    answer: Callable[[Request], Awaitable[Answer]]
+    most_bytes: int
+    headers: tuple[tuple[str, str], ...] = ()
+    is_stopping: bool = False
+    num_busy: int = 0
+
+
+def error(status: int, message: str) -> Answer:
+    """Returns an error in TF Serving's form."""
+    return Answer(status, json.dumps({"error": message}).encode())
+
+
+def head(
+    answer: Answer, headers: tuple[tuple[str, str], ...], keep_alive: bool
+) -> bytes:
+    """Returns what is sent before an answer's body."""
+    lines = [
+        f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, '')}",
+        "Server: keras-app-suite",
+        f"Date: {formatdate(usegmt=True)}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(answer.body)}",
+    ]
+    lines += [f"{name}: {value}" for name, value in headers + answer.headers]
+    if not keep_alive:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Connection:
+    """A client's connection, which one coroutine serves."""
+
+    def __init__(
+        self,
+        service: Service,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._service, self._reader, self._writer = service, reader, writer
+        self._requests = Reader(service.most_bytes)
+        self._is_busy = False
+
+    async def serve(self) -> None:
+        """Answers one request after another until the connection ends.
+
+        Raises:
+            OSError: If the client left before its answer, or was too slow.
+        """
+        try:
+            async with asyncio.timeout(IDLE_SECONDS) as deadline:
+                self._deadline = deadline
+                while await self._answer_next():
+                    pass
+        except TimeoutError:
+            is_late = self._requests.phase is Phase.BODY
+            if not is_late or self._requests.refused:
+                self._writer.transport.abort()
+                return
+            text = f"The body took longer than {BODY_SECONDS} s"
+            self._write(Request(), error(HTTPStatus.REQUEST_TIMEOUT, text))
+        finally:
+            self._count(is_busy=False)
+
+    async def _answer_next(self) -> bool:
+        """Answers the next request; returns whether others may follow."""
+        while not self._requests.ready:
+            if self._requests.refused:
+                await self._refuse(self._requests.refused)
+                return False
+            if not await self._read():
+                return False
+        request = self._requests.ready.popleft()
+        self._deadline.reschedule(None)
+        answer = await self._service.answer(request)
+        request.keep_alive &= not self._service.is_stopping
+        self._allow(IDLE_SECONDS)
+        self._write(request, answer)
+        await self._writer.drain()
+        self._count(is_busy=False)
+        return request.keep_alive
+
+    async def _read(self) -> bool:
+        """Reads what has arrived; returns whether anything has."""
+        before = self._requests.phase
+        data = await self._reader.read(PIECE)
+        if not data:
+            return False
+        self._requests.feed(data)
+        if self._requests.wants_to_continue():
+            self._writer.write(CONTINUE)
+        phase = self._requests.phase
+        if phase is Phase.BODY or self._requests.ready:
+            self._count(is_busy=True)
+        if phase is not before:
+            self._allow(BODY_SECONDS if phase is Phase.BODY else HEAD_SECONDS)
+        return True
+
+    async def _refuse(self, refused: RefusedError) -> None:
+        """Sends an error, and drops the body that the client still sends.
+
+        Some clients read an answer only when they have sent their body.
+        """
+        self._write(Request(), error(refused.code, str(refused)))
+        self._count(is_busy=False)
+        left = min(refused.unread, MOST_DISCARDED)
+        while left > 0 and (data := await self._reader.read(PIECE)):
+            left -= len(data)
+
+    def _write(self, request: Request, answer: Answer) -> None:
+        parts = [head(answer, self._service.headers, request.keep_alive)]
+        if request.method != "HEAD":
+            parts.append(answer.body)
+        self._writer.writelines(parts)
+
+    def _allow(self, seconds: float) -> None:
+        """Sets the deadline, counted from now."""
+        self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def _count(self, is_busy: bool) -> None:
+        """Counts the connection among those that wait for an answer."""
+        self._service.num_busy += is_busy - self._is_busy
+        self._is_busy = is_busy
