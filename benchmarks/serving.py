@@ -92,8 +92,8 @@ def first_request(release: Path, warm: bool) -> float:
 
 
 @contextlib.contextmanager
-def embedded(export_dir: str) -> Iterator[list[str]]:
-    """Runs the embedded server in a process; gives its two URLs."""
+def embedded(export_dir: str) -> Iterator[tuple[list[str], int]]:
+    """Runs the embedded server; gives its two URLs and its process's id."""
     process = subprocess.Popen(
         [sys.executable, "-m", "apps.serve", "--engine=embedded",
          f"--export_dir={export_dir}", "--rest_port=0", "--grpc_port=0"],
@@ -107,7 +107,7 @@ def embedded(export_dir: str) -> Iterator[list[str]]:
                 urls.append(url[1])
             if len(urls) == 2:
                 break
-        yield urls
+        yield urls, process.pid
     finally:
         process.terminate()
         process.communicate(timeout=60)
@@ -153,8 +153,8 @@ def main() -> None:
         / str(models_config.versions(export_dir / app)[-1])
         for app in models_config.apps(export_dir)
     }
-    given = contextlib.nullcontext(flags.server.split(","))
-    with given if flags.server else embedded(flags.export_dir) as urls:
+    given = contextlib.nullcontext((flags.server.split(","), 0))
+    with given if flags.server else embedded(flags.export_dir) as (urls, _):
         print("| app | asked by | clients | requests/s | p50 ms | p99 ms |")
         print("|---|---|---|---|---|---|")
         for app, release in releases.items():
