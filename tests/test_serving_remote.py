@@ -61,8 +61,8 @@ def test_a_remote_release_answers_as_a_local_one(
         ("http://localhost", "must be http://host:port"),
         ("http://{host}:1", "Connection refused"),
         ("grpc://{host}:1", "UNAVAILABLE"),
-        ("http://{host}:{rest}/labels/nope", "Unrecognized servable version"),
-        ("grpc://{host}:{grpc}/versions/9", "Specific"),
+        ("http://{host}:{rest}/labels/nope", "has no label nope"),
+        ("grpc://{host}:{grpc}/versions/9", "Version 9 of"),
         ("http://{host}:{grpc}", "must serve toy"),
     ],
 )
@@ -104,7 +104,7 @@ def test_another_server_is_one_line(status, body) -> None:
 def test_a_refused_prediction_is_one_line(toy_server) -> None:
     url = f"http://{HOST}:{toy_server.rest_port}"
     remote = served.connect(Options(mode="predict", server=url), "toy")
-    with pytest.raises(InputError, match="status 400, Expects input x"):
+    with pytest.raises(InputError, match="status 400, Input x must"):
         remote(x=[[1.0]])
     with pytest.raises(InputError, match="with the signature nope"):
         remote("nope", x=[[1.0]])

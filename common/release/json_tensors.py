@@ -48,21 +48,20 @@ def parse(
     request = _load(body)
     signature = request.get("signature_name", "")
     if not isinstance(signature, str):
-        raise JsonError("'signature_name' key must be a string value.")
+        raise JsonError("'signature_name' must be a string")
     dtypes = inputs_of(signature)
     if not dtypes:
-        raise JsonError(f"Failed to get input map for signature: {signature}")
+        raise JsonError(f"The signature {signature!r} has no inputs")
     if "instances" in request and "inputs" in request:
         raise JsonError(
-            "Not formatted correctly expecting only one of 'inputs' or "
-            "'instances' keys to exist"
+            "A request has either 'instances' or 'inputs'; received both"
         )
     if "instances" in request:
         inputs = _rows(request["instances"], dtypes)
     elif "inputs" in request:
         inputs = _columns(request["inputs"], dtypes)
     else:
-        raise JsonError("Missing 'inputs' or 'instances' key")
+        raise JsonError("A request must have 'instances' or 'inputs'")
     if any(v.dtype.kind == "f" and np.isinf(v).any() for v in inputs.values()):
         json.loads(body, parse_float=_finite)
     return signature, "instances" in request, inputs
@@ -87,8 +86,8 @@ def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     sizes = {np.shape(value)[:1] for value in outputs.values()}
     if len(sizes) != 1 or () in sizes:
         raise JsonError(
-            "outputs have no common batch size: ask with 'inputs' instead of "
-            "'instances'"
+            "The outputs are not rows of one batch: ask with 'inputs' instead "
+            "of 'instances'"
         )
     names = list(columns)
     lines = zip(*columns.values(), strict=True)
@@ -123,17 +122,19 @@ def request(
 def _load(body: bytes) -> dict[str, Any]:
     """Parses a body that must be a JSON object."""
     if not body:
-        raise JsonError("JSON Parse error: The document is empty")
+        raise JsonError("The body must be JSON; it is empty")
     try:
         document = json.loads(body.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise JsonError(
-            f"JSON Parse error: {error.msg} at offset: {error.pos}"
+            f"The body must be JSON: {error.msg} at character {error.pos}"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise JsonError(f"JSON Parse error: {error}") from None
+        raise JsonError(f"The body must be JSON: {error}") from None
     if not isinstance(document, dict):
-        raise JsonError(f"JSON Value: {shown(document)} Is not object")
+        raise JsonError(
+            f"The body must be a JSON object; received {shown(document)}"
+        )
     return document
 
 
@@ -148,25 +149,26 @@ def _finite(text: str) -> float:
 def _rows(instances: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
     """Returns the inputs by name; each instance is a row of all inputs."""
     if not isinstance(instances, list):
-        raise JsonError("Excepting 'instances' to be an list/array")
+        raise JsonError("'instances' must be a list of rows")
     if not instances:
-        raise JsonError("No values in 'instances' array")
+        raise JsonError("'instances' must have at least one row")
     if not _is_named(instances[0]):
         if len(dtypes) > 1:
             raise JsonError(
-                "instances is a plain list, but expecting list of objects as "
-                "multiple input tensors required as per tensorinfo_map"
+                "The signature has several inputs, so each row of 'instances' "
+                f"must be an object of {', '.join(sorted(dtypes))}"
             )
         if any(_is_named(instance) for instance in instances):
-            raise JsonError("Expecting value/list but got object in input list")
+            raise JsonError(
+                "Rows of 'instances' must all be objects of inputs, or none"
+            )
         (name,) = dtypes
         return {name: _named(name, instances, dtypes[name])}
     for index, instance in enumerate(instances):
         if not _is_named(instance) or set(instance) != set(dtypes):
             raise JsonError(
-                f"Failed to process element: {index} of 'instances' list. JSON "
-                f"object: {shown(instance)} keys must be equal to: "
-                f"{','.join(sorted(dtypes))}"
+                f"Row {index} of 'instances' must be an object of "
+                f"{', '.join(sorted(dtypes))}; received {shown(instance)}"
             )
     return {
         name: _named(name, [instance[name] for instance in instances], dtype)
@@ -179,14 +181,14 @@ def _columns(inputs: Any, dtypes: Dtypes) -> dict[str, np.ndarray]:
     if not _is_named(inputs):
         if len(dtypes) > 1:
             raise JsonError(
-                "inputs is a plain value/list, but expecting an object as "
-                "multiple input tensors required as per tensorinfo_map"
+                "The signature has several inputs, so 'inputs' must be an "
+                f"object of {', '.join(sorted(dtypes))}"
             )
         (name,) = dtypes
         return {name: _named(name, inputs, dtypes[name])}
     for name in dtypes:
         if name not in inputs:
-            raise JsonError(f"Missing named input: {name} in 'inputs' object.")
+            raise JsonError(f"'inputs' must have the input {name}")
     return {
         name: _named(name, inputs[name], dtype)
         for name, dtype in dtypes.items()
@@ -198,7 +200,7 @@ def _named(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     try:
         return array(value, dtype)
     except JsonError as error:
-        raise JsonError(f"Failed to process key: {name}. {error}") from None
+        raise JsonError(f"Input {name}: {error}") from None
 
 
 def _is_named(value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 BYTES_SUFFIX = "_bytes"
 SHOWN = 80
 MOST_AXES = 16
-TOO_BIG = "JSON Parse error: Number too big to be stored in double"
+TOO_BIG = "A number is beyond the range of 64-bit floats"
 
 
 class JsonError(ValueError):
@@ -37,7 +37,7 @@ def array(value: Any, dtype: np.dtype) -> np.ndarray:
         shape.append(len(first))
         first = first[0] if first else None
     if len(shape) > MOST_AXES:
-        raise JsonError(f"Lists are nested deeper than {MOST_AXES} levels")
+        raise JsonError(f"lists are nested deeper than {MOST_AXES} levels")
     leaves: list[Any] = []
     _collect(value, shape, 0, leaves)
     if dtype.kind != "O":
@@ -93,18 +93,21 @@ def _collect(
     """Appends the leaves of a nested list that must have this shape."""
     if level == len(shape):
         if isinstance(value, list):
-            raise JsonError(f"Encountered list at unexpected level: {level}")
+            raise JsonError(
+                f"a list stands where a value must: {shown(value)}; other "
+                f"lists are {level} levels deep"
+            )
         leaves.append(value)
         return
     if not isinstance(value, list):
         raise JsonError(
-            f"JSON Value: {shown(value)} found at incorrect level: {level} in "
-            f"the JSON DOM. Expected at level: {len(shape)}"
+            f"a value stands where a list must: {shown(value)}; other lists "
+            f"are {len(shape)} levels deep"
         )
     if len(value) != shape[level]:
         raise JsonError(
-            f"Encountered list at unexpected size: {len(value)} at level: "
-            f"{level} expected size: {shape[level]}"
+            f"lists at level {level} must be of one length: {len(value)} "
+            f"values stand where {shape[level]} must"
         )
     if level == len(shape) - 1 and list not in set(map(type, value)):
         leaves.extend(value)
@@ -120,13 +123,13 @@ def _string(leaf: Any) -> bytes:
         try:
             return base64.b64decode(text + "=" * (-len(text) % 4), None, True)
         except (binascii.Error, ValueError):
-            raise JsonError("Unable to base64 decode") from None
+            raise JsonError("a value of b64 is not in base64") from None
     if not isinstance(leaf, str):
         raise _type_error(leaf, "string")
     try:
         return leaf.encode("utf-8")
     except UnicodeEncodeError:
-        raise JsonError(f"{shown(leaf)} is not valid UTF-8") from None
+        raise JsonError(f"{shown(leaf)} cannot be written in UTF-8") from None
 
 
 def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
@@ -136,7 +139,7 @@ def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
         JsonError: If a leaf has another type, or does not fit the dtype.
     """
     if dtype.kind not in "biuf":
-        raise JsonError(f"Conversion of JSON to type {dtype} is not supported")
+        raise JsonError(f"JSON has no values of type {dtype}")
     kinds = {"b": (bool,), "f": (float, int)}.get(dtype.kind, (int,))
     # `type` and not `isinstance`: a bool is an instance of int.
     if not set(map(type, leaves)) <= set(kinds):
@@ -153,10 +156,7 @@ def _numbers(leaves: list[Any], dtype: np.dtype) -> np.ndarray:
             return wide.astype(dtype)
     unfit = _unfit(leaves, dtype)
     if unfit is not None:
-        raise JsonError(
-            f"Cannot convert JSON value: {shown(unfit)} to {dtype.name} "
-            "without loss of precision."
-        )
+        raise JsonError(f"{shown(unfit)} is outside the range of {dtype.name}")
     return np.array(leaves, dtype)
 
 
@@ -170,10 +170,7 @@ def _unfit(leaves: list[Any], dtype: np.dtype) -> int | None:
 
 
 def _type_error(leaf: Any, wanted: str) -> JsonError:
-    return JsonError(
-        f"JSON Value: {shown(leaf)} Type: {type(leaf).__name__} is not of "
-        f"expected type: {wanted}"
-    )
+    return JsonError(f"{shown(leaf)} is no value of type {wanted}")
 
 
 def _holds_strings(value: Any) -> bool:

@@ -52,7 +52,7 @@ class Model:
         if function is None:
             raise ServingError(
                 "FAILED_PRECONDITION",
-                f'Serving signature key "{signature or DEFAULT}" not found.',
+                f"The model has no signature {signature or DEFAULT!r}",
             )
         return dict(function.structured_input_signature[1])
 
@@ -81,8 +81,8 @@ class Model:
             The outputs as arrays by name.
 
         Raises:
-            ServingError: If the request is refused, with TF Serving's own code
-                and message.
+            ServingError: If the request is refused, with TF Serving's own
+                code.
         """
         specs = self.inputs(signature)
         _check_names(specs, inputs)
@@ -111,11 +111,9 @@ def _check_names(
     if extra or missing:
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"input size does not match signature: {len(inputs)}!={len(specs)} "
-            f"len({{{','.join(sorted(inputs))}}}) != "
-            f"len({{{','.join(sorted(specs))}}}). Sent extra: "
-            f"{{{','.join(extra)}}}. Missing but required: "
-            f"{{{','.join(missing)}}}.",
+            f"The inputs must be {', '.join(sorted(specs))}. Missing: "
+            f"{', '.join(missing) or 'none'}. Unknown: "
+            f"{', '.join(extra) or 'none'}.",
         )
 
 
@@ -125,14 +123,14 @@ def _tensor(name: str, value: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
     if array.dtype != np.dtype(spec.dtype.as_numpy_dtype):
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"Expects input {name} to be {spec.dtype.name} but "
-            f"{_dtype_name(array)} is provided",
+            f"Input {name} must be of type {spec.dtype.name}; received "
+            f"{_dtype_name(array)}",
         )
     if not spec.shape.is_compatible_with(array.shape):
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"Expects input {name} to have shape {_shape(spec.shape)} but "
-            f"{list(array.shape)} is provided",
+            f"Input {name} must have shape {_shape(spec.shape)}; received "
+            f"{list(array.shape)}",
         )
     return tf.constant(array, spec.dtype)
 
@@ -160,8 +158,8 @@ def _selected(
         if name not in arrays:
             raise ServingError(
                 "INVALID_ARGUMENT",
-                f"output tensor alias not found in signature: {name} Outputs "
-                f"expected to be in the set {{{','.join(sorted(arrays))}}}.",
+                f"There is no output {name}; the signature has "
+                f"{', '.join(sorted(arrays))}",
             )
     return {name: arrays[name] for name in outputs} if outputs else arrays
 

@@ -32,14 +32,12 @@ def status(
     """
     states = models.states.get(app)
     if not states:
-        raise ServingError(
-            "NOT_FOUND", f"Could not find any versions of model {app}"
-        )
+        raise ServingError("NOT_FOUND", f"No version of model {app} is served")
     if label:
         version = models.version(app, label)
     if version is not None and version not in states:
         raise ServingError(
-            "NOT_FOUND", f"Could not find version {version} of model {app}"
+            "NOT_FOUND", f"Version {version} of model {app} is not served"
         )
     response = get_model_status_pb2.GetModelStatusResponse()
     chosen = sorted(states, reverse=True) if version is None else [version]

@@ -183,9 +183,7 @@ def make(
 def _where(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str]:
     """Returns the app, version and label that a request names."""
     if not spec.name:
-        raise ServingError(
-            "INVALID_ARGUMENT", "ModelSpec has no name specified."
-        )
+        raise ServingError("INVALID_ARGUMENT", "The request names no model")
     version = spec.version.value if spec.HasField("version") else None
     return spec.name, version, spec.version_label
 
@@ -201,7 +199,7 @@ def _array(name: str, value: tensor_pb2.TensorProto) -> np.ndarray:
     except ValueError as error:
         line = str(error).splitlines()[0][:200]
         raise ServingError(
-            "INVALID_ARGUMENT", f"tensor parsing error: {name}: {line}"
+            "INVALID_ARGUMENT", f"Input {name} is no tensor: {line}"
         ) from None
 
 

@@ -144,7 +144,7 @@ class Models:
         if version is None:
             raise ServingError(
                 "INVALID_ARGUMENT",
-                f"Unrecognized servable version label: {label}",
+                f"Model {app} has no label {label}",
             )
         return version
 
@@ -164,11 +164,10 @@ class Models:
         if version is None and models:
             return models[max(models)]
         if version not in models:
-            servable = f"Latest({app})"
-            if version is not None:
-                servable = f"Specific({app}, {version})"
+            wanted = "No version" if version is None else f"Version {version}"
+            verb = "is" if version is None else "is not"
             raise ServingError(
-                "NOT_FOUND", f"Servable not found for request: {servable}"
+                "NOT_FOUND", f"{wanted} of model {app} {verb} served"
             )
         return models[version]
 

@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 
 from common.release import json_tensors
 from common.release.json_values import JsonError
-from common.release.saved_model import DEFAULT, Model
 from common.release.status import ServingError
 
 from . import answers, bodies, http_connection
@@ -117,9 +116,7 @@ class Api:
             with self._workers:
                 encoding = request.headers.get("content-encoding", "")
                 body = bodies.unpacked(request.body, encoding, self._most_bytes)
-                signature, rows, inputs = json_tensors.parse(
-                    body, lambda name: _dtypes(model, name)
-                )
+                signature, rows, inputs = json_tensors.parse(body, model.dtypes)
                 outputs = model.predict(signature, inputs)
                 return json_tensors.answer(outputs, rows)
 
@@ -138,7 +135,7 @@ def _check_path(request: Request) -> str:
 def _malformed(request: Request) -> ServingError:
     return ServingError(
         "INVALID_ARGUMENT",
-        f"Malformed request: {request.method} {request.path[:200]}",
+        f"The API has no {request.method} {request.path[:200]}",
     )
 
 
@@ -150,21 +147,6 @@ def _where(match: re.Match) -> tuple[str, int | None, str]:
         int(version) if version else None,
         urllib.parse.unquote(label or ""),
     )
-
-
-def _dtypes(model: Model, signature: str) -> json_tensors.Dtypes:
-    """Returns the dtypes of a signature's inputs.
-
-    Raises:
-        JsonError: If there is no such signature; REST has its own text for it.
-    """
-    try:
-        return model.dtypes(signature)
-    except ServingError:
-        raise JsonError(
-            f'Serving signature name: "{signature or DEFAULT}" not found in '
-            "signature def"
-        ) from None
 
 
 def _plain(message: Message) -> dict[str, Any]:
