@@ -1,17 +1,21 @@
-# Every target sets up what it needs; nothing but Python, pip and make is asked.
+# Every target sets up what it needs; nothing but Python, pip and make is asked,
+# and npm for demo-page.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.requirements
 DEV := $(VENV)/.requirements-dev
 
-.PHONY: install demo test check results clean
+.PHONY: install demo demo-page test check results clean
 
 install: $(RUN)
 
 demo: $(RUN)
 	$(BIN)/python -m apps.image_classify \
 	  --flagfile=apps/flagfiles/image_classify_demo.flags
+
+# LiteRT.js for the page of apps.demo_page: npm is asked here, and nowhere else.
+demo-page: web/node_modules/.package-lock.json
 
 # Arguments for pytest: make test ARGS="--run_large -k mnist"
 test: $(DEV)
@@ -29,7 +33,11 @@ results: $(DEV)
 	$(BIN)/python -m benchmarks.results $(ARGS)
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs web/node_modules
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \

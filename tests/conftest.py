@@ -116,3 +116,21 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ) as server:
         server.export_dir = export_dir
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Gives a headless Chromium; skips where it or LiteRT.js is missing."""
+    import chromium
+
+    from common.serving import page_files
+
+    executable = chromium.path()
+    if not executable:
+        pytest.skip("needs Chromium, which is not installed")
+    if not page_files.PACKAGES.is_dir():
+        pytest.skip("needs LiteRT.js: run `make demo-page`")
+    with chromium.running(
+        executable, tmp_path_factory.mktemp("chromium")
+    ) as running:
+        yield running

@@ -141,9 +141,9 @@ def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
         "stateful": contents.stateful,
         "multiplications": contents.multiplications,
         "inputs": {
-            name: _describe(detail) for name, detail in runner.inputs.items()
+            name: describe(detail) for name, detail in runner.inputs.items()
         },
-        "output": _describe(runner.outputs[result]),
+        "output": describe(runner.outputs[result]),
         "max_abs_error": float(np.max(np.abs(outputs - measurement.reference))),
     }
     if "prune" in name.split("+"):  # In other variants zeros are chance.
@@ -183,7 +183,7 @@ def run(
     return (np.concatenate(outputs), np.concatenate(targets)), first
 
 
-def _describe(detail: Mapping[str, Any]) -> dict[str, Any]:
+def describe(detail: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the facts about a tensor that callers of the file need."""
     scale, zero_point = detail["quantization"]
     return {

@@ -1,0 +1,129 @@
+// The page: loads the file, asks it, and shows its answer beside the SavedModel's.
+
+import { element, number } from "./elements.js";
+import * as image from "./image_input.js";
+import * as items from "./item_input.js";
+import * as numbers from "./number_input.js";
+import * as row from "./row_input.js";
+import * as text from "./text_input.js";
+import { Model } from "./model.js";
+import * as release from "./release.js";
+import * as savedModel from "./saved_model.js";
+
+// The first kind of input that fits the release is shown; numbers fit any.
+const KINDS = [image, text, items, row, numbers];
+const part = (id) => document.getElementById(id);
+
+/** Returns the sentence on a file that the runtime refuses. */
+function refusal(page, error) {
+  return page.keeps_state
+    ? "This file does not run in a browser: it keeps a state between calls, as "
+      + "the fused LSTM does, and LiteRT.js does not support that yet. The "
+      + "interpreters for Android, iOS and Python run it."
+    : `This file does not run in this browser. LiteRT.js says: ${error.message}`;
+}
+
+/** Returns the greatest difference between outputs that both sides have. */
+function difference(ours, theirs) {
+  let greatest = 0;
+  for (const [name, values] of Object.entries(ours)) {
+    values.forEach((value, place) => {
+      const other = Number(theirs[name]?.[place] ?? value);
+      greatest = Math.max(greatest, Math.abs(value - other));
+    });
+  }
+  return greatest;
+}
+
+function same(first, second) {
+  return Object.keys(first).every((name) =>
+    first[name].every((value, place) => Object.is(value, second[name][place])));
+}
+
+/** Returns the section of one side's answer. */
+function section(id, title, note, content) {
+  return element("section", { id, "aria-labelledby": `${id}-title` },
+    element("h2", { id: `${id}-title` }, title), content,
+    element("p", { class: "note" }, ...note));
+}
+
+async function phoneAnswer(page, model, kind, values) {
+  const outputs = await model.run(values);
+  const { ms, runs } = await model.time(values);
+  const repeats = same(outputs, await model.run(values));
+  const note = [number(ms, `${ms.toPrecision(2)} ms`), ` per inference, the mean of ${runs}.`];
+  if (!repeats) note.push(" Asked again, the file gave another answer: it keeps a state between calls.");
+  part("answers").replaceChildren(
+    section("phone", `The phone’s file, ${page.file}`, note, kind.show(outputs)));
+  return outputs;
+}
+
+/** Shows what the SavedModel answers; its failure leaves the phone's answer. */
+async function serverAnswer(page, kind, values, outputs) {
+  const question = kind.question(values);
+  if (!question) return;
+  try {
+    const theirs = kind.named(await savedModel.ask(page, question), outputs);
+    part("answers").append(
+      section("saved-model", "The SavedModel", ["Computed by this page’s server."],
+        kind.show(theirs)),
+      element("p", { id: "difference" }, "The numbers of the two differ by at most ",
+        number(difference(outputs, theirs)), "."));
+  } catch (error) {
+    part("answers").append(section("saved-model", "The SavedModel", [],
+      element("p", {}, `It did not answer: ${error.message}`)));
+  }
+}
+
+async function ask(page, model, kind) {
+  part("ask").disabled = true;
+  try {
+    const values = kind.values();
+    part("state").textContent = "";
+    const outputs = await phoneAnswer(page, model, kind, values);
+    if (page.saved_model) await serverAnswer(page, kind, values, outputs);
+  } catch (error) {
+    part("answers").replaceChildren();
+    part("state").textContent = error.message;
+  } finally {
+    part("ask").disabled = false;
+  }
+}
+
+function introduce(page) {
+  const title = `${page.app}: the phone’s file`;
+  document.title = part("title").textContent = title;
+  part("about").textContent = `Version ${page.version}, ${page.file}, ${
+    (page.bytes / 1000).toLocaleString("en", { maximumFractionDigits: 0 })} kB, trained on ${page.dataset}.`;
+  if (page.saved_model) {
+    part("privacy").textContent = "The same input also goes to the SavedModel, on the server of this page, and nowhere else.";
+  }
+}
+
+async function start() {
+  const page = await release.describe();
+  introduce(page);
+  const content = await release.bytes(page.file);
+  let model;
+  try {
+    model = await Model.load(content, page);
+  } catch (error) {
+    part("state").textContent = refusal(page, error);
+    return { page, model: null, kind: null };
+  }
+  const kind = await KINDS.find((each) => each.fits(page)).build(page);
+  part("controls").append(kind.controls);
+  part("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask(page, model, kind);
+  });
+  part("form").hidden = false;
+  part("state").textContent = "";
+  return { page, model, kind };
+}
+
+/** Becomes the description, the model and the kind of input when all is loaded. */
+export const ready = start().catch((error) => {
+  part("state").textContent = error.message;
+  throw error;
+});
