@@ -2,6 +2,7 @@ import contextlib
 import gc
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     from common.serving import page_files
 
-    executable = chromium.path()
+    executable, reason = chromium.path(), ""
     if not executable:
-        pytest.skip("needs Chromium, which is not installed")
-    if not page_files.PACKAGES.is_dir():
-        pytest.skip("needs LiteRT.js: run `make demo-page`")
+        reason = "needs Chromium, which is not installed"
+    elif not page_files.PACKAGES.is_dir():
+        reason = "needs LiteRT.js: run `make demo-page`"
+    if reason:
+        # A warning stands in the summary, where skips have no reason.
+        warnings.warn(f"the page of apps.demo_page {reason}", stacklevel=1)
+        pytest.skip(reason)
     with chromium.running(
         executable, tmp_path_factory.mktemp("chromium")
     ) as running:

@@ -40,6 +40,14 @@ return {phone: text("phone"), savedModel: text("saved-model"),
   difference: Number(document.querySelector("#difference data").value)};
 """
 
+# Takes the example image of the release.
+EXAMPLE = """
+document.getElementById("example").click();
+while (!document.querySelector("canvas")) {
+  await new Promise((done) => setTimeout(done, 50));
+}
+"""
+
 
 @contextlib.contextmanager
 def opened(

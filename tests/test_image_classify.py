@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo_pages
 import keras
 import numpy as np
 import pytest
@@ -219,3 +220,18 @@ def test_a_damaged_release_fails_its_checks(released, tmp_path, name) -> None:
     (copy / name).write_bytes(content[: len(content) // 2])
     *_, last = verification.verify(copy)
     assert not last.passed and "can be read" in last.what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_a_browser_runs_the_files(released, browser, variant) -> None:
+    _, release = released
+    file = release / "mobile" / f"{variant}.tflite"
+    test = app.load_data(app.Config(**TINY)).test
+    with demo_pages.opened(browser, release, variant) as state:
+        assert state == ""
+        images = test.features[:5] / np.float32(255)
+        demo_pages.check_runs(browser, file, {"image": images})
+        shown = demo_pages.ask(browser, demo_pages.EXAMPLE)
+        assert shown["difference"] < (1e-5 if variant == "float32" else 0.2)
+        assert shown["phone"].count(" %") == 10

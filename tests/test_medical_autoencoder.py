@@ -7,6 +7,7 @@ import sys
 import types
 from pathlib import Path
 
+import demo_pages
 import keras
 import numpy as np
 import pytest
@@ -344,3 +345,19 @@ def test_a_bad_option_gets_one_line_at_once(tmp_path) -> None:
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: --model=denoiser must have a --noise")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_a_browser_runs_the_files(released, browser, splits, variant) -> None:
+    _, release = released
+    file = release / "mobile" / f"{variant}.tflite"
+    with demo_pages.opened(browser, release, variant) as state:
+        assert state == ""
+        images = splits.test.features[:3]
+        demo_pages.check_runs(browser, file, {"image": images})
+        shown = demo_pages.ask(browser, demo_pages.EXAMPLE)
+        if variant == "float32":
+            assert shown["difference"] < 1e-4
+        assert "heat map over the input" in shown["phone"]
+        assert "Anomaly score" in shown["savedModel"]

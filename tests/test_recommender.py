@@ -6,6 +6,7 @@ import sys
 import types
 from pathlib import Path
 
+import demo_pages
 import keras
 import numpy as np
 import pytest
@@ -293,3 +294,28 @@ def test_a_table_of_your_own_without_ratings(tmp_path, monkeypatch) -> None:
     )
     items = recommender.users(["client-0", "new client"])["item_ids"]
     assert items.shape == (2, 5) and items[0, 0].startswith(b"sku/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["float32", "prune+int8"])
+def test_a_browser_runs_the_files(released, browser, variant) -> None:
+    _, release = released
+    file = release / "mobile" / f"{variant}.tflite"
+    shape = litert.Runner(file.read_bytes()).inputs["history"]["shape"]
+    history = np.zeros((3, shape[1]), np.int32)
+    history[0, -1:], history[1, -3:], history[2] = 7, (1, 2, 3), 5
+    with demo_pages.opened(browser, release, variant) as state:
+        assert state == ""
+        demo_pages.check_runs(browser, file, {"history": history})
+        shown = demo_pages.ask(
+            browser,
+            """for (const words of ["no. 0", "no. 1"]) {
+              document.getElementById("search").value = words;
+              document.getElementById("add").click();
+            }""",
+        )
+        if variant == "float32":
+            assert shown["difference"] < 1e-5
+        # A header, and the list.
+        assert shown["phone"].count("Generated") == 20
+        assert shown["savedModel"].count("Generated") == 20

@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import demo_pages
 import keras
 import numpy as np
 import pytest
@@ -187,3 +188,24 @@ def test_evaluate_gives_the_reports_figures(
     assert printed["examples"] == 500
     with pytest.raises(InputError, match="must be of text_sentiment"):
         vocabulary.read(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_a_browser_runs_the_files(released, browser, variant) -> None:
+    _, release = released
+    file = release / "mobile" / f"{variant}.tflite"
+    tokenizer = vocabulary.read(release / "mobile")
+    texts = ["", "not brilliant at all \U0001f61e", "brilliant", "so " * 99]
+    ids = np.array([tokenizer.padded(text) for text in texts], np.int32)
+    with demo_pages.opened(browser, release, variant) as state:
+        if litert.inspect(file.read_bytes()).stateful:
+            assert "it keeps a state between calls" in state
+            return
+        assert state == ""
+        demo_pages.check_runs(browser, file, {"token_ids": ids})
+        shown = demo_pages.ask(
+            browser, f'document.getElementById("text").value = "{texts[1]}";'
+        )
+        assert shown["difference"] < (1e-5 if variant == "float32" else 0.2)
+        assert shown["phone"].count(" %") == 2
