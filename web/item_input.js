@@ -80,6 +80,7 @@ export async function build(page) {
         indices: answer.item_ids.map((id) => places.get(id)), scores: answer.scores,
       };
     },
+    compared: ["scores"], // By place in the list; an index is no number.
     show: ({ indices, scores }) => table("Recommended items", [
       ["item", "score"],
       ...[...indices].slice(0, SHOWN).map((index, place) =>

@@ -7,9 +7,9 @@ import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 // processor: it runs from any static host, in every browser alike.
 const RUNTIME = "litert/litert_wasm_compat_internal.js";
 const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
-// Runs that are timed: so many, or as many as fit into the time. Clocks of
-// browsers have steps of 0.1 ms, so that single runs are not timed.
-const MOST_RUNS = 1000, MOST_MS = 300;
+// Clocks of browsers have steps of 0.1 ms: runs are timed in groups, of which
+// there are so many, or as many as fit into the time.
+const GROUP = 10, MOST_GROUPS = 50, MOST_MS = 400;
 
 /** Returns a real value in a tensor's steps, rounded to nearest, half to even. */
 function quantized(value, { scale, zero_point: zero, dtype }) {
@@ -62,17 +62,19 @@ export class Model {
     return real;
   }
 
-  /** Returns the mean milliseconds of a run, and the number of runs. */
+  /** Returns the milliseconds of a run: the median of groups, and their number. */
   async time(values) {
-    const tensors = this.#tensors(values), start = performance.now();
-    let runs = 0, total = 0;
-    while (runs < MOST_RUNS && total < MOST_MS) {
-      free(await this.#compiled.run(tensors));
-      runs += 1;
-      total = performance.now() - start;
+    const tensors = this.#tensors(values), groups = [];
+    for (let total = 0; groups.length < MOST_GROUPS && total < MOST_MS;) {
+      const start = performance.now();
+      for (let run = 0; run < GROUP; run++) free(await this.#compiled.run(tensors));
+      const took = performance.now() - start;
+      groups.push(took / GROUP);
+      total += took;
     }
     free(tensors);
-    return { ms: total / runs, runs };
+    groups.sort((a, b) => a - b);
+    return { ms: groups[groups.length >> 1], runs: GROUP * groups.length };
   }
 
   #tensors(values) {

@@ -24,10 +24,10 @@ function refusal(page, error) {
 }
 
 /** Returns the greatest difference between outputs that both sides have. */
-function difference(ours, theirs) {
+function difference(ours, theirs, names) {
   let greatest = 0;
-  for (const [name, values] of Object.entries(ours)) {
-    values.forEach((value, place) => {
+  for (const name of names) {
+    ours[name].forEach((value, place) => {
       const other = Number(theirs[name]?.[place] ?? value);
       greatest = Math.max(greatest, Math.abs(value - other));
     });
@@ -51,7 +51,7 @@ async function phoneAnswer(page, model, kind, values) {
   const outputs = await model.run(values);
   const { ms, runs } = await model.time(values);
   const repeats = same(outputs, await model.run(values));
-  const note = [number(ms, `${ms.toPrecision(2)} ms`), ` per inference, the mean of ${runs}.`];
+  const note = [number(ms, `${ms.toPrecision(2)} ms`), ` per inference; the file ran ${runs} times.`];
   if (!repeats) note.push(" Asked again, the file gave another answer: it keeps a state between calls.");
   part("answers").replaceChildren(
     section("phone", `The phone’s file, ${page.file}`, note, kind.show(outputs)));
@@ -68,7 +68,7 @@ async function serverAnswer(page, kind, values, outputs) {
       section("saved-model", "The SavedModel", ["Computed by this page’s server."],
         kind.show(theirs)),
       element("p", { id: "difference" }, "The numbers of the two differ by at most ",
-        number(difference(outputs, theirs)), "."));
+        number(difference(outputs, theirs, kind.compared ?? Object.keys(outputs))), "."));
   } catch (error) {
     part("answers").append(section("saved-model", "The SavedModel", [],
       element("p", {}, `It did not answer: ${error.message}`)));
