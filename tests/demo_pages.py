@@ -35,6 +35,10 @@ for (let tries = 0; tries < 600; tries++) {
   if (document.querySelector("#difference data")) break;
   await new Promise((done) => setTimeout(done, 50));
 }
+// An answer to an older question is not shown beside it.
+await new Promise((done) => setTimeout(done, 200));
+const sections = document.querySelectorAll("#answers > section").length;
+if (sections !== 2) throw new Error(`${sections} sections`);
 const text = (id) => document.getElementById(id).textContent;
 return {phone: text("phone"), savedModel: text("saved-model"),
   difference: Number(document.querySelector("#difference data").value)};

@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import demo_pages
 import fraud_schemas
 import numpy as np
 import pytest
@@ -201,3 +202,26 @@ def test_a_server_takes_the_raw_columns(released) -> None:
 def number(cell: object) -> float:
     """Returns a cell's number, as a client would send it."""
     return float(str(cell).replace("$", "").replace(",", ""))
+
+
+@pytest.mark.slow
+def test_a_browser_runs_the_files(released, browser) -> None:
+    name, config, _ = released
+    release = Path(config.export_dir) / "fraud_detect" / "1"
+    file = release / "mobile" / "model.tflite"
+    scorer = scorer_of(config)
+    features = np.random.default_rng(0).integers(0, 3, (5, len(scorer.names)))
+    with demo_pages.opened(browser, release) as state:
+        assert state == ""
+        rows = {"features": features.astype(np.float32)}
+        demo_pages.check_runs(browser, file, rows)
+        # In every category: a missing one, one of no table, and a known one.
+        for place in range(3):
+            shown = demo_pages.ask(
+                browser,
+                'document.querySelectorAll("select").forEach('
+                f"(box) => {{ box.selectedIndex = {place}; }});",
+            )
+            assert shown["difference"] < 1e-5, name
+            assert "flagged" in shown["phone"]
+            assert "What raised it" in shown["savedModel"]

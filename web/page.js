@@ -47,46 +47,50 @@ function section(id, title, note, content) {
     element("p", { class: "note" }, ...note));
 }
 
-async function phoneAnswer(page, model, kind, values) {
+/** Shows what the file answers, unless the user has asked again; returns it. */
+async function phoneAnswer(page, model, kind, values, isLatest) {
   const outputs = await model.run(values);
   const { ms, runs } = await model.time(values);
   const repeats = same(outputs, await model.run(values));
   const note = [number(ms, `${ms.toPrecision(2)} ms`), ` per inference; the file ran ${runs} times.`];
   if (!repeats) note.push(" Asked again, the file gave another answer: it keeps a state between calls.");
-  part("answers").replaceChildren(
+  if (isLatest()) part("answers").replaceChildren(
     section("phone", `The phone’s file, ${page.file}`, note, kind.show(outputs)));
   return outputs;
 }
 
 /** Shows what the SavedModel answers; its failure leaves the phone's answer. */
-async function serverAnswer(page, kind, values, outputs) {
+async function serverAnswer(page, kind, values, outputs, isLatest) {
   const question = kind.question(values);
   if (!question) return;
   try {
     const theirs = kind.named(await savedModel.ask(page, question), outputs);
-    part("answers").append(
+    if (isLatest()) part("answers").append(
       section("saved-model", "The SavedModel", ["Computed by this page’s server."],
         kind.show(theirs)),
       element("p", { id: "difference" }, "The numbers of the two differ by at most ",
         number(difference(outputs, theirs, kind.compared ?? Object.keys(outputs))), "."));
   } catch (error) {
-    part("answers").append(section("saved-model", "The SavedModel", [],
+    if (isLatest()) part("answers").append(section("saved-model", "The SavedModel", [],
       element("p", {}, `It did not answer: ${error.message}`)));
   }
 }
 
+let asked = 0; // Questions so far: an answer to an older one is not shown.
+
 async function ask(page, model, kind) {
+  const turn = ++asked, isLatest = () => turn === asked;
   part("ask").disabled = true;
   try {
     const values = kind.values();
     part("state").textContent = "";
-    const outputs = await phoneAnswer(page, model, kind, values);
-    if (page.saved_model) await serverAnswer(page, kind, values, outputs);
+    const outputs = await phoneAnswer(page, model, kind, values, isLatest);
+    if (page.saved_model && isLatest()) await serverAnswer(page, kind, values, outputs, isLatest);
   } catch (error) {
     part("answers").replaceChildren();
     part("state").textContent = error.message;
   } finally {
-    part("ask").disabled = false;
+    if (isLatest()) part("ask").disabled = false;
   }
 }
 
