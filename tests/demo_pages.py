@@ -1,5 +1,6 @@
 """What tests of the page share: the page of a release, asked in a browser."""
 
+import base64
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ return answers.map((outputs) => Object.fromEntries(Object.entries(outputs)
 # Enters an input, asks, and waits until both have answered.
 ASK = """
 %s
+document.getElementById("answers").replaceChildren();
 document.getElementById("form").requestSubmit();
 for (let tries = 0; tries < 600; tries++) {
   const state = document.getElementById("state").textContent;
@@ -51,6 +53,29 @@ while (!document.querySelector("canvas")) {
   await new Promise((done) => setTimeout(done, 50));
 }
 """
+
+# The input that the page has prepared, by name.
+VALUES = """
+const {kind} = await (await import("/page.js")).ready;
+return Object.fromEntries(Object.entries(kind.values())
+  .map(([name, values]) => [name, Array.from(values)]));
+"""
+DROP = """
+document.querySelectorAll(".drop canvas").forEach((canvas) => canvas.remove());
+const bytes = Uint8Array.from(atob("%s"), (x) => x.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], "a.png"));
+document.querySelector(".drop").dispatchEvent(
+  new DragEvent("drop", {dataTransfer, cancelable: true}));
+while (!document.querySelector(".drop canvas")) {
+  await new Promise((done) => setTimeout(done, 50));
+}
+"""
+
+
+def drop(content: bytes) -> str:
+    """Returns a script for `ask` that drops an image file."""
+    return DROP % base64.b64encode(content).decode()
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from apps.text_sentiment import vocabulary
+from common.mobile import litert
 from common.options import InputError
 from common.release.status import ServingError
 from common.serving import page_files, page_server
@@ -57,8 +58,40 @@ class Doubler:
         return {"y": 2 * inputs["x"]}
 
 
+class Reader:
+    """Stands for a SavedModel of texts: it has the Python tokenizer."""
+
+    def __init__(self, release: Path) -> None:
+        self._tokenizer = vocabulary.read(release / "mobile")
+        content = (release / "mobile" / "model.tflite").read_bytes()
+        self._runner = litert.Runner(content)
+
+    def dtypes(self, signature: str) -> dict[str, np.dtype]:
+        return {"text": np.dtype(object)}
+
+    def predict(self, signature: str, inputs: Any) -> dict[str, np.ndarray]:
+        texts = [text.decode("utf-8") for text in inputs["text"]]
+        ids = [self._tokenizer.padded(text) for text in texts]
+        return self._runner(token_ids=np.array(ids, np.int32))
+
+
+def converted(name: str, spec: tf.TensorSpec, function: Any) -> bytes:
+    """Returns a TFLite file with one output, `name`."""
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda x: {name: function(x)}, input_signature=[spec]
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [module.serve.get_concrete_function()], module
+    )
+    return converter.convert()
+
+
 def write_release(
-    release: Path, content: bytes, labels: tuple[str, ...] = ()
+    release: Path,
+    content: bytes,
+    labels: tuple[str, ...] = (),
+    names: tuple[str, str] = ("x", "y"),
 ) -> Path:
     """Writes a release with a TFLite file, and all that a page reads."""
     for folder in ("mobile", "report", "assets.extra"):
@@ -71,7 +104,7 @@ def write_release(
     report = {
         "app": "toy", "config": {}, "dataset": {"name": "numbers"},
         "serving": {"signatures": {"serving_default": {
-            "inputs": {"x": float32}, "outputs": {"y": float32},
+            "inputs": {names[0]: float32}, "outputs": {names[1]: float32},
         }}},
     }  # fmt: skip
     (release / "report" / "report.json").write_text(json.dumps(report))
@@ -83,15 +116,8 @@ def write_release(
 @pytest.fixture(scope="module")
 def content() -> bytes:
     """A TFLite file that doubles three numbers."""
-    module = tf.Module()
-    module.serve = tf.function(
-        lambda x: {"y": 2.0 * x},
-        input_signature=[tf.TensorSpec((1, 3), tf.float32, "x")],
-    )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [module.serve.get_concrete_function()], module
-    )
-    return converter.convert()
+    spec = tf.TensorSpec((1, 3), tf.float32, "x")
+    return converted("y", spec, lambda x: 2.0 * x)
 
 
 @pytest.fixture
@@ -366,6 +392,33 @@ def test_numbers_are_asked_of_both(release, content, browser) -> None:
             demo_pages.ask(
                 browser, 'document.getElementById("input-x").value = "1 2";'
             )
+
+
+@pytest.mark.slow
+def test_a_text_is_read_in_the_browser_as_in_python(tmp_path, browser) -> None:
+    words = ("good", "bad", "it's", "!", "\U0001f600", "a", "\u65e5")
+    tokenizer = vocabulary.make((*vocabulary.SPECIAL, *words), 12)
+    weights = RNG.normal(size=(12, 2)).astype(np.float32)
+    content = converted(
+        "probabilities",
+        tf.TensorSpec((1, 12), tf.int32, "token_ids"),
+        lambda ids: tf.nn.softmax(tf.cast(ids, tf.float32) @ weights),
+    )
+    release = write_release(
+        tmp_path / "1", content, ("no", "yes"), ("text", "probabilities")
+    )
+    vocabulary.write(release / "mobile", tokenizer)
+    with demo_pages.opened(browser, release, model=Reader(release)) as state:
+        assert state == ""
+        for text in HARD_TEXTS:
+            if not text.strip() or "\r" in text:
+                continue  # The form refuses it; a text area has no such end.
+            shown = demo_pages.ask(
+                browser,
+                f'document.getElementById("text").value = {json.dumps(text)};',
+            )
+            assert shown["difference"] < 1e-6, text
+            assert shown["phone"].count(" %") == 2
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from reports import unexplained
 from apps.image_classify import predict
 from apps.image_classify import train as app
 from common import program
+from common.data import images
 from common.mobile import litert
 from common.options import InputError
 from common.release import served, verification, warmup
@@ -230,8 +231,16 @@ def test_a_browser_runs_the_files(released, browser, variant) -> None:
     test = app.load_data(app.Config(**TINY)).test
     with demo_pages.opened(browser, release, variant) as state:
         assert state == ""
-        images = test.features[:5] / np.float32(255)
-        demo_pages.check_runs(browser, file, {"image": images})
+        batch = test.features[:5] / np.float32(255)
+        demo_pages.check_runs(browser, file, {"image": batch})
         shown = demo_pages.ask(browser, demo_pages.EXAMPLE)
         assert shown["difference"] < (1e-5 if variant == "float32" else 0.2)
         assert shown["phone"].count(" %") == 10
+        # A picture of another size, half transparent, is dropped.
+        picture = np.random.default_rng(0).integers(0, 256, (23, 17, 4))
+        content = tf.io.encode_png(picture.astype(np.uint8)).numpy()
+        expected = images.fit(images.decode(content, 1), (8, 8)).numpy()
+        demo_pages.ask(browser, demo_pages.drop(content))
+        values = browser.run(demo_pages.VALUES)["image"]
+        actual = 255 * np.array(values).reshape(8, 8, 1)
+        assert np.abs(actual - expected).max() < 1.01

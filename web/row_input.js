@@ -85,10 +85,12 @@ export async function build(page) {
       })),
     }),
     named: (answer) => answer,
-    show: ({ score, is_fraud: flagged = [score[0] >= threshold], reasons = [] }) =>
-      element("div", {},
+    show({ score, is_fraud: flagged = [score[0] >= threshold], reasons = [] }) {
+      const raised = reasons.filter(Boolean).join(", ");
+      return element("div", {},
         element("p", { class: "verdict" }, flagged[0] ? "flagged as fraud" : "not flagged"),
         element("p", {}, "Score: ", number(score[0])),
-        ...(reasons.length ? [element("p", { class: "note" }, `What raised it: ${reasons.join(", ")}.`)] : [])),
+        element("p", { class: "note", hidden: !raised }, `What raised it: ${raised}.`));
+    },
   };
 }
