@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import csv
+import functools
 import hashlib
 import http.client
+import http.server
 import io
 import json
 import re
@@ -12,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -419,6 +422,56 @@ def test_a_text_is_read_in_the_browser_as_in_python(tmp_path, browser) -> None:
             )
             assert shown["difference"] < 1e-6, text
             assert shown["phone"].count(" %") == 2
+
+
+@pytest.mark.slow
+def test_a_sequence_has_a_field_for_each_step(tmp_path, browser) -> None:
+    class Sums:
+        def dtypes(self, signature: str) -> dict[str, np.dtype]:
+            return dict.fromkeys(("a", "b", "c"), np.dtype("float32"))
+
+        def predict(self, signature: str, inputs: Any) -> dict[str, Any]:
+            parts = [
+                (10**place) * inputs[name] for place, name in enumerate("abc")
+            ]
+            return {"score": sum(parts)[:, 1] - sum(parts)[:, 0]}
+
+    content = converted(
+        "score", tf.TensorSpec((1, 2, 3), tf.float32, "features"),
+        lambda x: tf.reduce_sum((x[:, 1] - x[:, 0]) * [[1.0, 10.0, 100.0]], 1),
+    )  # fmt: skip
+    release = write_release(tmp_path / "1", content, (), ("a", "score"))
+    (release / "mobile" / "features.txt").write_text("a\nb\nc\n")
+    with demo_pages.opened(browser, release, model=Sums()) as state:
+        assert state == ""
+        shown = demo_pages.ask(
+            browser,
+            'document.querySelectorAll(".cells input").forEach('
+            "(box, place) => { box.value = place * place; });",
+        )
+        assert "Score: 951" in shown["phone"]  # 1 + 50 + 900.
+        assert shown["difference"] == 0
+
+
+@pytest.mark.slow
+def test_any_static_host_can_serve_the_folder(
+    tmp_path, release, browser
+) -> None:
+    pages = page_files.contents(release, "", is_live=False)
+    page_files.save(pages, tmp_path / "site")
+    handler = functools.partial(Quiet, directory=tmp_path / "site")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.open(f"http://127.0.0.1:{server.server_port}/")
+        assert browser.run(demo_pages.LOAD) == ""
+        shown = browser.run(demo_pages.ASK_PHONE)
+        server.shutdown()
+    assert "<c>700.00 %" in shown and "SavedModel" not in shown
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 // An image: a class with probabilities, or a reconstruction and its heat map.
 
 import { classes, element, field, number } from "./elements.js";
+import { nested } from "./nested.js";
 import * as release from "./release.js";
 import { resize } from "./resize.js";
 
@@ -123,13 +124,18 @@ export async function build(page) {
     threshold: (await release.json(page, "thresholds.json"))?.files[page.file],
     usual: (await release.json(page, "detector.json"))?.usual_heat ?? 0,
   };
-  const isBytes = page.signatures.pixels.inputs.image.dtype === "uint8";
+  const served = page.signatures.pixels.inputs.image;
+  const isBytes = served.dtype === "uint8";
+  const servedShape = [1, height, width, served.shape[3]];
   const background = BACKGROUNDS[page.background] ?? BACKGROUNDS.white;
-  let pixels = null; // 0 to 255.
+  // 0 to 255; a file of three channels may be of a model that sees grey.
+  let pixels = null, servedPixels = null;
   const take = async (file, shown) => {
     const state = document.getElementById("state");
     try {
-      pixels = prepared(await decoded(file, background), shape, isBytes);
+      const image = await decoded(file, background);
+      pixels = prepared(image, shape, isBytes);
+      servedPixels = prepared(image, servedShape, isBytes);
     } catch (error) {
       state.textContent = error.message;
       return;
@@ -139,22 +145,19 @@ export async function build(page) {
       [0, 1, 2].map((part) => pixels[place * channels + (channels === 3 ? part : 0)])));
     document.getElementById("form").requestSubmit();
   };
-  const rows = (values) => Array.from({ length: height }, (_, y) =>
-    Array.from({ length: width }, (_, x) =>
-      Array.from(values.slice((y * width + x) * channels, (y * width + x + 1) * channels))));
-  const real = () => Float32Array.from(pixels, (value) => value / 255);
+  const real = (values) => Float32Array.from(values, (value) => value / 255);
   return {
     controls: chooser(await release.example(page), take),
     values() {
       if (!pixels) throw new Error("Please choose an image first.");
-      return { image: real() };
+      return { image: real(pixels) };
     },
     question: () => ({
-      signature: "pixels", inputs: { image: [rows(isBytes ? pixels : real())] },
+      signature: "pixels", inputs: { image: nested(isBytes ? servedPixels : real(servedPixels), servedShape) },
     }),
     named: (answer) => answer,
     show: (outputs) => outputs.probabilities
       ? classes(Array.from(outputs.probabilities), labels)
-      : rebuilt(real(), shape, outputs, facts),
+      : rebuilt(real(pixels), shape, outputs, facts),
   };
 }

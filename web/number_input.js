@@ -1,6 +1,7 @@
 // Plain numbers: for any file whose inputs are no image, text, list or row.
 
 import { classes, element, field } from "./elements.js";
+import { nested } from "./nested.js";
 import * as release from "./release.js";
 
 export function fits() {
@@ -8,14 +9,6 @@ export function fits() {
 }
 
 const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
-
-/** Returns nested lists of the shape from flat values. */
-function nested(values, shape) {
-  if (shape.length === 1) return [...values];
-  const step = values.length / shape[0];
-  return Array.from({ length: shape[0] }, (_, place) =>
-    nested(values.slice(place * step, (place + 1) * step), shape.slice(1)));
-}
 
 /** Returns the numbers in a box, checked. */
 function numbersOf(box, name, size) {

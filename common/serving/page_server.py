@@ -66,6 +66,9 @@ class Server(ThreadingHTTPServer):
                 f"{error.strerror}. Pass another, or 0 for any."
             ) from None
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints nothing: the browser closed its connection too early."""
+
 
 class Handler(BaseHTTPRequestHandler):
     """A browser's connection."""
@@ -79,12 +82,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answers with a file of the page."""
         path = urllib.parse.unquote(self.path.split("?")[0])[1:] or INDEX
-        content = self.server.pages.get(path)
-        if content is None:
+        try:
+            content = page_files.read(self.server.pages[path])
+        except (LookupError, OSError):  # The release may be gone by now.
             self._send(404, _error(f"There is no {path[:200]}"))
             return
         kind = TYPES.get(path.rpartition(".")[2], OTHER)
-        self._send(200, page_files.read(content), kind)
+        self._send(200, content, kind)
 
     do_HEAD = do_GET  # noqa: N815
 
