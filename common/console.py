@@ -1,6 +1,7 @@
 """The console that everything is printed on, and progress bars."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import rich.console
@@ -36,6 +37,17 @@ def be_silent() -> None:
     """Makes the console of standard output print nothing from now on."""
     global _silent
     _silent = True
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keeps the console of standard output silent while the block runs."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
 
 
 T = TypeVar("T")

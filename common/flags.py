@@ -50,8 +50,15 @@ flags.disclaim_key_flags()
 ConfigT = typing.TypeVar("ConfigT", bound=Checked)
 
 
-def define_flags(config_class: type[Checked]) -> None:
-    """Defines an absl flag for every offered field of `config_class`."""
+def define_flags(
+    config_class: type[Checked], values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Defines an absl flag for every offered field of `config_class`.
+
+    Args:
+        config_class: The class of the options.
+        values: The flags to add to; by default those of this program.
+    """
     definers = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
@@ -67,21 +74,48 @@ def define_flags(config_class: type[Checked]) -> None:
         default = field.default
         if isinstance(default, tuple):
             default = list(default)
-        definers[types[field.name]](flag_name(field.name), default, text)
+        definers[types[field.name]](
+            flag_name(field.name), default, text, flag_values=values
+        )
 
 
-def from_flags(config_class: type[ConfigT]) -> ConfigT:
+def from_flags(
+    config_class: type[ConfigT], parsed: flags.FlagValues = flags.FLAGS
+) -> ConfigT:
     """Returns a `config_class` with the values of the parsed flags.
+
+    Args:
+        config_class: The class of the options.
+        parsed: The flags; by default those of this program.
 
     Raises:
         InputError: If a value breaks the rule of its option.
     """
     values: dict[str, Any] = {}
     for field in offered(config_class):
-        value = flags.FLAGS[flag_name(field.name)].value
+        value = parsed[flag_name(field.name)].value
         values[field.name] = tuple(value) if isinstance(value, list) else value
-    given = (name for name in values if flags.FLAGS[flag_name(name)].present)
+    given = (name for name in values if parsed[flag_name(name)].present)
     return config_class(**values, given=frozenset(given))
+
+
+def of_words(config_class: type[ConfigT], words: Sequence[str]) -> ConfigT:
+    """Returns the options of another program, which this program's `rest` has.
+
+    Args:
+        config_class: The class of that program's options.
+        words: The words of its command line, without its name.
+
+    Raises:
+        InputError: If a value breaks the rule of its option.
+        SystemExit: After one line on stderr, if the words are no options.
+    """
+    values = flags.FlagValues()
+    define_flags(config_class, values)
+    left = _parse(["", *words], values)
+    if left[1:]:
+        _fail(f"options start with --; received {quote(left[1])}.")
+    return from_flags(config_class, values)
 
 
 def launch(
@@ -141,14 +175,16 @@ def launch(
         _stop()
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(
+    argv: Sequence[str], values: flags.FlagValues = flags.FLAGS
+) -> list[str]:
     """Parses flags with one-line errors; `--help` succeeds."""
     _check_flagfiles(argv)
     try:
         # absl prints only warnings here, such as of a flagfile that names
         # itself.
         with contextlib.redirect_stderr(io.StringIO()) as warning:
-            words = flags.FLAGS(argv)
+            words = values(argv)
     except UnicodeDecodeError:
         _fail("--flagfile must be UTF-8; one of the files named is not.")
     except RecursionError:  # absl's search for similar names is recursive.

@@ -1,5 +1,6 @@
 """Publishing: a trained model becomes a release with its files and report."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from common.report.page import Table
 from common.report.plots import Plot
 from common.report.summary import Subject
 from common.shared_options import Options
-from common.training import distillation, fitting
+from common.training import distillation, fitting, trials
 
 from . import export
 
@@ -39,6 +40,8 @@ def publish(
 ) -> report.Report:
     """Writes a complete release, or none, and prints its report.
 
+    A trial of a search (see `trials`) gets its figures instead.
+
     Args:
         app: The app, which is also the model's name on a server.
         options: The app's options; the report keeps all of them.
@@ -64,8 +67,12 @@ def publish(
         teacher: The network that the model has learnt from, if any.
 
     Returns:
-        The report, as in `report.json`.
+        The report, as in `report.json`; for a trial, what `_judge` returns.
     """
+    if trial := trials.current():
+        return _judge(
+            trial, write_mobile, task_metric, metrics["valid"], higher_is_better
+        )
     with export.release(options.export_dir, app) as draft:
         serving = export.save(draft.directory, model, signatures, tracked)
         variants = write_mobile(draft.directory / "mobile")
@@ -93,3 +100,29 @@ def publish(
     fitting.finish(*work_dirs)
     report.print_table(result, draft.path)
     return result
+
+
+def _judge(
+    trial: trials.Trial,
+    write_mobile: Callable[[Path], Sequence[Mapping[str, Any]]],
+    task_metric: str,
+    valid: Mapping[str, Any],
+    higher_is_better: bool,
+) -> report.Report:
+    """Returns the part of a report that a trial is judged by.
+
+    The figures of test are left out: they must not choose settings.
+    """
+    rows: Sequence[Mapping[str, Any]] = ()
+    if trial.with_files:
+        with tempfile.TemporaryDirectory() as directory:
+            rows = write_mobile(Path(directory) / "mobile")
+    return {
+        "task_metric": task_metric,
+        "higher_is_better": higher_is_better,
+        "metrics": {"valid": valid},
+        "variants": [
+            {key: row[key] for key in ("name", "valid_metric", "gzip_bytes")}
+            for row in rows
+        ],
+    }

@@ -157,9 +157,8 @@ def render(
         sections: Tables, and plots with their PNG files, in the order shown.
     """
     variants = _without_empty(rows(report))
-    return _template().render(
+    return template(Path(__file__).with_name("page.html")).render(
         report=report,
-        folds=(*FOLDS, "screen", "all"),
         facts=_facts(report),
         cards=_cards(report),
         metrics=_metrics(report),
@@ -175,7 +174,7 @@ def render(
         sections=[
             (section, "")
             if isinstance(section, Table)
-            else (section[0], base64.b64encode(section[1]).decode())
+            else (section[0], embedded(section[1]))
             for section in sections
         ],
         classes=_classes(report),
@@ -185,10 +184,19 @@ def render(
     )
 
 
-def _template() -> jinja2.Template:
-    """Returns the template of the page, a file beside this module."""
+def embedded(png: bytes) -> str:
+    """Returns a PNG file as text for a page."""
+    return base64.b64encode(png).decode()
+
+
+def template(path: Path) -> jinja2.Template:
+    """Returns the template of a page; it may import `parts.html`.
+
+    Args:
+        path: The template's file.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([path.parent, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -200,9 +208,10 @@ def _template() -> jinja2.Template:
         "zip": zip,
         "numeric": _numeric,
         "fold": _fold,
+        "folds": (*FOLDS, "screen", "all"),
         "LONG": LONG,
     }
-    return environment.get_template("page.html")
+    return environment.get_template(path.name)
 
 
 def _without_empty(lines: list[list[str]]) -> list[list[str]]:

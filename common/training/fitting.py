@@ -22,6 +22,7 @@ from . import (
     data_service,
     distillation,
     distribution,
+    trials,
 )
 
 # Examples per batch in evaluation, which keeps no gradients.
@@ -173,7 +174,7 @@ def fit(
         ):
             _fit_epochs(
                 model, train, valid, options, position, backup,
-                [*first, *standard],
+                [*first, *trials.callbacks(monitor), *standard],
             )  # fmt: skip
     # A training that had ended before has not restored the optimizer yet.
     backup.restore(model)

@@ -1,0 +1,1 @@
+"""The search for settings: see `__main__`."""
