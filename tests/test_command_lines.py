@@ -23,7 +23,7 @@ APPS = (
     "image_classify.__main__", "text_sentiment.__main__",
     "recommender.__main__", "fraud_detect.__main__",
     "medical_autoencoder.__main__", "compress.__main__",
-    "releases", "serve", "launch", "data_service",
+    "tune.__main__", "releases", "serve", "launch", "data_service",
 )  # fmt: skip
 
 

@@ -161,6 +161,12 @@ def test_no_assert_no_eval_no_pickle_no_shell(path: Path) -> None:
 
 
 @each(SHIPPED)
+def test_only_the_search_knows_optuna(path: Path) -> None:
+    if path.parts[:2] != ("apps", "tune"):
+        assert "optuna" not in {name.split(".")[0] for name in imports(path)}
+
+
+@each(SHIPPED)
 def test_imports_are_plain(path: Path) -> None:
     assert "etils" not in {name.split(".")[0] for name in imports(path)}
 
@@ -215,14 +221,14 @@ assert os.listdir() == [], os.listdir()
     assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
-@pytest.mark.parametrize("folder", APPS, ids=str)
+@pytest.mark.parametrize("folder", [*APPS, Path("apps/tune")], ids=str)
 def test_help_needs_nothing_heavy(folder: Path) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 import importlib
 importlib.import_module({".".join(folder.parts) + ".__main__"!r})
-heavy = {{"tensorflow", "keras", "sklearn", "pyarrow", "scipy"}}
+heavy = {{"tensorflow", "keras", "sklearn", "pyarrow", "scipy", "optuna"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)

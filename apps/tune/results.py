@@ -115,7 +115,7 @@ def describe(study: Study, winner: FrozenTrial) -> dict[str, Any]:
                 if trial.state == TrialState.COMPLETE
                 else None,
                 "epochs": trial.intermediate_values,
-                **trial.user_attrs,
+                **{k: v for k, v in trial.user_attrs.items() if k != "host"},
             }
             for trial in study.trials()
         ],
