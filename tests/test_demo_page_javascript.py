@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ RNG = np.random.default_rng(0)
 def javascript(module: str, names: str, script: str) -> Any:
     """Returns what a script gives that uses a module of the page."""
     if not shutil.which("node"):
-        pytest.skip("needs Node.js, which is not installed")
+        reason = "needs Node.js, which is not installed"
+        warnings.warn(f"the page's JavaScript {reason}", stacklevel=1)
+        pytest.skip(reason)
     done = subprocess.run(
         ["node", "--input-type=module", "-e",
          f"import {{ {names} }} from {str(WEB / module)!r};"

@@ -20,7 +20,7 @@ export async function build(page) {
     const words = tokenizer.words(area.value), ids = tokenizer.ids(words);
     const unknown = ids.filter((id) => id === tokenizer.unknown).length;
     count.textContent = words.length
-      ? `${words.length} tokens, of which the file reads ${ids.length}; ${unknown} of these are unknown to it.`
+      ? `${words.length} tokens, of which the file reads ${ids.length}. Unknown to it: ${unknown}.`
       : "The text has no word yet.";
   };
   area.addEventListener("input", tell);
