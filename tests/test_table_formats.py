@@ -394,14 +394,3 @@ def test_dates_of_implausible_years_are_refused(date, ending, tmp_path) -> None:
             str(path), user="CUSTOMER_ID", item="TERMINAL_ID",
             time="TX_DATETIME",
         )  # fmt: skip
-
-
-def test_an_error_in_json_names_the_row_as_people_count(tmp_path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"a": 1}\n{"a": 2}\n{"a": "x"}\n')
-    with pytest.raises(InputError, match=r"to string in row 3\.$"):
-        tables.read(path, ["a"])
-    # Arrow counts the rows of each block.
-    path.write_text('{"a": 1}\n' * 200_000 + '{"a": "x"}\n')
-    with pytest.raises(InputError, match=r"to string\.$"):
-        tables.read(path, ["a"])
