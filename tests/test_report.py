@@ -171,6 +171,17 @@ def test_the_table_on_the_console(made, capsys) -> None:
     assert row[6] == "3.0"
 
 
+def test_classes_are_counted_where_labels_are_classes() -> None:
+    def counts(labels: np.ndarray, names: tuple[str, ...] = ("a", "b")) -> dict:
+        split = MemorySplit(np.zeros((len(labels), 1)), labels)
+        return Splits("toy", names, split, split, split).class_counts()
+
+    assert counts(np.array([1, 0, 1]))["test"] == {"a": 1, "b": 2}
+    assert counts(np.array([1, 0, 1]), ()) == {}
+    assert counts(np.array([0, 2])) == counts(np.array([0, -1])) == {}
+    assert counts(np.eye(2)) == {}
+
+
 def test_many_classes_fit_a_confusion_plot() -> None:
     plot = plots.confusion(np.eye(200, dtype=int), [str(i) for i in range(200)])
     assert not plot.figure.axes[0].texts

@@ -308,7 +308,9 @@ class Splits:
         for split in ("train", "valid", "test"):
             labels = getattr(self, split).labels
             if num_classes and isinstance(labels, np.ndarray) and len(labels):
-                if labels.ndim != 1:
+                if labels.ndim != 1 or labels.min() < 0:
+                    return {}
+                if labels.max() >= num_classes:
                     return {}
                 numbers = np.bincount(
                     labels.astype(np.int64), None, num_classes

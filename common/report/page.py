@@ -156,13 +156,19 @@ def render(
         report: What `report.build` returns.
         sections: Tables, and plots with their PNG files, in the order shown.
     """
-    variants = _without_empty(rows(report))
+    variants, baselines = _without_empty(rows(report)), _baselines(report)
     return template(Path(__file__).with_name("page.html")).render(
         report=report,
         facts=_facts(report),
         cards=_cards(report),
         metrics=_metrics(report),
-        baselines=_baselines(report),
+        marked=lambda lines: [
+            line[0] == report["task_metric"] for line in lines[1:]
+        ],
+        baselines=baselines,
+        more_terms=terms.of(
+            {line[0] for line in baselines[1:]} - {*report["terms"]}, {}
+        ),
         variants=variants,
         columns={
             name: terms.COLUMNS.get(name, "the figure on test")
@@ -336,9 +342,9 @@ def _metrics(report: Report) -> list[list[Any]]:
 
 
 def _baselines(report: Report) -> list[list[Any]]:
-    """Returns the model's and the baselines' figures on test, with a header.
+    """Returns a row for each metric on test, by method, the model first.
 
-    It is empty if there are no baselines.
+    The first row is the header. All is empty if there are no baselines.
     """
     methods = [
         ("this model", report["metrics"]["test"]),
@@ -347,8 +353,9 @@ def _baselines(report: Report) -> list[list[Any]]:
     names = dict.fromkeys(
         name for _, values in methods[1:] for name, _ in scalars(values)
     )
-    lines = [[method, *map(row.get, names)] for method, row in methods]
-    return [["method", *names], *lines] if names else []
+    header = ["figure", *(method for method, _ in methods)]
+    lines = [[name, *(row.get(name) for _, row in methods)] for name in names]
+    return [header, *lines] if names else []
 
 
 def _classes(report: Report) -> dict[str, list[Any]]:

@@ -145,7 +145,7 @@ def size_against_metric(
     return Plot(
         "size_against_metric",
         "Size against quality",
-        "Every file, measured on the whole test split. Orange is the file "
+        "Every file with its figure on test. Orange is the file "
         f"chosen: the smallest that is at most {max_drop:g} worse than float32 "
         "on the validation split.",
         figure,
@@ -164,7 +164,7 @@ def _label(
         return
     low, high = np.nanmin(y), np.nanmax(y)
     # Differences of a few thousandths must not look large.
-    margin = max(0.08 * (high - low), 0.01 * max(abs(low), abs(high)), 1e-3)
+    margin = max(0.08 * (high - low), 0.004 * max(abs(low), abs(high)), 1e-3)
     axes.set_ylim(low - margin, high + margin)
     # A label takes 1/18 of the axis's height, and a factor of e**1.1 in width.
     step = (high - low + 2 * margin) / 18

@@ -104,6 +104,7 @@ def _shipped(report: Mapping[str, Any]) -> str:
     if chosen is None:
         return ""
     times = rows[0]["gzip_bytes"] / chosen["gzip_bytes"]
+    metric = report["task_metric"].replace("_", " ")
     num_measured, num_test = chosen["examples"], report["dataset"]["test"]
     part = f"{num_measured:,} of these" if num_measured < num_test else "these"
     smaller = (
@@ -112,8 +113,8 @@ def _shipped(report: Mapping[str, Any]) -> str:
     return (
         "; what ships is the model for servers and, for phones, a file of "
         f"{chosen['gzip_bytes'] / 1000:,.1f} kB when zipped{smaller} "
-        f"({terms.variant(chosen['name'])}), with "
-        f"{figure(chosen['metric'])} on {part}"
+        f"({terms.variant(chosen['name'])}), whose {metric} on {part} is "
+        f"{figure(chosen['metric'])}"
     )
 
 
@@ -125,12 +126,13 @@ def shares(counts: Mapping[str, int]) -> str:
     """
     total = sum(counts.values()) or 1
     parts = [
-        f"{shorten(name)} {number / total:.1%}"
+        (shorten(name), f"{number / total:.1%}")
         for name, number in sorted(counts.items(), key=lambda item: -item[1])
     ]
     if len(parts) <= MOST_LISTED:
-        return ", ".join(parts)
-    return f"{len(parts)}, from {parts[0]} to {parts[-1]}"
+        return ", ".join(f"{name}: {share}" for name, share in parts)
+    (first, most), *_, (last, least) = parts
+    return f"{len(parts)} classes, from {most} ({first}) to {least} ({last})"
 
 
 def shorten(name: str, length: int = 24) -> str:

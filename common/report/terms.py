@@ -35,6 +35,7 @@ METRICS = {
     "rmse": "the root of the mean squared error, in the target's unit; lower "
     "is better",
     "mae": "the mean distance from the target, in its unit; lower is better",
+    "seconds": "the time that fitting took",
     "agreement": "how far a file's outputs are the original model's; 1 is "
     "always",
 }
