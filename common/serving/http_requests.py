@@ -11,6 +11,8 @@ from . import bodies
 
 MOST_HEADERS = 100
 LONGEST_URL = 1 << 16
+# The headers that are read; others cost nothing but their bytes.
+KEPT = (b"content-encoding", b"content-length", b"expect")
 # The most bytes of a head, and of what stands between the chunks of a body,
 # where a chunk of a single byte may have as many again as below.
 MOST_BESIDE, MOST_BESIDE_A_BYTE = 1 << 17, 16
@@ -31,8 +33,8 @@ class Request:
     Attributes:
         method: The method, in capitals.
         path: The path with its query, as it was sent.
-        headers: Values by name in small letters; the values of a name that
-            comes twice are joined by commas.
+        headers: The values of `KEPT` by name in small letters; the values of
+            a name that comes twice are joined by commas.
         body: The body without its chunks, but still packed.
         keep_alive: Whether the client may send another request.
     """
@@ -121,10 +123,10 @@ class Reader:
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"There are more than {MOST_HEADERS} headers",
             )
-        elif self.phase is Phase.HEAD:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            headers = self._request.headers
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        elif self.phase is Phase.HEAD and (key := name.lower()) in KEPT:
+            headers, text = self._request.headers, value.decode("latin-1")
+            before = headers.get(key.decode(), "")
+            headers[key.decode()] = f"{before}, {text}" if before else text
 
     def on_headers_complete(self) -> None:
         """Checks what the head says of the body."""
