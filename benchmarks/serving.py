@@ -9,7 +9,8 @@ without warm-up.
   python -m benchmarks.serving --server=http://host:8501,grpc://host:8500
 
 Without --server it starts the embedded server in a process of its own, on the
-same cores as the clients. Clients are threads of this process: with several,
+same cores as the clients. Over HTTP, one thread sends prepared requests over
+all connections. Over gRPC, clients are threads of this process: with several,
 they share its interpreter, and the figures are a floor of the server's.
 """
 
@@ -22,12 +23,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import http_load
+from benchmarks.conformance import cases
 from common import runtime
-from common.release import models_config, saved_model, served, warmup
+from common.release import (
+    json_tensors,
+    models_config,
+    saved_model,
+    served,
+    warmup,
+)
 from common.shared_options import Options
 
 Ask = Callable[[dict[str, np.ndarray]], object]
@@ -80,6 +90,30 @@ def measure(
     return len(latencies) / seconds, float(p50), float(p99)
 
 
+def measure_http(
+    url: str,
+    app: str,
+    rows: list[dict[str, np.ndarray]],
+    clients: int,
+    seconds: float,
+) -> tuple[float, float, float]:
+    """Returns what `measure` does, for a server's REST."""
+    parts = urlsplit(url)
+    address = parts.hostname or "", parts.port or 80
+    path = f"/v1/models/{app}:predict"
+    requests = [
+        cases.Case("", "POST", path, json_tensors.request(row)).raw(
+            parts.netloc
+        )
+        for row in rows
+    ]
+    http_load.ask(address, requests, clients, seconds / 10)
+    load = http_load.ask(address, requests, clients, seconds)
+    if load.errors:
+        raise SystemExit(f"{app}: {load.errors[0]}")
+    return load.rate, load.percentile(50), load.percentile(99)
+
+
 def first_request(release: Path, warm: bool) -> float:
     """Returns how many ms the first request to a fresh model takes."""
     fresh = saved_model.Model(release)
@@ -127,15 +161,27 @@ def table(app: str, release: Path, urls: list[str], seconds: float) -> None:
             server = served.connect(options, app)
             return lambda row: server(**row)
 
-        makers["gRPC" if url.startswith("grpc") else "REST"] = remote
-    for name, make in makers.items():
-        for clients in CONCURRENCY:
-            rate, p50, p99 = measure(make, rows, clients, seconds)
-            print(
-                f"| {app} | {name} | {clients} | {rate:.0f} | {p50:.2f} | "
-                f"{p99:.2f} |",
-                flush=True,
-            )
+        if url.startswith("grpc"):
+            makers["gRPC"] = remote
+    for clients in CONCURRENCY:
+        for name, make in makers.items():
+            figures = measure(make, rows, clients, seconds)
+            _print(app, name, clients, figures)
+        for url in urls:
+            if not url.startswith("grpc"):
+                figures = measure_http(url, app, rows, clients, seconds)
+                _print(app, "REST", clients, figures)
+
+
+def _print(
+    app: str, name: str, clients: int, figures: tuple[float, float, float]
+) -> None:
+    """Prints a row of the table."""
+    rate, p50, p99 = figures
+    print(
+        f"| {app} | {name} | {clients} | {rate:.0f} | {p50:.2f} | {p99:.2f} |",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -17,8 +17,6 @@ The exit status is 1 if an answer is missing or wrong, or if memory grows.
 
 import argparse
 import contextlib
-import dataclasses
-import selectors
 import socket
 import sys
 import tempfile
@@ -26,113 +24,16 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import psutil
 
 from benchmarks import serving
 from benchmarks.conformance import cases, model
+from benchmarks.http_load import Address, Client, Load, ask
 from common import runtime
 
-Address = tuple[str, int]
 MOST_GROWTH = 64 << 20  # Bytes: the allocator's own swings.
 SLOW_SOCKETS, SLOW_SECONDS = 256, 8.0
 SLOW_ADDRESS = "127.0.0.2"  # Linux has all of 127.0.0.0/8.
-
-
-@dataclasses.dataclass
-class Load:
-    """What clients saw.
-
-    Attributes:
-        seconds: The time in which they asked.
-        latencies: The seconds that each answer took.
-        errors: The first bytes of wrong answers, and errors of connections.
-    """
-
-    seconds: float
-    latencies: list[float] = dataclasses.field(default_factory=list)
-    errors: list[str] = dataclasses.field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Answers per second."""
-        return len(self.latencies) / self.seconds
-
-    def percentile(self, percent: float) -> float:
-        """Returns a percentile of the latencies in ms."""
-        return float(np.percentile(self.latencies, percent)) * 1000
-
-
-class Client:
-    """A connection that sends one request again and again."""
-
-    def __init__(self, address: Address, request: bytes) -> None:
-        self._address, self._request = address, request
-        self.connect()
-
-    def connect(self) -> None:
-        """Connects, and sends the first request."""
-        self.socket = socket.create_connection(self._address, 30)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._received = b""
-        self.send()
-
-    def send(self) -> None:
-        """Sends the request."""
-        self._start = time.perf_counter()
-        self.socket.sendall(self._request)
-
-    def receive(self, load: Load) -> bool:
-        """Reads what has arrived; tells whether it completes an answer."""
-        data = self.socket.recv(1 << 16)
-        if not data:
-            raise ConnectionResetError("closed without an answer")
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        if not end:
-            return False
-        size = head.lower().partition(b"content-length:")[2].split()[0]
-        if len(body) < int(size):
-            return False
-        if not head.startswith(b"HTTP/1.1 200 "):
-            load.errors.append(self._received[:200].decode("latin-1"))
-        load.latencies.append(time.perf_counter() - self._start)
-        self._received = b""
-        return True
-
-
-def ask(address: Address, request: bytes, clients: int, seconds: float) -> Load:
-    """Asks from some clients at once, all in this thread.
-
-    Args:
-        address: The server's host and port.
-        request: The request's bytes.
-        clients: The number of connections.
-        seconds: The time in which they ask.
-    """
-    load = Load(seconds)
-    end = time.perf_counter() + seconds
-    with selectors.DefaultSelector() as selector:
-        for _ in range(clients):
-            client = Client(address, request)
-            selector.register(client.socket, selectors.EVENT_READ, client)
-        while time.perf_counter() < end:
-            for key, _ in selector.select(1):
-                client = key.data
-                try:
-                    if client.receive(load):
-                        client.send()
-                except OSError as error:
-                    load.errors.append(repr(error))
-                    selector.unregister(client.socket)
-                    client.socket.close()
-                    client.connect()
-                    selector.register(
-                        client.socket, selectors.EVENT_READ, client
-                    )
-        for key in list(selector.get_map().values()):
-            key.data.socket.close()
-    return load
 
 
 class Slow:
@@ -200,7 +101,7 @@ def ask_once(address: Address, request: bytes) -> Load:
     """Sends one request over a new connection."""
     load, start = Load(1.0), time.perf_counter()
     try:
-        client = Client(address, request)
+        client = Client(address, [request])
         while not client.receive(load):
             pass
         client.socket.close()
@@ -227,9 +128,9 @@ def main() -> int:
             address = "127.0.0.1", parts.port or 0
             memory = psutil.Process(pid).memory_info
             request = row.raw("localhost")
-            first = ask(address, request, flags.clients, flags.seconds / 10)
+            first = ask(address, [request], flags.clients, flags.seconds / 10)
             before = memory().rss
-            load = ask(address, request, flags.clients, flags.seconds * 0.9)
+            load = ask(address, [request], flags.clients, flags.seconds * 0.9)
             growth = memory().rss - before
             print("| figure | value |\n|---|---|")
             print(f"| clients | {flags.clients} |")

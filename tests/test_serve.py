@@ -1,7 +1,9 @@
 """The process: its command line, its ports, its limits, its end."""
 
 import concurrent.futures
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -76,6 +78,31 @@ def test_received_requests_are_answered_before_the_end(
         assert answer.result()[0] == 200
     with pytest.raises(ConnectionRefusedError):
         predict(server, X)
+
+
+def test_open_connections_end_with_the_server(
+    tmp_path, monkeypatch, capfd
+) -> None:
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.2)
+    serving_models.release(tmp_path, "toy", 1)
+    server = embedded.Embedded(tmp_path, tell=lambda line: None)
+    address = serving_models.HOST, server.rest_port
+    contents = (
+        b"",
+        b"POST /v1",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
+    )
+    opened = [socket.create_connection(address, 10) for _ in contents]
+    for connection, content in zip(opened, contents, strict=True):
+        connection.sendall(content)
+    assert predict(server, X)[0] == 200
+    server.stop()
+    for connection in opened:
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+        connection.close()
+    output = "".join(capfd.readouterr())
+    assert "Exception" not in output and "Traceback" not in output
 
 
 def test_the_command_serves_and_ends_cleanly(

@@ -124,6 +124,8 @@ class Server:
                 writer.close()
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await writer.wait_closed()
+        except asyncio.CancelledError:
+            pass  # The server ends; asyncio would print a traceback.
         finally:
             writer.transport.abort()
             self._connections[address] -= 1
