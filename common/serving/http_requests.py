@@ -70,6 +70,7 @@ class Reader:
         self.refused: bodies.RefusedError | None = None
         self._most_bytes = most_bytes
         self._parser = httptools.HttpRequestParser(self)
+        self._waits = False
         self._start()
 
     def feed(self, data: bytes) -> None:
