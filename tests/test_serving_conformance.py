@@ -39,6 +39,8 @@ def test_every_case_has_its_own_name(results) -> None:
 def test_the_page_has_the_table_of_what_differs_on_purpose() -> None:
     page = (ROOT / "docs" / "serving.md").read_text("utf-8")
     assert "\n".join(benchmark.on_purpose()) in page
+    count = len(benchmark.rest_cases()) + len(benchmark.grpc_cases.cases())
+    assert f"asks a server {count} requests" in page
 
 
 def test_a_server_that_does_not_answer_differs(monkeypatch, capsys) -> None:
