@@ -1,5 +1,6 @@
 """Studies: which trials run, in which order, and what is written of them."""
 
+import functools
 import importlib
 import json
 import sys
@@ -20,8 +21,7 @@ from common.options import InputError
 from common.release import publishing
 from common.training import trials
 
-
-PLOTS = results._plots
+PLOTS, STORAGE = results._plots, study._storage
 
 
 class Killed(BaseException):
@@ -37,6 +37,9 @@ def train(tmp_path, monkeypatch) -> Iterator[ModuleType]:
     # They take most of the time, and a formula leaves no memory to free.
     monkeypatch.setattr(trial, "_free_memory", lambda: None)
     monkeypatch.setattr(results, "_plots", lambda *arguments: [])
+    # A database on a disk takes most of the rest.
+    in_memory = functools.cache(lambda url: optuna.storages.InMemoryStorage())
+    monkeypatch.setattr(study, "_storage", in_memory)
     yield importlib.import_module("toy.train")
     for name in [n for n in sys.modules if n.partition(".")[0] == "toy"]:
         del sys.modules[name]
@@ -80,7 +83,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     whole = tune(options(work_dir="whole"))
     train.runs.clear()
     expected = drawn(whole), states(whole)
-    for number, epoch in [(0, 0), (5, 2), (11, 3), (12, 0)]:
+    for number, epoch in [(0, 0), (5, 1), (11, 0), (12, 1)]:
         train.stop = stop_at(number, epoch, train)
         with pytest.raises(Killed):
             tune(options(work_dir="killed"))
@@ -105,7 +108,10 @@ def stop_at(
     return stop
 
 
-def test_finished_trials_are_kept_when_more_are_wanted(train) -> None:
+def test_finished_trials_are_kept_when_more_are_wanted(
+    train, monkeypatch
+) -> None:
+    monkeypatch.setattr(study, "_storage", STORAGE)
     few = drawn(tune(options(trials=3)))
     train.runs.clear()
     more = drawn(tune(options(trials=5)))
@@ -272,7 +278,8 @@ def test_the_best_is_released_once_and_only_outside_a_trial(train) -> None:
     assert len(train.runs) == 4
 
 
-def test_a_bad_database_gets_one_line() -> None:
+def test_a_bad_database_gets_one_line(monkeypatch) -> None:
+    monkeypatch.setattr(study, "_storage", STORAGE)
     for url in ("nothing", "sqlite:////nowhere/x.db", "unknown://host/db"):
         with pytest.raises(InputError, match="--storage must be the URL") as e:
             tune(options(storage=url))

@@ -108,12 +108,12 @@ def _report(
 ) -> dict[str, Any]:
     """Runs the application as a trial; returns the figures of validation."""
     options = _options(trial, study, config)
-    told = set(study.trials()[trial.number].intermediate_values)
+    before = set(study.trials()[trial.number].intermediate_values)
 
     def on_epoch(epoch: int, value: float) -> None:
-        if epoch not in told:  # A trial that continues may repeat an epoch.
-            told.add(epoch)
+        if epoch not in before:  # A trial that continues may repeat an epoch.
             trial.report(value, epoch)
+        if epoch == len(before):  # The first that no other process finished.
             trial.set_user_attr("starts", 0)
         if trial.should_prune():
             raise optuna.TrialPruned
