@@ -95,8 +95,11 @@ def _config_class(package: str) -> type[Options]:
             if not f"{package}.config".startswith(str(error.name)):
                 raise
             config_class = None
-        is_class = isinstance(config_class, type)
-        if is_class and issubclass(config_class, Options) and _has(package):
+        if (
+            isinstance(config_class, type)
+            and issubclass(config_class, Options)
+            and _has(package)
+        ):
             return config_class
     raise InputError(
         "the word after -- must be an application, such as "
