@@ -278,6 +278,13 @@ def test_the_best_is_released_once_and_only_outside_a_trial(train) -> None:
     assert len(train.runs) == 4
 
 
+def test_a_release_that_cannot_be_written_is_said_first(train) -> None:
+    Path("file").write_text("")
+    with pytest.raises(InputError, match="--export_dir must be"):
+        tune(options("--export_dir=file", release_best=True))
+    assert not train.runs
+
+
 def test_a_bad_database_gets_one_line(monkeypatch) -> None:
     monkeypatch.setattr(study, "_storage", STORAGE)
     for url in ("nothing", "sqlite:////nowhere/x.db", "unknown://host/db"):

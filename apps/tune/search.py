@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from common import console
 from common.options import InputError
+from common.release import export
 
 from . import results, trial
 from . import study as studies
@@ -23,6 +24,8 @@ def run(config: Config, application: Application) -> None:
     Raises:
         InputError: If no trial succeeds.
     """
+    if config.release_best:  # Not only after hours of trials.
+        export.check(application.base.export_dir)
     studies.be_quiet()
     study = studies.Study(config, application)
     terminal = console.get()

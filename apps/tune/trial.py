@@ -1,5 +1,6 @@
 """One trial: the application runs with the values drawn, and is judged."""
 
+import contextlib
 import dataclasses
 import gc
 import math
@@ -109,8 +110,14 @@ def _report(
     """Runs the application as a trial; returns the figures of validation."""
     options = _options(trial, study, config)
     before = set(study.trials()[trial.number].intermediate_values)
+    begun = f"trial {trial.number + 1} of {config.trials}"
+    terminal = console.get(stderr=True)
+    status = terminal.status(begun)
 
     def on_epoch(epoch: int, value: float) -> None:
+        status.update(
+            f"{begun}, epoch {epoch + 1}/{options.epochs} {value:.4f}"
+        )
         if epoch not in before:  # A trial that continues may repeat an epoch.
             trial.report(value, epoch)
         if epoch == len(before):  # The first that no other process finished.
@@ -125,7 +132,8 @@ def _report(
         with_files=config.with_size,
     )
     runtime.set_seed(options.seed)
-    with console.silent(), trials.judged(judged):
+    shown = status if terminal.is_terminal else contextlib.nullcontext()
+    with shown, console.silent(), trials.judged(judged):
         return study.application.run(options)
 
 
