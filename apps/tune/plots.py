@@ -167,14 +167,14 @@ def front(
     axes = figure.subplots()
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     ordered = sorted(on_front, key=lambda t: t.values[1])
-    for chosen, options in (
-        (complete, {"c": GREY, "s": 18, "label": "complete"}),
-        (ordered, {"c": BLUE, "s": 26, "label": "Pareto front"}),
-        ([best], {"c": ORANGE, "s": 48, "label": "best.flags"}),
+    for chosen, colour, area, label in (
+        (complete, GREY, 18, "complete"),
+        (ordered, BLUE, 26, "Pareto front"),
+        ([best], ORANGE, 48, "best.flags"),
     ):
         sizes = [t.values[1] / 1000 for t in chosen]
         values = [t.user_attrs["value"] for t in chosen]
-        axes.scatter(sizes, values, zorder=3, **options)
+        axes.scatter(sizes, values, area, colour, label=label, zorder=3)
         if chosen is ordered:
             axes.plot(sizes, values, c=BLUE, lw=0.8)
     axes.set_xscale("log")

@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy.exc
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from common import runtime, whole_file
@@ -70,7 +71,10 @@ class Study:
                 sampler=sampling.Sampler(config.sampler, config.seed, first),
                 pruner=sampling.pruner(config, application.base.epochs),
                 load_if_exists=True,
-                directions=["maximize", "minimize"][: len(config.objectives)],
+                directions=[
+                    StudyDirection.MAXIMIZE,
+                    StudyDirection.MINIMIZE,
+                ][: len(config.objectives)],
             )
 
     @contextlib.contextmanager
