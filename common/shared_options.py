@@ -93,6 +93,12 @@ class Options(Checked):
         minimum=0,
         training=False,
     )
+    license: str = option(
+        "",
+        "the licence that the TFLite files name in their metadata, such as "
+        "Apache-2.0; by default none.",
+        training=False,
+    )
     low_rank_weights: float = option(
         0.25,
         "lowrank: the part that is kept of the weights of the layers that can "

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common.console import track
 from common.data.splits import Split, Splits
-from common.mobile import conversion, files, litert, measurement
+from common.mobile import conversion, files, litert, measurement, metadata
 from common.variants import VARIANTS, Plan, Techniques, Variant
 
 from . import selective, user_data, user_model
@@ -71,6 +71,8 @@ def write(
     paths = conversion.write(directory, twins, plan, examples, outputs, int8)
     if splits.class_names:
         files.write_names(directory / files.LABELS, splits.class_names)
+    facts = facts_of(options, feed, outputs, splits.class_names, reference)
+    metadata.write(paths, facts)
     task = _task(splits, feed, reference, options)
     kept = []
     for path in track(paths, "measuring", len(paths)):
@@ -87,8 +89,9 @@ def write(
             twin = twins[variant.techniques]
             path = directory / f"{variant.name}+selective.tflite"
             _write_selective(
-                path, twin, variant, examples, task, written, options, outputs
-            )
+                path, twin, variant, examples, task, written, options, outputs,
+                facts,
+            )  # fmt: skip
             if len(outputs) > 1:
                 written.rows[-1]["outputs"] = _measure_outputs(
                     path, splits, feed, options
@@ -96,6 +99,50 @@ def write(
             kept.append(path)
     written.rows = measurement.ship(kept, written.rows, task, options.max_drop)
     return written.rows
+
+
+def facts_of(
+    options: Config,
+    feed: user_data.Feed,
+    outputs: Sequence[str],
+    class_names: Sequence[str],
+    reference: Any,
+) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves.
+
+    Args:
+        options: Give the model's name and the licence.
+        feed: Says which inputs are images, and how bytes are scaled.
+        outputs: The names of the outputs.
+        class_names: The classes; empty if the model has none.
+        reference: The outputs for the test split. Their last axis says whether
+            an output has a number for each class.
+    """
+    images = metadata.Tensor(
+        normalization=metadata.Normalization(
+            mean=-feed.offset / feed.scale, std=1 / feed.scale
+        )
+    )
+    if len(outputs) == 1:
+        reference = {outputs[0]: reference}
+    labelled = {
+        name: metadata.Tensor(names=files.LABELS)
+        for name, array in reference.items()
+        if class_names and array.shape[-1] == len(class_names)
+    }
+    return metadata.Facts(
+        Path(options.model).stem,
+        "A Keras model, compressed for phones.",
+        {
+            name: images
+            for name, (shape, _) in feed.specs.items()
+            if feed.pixels and len(shape) == 3
+        },
+        labelled,
+        options.license,
+        # The classes of a single probability name no axis.
+        (files.LABELS,) if class_names and not labelled else (),
+    )
 
 
 def _task(
@@ -209,6 +256,7 @@ def _write_selective(
     written: Mobile,
     options: Config,
     outputs: Sequence[str],
+    facts: metadata.Facts,
 ) -> None:
     """Writes and measures an int8 file with its costliest layers in float."""
     sign = 1 if task.higher_is_better else -1
@@ -221,6 +269,7 @@ def _write_selective(
         always=options.denylist,
     )
     path.write_bytes(content)
+    metadata.write([path], facts)
     row = measurement.measure(path, path.stem, task)
     row["float_layers"] = choice["float_layers"]
     written.rows.append(row)

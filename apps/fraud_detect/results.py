@@ -11,7 +11,13 @@ from sklearn import metrics as curves
 
 from common.data.splits import Split
 from common.keras2 import bridge
-from common.mobile import conversion, files, measurement
+from common.mobile import (
+    conversion,
+    files,
+    measurement,
+    metadata,
+    thresholds,
+)
 from common.mobile.measurement import Measurement, Pair
 from common.report import plots
 from common.report.page import Table
@@ -20,6 +26,7 @@ from common.training import fitting, inference
 from common.variants import Plan, Techniques
 
 from . import own_columns, ranking
+from .config import APP
 from .explain import Explainer
 from .folds import Data, Fold, Judged
 from .model import Detector, settle
@@ -177,8 +184,30 @@ def write_mobile(
     files.write_names(directory / files.FEATURES, data.names)
     if data.own:
         own_columns.write(directory / own_columns.FILE, data.own)
+    metadata.write(paths, facts(options.license))
     return measurement.measure_all(
         paths, _measurement(outcome, costs, options), options.max_drop
+    )
+
+
+def facts(license: str) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves."""
+    return metadata.Facts(
+        APP,
+        "Scores a card transaction; a higher score is more suspicious.",
+        {
+            "features": metadata.Tensor(
+                "The transaction's features, in their own units.",
+                names=files.FEATURES,
+            )
+        },
+        {
+            "score": metadata.Tensor(
+                f"The score. {thresholds.FILE} beside the model has the "
+                "threshold."
+            )
+        },
+        license,
     )
 
 

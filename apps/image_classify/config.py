@@ -154,9 +154,24 @@ class Config(ImageOptions, TFLiteOptions, TeacherOptions):
         maximum=0.9,
     )
 
+    mobile_channels: int = option(
+        0,
+        "the channels of the images that the TFLite files take: 3 for colour, "
+        "of which a model of grey images makes grey inside the file; 0 for "
+        "those of the model.",
+        minimum=0,
+        maximum=3,
+        training=False,
+    )
+
     def __post_init__(self) -> None:
-        """Refuses columns of a table that is not given."""
+        """Checks channels, and refuses columns of a table that is not given."""
         super().__post_init__()
+        if self.mobile_channels not in (0, 3):
+            raise InputError(
+                "--mobile_channels must be 0, for those of the model, or 3; "
+                f"received {self.mobile_channels}."
+            )
         for name in COLUMNS:
             value = getattr(self, name)
             if value and not self.labels:

@@ -27,7 +27,7 @@ from common.release import evaluation, predictions, served
 from common.report import metrics
 from common.shared_options import MAX_MEGAPIXELS
 
-from . import train
+from . import colour, train
 from .config import APP, COLUMNS, Config
 
 BATCH = 64
@@ -110,7 +110,9 @@ class Classifier:
             `(num, classes) float32`.
         """
         if self._runner:
+            channels = self._runner.inputs["image"]["shape"][-1]
             scaled = image.astype(np.float32) / 255
+            scaled = colour.with_channels(scaled, int(channels))
             return self._runner(image=scaled)["probabilities"]
         return self._served("pixels", image=image)["probabilities"]
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from common.data.splits import Split, Splits, for_calibration
-from common.mobile import conversion, files, measurement
+from common.mobile import conversion, files, measurement, metadata
 from common.report import metrics, plots
 from common.variants import Plan, Techniques
 
-from . import augment
-from .config import Config
+from . import augment, colour
+from .config import APP, Config
 
 CALIBRATION_IMAGES = 500
 SHOWN = 24  # The number of mistakes that are plotted.
@@ -34,25 +34,63 @@ def write_mobile(
         twins: The compressed models, from `chain.compress`.
         plan: The files to make.
         splits: The data.
-        options: Give the seed, `measure_examples` and `max_drop`.
+        options: Give `mobile_channels`, `license`, the seed,
+            `measure_examples` and `max_drop`.
         reference: The Keras model's probabilities for the test split, `(num,
             classes) float32`.
 
     Returns:
         The entry `variants` of `report.json`.
     """
+    model_channels = splits.train.feature_shape[-1]
+    channels = options.mobile_channels or model_channels
+    images = calibration(splits.train, options.seed)
+    aware = [twin for name, twin in twins.items() if "qat" in name]
     paths = conversion.write(
         directory,
         twins,
         plan,
-        {"image": calibration(splits.train, options.seed)},
+        {"image": colour.with_channels(images, channels)},
         ["probabilities"],
+        wrap=None
+        if channels == model_channels
+        else lambda twin: colour.to_grey(
+            twin, any(twin is other for other in aware)
+        ),
     )
     files.write_names(directory / files.LABELS, splits.class_names)
+    metadata.write(paths, facts(splits.class_names, options.license))
     task = measurement.sampled(
-        splits, options, augment.batches, reference, metrics.accuracy
+        splits,
+        options,
+        lambda split: (
+            (colour.with_channels(inputs, channels), labels)
+            for inputs, labels in augment.batches(split)
+        ),
+        reference,
+        metrics.accuracy,
     )
     return measurement.measure_all(paths, task, options.max_drop)
+
+
+def facts(class_names: Sequence[str], license: str) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves."""
+    return metadata.Facts(
+        APP,
+        f"Tells which of {len(class_names)} classes an image belongs to.",
+        {
+            "image": metadata.Tensor(
+                "The image, upright and without transparency.",
+                normalization=metadata.Normalization(mean=0.0, std=255.0),
+            )
+        },
+        {
+            "probabilities": metadata.Tensor(
+                "The probability of each class.", names=files.LABELS
+            )
+        },
+        license,
+    )
 
 
 def calibration(split: Split, seed: int) -> np.ndarray:

@@ -10,14 +10,21 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from common.keras2.attach import attach
-from common.mobile import conversion, files, litert, measurement
+from common.mobile import (
+    conversion,
+    files,
+    litert,
+    measurement,
+    metadata,
+    thresholds,
+)
 from common.mobile.measurement import Measurement, Pair
 from common.report import metrics
 from common.variants import Plan, Techniques
 
 from . import masks, similarity
 from . import model as networks
-from .config import Config
+from .config import APP, Config
 from .scores import (
     HEAD,
     THRESHOLD,
@@ -240,8 +247,8 @@ def write_mobile(
         detector: Its head is put behind every twin, and stays in float: the
             differences in an SSIM do not survive rounding to 8 bits.
         rebuilt: The splits `train`, `valid` and `test`, by name.
-        options: Give the model, the seed, `measure_examples`, `specificity`,
-            `window` and `max_drop`.
+        options: Give the model, the seed, `license`, `measure_examples`,
+            `specificity`, `window` and `max_drop`.
 
     Returns:
         The entry `variants` of `report.json`.
@@ -263,6 +270,7 @@ def write_mobile(
         conversion.Int8("float32", False, () if denoises else (HEAD,)),
     )
     write_detector(directory / DETECTOR, detector, options)
+    metadata.write(paths, facts(denoises, options.license))
     metric = task_metric(options, rebuilt)
     task = by_metric(rebuilt, detector(rebuilt["test"])[1], metric, options)
     if not denoises:
@@ -274,6 +282,32 @@ def write_mobile(
             decided=SCORE,
         )
     return measurement.measure_all(paths, task, options.max_drop)
+
+
+def facts(denoises: bool, license: str) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves.
+
+    Args:
+        denoises: Whether the model is a denoiser.
+        license: The licence; "" if it is not known.
+    """
+    image = metadata.Tensor(
+        "The image, in [0, 1].", normalization=metadata.Normalization()
+    )
+    rebuilt = metadata.Tensor("The image as the model rebuilds it, in [0, 1].")
+    if denoises:
+        task, more = "Takes noise out of a medical image.", {}
+    else:
+        task = "Scores how unusual a medical image is, and shows where."
+        more = {
+            "heatmap": metadata.Tensor("How unusual each pixel is."),
+            SCORE: metadata.Tensor(
+                f"The score. {thresholds.FILE} beside the model has the "
+                "threshold."
+            ),
+        }
+    outputs = {OUTPUTS[0]: rebuilt, **more}
+    return metadata.Facts(APP, task, {"image": image}, outputs, license)
 
 
 def decide(

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from common.compression.finetuning import Finetuning
-from common.mobile import conversion, litert, measurement
+from common.mobile import conversion, litert, measurement, metadata
 from common.mobile.measurement import Measurement
 from common.shared_options import Options
 from common.variants import Plan, Techniques
 
 from . import examples
+from .config import APP
 from .interactions import Catalogue
 from .model import rows_of
 from .protocols import Protocol, Task
@@ -25,6 +26,7 @@ from .quality import LENGTH, ndcg_of_padded
 
 CALIBRATION = 200
 BATCH = 100
+ITEMS = "items.csv"
 FINETUNING = 20_000
 # Lookups of a long history are held for every example of a batch.
 MAX_LOOKUPS = 2**25
@@ -120,7 +122,8 @@ def write(
         plan: The files to write.
         protocol: The data.
         length: The last items that the model looks at.
-        options: Give the seed, the size of the sample and the drop allowed.
+        options: Give the seed, the licence, the size of the sample and the
+            drop allowed.
 
     Returns:
         The rows of `variants` in `report.json`.
@@ -134,9 +137,10 @@ def write(
         directory, twins, plan, calibration, ["indices", "scores"], INT8,
         wrap=lambda twin: answer(twin, length),
     )  # fmt: skip
-    (directory / "items.csv").write_text(
+    (directory / ITEMS).write_text(
         items_csv(protocol.data.catalogue), encoding="utf-8"
     )
+    metadata.write(paths, facts(options.license))
     valid, test = (
         dataclasses.replace(
             task, users=task.users[measurement.rows(len(task.users), options)]
@@ -152,6 +156,25 @@ def write(
     )
     rows = measurement.measure_all(paths, measured_with, options.max_drop)
     return _with_errors(paths, rows, next(iter(batches(protocol.test, width))))
+
+
+def facts(license: str) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves."""
+    places = f"the column index of {ITEMS} beside the model"
+    return metadata.Facts(
+        APP,
+        "Recommends items that a user has not seen, from those seen before.",
+        {
+            "history": metadata.Tensor(
+                f"The items seen, oldest first, by {places}; 0 pads the front."
+            )
+        },
+        {
+            "indices": metadata.Tensor(f"The items, best first, by {places}."),
+            "scores": metadata.Tensor("The scores of these items."),
+        },
+        license,
+    )
 
 
 def batches(

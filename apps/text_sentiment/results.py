@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from common.mobile import conversion, files, measurement
+from common.mobile import conversion, files, measurement, metadata
 from common.report import metrics, plots
 from common.report.page import Table
 from common.shared_options import Options
@@ -21,6 +21,7 @@ from . import (
     linear,
     vocabulary,
 )
+from .config import APP
 from .data import TextSplits
 
 CALIBRATION_TEXTS = 200
@@ -42,7 +43,8 @@ def write_mobile(
         twins: The tf_keras twins, from `chain.compress`.
         plan: The files to write.
         splits: The data.
-        options: Give the seed, the size of the sample and the drop allowed.
+        options: Give the seed, the licence, the size of the sample and the
+            drop allowed.
         reference: The Keras model's probabilities of the test split, `(num,
             classes) float32`.
 
@@ -67,10 +69,37 @@ def write_mobile(
             )
     files.write_names(directory / files.LABELS, splits.class_names)
     vocabulary.write(directory, splits.tokenizer)
+    metadata.write(paths, facts(splits.class_names, options.license))
     measured_with = measurement.sampled(
         splits, options, batches.padded, reference, metrics.accuracy
     )
     return measurement.measure_all(paths, measured_with, options.max_drop)
+
+
+def facts(class_names: Sequence[str], license: str) -> metadata.Facts:
+    """Returns what the TFLite files tell about themselves.
+
+    They hold the tokenizer's rules, but not its words, which would make a small
+    file half as large again.
+    """
+    return metadata.Facts(
+        APP,
+        f"Tells which of {len(class_names)} classes a text belongs to.",
+        {
+            "token_ids": metadata.Tensor(
+                f"The text's token ids, by the rules of {vocabulary.TOKENIZER} "
+                f"and the lines of {vocabulary.VOCABULARY} beside the model, "
+                "padded at the end."
+            )
+        },
+        {
+            "probabilities": metadata.Tensor(
+                "The probability of each class.", names=files.LABELS
+            )
+        },
+        license,
+        (vocabulary.TOKENIZER,),
+    )
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -12,6 +12,9 @@ from common.options import InputError
 
 # Some of the quantizer's recipes return the float file, without a word.
 LARGEST = 0.95
+# Smaller kernels stay as they are: they have no bytes worth saving, and one of
+# three weights makes grey of colours.
+FEWEST_WEIGHTS = 8
 
 
 def quantize(content: bytes) -> bytes:
@@ -26,10 +29,13 @@ def quantize(content: bytes) -> bytes:
     # It takes a second, which runs without int4 need not wait for.
     from ai_edge_quantizer import quantizer, recipe
 
+    rules = recipe.dynamic_wi4_afp32()
+    for rule in rules:
+        rule["op_config"]["min_weight_elements"] = FEWEST_WEIGHTS
     with contextlib.redirect_stdout(io.StringIO()):  # It prints its progress.
-        result = quantizer.Quantizer(
-            content, recipe.dynamic_wi4_afp32()
-        ).quantize(enable_progress_report=False)
+        result = quantizer.Quantizer(content, rules).quantize(
+            enable_progress_report=False
+        )
     quantized = bytes(result.quantized_model)
     if len(quantized) > LARGEST * len(content):
         raise InputError(

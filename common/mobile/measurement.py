@@ -17,7 +17,7 @@ from common.console import track
 from common.data.splits import Rows, Splits
 from common.shared_options import Options
 
-from . import litert, thresholds
+from . import litert, metadata, thresholds
 
 # Medians of latency within this factor are equal: so far they differ by chance.
 SAME_LATENCY = 1.1
@@ -135,6 +135,7 @@ def measure(path: Path, name: str, measurement: Measurement) -> dict[str, Any]:
         "examples": len(outputs),
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
+        "metadata_bytes": len(content) - len(metadata.remove(content)),
         "latency_ms": runner.latency_ms(first),
         "threads": 1,
         "ops": list(contents.ops),
