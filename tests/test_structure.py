@@ -196,6 +196,13 @@ def test_the_silhouette_of_an_app(folder: Path) -> None:
     assert nested == [run]
 
 
+@each(SHIPPED)
+def test_what_writes_tflite_files_gives_them_metadata(path: Path) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    if path.parts[0] == "apps" and "conversion.write(" in text:
+        assert "metadata.write(paths, " in text
+
+
 def test_importing_everything_has_no_side_effect(tmp_path: Path) -> None:
     modules = [
         ".".join(path.with_suffix("").parts)
