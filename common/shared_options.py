@@ -266,3 +266,18 @@ class TFLiteOptions(Options):
         "instead of the SavedModel.",
         training=False,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTMOptions(Options):
+    """Options of the apps whose network can have an LSTM."""
+
+    mobile_lstm: str = option(
+        "loop",
+        "the LSTMs of the TFLite files. loop: plain operators, in a loop if a "
+        "sequence is long, which every runtime runs. fused: one operator each, "
+        "a little smaller; its state must be reset before each call, and "
+        "LiteRT's CompiledModel and LiteRT.js refuse it.",
+        choices=("loop", "fused"),
+        training=False,
+    )

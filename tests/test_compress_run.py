@@ -217,8 +217,9 @@ def test_a_fused_lstm_forgets_between_examples() -> None:
     model = keras.Model(inputs, L.LSTM(4)(inputs))
     x = RNG.normal(size=(6, 5, 3)).astype(np.float32)
     content = conversion.convert(
-        bridge.to_tf_keras(model), variants.parse([])[0], {"x": x}, ["y"]
-    )
+        bridge.to_tf_keras(model), variants.parse([])[0], {"x": x}, ["y"],
+        lstm="fused",
+    )  # fmt: skip
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in litert.ops(content)
     outputs = litert.Runner(content)(x=x)["y"]
     expected = model.predict(x, verbose=0)

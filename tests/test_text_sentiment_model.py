@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from apps.text_sentiment import (
     batches,
-    calibration,
     corpus,
     data,
     linear,
@@ -186,33 +185,23 @@ def test_unlabelled_texts_are_taught_as_the_linear_path_sees_them() -> None:
     assert self_training.teach(none, linear.fit(none, 101)) is none
 
 
-def test_texts_for_calibration_have_no_padding() -> None:
-    texts = calibration.repeated(np.array([[5, 6, 0, 0, 0], [7, 8, 9, 3, 4]]))
-    assert texts.tolist() == [[5, 6, 5, 6, 5], [7, 8, 9, 3, 4]]
-
-
-def test_the_mean_error_of_a_file_is_taken_from_its_logits() -> None:
-    model = networks.build(50, 2, **SIZES)
+def test_int8_is_as_right_on_short_texts_as_on_long_ones() -> None:
+    model = networks.build(50, 2, num_pairs=11, **SIZES)
+    for weight in model.weights:
+        weight.assign(RNG.normal(size=weight.shape))
+    (int8,) = variants.parse(["int8"])[1:]
     twin = bridge.to_tf_keras(model)
-    layer = twin.get_layer("logits")
-    kernel, bias = layer.get_weights()
-    (int8,) = (
-        variant for variant in variants.parse(["int8"]) if "8" in variant.name
+    long = RNG.integers(2, 50, (30, 200)).astype(np.int32)
+    short = np.where(np.arange(200) < 5, long, 0)
+    content = conversion.convert(
+        twin, int8, {"token_ids": long}, ("p",), results._int8([twin])
     )
-    rows = ids()
-    texts = {"token_ids": calibration.repeated(rows)}
-    arguments = (texts, calibration.OUTPUTS, calibration.INT8)
-    layer.set_weights([kernel, bias + np.array([0.0, 0.5], np.float32)])
-    wrong = conversion.convert(twin, int8, *arguments)
-    layer.set_weights([kernel, bias])
-    content = calibration.corrected(wrong, twin, int8, rows)
-    np.testing.assert_array_equal(layer.get_weights()[1], bias)
-    expected = model(rows).numpy()
-    for file, moved in ((wrong, 0.5), (content, -0.5)):
-        outputs = litert.Runner(file)(token_ids=rows)["probabilities"]
-        odds = np.log(outputs[:, 1] / outputs[:, 0])
-        odds -= np.log(expected[:, 1] / expected[:, 0])
-        assert odds.mean() == pytest.approx(moved, abs=0.15)  # 8 bits.
+    # Sums of 200 words in 256 steps were off by 1.3 for texts of five words.
+    for rows in (short, long[:, ::-1]):
+        outputs = litert.Runner(content)(token_ids=rows)["p"]
+        odds = [np.log(p[:, 1] / p[:, 0]) for p in (outputs, model(rows))]
+        spread = np.std(odds[1])
+        assert np.abs(odds[0] - odds[1]).mean() < 0.1 * spread
 
 
 def test_metrics_of_each_class_and_of_all() -> None:

@@ -9,7 +9,7 @@ from common.options import (
     option,
     with_default,
 )
-from common.shared_options import ImageOptions, Options
+from common.shared_options import ImageOptions, LSTMOptions, Options
 from common.teacher_options import TeacherOptions
 
 APP = "compress"
@@ -18,7 +18,7 @@ OF_TRAINING = ("epochs", "learning_rate", "work_dir")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions, TeacherOptions):
+class Config(ImageOptions, LSTMOptions, TeacherOptions):
     """The options of this app."""
 
     model: str = option("", "the .keras file to compress, or a .h5 file.")

@@ -57,8 +57,8 @@ def write(
         examples: Inputs by name, for the ranges of int8.
         splits: The data.
         feed: Brings the data into the form that the model takes.
-        options: Give `max_drop`, `denylist`, `selective`, `measure_examples`
-            and the seed.
+        options: Give `max_drop`, `denylist`, `selective`, `mobile_lstm`,
+            `measure_examples` and the seed.
         reference: The Keras model's outputs for the test split.
         outputs: The names of the outputs.
 
@@ -68,7 +68,10 @@ def write(
     int8 = conversion.Int8(
         "uint8" if feed.pixels else "float32", False, options.denylist
     )
-    paths = conversion.write(directory, twins, plan, examples, outputs, int8)
+    paths = conversion.write(
+        directory, twins, plan, examples, outputs, int8,
+        lstm=options.mobile_lstm,
+    )  # fmt: skip
     if splits.class_names:
         files.write_names(directory / files.LABELS, splits.class_names)
     facts = facts_of(options, feed, outputs, splits.class_names, reference)
@@ -261,7 +264,9 @@ def _write_selective(
     """Writes and measures an int8 file with its costliest layers in float."""
     sign = 1 if task.higher_is_better else -1
     content, choice = selective.search(
-        conversion.calibrate(twin, variant, examples, outputs),
+        conversion.calibrate(
+            twin, variant, examples, outputs, options.mobile_lstm
+        ),
         list(user_model.layer_names(twin)),
         task,
         goal=written.rows[0]["valid_metric"] - sign * options.max_drop,

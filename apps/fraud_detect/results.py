@@ -21,7 +21,7 @@ from common.mobile import (
 from common.mobile.measurement import Measurement, Pair
 from common.report import plots
 from common.report.page import Table
-from common.shared_options import Options
+from common.shared_options import LSTMOptions, Options
 from common.training import fitting, inference
 from common.variants import Plan, Techniques
 
@@ -147,7 +147,7 @@ def write_mobile(
     plan: Plan,
     data: Data,
     costs: Costs,
-    options: Options,
+    options: LSTMOptions,
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files, and the text files beside them.
 
@@ -160,8 +160,8 @@ def write_mobile(
         plan: The files to write.
         data: Gives the features' names and the table's own columns.
         costs: Gives the alert budget of the thresholds.
-        options: Give the seed and the size of the sample; see
-            `measurement.rows`.
+        options: Give the form of LSTMs, the seed and the size of the sample;
+            see `measurement.rows`.
 
     Returns:
         The rows of `variants` in `report.json`.
@@ -180,6 +180,7 @@ def write_mobile(
     paths = conversion.write(
         directory, models, plan, {"features": sample.features}, ["score"],
         conversion.Int8("float32", whole=False, denylist=floats),
+        lstm=options.mobile_lstm,
     )  # fmt: skip
     files.write_names(directory / files.FEATURES, data.names)
     if data.own:

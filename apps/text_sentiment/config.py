@@ -3,7 +3,7 @@
 import dataclasses
 
 from common.options import option, with_default
-from common.shared_options import Options, TFLiteOptions
+from common.shared_options import LSTMOptions, Options, TFLiteOptions
 from common.table_options import TableOptions
 from common.teacher_options import TeacherOptions
 
@@ -11,7 +11,7 @@ APP = "text_sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TableOptions, TFLiteOptions, TeacherOptions):
+class Config(TableOptions, TFLiteOptions, LSTMOptions, TeacherOptions):
     """Options of this app."""
 
     default_dataset = "generated_reviews"

@@ -1,6 +1,6 @@
 """The results of the app: the files for phones, the report's figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ from sklearn import metrics as sklearn_metrics
 from common.mobile import conversion, files, measurement, metadata
 from common.report import metrics, plots
 from common.report.page import Table
-from common.shared_options import Options
-from common.variants import VARIANTS, Plan, Techniques
+from common.shared_options import LSTMOptions
+from common.variants import Plan, Techniques
 
 from . import (
     baselines,
     batches,
-    calibration,
     linear,
     vocabulary,
 )
@@ -25,6 +24,7 @@ from .config import APP
 from .data import TextSplits
 
 CALIBRATION_TEXTS = 200
+QUANTIZED = ("Embedding", "Dense")
 SHOWN, SHOWN_WORDS, SHOWN_CHARACTERS = 12, 6, 400
 
 
@@ -33,7 +33,7 @@ def write_mobile(
     twins: Mapping[Techniques, Any],
     plan: Plan,
     splits: TextSplits,
-    options: Options,
+    options: LSTMOptions,
     reference: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Writes and measures the TFLite files; adds the tokenizer's two files.
@@ -43,8 +43,8 @@ def write_mobile(
         twins: The tf_keras twins, from `chain.compress`.
         plan: The files to write.
         splits: The data.
-        options: Give the seed, the licence, the size of the sample and the
-            drop allowed.
+        options: Give the seed, the licence, the size of the sample, the drop
+            allowed and the form of the LSTMs.
         reference: The Keras model's probabilities of the test split, `(num,
             classes) float32`.
 
@@ -56,17 +56,11 @@ def write_mobile(
         directory,
         twins,
         plan,
-        {"token_ids": calibration.repeated(sample.features)},
-        calibration.OUTPUTS,
-        calibration.INT8,
+        {"token_ids": sample.features},
+        ("probabilities",),
+        _int8(twins.values()),
+        lstm=options.mobile_lstm,
     )
-    for path in paths:
-        variant = VARIANTS[path.stem]
-        if variant.format == "int8":
-            content, twin = path.read_bytes(), twins[variant.techniques]
-            path.write_bytes(
-                calibration.corrected(content, twin, variant, sample.features)
-            )
     files.write_names(directory / files.LABELS, splits.class_names)
     vocabulary.write(directory, splits.tokenizer)
     metadata.write(paths, facts(splits.class_names, options.license))
@@ -100,6 +94,21 @@ def facts(class_names: Sequence[str], license: str) -> metadata.Facts:
         license,
         (vocabulary.TOKENIZER,),
     )
+
+
+def _int8(twins: Iterable[Any]) -> conversion.Int8:
+    """Returns the settings of int8 files: tables and dense layers are int8.
+
+    All else is computed in float. Sums over a text must be: their range is that
+    of the longest texts, a step of it is more than the sum of a short one.
+    """
+    floats = {
+        layer.name
+        for twin in twins
+        for layer in twin.layers
+        if type(layer).__name__ not in QUANTIZED
+    }
+    return conversion.Int8("float32", whole=False, denylist=tuple(floats))
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

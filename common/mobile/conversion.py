@@ -19,7 +19,7 @@ from common.console import track
 from common.options import InputError
 from common.variants import Plan, Techniques, Variant
 
-from . import four_bits, litert, partly_float
+from . import four_bits, litert, partly_float, recurrence
 
 INT8X16 = (
     tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
@@ -40,7 +40,8 @@ class Int8:
             file does the rounding.
         whole: Whether an operator without an int8 kernel is an error; if not,
             it is computed in float.
-        denylist: Layers that stay in float; then `io` is float32.
+        denylist: Layers that stay in float. With any, and for a model with an
+            LSTM, `io` is float32.
     """
 
     io: str = "uint8"
@@ -55,6 +56,7 @@ def convert(
     outputs: Sequence[str],
     int8: Int8 = Int8(),
     wrap: Wrap | None = None,
+    lstm: str = "loop",
 ) -> bytes:
     """Converts a twin to the bytes of a TFLite file.
 
@@ -70,10 +72,16 @@ def convert(
         int8: The settings of the format int8.
         wrap: Returns, for the twin, the function that the file computes instead
             of the twin alone: from the inputs of `calibration` to `outputs`.
+        lstm: The form of LSTMs: `loop` for operators without a state between
+            calls, or `fused` for one operator each; see `recurrence`.
 
     Raises:
         InputError: If the model needs operators that TFLite does not have.
     """
+    is_ranged = variant.format == "int8" and "qat" not in variant.techniques
+    is_partly = is_ranged and (bool(int8.denylist) or _has_lstm(twin))
+    if is_partly:
+        int8 = dataclasses.replace(int8, io="float32")
     converter = _converter(twin, outputs, calibration, wrap)
     if variant.format not in ("float32", "int4"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -89,14 +97,14 @@ def convert(
             tf.lite.OpsSet.TFLITE_BUILTINS,  # What has no such kernel: float.
         ]
     try:
-        is_ranged = variant.format == "int8" and "qat" not in variant.techniques
-        if is_ranged and int8.denylist:
-            return partly_float.Calibrated(converter, twin).quantize(
-                int8.denylist
-            )
+        if is_partly:
+            calibrated = partly_float.Calibrated(converter, twin, lstm)
+            return calibrated.quantize(int8.denylist)
         with runtime.native_stderr_hidden():
             content = converter.convert()
-        return four_bits.quantize(content) if is_int4 else content
+        if is_int4:
+            content = four_bits.quantize(content)
+        return recurrence.in_form(content, lstm)
     except Exception as error:
         # The converter's own class is private; its first line says which ops.
         if "custom op" in str(error) or "Flex" in str(error):
@@ -112,6 +120,7 @@ def calibrate(
     variant: Variant,
     calibration: litert.Arrays,
     outputs: Sequence[str],
+    lstm: str = "loop",
 ) -> partly_float.Calibrated:
     """Returns a calibrated twin, to be quantized with any layers in float.
 
@@ -120,11 +129,19 @@ def calibrate(
         variant: A variant of the format int8.
         calibration: See `convert`.
         outputs: See `convert`.
+        lstm: See `convert`.
     """
     converter = _converter(twin, outputs, calibration)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     _to_int8(converter, variant, calibration, Int8("float32", whole=False))
-    return partly_float.Calibrated(converter, twin)
+    return partly_float.Calibrated(converter, twin, lstm)
+
+
+def _has_lstm(twin: Any) -> bool:
+    """Tells whether a layer of a tf_keras model is an LSTM, at any depth."""
+    return any(
+        type(layer).__name__ == "LSTM" for layer in twin._flatten_layers()
+    )
 
 
 def _converter(
@@ -150,7 +167,7 @@ def _to_int8(
     converter: Any, variant: Variant, calibration: litert.Arrays, int8: Int8
 ) -> None:
     """Prepares a converter for full-integer quantization."""
-    if int8.io != "float32" and not int8.denylist:
+    if int8.io != "float32":
         converter.inference_input_type = tf.as_dtype(int8.io)
         converter.inference_output_type = tf.as_dtype(int8.io)
     if "qat" in variant.techniques:
@@ -217,7 +234,8 @@ def plan(
         InputError: If the model needs operators that TFLite does not have.
     """
     float32 = next(variant for variant in variants if variant.name == "float32")
-    operators = litert.ops(convert(twin, float32, example, outputs))
+    content = convert(twin, float32, example, outputs, lstm="fused")
+    operators = litert.ops(content)
     if "WHILE" not in operators:
         return Plan(list(variants), [])
     possible, refused = [], []
@@ -259,6 +277,7 @@ def write(
     outputs: Sequence[str],
     int8: Int8 = Int8(),
     wrap: Wrap | None = None,
+    lstm: str = "loop",
 ) -> list[Path]:
     """Converts every variant to `<directory>/<variant>.tflite`.
 
@@ -274,6 +293,7 @@ def write(
         outputs: See `convert`.
         int8: See `convert`.
         wrap: See `convert`.
+        lstm: See `convert`.
 
     Returns:
         The files' paths, in the order of the variants.
@@ -283,7 +303,9 @@ def write(
     for variant in track(plan.variants, "converting", len(plan.variants)):
         twin = twins[variant.techniques]
         try:
-            content = convert(twin, variant, calibration, outputs, int8, wrap)
+            content = convert(
+                twin, variant, calibration, outputs, int8, wrap, lstm
+            )
             if variant.format in FRAGILE:
                 _try(content, calibration)
         except Exception as error:

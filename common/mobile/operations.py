@@ -1,6 +1,7 @@
 """The operators of a TFLite file: their names, and what they cost."""
 
 import math
+import re
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -36,17 +37,32 @@ def multiplications(model: Any) -> int | None:
         model: The file, as `schema.ModelT`.
 
     Returns:
-        The number, or None for a file with a loop, which may run any number of
+        The number, or None for a file with a loop that may run any number of
         times.
     """
     listed, total = names(model), 0
-    if "WHILE" in listed:
-        return None
     for graph in model.subgraphs:
+        times = 1 if graph is model.subgraphs[0] else _times(graph)
+        if times is None:
+            return None
         for operator in graph.operators or ():
             name = listed[operator.opcodeIndex]
-            total += _multiplications(name, operator, graph.tensors)
+            total += times * _multiplications(name, operator, graph.tensors)
     return total
+
+
+def repeated(name: str, times: int) -> str:
+    """Returns the name of a graph that a loop runs a known number of times."""
+    return f"{name}_block_x{times}"
+
+
+def _times(graph: Any) -> int | None:
+    """Returns how often a loop runs a graph, None if that is not known."""
+    name = (graph.name or b"").decode(errors="replace")
+    if re.fullmatch(r"lstm_\d+_condition", name):
+        return 1
+    match = re.fullmatch(r"lstm_\d+_block_x(\d+)", name)
+    return int(match[1]) if match else None
 
 
 def _sizes(tensor: Any) -> list[int]:

@@ -1,4 +1,8 @@
-"""Int8 files in which some layers stay in float."""
+"""Int8 files in which some layers stay in float.
+
+An LSTM's activations always do: rounded at each step to 8 bits, its outputs
+drift in one direction, the same way in every sequence. Its weights are int8.
+"""
 
 import collections
 import warnings
@@ -10,6 +14,8 @@ from ai_edge_litert import interpreter as litert
 
 from common import runtime
 from common.variants import is_named
+
+from . import recurrence
 
 
 class Calibrated:
@@ -24,14 +30,18 @@ class Calibrated:
             Layers without an operator in the file are left out.
     """
 
-    def __init__(self, converter: Any, twin: Any) -> None:
+    def __init__(self, converter: Any, twin: Any, lstm: str = "loop") -> None:
         """Measures the ranges of the twin's tensors.
 
         Args:
             converter: A TFLite converter with a representative data set.
             twin: The tf_keras model that it converts.
+            lstm: See `conversion.convert`.
         """
-        self._options = tf.lite.experimental.QuantizationDebugOptions()
+        self._lstm = lstm
+        self._options = tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_ops=[recurrence.FUSED]
+        )
         with warnings.catch_warnings(), runtime.native_stderr_hidden():
             # TensorFlow warns of its own use of deprecated `tf.lite` names.
             warnings.simplefilter("ignore")
@@ -59,7 +69,9 @@ class Calibrated:
             }
         )
         with runtime.native_stderr_hidden():
-            return self._debugger.get_nondebug_quantized_model()
+            content = self._debugger.get_nondebug_quantized_model()
+        content = recurrence.with_int8_weights(content)
+        return recurrence.in_form(content, self._lstm)
 
 
 def _nodes(content: bytes, twin: Any) -> dict[str, list[str]]:
