@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 FLOAT32 = schema.TensorType.FLOAT32
-TYPES = {
+TYPES: dict[np.dtype[Any], int] = {
     np.dtype(np.float32): FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.int32): schema.TensorType.INT32,

@@ -41,8 +41,8 @@ def with_int8_weights(content: bytes) -> bytes:
         content: The bytes of the file.
     """
     model = flatbuffer.read(content)
-    graph = Graph(model, model.subgraphs[0])
-    for operator in _fused(model):
+    graph, fused = Graph(model, model.subgraphs[0]), _fused(model)
+    for operator in fused:
         operator.inputs = np.array(operator.inputs)  # It is read-only.
         for place in (*KERNELS, *RECURRENT_KERNELS):
             values, _ = _values(model, operator.inputs[place])
@@ -52,7 +52,7 @@ def with_int8_weights(content: bytes) -> bytes:
                 operator.inputs[place] = graph.constant(steps, [scale])
         operator.builtinOptions.asymmetricQuantizeInputs = True
         operator.opcodeIndex = graph.code(FUSED, HYBRID)
-    return _written(model) if _fused(model) else content
+    return _written(model) if fused else content
 
 
 def in_form(content: bytes, form: str) -> bytes:
@@ -87,36 +87,52 @@ def _fused(model: Any) -> list[Any]:
     return [
         operator
         for operator in main.operators
-        if names[operator.opcodeIndex] == FUSED and _is_plain(main, operator)
+        if names[operator.opcodeIndex] == FUSED and _is_plain(model, operator)
     ]
 
 
-def _is_plain(main: Any, operator: Any) -> bool:
+def _is_plain(model: Any, operator: Any) -> bool:
     """Tells whether an operator is an LSTM as Keras has it, in float."""
-    is_float = main.tensors[operator.outputs[0]].type == flatbuffer.FLOAT32
+    output = model.subgraphs[0].tensors[operator.outputs[0]]
     has_more = any(operator.inputs[place] >= 0 for place in UNUSED)
-    return is_float and not has_more and not operator.builtinOptions.timeMajor
+    return (
+        output.type == flatbuffer.FLOAT32
+        and not has_more
+        and not operator.builtinOptions.timeMajor
+        and all(
+            operator.inputs[place] >= 0
+            and _data(model, operator.inputs[place]) is not None
+            for place in (*KERNELS, *RECURRENT_KERNELS, *BIASES)
+        )
+    )
 
 
 def _values(model: Any, index: int) -> tuple[np.ndarray, float]:
-    """Returns the values of a constant of the main graph, and its scale.
-
-    Constants of float16 are read before the operator that makes floats of them.
-    """
-    main = model.subgraphs[0]
-    producer = _producer(main, index)
-    tensor = main.tensors[index if producer is None else producer.inputs[0]]
-    dtype = next(
+    """Returns the values of a constant of the main graph, and its scale."""
+    tensor = _constant(model.subgraphs[0], index)
+    dtype: np.dtype[Any] = next(
         dtype
         for dtype, number in flatbuffer.TYPES.items()
         if number == tensor.type
     )
-    data = np.asarray(model.buffers[tensor.buffer].data).tobytes()
+    data = np.asarray(_data(model, index)).tobytes()
     scale = getattr(tensor.quantization, "scale", None)
     return (
         np.frombuffer(data, dtype).reshape(tensor.shape),
         1.0 if scale is None else float(scale[0]),
     )
+
+
+def _constant(main: Any, index: int) -> Any:
+    """Returns a constant, that of float16 before it is made float32."""
+    producer = _producer(main, index)
+    return main.tensors[index if producer is None else producer.inputs[0]]
+
+
+def _data(model: Any, index: int) -> Any:
+    """Returns the bytes of a constant, None if the model computes it."""
+    tensor = _constant(model.subgraphs[0], index)
+    return model.buffers[tensor.buffer].data
 
 
 def _producer(main: Any, index: int) -> Any:
