@@ -39,9 +39,7 @@ class Calibrated:
             lstm: See `conversion.convert`.
         """
         self._lstm = lstm
-        self._options = tf.lite.experimental.QuantizationDebugOptions(
-            denylisted_ops=[recurrence.FUSED]
-        )
+        self._options = tf.lite.experimental.QuantizationDebugOptions()
         with warnings.catch_warnings(), runtime.native_stderr_hidden():
             # TensorFlow warns of its own use of deprecated `tf.lite` names.
             warnings.simplefilter("ignore")
@@ -60,6 +58,8 @@ class Calibrated:
         Args:
             denylist: Names of layers; a name without an operator has no effect.
         """
+        # Not before: the debugger fails if no operator is left to quantize.
+        self._options.denylisted_ops = [recurrence.FUSED]
         self._options.denylisted_nodes = sorted(
             {
                 node
