@@ -184,7 +184,7 @@ def test_only_the_layers_named_are_pruned(model, split) -> None:
 def test_an_unknown_layer_is_refused(model) -> None:
     options = TINY.replace(prune_layers=("nothing",))
     with pytest.raises(InputError, match="nothing is none of"):
-        wrappers.prune(bridge.to_tf_keras(model), 10, options)
+        wrappers.wrap(bridge.to_tf_keras(model), ("prune",), 10, options)
 
 
 def test_fine_tuning_that_diverges_is_refused_in_one_line(model, split) -> None:
@@ -204,7 +204,7 @@ def test_a_layer_without_a_kernel_is_refused(model) -> None:
     )  # fmt: skip
     options = TINY.replace(prune_layers=(name,))
     with pytest.raises(InputError, match=r"with a kernel; .* \(Flatten\) has"):
-        wrappers.prune(bridge.to_tf_keras(model), 10, options)
+        wrappers.wrap(bridge.to_tf_keras(model), ("prune",), 10, options)
 
 
 def test_a_large_number_in_a_layers_name_is_no_count() -> None:
@@ -293,7 +293,7 @@ def test_scales_without_a_kernel_are_left_in_float() -> None:
     words = keras.layers.Embedding(4, 2)(tokens)
     model = keras.Model(tokens, keras.layers.Flatten()(words))
     with pytest.raises(RuntimeError, match="tokens is int32"):
-        quantization.quantize(bridge.to_tf_keras(model), ())
+        wrappers.wrap(bridge.to_tf_keras(model), ("qat",), 10, TINY)
 
 
 @pytest.mark.slow

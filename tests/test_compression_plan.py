@@ -1,11 +1,14 @@
 """Names of variants, and which variants a model can take."""
 
 import keras
+import numpy as np
 import pytest
 
 from common import variants
-from common.compression import chain
+from common.compression import chain, patterns
+from common.keras2 import bridge
 from common.options import InputError
+from common.shared_options import Options
 
 
 def test_names_stand_for_steps_and_a_format() -> None:
@@ -63,3 +66,56 @@ def test_clustering_nothing_is_refused_and_the_rest_is_made() -> None:
     assert [variant.name for variant in possible] == ["float32", "int8"]
     assert "can cluster none of" in refused[0]["reason"]
     assert refused[0]["reason"].endswith("Nearest: prune+int8.")
+
+
+def deep(num_blocks: int) -> keras.Model:
+    """Returns a residual network of blocks that repeat."""
+    x = inputs = keras.Input((8, 8, 4), name="x")
+    for _ in range(num_blocks):
+        y = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(x)
+        y = keras.layers.BatchNormalization()(y)
+        y = keras.layers.ReLU()(y)
+        y = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(y)
+        y = keras.layers.BatchNormalization()(y)
+        x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+def test_only_one_layer_of_each_pattern_is_tried() -> None:
+    sizes = []
+    for num_blocks in (4, 8):
+        twin = bridge.to_tf_keras(deep(num_blocks), check=False)
+        part = patterns.examples(twin, lambda layer: None)
+        sizes.append(len(part.layers))
+        for layer in part.layers:
+            if layer.weights:
+                expected = twin.get_layer(layer.name).get_weights()
+                for value, weight in zip(
+                    layer.get_weights(), expected, strict=True
+                ):
+                    np.testing.assert_array_equal(value, weight)
+    assert sizes[0] == sizes[1] < 20
+
+
+def test_a_refusal_is_that_of_the_whole_model() -> None:
+    """The last of many blocks is refused, by its name."""
+    model = deep(3)
+    x = keras.layers.Reshape((1, 3))(model.output)
+    model = keras.Model(model.input, keras.layers.LSTM(2, name="last")(x))
+    (_, refused) = chain.plan(model, variants.parse(["cluster+int8", "qat"]))
+    (refusal,) = refused
+    assert "last (LSTM)" in refusal["reason"]
+
+
+def test_normalization_that_is_not_folded_stays_in_float() -> None:
+    """TF-MOT folds no layer whose outputs another layer takes too."""
+    inputs = keras.Input((8, 8, 4), name="x")
+    x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
+    y = keras.layers.BatchNormalization(name="norm")(x)
+    shared = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)
+    z = keras.layers.BatchNormalization(name="behind")(shared(shared(y)))
+    model = keras.Model(inputs, keras.layers.Add()([x, z]))
+    possible, refused = chain.plan(model, variants.parse(["qat"]), Options())
+    assert not refused
+    assert [variant.name for variant in possible] == ["float32", "qat"]

@@ -3,9 +3,10 @@
 Variants that begin with the same techniques share those steps.
 """
 
+import functools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -17,13 +18,21 @@ from common.keras2.registry import UnsupportedLayerError
 from common.keras2.weights import copy_weights, mend
 from common.options import InputError
 from common.shared_options import Options
-from common.variants import Plan, Techniques, Variant, prefixes
+from common.variants import (
+    FIRST_HALF,
+    Plan,
+    Techniques,
+    Variant,
+    is_named,
+    prefixes,
+)
 
 from . import (
+    clustering,
     formats,
     low_rank,
     output_spaces,
-    quantization,
+    patterns,
     verification,
     wrappers,
 )
@@ -40,8 +49,8 @@ def plan(
 ) -> Plan:
     """Separates the variants that `model` can take from those it cannot.
 
-    It tries TF-MOT's wrappers on a twin, which takes seconds, so that nobody
-    trains for an hour before a layer is refused.
+    It tries TF-MOT's wrappers on layers of a twin, so that nobody trains for an
+    hour before a layer is refused. For 50 convolutions this takes seconds.
 
     Args:
         model: A Keras 3 model.
@@ -79,70 +88,89 @@ def _refusals(
 ) -> dict[Techniques, str]:
     """Returns why a model cannot take the last of some techniques.
 
-    Most techniques are tried once, for what came before hardly matters: the
-    trial of QAT takes half a minute for a network of 50 layers, and minutes
-    where it counts the clusters of every channel.
-
     Args:
         model: A Keras 3 model.
         steps: The sequences of techniques.
         options: The compression options.
-    """
-    tried: dict[Techniques, str] = {}
-    reasons = {}
-    for techniques in steps:
-        start, last = techniques[:1], techniques[-1:]
-        if last == ("cluster",) and "prune" in techniques:
-            last = ("prune", "cluster")
-        if start == LOW_RANK != last:
-            last = (*LOW_RANK, *last)
-        if last not in tried:
-            tried[last] = _refusal(model, last, options)
-        reason = tried[last]
-        if not reason and techniques[-1] == "qat":
-            reason = _refusal(model, techniques, options, _keep)
-        if reason:
-            reasons[techniques] = reason
-    return reasons
-
-
-def _refusal(
-    model: keras.Model,
-    techniques: Techniques,
-    options: Options,
-    attempt: Callable[..., Any] = wrappers.wrap,
-) -> str:
-    """Returns why a model cannot take the last of `techniques`, or "".
-
-    Args:
-        model: A Keras 3 model.
-        techniques: The techniques.
-        options: The compression options.
-        attempt: What fails if it cannot; its arguments are those of `wrap`.
 
     Raises:
         InputError: If an option does not fit the model.
     """
-    try:
-        if techniques[:1] == LOW_RANK:
-            model = low_rank.outline(model, options)
-        twin = _copy(model)
-        if techniques[-2:] == ("prune", "cluster"):
-            wrappers.thin(twin, options.sparsity)
-        attempt(twin, techniques, 10, options)
-    except (ValueError, RuntimeError) as error:
-        unsupported = isinstance(error, UnsupportedLayerError)
-        if isinstance(error, InputError) and not unsupported:
-            raise
-        return " ".join(str(error).split())
-    return ""
+    trials = _Trials(model, options)
+    reasons = {techniques: trials.refusal(techniques) for techniques in steps}
+    return {
+        techniques: reason for techniques, reason in reasons.items() if reason
+    }
 
 
-def _keep(
-    twin: tf_keras.Model, techniques: Techniques, *others: object
-) -> None:
-    """Raises `RuntimeError` if QAT cannot keep what was done before it."""
-    quantization.refuse(twin, techniques[:-1])
+class _Trials:
+    """Trials of techniques on the twin of a model, without training.
+
+    Each technique is tried once for all variants, since what came before
+    hardly matters, and on a small part of the twin; see `patterns`.
+    """
+
+    def __init__(self, model: keras.Model, options: Options) -> None:
+        self._model = model
+        self._options = options
+        self._twin = functools.cache(self._make_twin)
+        self._tried = functools.cache(self._try)
+
+    def refusal(self, techniques: Techniques) -> str:
+        """Returns why the model cannot take the last of `techniques`, or "".
+
+        Raises:
+            InputError: If an option does not fit the model.
+        """
+        low_rank_first = techniques[:1] == LOW_RANK
+        last = techniques[-1:]
+        if last == ("cluster",) and "prune" in techniques:
+            last = ("prune", "cluster")
+        return self._tried(low_rank_first, last) or self._refusal(
+            lambda: wrappers.refuse(
+                self._twin(low_rank_first), techniques, self._options
+            )
+        )
+
+    def _try(self, low_rank_first: bool, techniques: Techniques) -> str:
+        """Returns why the last of `techniques` fails, or ""."""
+        return self._refusal(lambda: self._wrap(low_rank_first, techniques))
+
+    def _refusal(self, attempt: Callable[[], None]) -> str:
+        """Returns the message of the error that an attempt raises, or ""."""
+        try:
+            attempt()
+        except (ValueError, RuntimeError) as error:
+            unsupported = isinstance(error, UnsupportedLayerError)
+            if isinstance(error, InputError) and not unsupported:
+                raise
+            return " ".join(str(error).split())
+        return ""
+
+    def _make_twin(self, low_rank_first: bool) -> tf_keras.Model:
+        """Returns the twin of the model, or of its outline of low rank."""
+        if low_rank_first:
+            return _copy(low_rank.outline(self._model, self._options))
+        return _copy(self._model)
+
+    def _wrap(self, low_rank_first: bool, techniques: Techniques) -> None:
+        """Wraps one layer of each pattern for the last of `techniques`."""
+        twin = self._twin(low_rank_first)
+        wrappers.refuse(twin, techniques, self._options)
+        part = patterns.examples(twin, self._kind)
+        if techniques == ("prune", "cluster"):
+            wrappers.thin(part, self._options.sparsity)
+        # As few clusters as there can be, since they take time to compute.
+        options = self._options.replace(num_clusters=clustering.MIN_CLUSTERS)
+        wrappers.put_on(part, techniques, 10, options)
+
+    def _kind(self, layer: tf_keras.layers.Layer) -> Any:
+        """Returns what `wrappers` tells layers apart by."""
+        sparsities = (0.0, self._options.sparsity)
+        return is_named(layer.name, self._options.prune_layers), [
+            clustering.clusters_of(layer, clustering.MIN_CLUSTERS, sparsity)
+            for sparsity in sparsities
+        ]
 
 
 def _nearest(variant: Variant, reasons: dict[Techniques, str]) -> str:
@@ -195,6 +223,22 @@ def compress(
             finetuning.options,
         )
     return twins
+
+
+def ranks(twins: Mapping[Techniques, tf_keras.Model]) -> dict[str, int]:
+    """Returns the ranks of the layers that `lowrank` replaced, by their names.
+
+    Args:
+        twins: What `compress` returned.
+    """
+    layers = twins[LOW_RANK].layers if LOW_RANK in twins else []
+    names = {layer.name for layer in layers}
+    return {
+        name: int(layer.weights[0].shape[-1])
+        for layer in layers
+        if (name := layer.name.removesuffix(FIRST_HALF)) != layer.name
+        and name in names
+    }
 
 
 def _factorize(

@@ -59,17 +59,30 @@ def cluster(
     return wrapped
 
 
-def clusters_of(layer: tf_keras.layers.Layer, num_clusters: int) -> int:
+def clusters_of(
+    layer: tf_keras.layers.Layer, num_clusters: int, sparsity: float = 0.0
+) -> int:
     """Returns the number of clusters for a layer.
 
     It is `num_clusters`, but at most half the number of a kernel's weights that
     are not zero, and 0 if TF-MOT clusters no weights of the layer.
+
+    Args:
+        layer: A layer of a twin.
+        num_clusters: The number of clusters that is aimed at.
+        sparsity: The part of each kernel that will be zero, from 0 to 1.
     """
     kernels = clusterable_weights(layer)
     if not kernels:
         return 0
-    counts = [int(np.count_nonzero(kernel.numpy())) for kernel in kernels]
-    return min([num_clusters, *(count // 2 for count in counts)])
+    counts = [
+        min(
+            np.count_nonzero(kernel.numpy()),
+            int(kernel.shape.num_elements() * (1 - sparsity) + 1e-6),
+        )
+        for kernel in kernels
+    ]
+    return min([num_clusters, *(int(count) // 2 for count in counts)])
 
 
 def clusterable_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:

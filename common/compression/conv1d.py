@@ -41,6 +41,8 @@ def widen(
     Returns:
         The changed model and the changed entries.
     """
+    if not any(isinstance(layer, tuple(LAYERS)) for layer in model.layers):
+        return model, entries  # Each transformation makes all layers again.
     changes = [_Widen(kind) for kind in LAYERS]
     return model_transformer.ModelTransformer(
         model, changes, set(entries), entries

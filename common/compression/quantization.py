@@ -79,24 +79,16 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
         before: The techniques whose results must be kept.
 
     Raises:
-        RuntimeError: If an input is not floating point, or TF-MOT cannot
-            quantize a layer with a kernel, which the error names.
+        RuntimeError, ValueError: If TF-MOT cannot quantize a layer; see
+            `refuse` for those that are known.
     """
-    for tensor in twin.inputs:
-        if not tensor.dtype.is_floating:
-            raise RuntimeError(
-                "TF-MOT's quantization-aware training takes only models with "
-                f"floating-point inputs; input {tensor.name} is "
-                f"{tensor.dtype.name}."
-            )
-    refuse(twin, before)
     registry = default_8bit.Default8BitQuantizeRegistry()
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.InputLayer):
             return layer
         if isinstance(layer, tf_keras.layers.BatchNormalization):
-            if not _is_folded(layer):
+            if not _is_folded(layer, twin):
                 return layer
         elif not (registry.supports(layer) or has_kernel(layer)) and (
             layer.weights or not layer.compute_dtype.startswith("float")
@@ -123,15 +115,23 @@ def quantize(twin: tf_keras.Model, before: Techniques) -> tf_keras.Model:
 
 
 def refuse(twin: tf_keras.Model, before: Techniques) -> None:
-    """Raises an error for layers with a kernel that TF-MOT does not know.
+    """Raises an error for inputs and layers that TF-MOT does not quantize.
 
     Args:
         twin: A functional model.
         before: The techniques whose results must be kept.
 
     Raises:
-        RuntimeError: If there are such layers; the error names them all.
+        RuntimeError: If an input is not floating point, or there are layers
+            with a kernel that TF-MOT does not know; the error names them all.
     """
+    for tensor in twin.inputs:
+        if not tensor.dtype.is_floating:
+            raise RuntimeError(
+                "TF-MOT's quantization-aware training takes only models with "
+                f"floating-point inputs; input {tensor.name} is "
+                f"{tensor.dtype.name}."
+            )
     registry = default_8bit.Default8BitQuantizeRegistry()
     keeper = _scheme(before).get_quantize_registry()
     kernels = [
@@ -154,14 +154,22 @@ def refuse(twin: tf_keras.Model, before: Techniques) -> None:
             )
 
 
-def _is_folded(layer: tf_keras.layers.BatchNormalization) -> bool:
+def _is_folded(
+    layer: tf_keras.layers.BatchNormalization, twin: tf_keras.Model
+) -> bool:
     """Returns whether TF-MOT folds batch normalization into the layer before.
 
-    TF-MOT cannot quantize batch normalization that it does not fold; an
-    activation between the two layers prevents folding.
+    TF-MOT cannot quantize batch normalization that it does not fold. What
+    prevents folding is an activation between the two layers, another layer or
+    an output of the model that takes what is between them, and several calls.
     """
     before = layer.inbound_nodes[0].inbound_layers
     if not isinstance(before, FOLDING):
+        return False
+    takers = len(before.outbound_nodes) + sum(
+        tensor._keras_history.layer is before for tensor in twin.outputs
+    )
+    if max(takers, len(before.inbound_nodes), len(layer.inbound_nodes)) > 1:
         return False
     return before.activation in (None, tf_keras.activations.linear)
 

@@ -1,6 +1,6 @@
 """TF-MOT's wrappers, put on a twin and taken off again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
@@ -12,6 +12,7 @@ from common.variants import TECHNIQUES, Techniques, is_named
 
 from .clustering import cluster, has_kernel
 from .quantization import quantize
+from .quantization import refuse as refuse_quantization
 
 
 def wrap(
@@ -34,6 +35,31 @@ def wrap(
         RuntimeError, ValueError: If TF-MOT cannot take a layer; the error names
             it.
     """
+    refuse(twin, techniques, options)
+    return put_on(twin, techniques, steps, options)
+
+
+def refuse(
+    twin: tf_keras.Model, techniques: Techniques, options: Options
+) -> None:
+    """Raises the errors of `wrap` that show without wrapping any layer.
+
+    Args:
+        twin: The result of the techniques before the last one.
+        techniques: All techniques so far, in order.
+        options: See `wrap`.
+    """
+    last, before = techniques[-1], techniques[:-1]
+    if last == "prune":
+        _refuse_names(twin, options.prune_layers)
+    if last == "qat":
+        refuse_quantization(twin, before)
+
+
+def put_on(
+    twin: tf_keras.Model, techniques: Techniques, steps: int, options: Options
+) -> tf_keras.Model:
+    """Does what `wrap` does, on a twin or a part of it that is not refused."""
     last, before = techniques[-1], techniques[:-1]
     if last == "lowrank":  # Its layers need no wrappers.
         return twin
@@ -54,24 +80,7 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
         steps: The number of training steps that will follow; the final sparsity
             is reached after 60 % of them.
         options: Gives the sparsity and the layers to prune.
-
-    Raises:
-        InputError: If `--prune_layers` names a layer that the model does not
-            have or that has no kernel.
     """
-    names = {layer.name for layer in twin.layers}
-    unknown = [name for name in options.prune_layers if name not in names]
-    if unknown:
-        raise InputError(
-            f"--prune_layers must name layers of the model; {unknown[0]} is "
-            f"none of {', '.join(sorted(names))}."
-        )
-    for layer in twin.layers:
-        if layer.name in options.prune_layers and not has_kernel(layer):
-            raise InputError(
-                f"--prune_layers must name layers with a kernel; {layer.name} "
-                f"({type(layer).__name__}) has none. Leave it out."
-            )
     end = max(1, int(0.6 * steps))
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         initial_sparsity=options.sparsity / 2,
@@ -94,6 +103,23 @@ def prune(twin: tf_keras.Model, steps: int, options: Options) -> tf_keras.Model:
         )
 
     return tf_keras.models.clone_model(twin, clone_function=wrap_layer)
+
+
+def _refuse_names(twin: tf_keras.Model, prune_layers: Sequence[str]) -> None:
+    """Raises `InputError` unless names are of layers that have a kernel."""
+    layers = {layer.name: layer for layer in twin.layers}
+    for name in prune_layers:
+        if name not in layers:
+            raise InputError(
+                f"--prune_layers must name layers of the model; {name} is "
+                f"none of {', '.join(sorted(layers))}."
+            )
+    for name, layer in layers.items():
+        if name in prune_layers and not has_kernel(layer):
+            raise InputError(
+                f"--prune_layers must name layers with a kernel; {name} "
+                f"({type(layer).__name__}) has none. Leave it out."
+            )
 
 
 def thin(twin: tf_keras.Model, sparsity: float) -> None:

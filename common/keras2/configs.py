@@ -44,9 +44,12 @@ def rebuild(layer: Any, cls: Any = None, /, **changes: Any) -> Any:
         known |= {"zero_output_for_mask"}  # It is in no signature.
     kwargs = {}
     for key, value in config.items():
-        if key.endswith("_initializer") or (key in changes and value is None):
-            continue  # Weights are copied, so initializers have no effect.
-        if key in known:
+        if key in changes and value is None:
+            continue
+        if key.endswith("_initializer"):
+            if key in known:  # Weights are copied: no random ones are drawn.
+                kwargs[key] = "zeros"
+        elif key in known:
             kwargs[key] = value if key in changes else _value(layer, key, value)
         elif key not in _IGNORED and key not in changes:
             _refuse_unless_default(layer, key, value)
