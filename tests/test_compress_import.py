@@ -288,3 +288,49 @@ def test_the_twin_of_a_whole_layer_is_made_again() -> None:
     ):
         weight.assign(value)
     np.testing.assert_allclose(model(x), source(x), atol=1e-6)
+
+
+ACTIVATIONS = """
+import tensorflow as tf
+from keras import ops
+
+def bent(x):
+    return ops.tanh(x) + 0.1 * x
+
+def with_tensorflow(x):
+    return x * tf.nn.sigmoid(x)
+"""
+
+
+def test_activations_of_ones_own_inside_layers(tmp_path: Path) -> None:
+    """A stock operation where the code has one, else a call of the code."""
+    path = tmp_path / "activations.py"
+    path.write_text(ACTIVATIONS, "utf-8")
+    custom_objects.register(str(path))
+    known = keras.saving.get_custom_objects()
+    x = inputs = keras.Input((8, 8, 1), name="image")
+    x = L.Conv2D(4, 3, activation=known["with_tensorflow"], name="conv")(x)
+    x = L.Dense(16, activation=known["bent"], name="dense")(L.Flatten()(x))
+    shared = L.Dense(16, activation=known["bent"], name="shared")
+    model = keras.Model(inputs, L.Dense(3, name="out")(shared(shared(x))))
+    model.save(tmp_path / "model.keras")
+    known.clear()
+    user = app.build_model(
+        app.Config(
+            model=str(tmp_path / "model.keras"),
+            import_=(str(path),),
+            calibration="x.npz",
+        )
+    )
+    twin = bridge.to_tf_keras(user.model)
+    assert check.compare(user.original, twin) <= 1e-5
+    assert len(user.model.weights) == len(model.weights)
+    kept, stay = " ".join(user.notes).split("stay whole")
+    assert "conv, dense, shared" in kept and "conv_activation" in stay
+    assert "dense" not in stay and "shared" not in stay
+    kinds = {type(layer).__name__ for layer in twin.layers}
+    assert "CustomLayer" in kinds
+    names = {layer.name for layer in wrappers.wrap(
+        twin, ("qat",), 10, Options()
+    ).layers}  # fmt: skip
+    assert {"quant_conv", "quant_dense", "quant_shared"} <= names

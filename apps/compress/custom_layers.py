@@ -1,5 +1,7 @@
 """A user's own layers, replaced by what their `call` does with stock layers."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,6 +10,21 @@ import numpy as np
 from common.keras2 import check, custom_layer, graph, registry
 
 TOLERANCE = 1e-4  # Relative to the largest output.
+# Keras's layers that compute their activation last.
+_ACTIVATED = (
+    keras.layers.Conv1D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3D,
+    keras.layers.Conv3DTranspose,
+    keras.layers.Dense,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.EinsumDense,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
 
 
 def expand(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
@@ -16,7 +33,8 @@ def expand(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
     The layers inside are those of the original, with its weights; they get the
     names of their attributes: the layer `dense` of `block1` becomes
     `block1_dense`. A layer with weights of its own, or whose code needs numbers
-    and not symbols, stays whole; its twin calls its code.
+    and not symbols, stays whole; its twin calls its code. An activation that is
+    a function of the user's becomes a layer behind the one that has it.
 
     Args:
         model: A functional or Sequential model.
@@ -48,7 +66,8 @@ def _notes(custom: list[Any], whole: list[Any]) -> tuple[str, ...]:
         whole: Those of the expanded model.
     """
     notes = []
-    names = [layer.name for layer in custom if layer not in whole]
+    kept = {layer.name for layer in whole}
+    names = [layer.name for layer in custom if layer.name not in kept]
     if names:
         notes.append(
             f"custom layers compressed as the layers that they call: "
@@ -79,7 +98,7 @@ def _is_custom(operation: Any) -> bool:
 
     Layers that have a converter are not: the user said what they become.
     """
-    if isinstance(operation, keras.layers.Activation):
+    if type(operation) in (keras.layers.Activation, *_ACTIVATED):
         module = getattr(operation.activation, "__module__", "")
         return not module.startswith("keras.src.")
     return (
@@ -97,13 +116,51 @@ def _expanded_once(model: keras.Model) -> keras.Model:
     """
     functional = graph.as_functional(model)
 
+    @functools.cache  # A shared layer has several calls.
     def operation(original: Any) -> Any:
         if graph.is_nested(original) and _custom_layers(original):
             return _expanded_once(original)
-        return _code_of(original) if _is_custom(original) else original
+        if not _is_custom(original):
+            return original
+        return (
+            _split(original)
+            if registry.is_stock(original)
+            else _code_of(original)
+        )
 
     outputs = functional._run_through_graph(functional.inputs, operation)
     return keras.Model(functional._inputs_struct, outputs, name=model.name)
+
+
+class Function(keras.layers.Layer):
+    """Calls a function of the user's."""
+
+    def __init__(self, function: Callable[[Any], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the function's results."""
+        return self.function(inputs)
+
+
+def _split(layer: Any) -> Any:
+    """Returns a function that calls one of Keras's layers and its activation.
+
+    Args:
+        layer: A layer whose activation is a function of the user's.
+    """
+    dtype = layer.dtype_policy
+    if isinstance(layer, keras.layers.Activation):
+        return Function(layer.activation, name=layer.name, dtype=dtype)
+    config = {**layer.get_config(), "activation": "linear"}
+    plain = type(layer).from_config(config)
+    plain.build_from_config(layer.get_build_config())
+    plain.set_weights(layer.get_weights())
+    name = f"{layer.name}_activation"
+    activation = Function(layer.activation, name=name, dtype=dtype)
+    return lambda *args, **kwargs: activation(plain(*args, **kwargs))
 
 
 def _code_of(layer: Any) -> Any:
