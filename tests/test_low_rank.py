@@ -224,6 +224,8 @@ def test_the_techniques_after_it_and_the_files(capsys) -> None:
     ranks = TINY.replace(layer_ranks=("dense:4",))
     twins = chain.compress(model, possible, Finetuning(split, transform, ranks))
     assert "dense: rank 4" in capsys.readouterr().out
+    assert chain.ranks(twins) == {"dense": 4}
+    assert chain.ranks({(): twins[()]}) == {}
     pruned = twins[("lowrank", "prune")].get_layer("dense_low_rank")
     assert pruned.kernel.shape == (1600, 4)
     assert np.mean(pruned.kernel.numpy() == 0) >= 0.49

@@ -116,6 +116,19 @@ def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
     assert '0.8000</td><td data-label="validation" class="number"></td>' in html
 
 
+def test_the_layers_of_low_rank_are_listed(made) -> None:
+    assert "ranks" not in made
+    result = report.build(
+        made["app"], Options(), Toy(), task_metric="accuracy",
+        metrics=made["metrics"], log=fitting.Log(made["history"], 1.0, 1.0),
+        variants=made["variants"], refused=[], serving=made["serving"],
+        ranks={"dense": 4, "embedding": 16},
+    )  # fmt: skip
+    assert result["ranks"] == {"dense": 4, "embedding": 16}
+    layers = "dense (rank 4), embedding (rank 16)"
+    assert f"lowrank made two layers of each of {layers}" in result["notes"]
+
+
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
 def test_a_figure_that_is_no_number_is_null_and_says_why(
     made, tmp_path, capsys, figure

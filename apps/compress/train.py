@@ -232,7 +232,7 @@ def run(config: Config) -> dict[str, Any]:
             report, files.selected, splits, objective, *measured["test"]
         ),
         log=log, work_dirs=work_dirs, teacher=teacher,
-        refused=files.refused,
+        refused=files.refused, ranks=chain.ranks(twins),
         higher_is_better=objective.higher_is_better,
         baselines=results.trivial(
             objective, model.output_shape, measured["valid"][1],

@@ -234,6 +234,7 @@ def run(config: Config) -> dict[str, Any]:
         metrics=results.summarize(outcomes, costs),
         draw=lambda report: results.draw(report, outcomes, costs, explainer),
         log=last.log, refused=plan.refused, teacher=teacher,
+        ranks=chain.ranks(twins),
         baselines=baselines.measure(data, config.seed, config.top_cards)
         if config.baselines else (),
         work_dirs=[path for outcome in outcomes for path in outcome.work_dirs],

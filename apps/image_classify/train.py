@@ -212,6 +212,7 @@ def run(config: Config) -> dict[str, Any]:
         metrics=results.summarize(measured, splits.class_names),
         draw=lambda report: results.draw(report, splits, measured["test"]),
         log=log, refused=plan.refused, work_dirs=[work_dir], teacher=teacher,
+        ranks=chain.ranks(twins),
         baselines=[
             metrics.most_frequent(measured["valid"][1], measured["test"][1])
         ],

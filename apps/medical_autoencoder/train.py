@@ -176,5 +176,6 @@ def run(config: Config) -> dict[str, Any]:
         metrics=results.summarize_all(rebuilt, detector, config),
         draw=lambda report: panels.draw(report, detector, rebuilt["test"]),
         log=log, refused=plan.refused, work_dirs=[work_dir],
+        ranks=chain.ranks(twins),
         baselines=baselines.measure(rebuilt, config),
     )  # fmt: skip

@@ -202,5 +202,6 @@ def run(config: Config) -> dict[str, Any]:
         metrics=results.summarize(lists, protocol),
         draw=lambda report: results.draw(report, protocol, lists["test"]),
         log=log, refused=plan.refused, baselines=others,
+        ranks=chain.ranks(twins),
         work_dirs=[work_dir, work_dir / "refit"],
     )  # fmt: skip

@@ -232,4 +232,5 @@ def run(config: Config) -> dict[str, Any]:
         ),
         baselines=results.compare(splits, joined),
         log=log, refused=plan.refused, work_dirs=[work_dir], teacher=teacher,
+        ranks=chain.ranks(twins),
     )  # fmt: skip

@@ -37,6 +37,7 @@ def publish(
     write_more: Callable[[Path], None] | None = None,
     work_dirs: Sequence[Path] = (),
     teacher: distillation.Teacher | None = None,
+    ranks: Mapping[str, int] | None = None,
 ) -> report.Report:
     """Writes a complete release, or none, and prints its report.
 
@@ -65,6 +66,7 @@ def publish(
         write_more: Writes further files; its argument is the release's folder.
         work_dirs: The folders of checkpoints that are not needed any more.
         teacher: The network that the model has learnt from, if any.
+        ranks: The ranks of the layers that `lowrank` replaced, by their names.
 
     Returns:
         The report, as in `report.json`; for a trial, what `_judge` returns.
@@ -93,6 +95,7 @@ def publish(
             baselines=baselines,
             higher_is_better=higher_is_better,
             teacher=teacher.describe(model) if teacher else None,
+            ranks=ranks,
         )
         result["notes"] += teacher.notes if teacher else ()  # fmt: skip
         sections = draw(result)

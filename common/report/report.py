@@ -61,6 +61,7 @@ def build(
     baselines: Sequence[Mapping[str, Any]] = (),
     higher_is_better: bool = True,
     teacher: Mapping[str, Any] | None = None,
+    ranks: Mapping[str, int] | None = None,
 ) -> Report:
     """Returns the content of `report.json`.
 
@@ -83,6 +84,7 @@ def build(
         higher_is_better: Whether more of the task metric is better.
         teacher: What `distillation.Teacher.describe` returns, if the model
             had a teacher.
+        ranks: The ranks of the layers that `lowrank` replaced, by their names.
     """
     warnings = shortfalls(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
@@ -98,6 +100,7 @@ def build(
                 *splits.notes,
                 *_measured_on(options, sizes),
                 *_stateful(variants),
+                *_of_low_rank(ranks or {}),
             ],
             "refused_variants": list(refused),
         },
@@ -129,6 +132,7 @@ def build(
             },
             "history": log.history,
             **({"teacher": portable.options(dict(teacher))} if teacher else {}),
+            **({"ranks": dict(ranks)} if ranks else {}),
         }
     )
     report["summary"] = summary.sentence(report, subject)
@@ -188,6 +192,12 @@ def _stateful(variants: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns a note on the files that keep a state between calls."""
     names = [row["name"] for row in variants if row.get("stateful")]
     return [state_note(names)] if names else []
+
+
+def _of_low_rank(ranks: Mapping[str, int]) -> list[str]:
+    """Returns a note on the layers that `lowrank` replaced."""
+    layers = ", ".join(f"{name} (rank {rank})" for name, rank in ranks.items())
+    return [f"lowrank made two layers of each of {layers}"] if ranks else []
 
 
 def _digests(options: Options) -> dict[str, str]:
