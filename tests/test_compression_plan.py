@@ -1,5 +1,7 @@
 """Names of variants, and which variants a model can take."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -119,3 +121,16 @@ def test_normalization_that_is_not_folded_stays_in_float() -> None:
     possible, refused = chain.plan(model, variants.parse(["qat"]), Options())
     assert not refused
     assert [variant.name for variant in possible] == ["float32", "qat"]
+
+
+@pytest.mark.by_hand
+def test_the_plan_of_a_network_of_50_layers_takes_seconds() -> None:
+    model = keras.applications.ResNet50(weights=None)
+    names = [
+        "prune+int8", "cluster+int8", "qat", "prune+cluster+int8",
+        "prune+cluster+qat",
+    ]  # fmt: skip
+    start = time.process_time()
+    plan = chain.plan(model, variants.parse(names))
+    assert time.process_time() - start < 5  # On a machine that is not busy.
+    assert not plan.refused

@@ -8,6 +8,7 @@ import keras
 import model_zoo
 import pytest
 import zoo_networks
+import zoo_sequences
 
 from apps.compress import user_model
 from common import variants
@@ -100,6 +101,62 @@ def test_the_table_in_the_documentation_is_that_of_the_zoo() -> None:
 def wrap(build: Any, technique: str, folder: Path) -> None:
     twin = bridge.to_tf_keras(load(build, folder), check=False)
     wrappers.wrap(twin, (technique,), 10, Options())
+
+
+STEPS = ("prune+int8", "cluster+int8", "prune+cluster+int8", "qat", "prune+qat")
+
+
+def whole_refusal(model: keras.Model, techniques: variants.Techniques) -> str:
+    """Returns why wrapping the whole twin fails, or ""."""
+    twin = bridge.to_tf_keras(model, check=False)
+    if techniques == ("prune", "cluster"):
+        wrappers.thin(twin, Options().sparsity)
+    try:
+        wrappers.wrap(twin, techniques, 10, Options())
+    except (RuntimeError, ValueError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def check_plan(model: keras.Model) -> None:
+    """Compares the plan, which tries a part of the twin, with whole trials."""
+    wanted = variants.parse(STEPS)
+    plan = chain.plan(model, wanted, Options())
+    planned = {row["name"]: row["reason"] for row in plan.refused}
+    steps = variants.prefixes(variant.techniques for variant in wanted)
+    reasons = {step: whole_refusal(model, step) for step in steps}
+    for variant in wanted:
+        expected = next(
+            filter(
+                None,
+                (reasons[x] for x in variants.prefixes([variant.techniques])),
+            ),
+            "",
+        )
+        reason = planned.get(variant.name, "").partition(" Nearest:")[0]
+        assert reason == expected, variant.name
+
+
+# One that keeps nothing, and one with a layer that QAT does not know.
+@pytest.mark.parametrize(
+    "build", of(dict.fromkeys((zoo_networks.unet, zoo_sequences.lstm)))
+)
+def test_the_plan_is_that_of_whole_trials(build: Any, tmp_path: Path) -> None:
+    check_plan(load(build, tmp_path))
+
+
+@pytest.mark.by_hand
+@pytest.mark.parametrize("build", of(TAKEN))
+def test_every_plan_is_that_of_whole_trials(build: Any, tmp_path: Path) -> None:
+    check_plan(load(build, tmp_path))
+
+
+@pytest.mark.by_hand
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", "NASNetMobile"]
+)
+def test_plans_of_deep_networks_are_those_of_whole_trials(name: str) -> None:
+    check_plan(getattr(keras.applications, name)(weights=None))
 
 
 def test_what_cannot_be_kept_is_refused_before_training() -> None:

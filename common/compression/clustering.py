@@ -77,12 +77,12 @@ def clusters_of(
         return 0
     counts = [
         min(
-            np.count_nonzero(kernel.numpy()),
+            int(np.count_nonzero(kernel.numpy())),
             int(kernel.shape.num_elements() * (1 - sparsity) + 1e-6),
         )
         for kernel in kernels
     ]
-    return min([num_clusters, *(int(count) // 2 for count in counts)])
+    return min([num_clusters, *(count // 2 for count in counts)])
 
 
 def clusterable_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
