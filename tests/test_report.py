@@ -119,7 +119,8 @@ def test_a_figure_that_a_split_lacks_is_an_empty_cell(made) -> None:
 def test_the_layers_of_low_rank_are_listed(made) -> None:
     assert "ranks" not in made
     result = report.build(
-        made["app"], Options(), Toy(), task_metric="accuracy",
+        made["app"], Options(), Toy(), subject=SUBJECT, num_weights=0,
+        task_metric="accuracy",
         metrics=made["metrics"], log=fitting.Log(made["history"], 1.0, 1.0),
         variants=made["variants"], refused=[], serving=made["serving"],
         ranks={"dense": 4, "embedding": 16},

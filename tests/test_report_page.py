@@ -165,7 +165,7 @@ def luminance(colour: str) -> float:
 
 
 def test_texts_contrast_with_their_backgrounds_by_day_and_by_night() -> None:
-    template = Path(page.__file__).with_name("page.html").read_text("utf-8")
+    template = Path(page.__file__).with_name("parts.html").read_text("utf-8")
     themes = re.findall(r":root \{(.*?)\}", template, re.DOTALL)
     assert len(themes) == 2
     for theme in themes:
