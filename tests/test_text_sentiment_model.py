@@ -186,22 +186,23 @@ def test_unlabelled_texts_are_taught_as_the_linear_path_sees_them() -> None:
 
 
 def test_int8_is_as_right_on_short_texts_as_on_long_ones() -> None:
+    rng = np.random.default_rng(0)
     model = networks.build(50, 2, num_pairs=11, **SIZES)
     for weight in model.weights:
-        weight.assign(RNG.normal(size=weight.shape))
+        weight.assign(rng.normal(size=weight.shape))
     (int8,) = variants.parse(["int8"])[1:]
     twin = bridge.to_tf_keras(model)
-    long = RNG.integers(2, 50, (30, 200)).astype(np.int32)
+    long = rng.integers(2, 50, (30, 200)).astype(np.int32)
     short = np.where(np.arange(200) < 5, long, 0)
     content = conversion.convert(
         twin, int8, {"token_ids": long}, ("p",), results._int8([twin])
     )
-    # Sums of 200 words in 256 steps were off by 1.3 for texts of five words.
+    # The sum of 200 words in 256 steps is too coarse for that of five words.
     for rows in (short, long[:, ::-1]):
         outputs = litert.Runner(content)(token_ids=rows)["p"]
         odds = [np.log(p[:, 1] / p[:, 0]) for p in (outputs, model(rows))]
         spread = np.std(odds[1])
-        assert np.abs(odds[0] - odds[1]).mean() < 0.1 * spread
+        assert np.abs(odds[0] - odds[1]).mean() < 0.05 * spread
 
 
 def test_metrics_of_each_class_and_of_all() -> None:
