@@ -306,5 +306,6 @@ def state_note(names: Sequence[str]) -> str:
         f"The files {', '.join(names)} keep a state between calls, that of a "
         "fused LSTM. Reset it before each call, or every answer but the first "
         "is wrong: reset_all_variables in Python, resetVariableTensors in "
-        "Java, ResetVariableTensors in C++."
+        "Java, ResetVariableTensors in C++. Files made by --mobile_lstm=loop "
+        "keep none."
     )
