@@ -124,7 +124,7 @@ def photos(home: Path) -> Path:
 
 def predicted(release: Path, photos: Path, name: str) -> Path:
     """Gives the table that `predict` writes with a TFLite file."""
-    output = photos.parent / f"{name}.csv"
+    output = photos.parent / f"{name or 'saved_model'}.csv"
     config = app.Config(mode="predict", inputs=str(photos), output=str(output))
     model = served.Local(release)
     predict.predict_files(predict.Classifier(model, name), config)
