@@ -13,6 +13,7 @@ import fraud_reference
 import keras
 import numpy as np
 import pytest
+import tflite_metadata
 from reports import rows_of, unexplained
 from sklearn import metrics
 
@@ -98,6 +99,12 @@ def _week_rows(released) -> list:
     page = (released[1] / "report" / "report.html").read_text("utf-8")
     rows = rows_of(page, "By week")
     return [[row[0], int(row[1]), int(row[2])] for row in rows]
+
+
+def test_the_files_tell_what_they_are(released) -> None:
+    facts = tflite_metadata.check(released[1], "features.txt")
+    assert facts["name"] == app.APP
+    assert all(row["metadata_bytes"] for row in released[0]["variants"])
 
 
 def test_the_release_is_whole(released) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tflite_metadata
 from reports import unexplained
 
 from apps.image_classify import predict
@@ -42,6 +43,12 @@ def test_the_model_learns(released) -> None:
     assert result["dataset"]["test"] == 360
     matrix = np.array(result["metrics"]["test"]["confusion"])
     assert matrix.sum() == 360
+
+
+def test_the_files_tell_what_they_are(released) -> None:
+    facts = tflite_metadata.check(released[1], "labels.txt")
+    assert facts["name"] == app.APP
+    assert all(row["metadata_bytes"] for row in released[0]["variants"])
 
 
 def test_the_release_is_whole(released) -> None:

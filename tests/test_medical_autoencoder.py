@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tflite_metadata
 from PIL import Image
 from reports import unexplained
 from test_medical_autoencoder_dicom import IDENTITY, RAMP, write
@@ -60,6 +61,12 @@ def test_the_model_learns(released) -> None:
     assert result["task_metric"] == "auroc"
     assert len(result["baselines"]) == 7
     assert all(0 < row["metrics"]["auroc"] < 1 for row in result["baselines"])
+
+
+def test_the_files_tell_what_they_are(released) -> None:
+    facts = tflite_metadata.check(released[1])
+    assert facts["name"] == app.APP
+    assert all(row["metadata_bytes"] for row in released[0]["variants"])
 
 
 def test_the_release_is_whole(released) -> None:

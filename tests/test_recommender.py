@@ -10,6 +10,7 @@ import demo_pages
 import keras
 import numpy as np
 import pytest
+import tflite_metadata
 from reports import unexplained
 
 from apps.recommender import mobile, predict, quality
@@ -54,6 +55,12 @@ def test_the_model_learns_and_baselines_are_beside_it(released) -> None:
     assert low < test["ndcg@10"] < high
     assert result["dataset"]["protocol"] == "random_75_25"
     assert result["history"]["loss"][-1] < result["history"]["loss"][0]
+
+
+def test_the_files_tell_what_they_are(released) -> None:
+    facts = tflite_metadata.check(released[1])
+    assert facts["name"] == app.APP
+    assert all(row["metadata_bytes"] for row in released[0]["variants"])
 
 
 def test_the_release_is_whole(released, protocol) -> None:

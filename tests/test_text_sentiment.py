@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tflite_metadata
 from reports import unexplained
 
 from apps.text_sentiment import predict, vocabulary
@@ -59,6 +60,12 @@ def test_the_model_learns(released) -> None:
     # Pairs do not see past an intensifier to the negation.
     assert 0.6 < rows["TF-IDF 1-2-grams, linear SVM"]["accuracy"] < 0.9
     assert any("with emoji" in note for note in result["notes"])
+
+
+def test_the_files_tell_what_they_are(released) -> None:
+    facts = tflite_metadata.check(released[1], "labels.txt", "tokenizer.json")
+    assert facts["name"] == app.APP
+    assert all(row["metadata_bytes"] for row in released[0]["variants"])
 
 
 def test_the_release_is_whole(released) -> None:
