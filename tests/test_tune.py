@@ -14,7 +14,7 @@ import pytest
 import tuned_app
 from optuna.trial import FrozenTrial, TrialState
 
-from apps.tune import application, results, search, study, trial
+from apps.tune import application, plots, results, search, study, trial
 from apps.tune.config import Config
 from common import console
 from common.options import InputError
@@ -195,7 +195,19 @@ def test_a_trial_that_kills_the_process_each_time_is_given_up(train) -> None:
             tune(options(trials=3))
     done = tune(options(trials=3))
     assert states(done)[1] == TrialState.FAIL
-    assert "interrupted 4 times" in done.trials()[1].user_attrs["error"]
+    assert "killed 4 times" in done.trials()[1].user_attrs["error"]
+
+
+def test_a_trial_that_the_user_stops_is_never_given_up(train) -> None:
+    def stop(run: int, epoch: int) -> None:
+        raise SystemExit(143)
+
+    train.stop = stop
+    for _ in range(study.MOST_STARTS + 1):
+        with pytest.raises(SystemExit):
+            tune(options(trials=2))
+    train.stop = None
+    assert states(tune(options(trials=2))) == [TrialState.COMPLETE] * 2
 
 
 @pytest.mark.parametrize("kind", ["median", "hyperband"])
@@ -249,6 +261,9 @@ def test_the_results(train, capsys, monkeypatch) -> None:
     for title in ("History", "Parallel coordinates", "Importance of the"):
         assert title in page
     assert "best.flags</code>" in page and page.count("data:image/png") == 3
+    plot = plots.coordinates(done.trials(), done.application.parameters, winner)
+    low, high = plot.figure.axes[0].get_ylim()
+    assert -0.1 < low < 0 and 1 < high < 1.1  # The ends of all ranges.
     shares = results.importances(done, config)
     assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
 

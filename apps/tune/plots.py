@@ -93,6 +93,7 @@ def coordinates(
         rotation=20, parse_math=False,
     )  # fmt: skip
     axes.set_yticks([])
+    axes.set(ylim=(-0.04, 1.04), xlim=(-0.1, len(parameters) - 0.6))
     axes.spines[:].set_visible(False)
     return Plot(
         "coordinates",

@@ -199,6 +199,7 @@ def release(study: Study, config: Config) -> None:
             return
         winner = best(study, config)
         if study.base.user_attrs.get("released") == winner.number:
+            console.get().print("release  made before, of the same settings")
             return
         study.application.run(study.application.options(winner.params))
         study.base.set_user_attr("released", winner.number)

@@ -28,8 +28,9 @@ from .config import Config
 WAIT_SECONDS = 120
 # A process that has just made a trial on another machine needs time to sign it.
 UNSIGNED_SECONDS = 60
-# A trial that is begun so often without a finished epoch is given up: it may be
-# the trial that kills the process, such as by using up the memory.
+# A trial whose process is killed so often without a finished epoch is given up:
+# it may be the trial that kills it, such as by using up the memory. Where no
+# epochs are told, each kill counts.
 MOST_STARTS = 4
 
 

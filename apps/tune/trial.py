@@ -65,14 +65,18 @@ def run(
             {**equal.user_attrs, "host": study.host, "same_as": equal.number},
         )
     elif starts > studies.MOST_STARTS:
-        reason = f"it was interrupted {starts - 1} times in the same epoch"
+        reason = f"its process was killed {starts - 1} times in the same epoch"
         outcome = Outcome(TrialState.FAIL, notes={"error": reason})
     else:
-        outcome = _outcome(trial, study, config)
+        try:
+            outcome = _outcome(trial, study, config)
+        except (SystemExit, KeyboardInterrupt):
+            # Who stops a search does not speak against the trial.
+            trial.set_user_attr("starts", starts - 1)
+            raise
     for name, value in outcome.notes.items():
         trial.set_user_attr(name, value)
-    seconds = frozen.user_attrs.get("seconds", 0.0) + time.monotonic() - start
-    trial.set_user_attr("seconds", round(seconds, 1))
+    trial.set_user_attr("seconds", round(time.monotonic() - start, 1))
     done = study.base.tell(trial, outcome.values or None, outcome.state)
     shutil.rmtree(study.folder(trial.number), ignore_errors=True)
     return done
