@@ -115,6 +115,7 @@ class _Trials:
         self._options = options
         self._twin = functools.cache(self._make_twin)
         self._tried = functools.cache(self._try)
+        self._kind = functools.cache(self._kind_of)
 
     def refusal(self, techniques: Techniques) -> str:
         """Returns why the model cannot take the last of `techniques`, or "".
@@ -164,7 +165,7 @@ class _Trials:
         options = self._options.replace(num_clusters=clustering.MIN_CLUSTERS)
         wrappers.put_on(part, techniques, 10, options)
 
-    def _kind(self, layer: tf_keras.layers.Layer) -> Any:
+    def _kind_of(self, layer: tf_keras.layers.Layer) -> Any:
         """Returns what `wrappers` tells layers apart by."""
         sparsities = (0.0, self._options.sparsity)
         return is_named(layer.name, self._options.prune_layers), [

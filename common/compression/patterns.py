@@ -140,7 +140,7 @@ class _Graph:
                     values[id(tensor)] = inputs[-1]
             if name not in made:
                 made[name] = type(node.layer).from_config(
-                    node.layer.get_config()
+                    _without_random_weights(node.layer.get_config())
                 )
             args, kwargs = tf.nest.map_structure(
                 lambda x: values.get(id(x), x),
@@ -183,6 +183,17 @@ def _input(tensor: Any, number: int) -> Any:
         dtype=tensor.dtype,
         name=source.name if is_input else f"{source.name}_cut_{number}",
     )
+
+
+def _without_random_weights(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a configuration for weights that will be set: zeros are quick.
+
+    TF-MOT makes a layer several times from its configuration.
+    """
+    return {
+        key: "zeros" if key.endswith("_initializer") else value
+        for key, value in config.items()
+    }
 
 
 def _without_numbers(config: Any) -> Any:
