@@ -167,7 +167,7 @@ def render(
         ],
         baselines=baselines,
         more_terms=terms.of(
-            {line[0] for line in baselines[1:]} - {*report["terms"]}, {}
+            [x for x, *_ in baselines[1:] if x not in report["terms"]], {}
         ),
         variants=variants,
         columns={
