@@ -388,19 +388,3 @@ def test_the_other_models_are_released(config, home, model, changes) -> None:
     predict.predict_file(
         scorer, str(home / "new.csv"), "", app.Config().column_names(), False
     )
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"units": ("many",)}, "--units must be widths"),
-        ({"dataset": "no_such_set"}, "--dataset must be a file"),
-        ({"protocol": "handbook_p1"}, "Use --protocol=time"),
-        ({"test_days": 40}, "must span"),
-        ({"alerts": 0.0}, "--alerts must be at least"),
-    ],
-)
-def test_bad_options_end_before_any_work(config, home, changes, words) -> None:
-    with pytest.raises(InputError, match=words):
-        app.run(config.replace(work_dir=str(home / "never"), **changes))
-    assert not (home / "never").exists()
