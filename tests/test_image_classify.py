@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import compiled_models
 import demo_pages
 import keras
 import numpy as np
@@ -49,6 +50,10 @@ def test_the_files_tell_what_they_are(released) -> None:
     facts = tflite_metadata.check(released[1], "labels.txt")
     assert facts["name"] == app.APP
     assert all(row["metadata_bytes"] for row in released[0]["variants"])
+
+
+def test_the_newer_runtime_gives_the_same_outputs(released) -> None:
+    compiled_models.check(released[1])
 
 
 def test_the_release_is_whole(released) -> None:
