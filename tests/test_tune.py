@@ -332,6 +332,7 @@ def publish(judged: trials.Trial) -> dict:
                  "gzip_bytes": 9, "bytes": 12}
             ],
             task_metric="accuracy",
+            subject="a toy",
             metrics={"valid": {"accuracy": 0.3}, "test": {"accuracy": 0.4}},
             draw=lambda report: [],
             log=None,

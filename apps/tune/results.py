@@ -21,6 +21,7 @@ from .config import Config
 from .study import Study
 
 FEWEST = 4  # Complete trials, for importances.
+STATES = {TrialState.PRUNED: "stopped early", TrialState.FAIL: "failed"}
 
 
 def complete(study: Study) -> list[FrozenTrial]:
@@ -168,9 +169,9 @@ def _page(study: Study, winner: FrozenTrial, shown: Sequence[Plot]) -> str:
         rows=[
             [
                 trial.number + 1,
-                trial.state.name.lower(),
+                STATES.get(trial.state, trial.state.name.lower()),
                 trial.user_attrs.get("value"),
-                trial.user_attrs.get("seconds"),
+                f"{trial.user_attrs.get('seconds', 0):.1f}",
                 *(_short(trial.params.get(p.name)) for p in parameters),
             ]
             for trial in study.trials()
