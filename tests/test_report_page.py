@@ -77,6 +77,9 @@ def test_the_sentence_hides_no_baseline_that_is_better() -> None:
     )
     assert "no better than a simple method" in sentence(baselines=baseline(0.9))
     assert "no simpler method was measured" in sentence(baselines=[])
+    # A part of the model is no method to compare it with.
+    part = [row | {"part": True} for row in baseline(0.95)]
+    assert "no simpler method was measured" in sentence(baselines=part)
     both = [*baseline(0.95), *baseline(0.8)]
     low = sentence(baselines=both, higher_is_better=False)
     assert "worse than the 0.8000" in low  # Of the two, it is the better.

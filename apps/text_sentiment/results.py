@@ -174,6 +174,7 @@ def compare(
     rows: list[dict[str, Any]] = [
         {
             "name": name,
+            "part": True,
             "metrics": dict(measure(probabilities, splits.test.labels)),
         }
         for name, probabilities in parts.items()

@@ -84,7 +84,9 @@ def figure(value: float | None) -> str:
 def _compared(report: Mapping[str, Any]) -> str:
     """Returns how the model stands against the best baseline."""
     metric, higher = report["task_metric"], report["higher_is_better"]
-    best = best_baseline(metric, report["baselines"], higher)
+    # A part of the model is no simpler method.
+    others = [row for row in report["baselines"] if not row.get("part")]
+    best = best_baseline(metric, others, higher)
     value = report["metrics"]["test"].get(metric)
     if best is None or value is None:
         return ", and no simpler method was measured beside it"

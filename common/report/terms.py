@@ -65,7 +65,7 @@ PARTS = {
     "float32": "numbers of 32 bits",
     "float16": "weights of 16 bits",
     "dynamic": "weights of 8 bits, computation partly in float",
-    "int8": "weights and computation in integers of 8 bits",
+    "int8": "weights of 8 bits, and computation where the layers allow it",
     "int8x16": "weights of 8 bits, computation in integers of 16",
     "int4": "weights of 4 bits, computation in float",
     "selective": "the layers that suffer most left in float",
