@@ -60,8 +60,8 @@ def test_the_sentence_says_what_was_learnt_how_well_and_what_ships() -> None:
         "whose likeliest class is the true one) is 0.9000, against 0.1000 by "
         "the best of the simple methods (most frequent); what ships is the "
         "model for servers and, for phones, a file of 0.3 kB when zipped, 3.0 "
-        "times smaller than uncompressed (weights and computation in integers "
-        "of 8 bits), whose accuracy on these is 0.9000."
+        "times smaller than uncompressed (weights of 8 bits, and computation "
+        "where the layers allow it), whose accuracy on these is 0.9000."
     )
     html = page.render(made, [])
     assert html.index("0.1000 by the best") < html.index("<h2>")
