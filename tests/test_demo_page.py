@@ -105,6 +105,23 @@ def test_the_page_tells_what_the_file_takes(release, packages) -> None:
         page_files.contents(release, "int8", is_live=False)
 
 
+def test_the_example_is_json_that_a_browser_reads(release, packages) -> None:
+    example = release / "assets.extra" / "example.json"
+    before = example.read_text()
+    try:
+        example.write_text('{"instances": [{"x": NaN, "name": "NaN"}]}')
+        pages = page_files.contents(release, "", is_live=False)
+        shown = json.loads(
+            pages["release/example.json"], parse_constant=pytest.fail
+        )
+        assert shown == {"instances": [{"x": None, "name": "NaN"}]}
+        example.write_text("{")
+        with pytest.raises(InputError, match="must be whole"):
+            page_files.contents(release, "", is_live=False)
+    finally:
+        example.write_text(before)
+
+
 def test_a_folder_is_written_whole_or_not_at_all(
     release, packages, tmp_path, monkeypatch
 ) -> None:

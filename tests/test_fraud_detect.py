@@ -123,7 +123,7 @@ def test_the_release_is_whole(released) -> None:
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
     assert unexplained(result) == set()
-    assert "transactions of simulated" in result["summary"]
+    assert "transactions of payments.csv" in result["summary"]
     page = (release / "report" / "report.html").read_text("utf-8")
     assert "The strongest alerts" in page and "terminal_risk_30d" in page
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.mobile import litert, measurement, thresholds
+from common.mobile import litert, measurement, metadata, thresholds
 from common.report import page
 
 
@@ -32,6 +32,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(litert, "Runner", Scaled)
     contents = litert.Contents(("ADD",), 0.0, False, 7)
     monkeypatch.setattr(litert, "inspect", lambda content: contents)
+    monkeypatch.setattr(metadata, "remove", lambda content: content)
     (tmp_path / "float32.tflite").write_text("1.00000")
     (tmp_path / "int8.tflite").write_text("2")
     return tmp_path

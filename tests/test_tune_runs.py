@@ -48,7 +48,7 @@ def until(condition, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_a_killed_search_ends_as_one_that_was_not(tmp_path) -> None:
     process = search(tmp_path, "whole")
     printed, errors = process.communicate(timeout=600)

@@ -14,7 +14,7 @@ from typing import Any
 from common.mobile import files, litert, measurement
 from common.options import InputError
 from common.release.models_config import EXAMPLE, EXTRA
-from common.report import report
+from common.report import report, strict_json
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
@@ -48,14 +48,17 @@ def contents(release: Path, variant: str, is_live: bool) -> Contents:
     """
     pages = [*WEB.glob("*.js"), *WEB.glob("*.css"), *WEB.glob("*.html")]
     model = files.variant(release, variant or "model")
-    beside = {
+    beside: dict[str, Path | bytes] = {
         path.name: path
         for path in sorted(model.parent.iterdir())
         if path.is_file() and path.suffix in (".txt", ".json", ".csv")
     }
     example = release / EXTRA / EXAMPLE
     if example.is_file():
-        beside[EXAMPLE] = example
+        # A feature that is missing is NaN there, which no browser reads.
+        with files.reading(example):
+            request = json.loads(example.read_bytes())
+            beside[EXAMPLE] = strict_json.dumps(request).encode()
     facts = describe(release, model) | {
         "files": list(beside),
         "saved_model": is_live,
