@@ -1,5 +1,7 @@
 """HTTP requests as their bytes arrive: whole, in pieces, broken, hostile."""
 
+import tracemalloc
+
 import pytest
 
 from common.serving.http_requests import Phase, Reader
@@ -131,3 +133,26 @@ def test_a_client_may_wait_before_it_sends_a_body() -> None:
     assert reader.refused.code == 413 and reader.refused.unread == MOST + 1
     reader = read(HEAD + f"Content-Length: {MOST + 1}\r\n\r\nabc")
     assert reader.refused.unread == MOST + 1 - 3
+
+
+def test_another_protocol_behind_a_refused_request_is_refused_too() -> None:
+    reader = read(
+        "GET / HTTP/1.1\r\nExpect: the best\r\n"
+        "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    )
+    assert reader.refused.code == 417 and not reader.ready
+
+
+def test_small_chunks_take_no_more_memory_than_their_bytes() -> None:
+    size = 200_000
+    reader = Reader(size)
+    chunks = b"2\r\nab\r\n" * (size // 2)
+    tracemalloc.start()
+    try:
+        reader.feed(CHUNKED.encode() + chunks)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * size
+    reader.feed(b"0\r\n\r\n")
+    assert reader.ready[0].body == b"ab" * (size // 2)

@@ -83,7 +83,8 @@ class Reader:
         except httptools.HttpParserUpgrade:
             # The request is complete. The client wants another protocol behind
             # it and gets an answer in this one.
-            self.ready[-1].keep_alive = False
+            if not self.refused:
+                self.ready[-1].keep_alive = False
         except httptools.HttpParserError as error:
             self._refuse(400, f"This is no request in HTTP/1.1: {error}")
         if len(self.ready) > num_ready:
@@ -156,19 +157,20 @@ class Reader:
         if self.refused:
             self.refused.unread -= len(body)
         else:
-            self._pieces.append(body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         """Ends a request."""
         if not self.refused:
-            self._request.body = b"".join(self._pieces)
+            self._request.body = bytes(self._body)
             self.ready.append(self._request)
             self._start()
             self.phase = Phase.NOTHING
 
     def _start(self) -> None:
         self._request, self._url = Request(), b""
-        self._pieces: list[bytes] = []
+        # As a list, chunks of two bytes would take 30 times their size.
+        self._body = bytearray()
         self._size = self._beside = self._num_headers = 0
         self._waits = False
 
