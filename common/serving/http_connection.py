@@ -12,6 +12,8 @@ from .http_requests import Phase, Reader, Request
 
 # The deadlines of a whole head and of a whole body, however slowly they drip.
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS = 30, 10, 60
+# An answer has a second more for so many bytes, which slow networks carry.
+BYTES_A_SECOND = 1 << 19
 PIECE = 1 << 16
 # The most bytes to read and drop of a body that is too large.
 MOST_DISCARDED = 1 << 28
@@ -87,6 +89,9 @@ class Connection:
         self._service, self._reader, self._writer = service, reader, writer
         self._requests = Reader(service.most_bytes)
         self._is_busy = False
+        # An answer counts as sent when the system has all of it: what is still
+        # here is lost when the server ends.
+        writer.transport.set_write_buffer_limits(0)
 
     async def serve(self) -> None:
         """Answers one request after another until the connection ends.
@@ -118,12 +123,14 @@ class Connection:
             if not await self._read():
                 return False
         request = self._requests.ready.popleft()
+        self._count(is_busy=True)
         self._deadline.reschedule(None)
         answer = await self._service.answer(request)
         request.keep_alive &= not self._service.is_stopping
-        self._allow(IDLE_SECONDS)
+        self._allow(IDLE_SECONDS + len(answer.body) / BYTES_A_SECOND)
         self._write(request, answer)
         await self._writer.drain()
+        self._allow(IDLE_SECONDS)
         self._count(is_busy=False)
         return request.keep_alive
 

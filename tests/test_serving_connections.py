@@ -1,0 +1,105 @@
+"""HTTP connections to slow readers, and when the server ends."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from common.serving import http_connection, http_server
+from common.serving.http_connection import Answer
+from common.serving.http_requests import Request
+
+ASK = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextlib.contextmanager
+def serving(
+    answer: Callable[[Request], Answer],
+) -> Iterator[tuple[http_server.Server, socket.socket]]:
+    """Serves while the block runs; gives the server and a connection."""
+    server = http_server.Server(("127.0.0.1", 0), answer, 1, 1000)
+    server.start()
+    try:
+        with socket.create_connection(server.server_address, 30) as client:
+            yield server, client
+    finally:
+        if not server._service.is_stopping:
+            server.stop(0)
+
+
+def everything(client: socket.socket) -> bytearray:
+    """Returns all that a server sends until it ends the connection."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while data := client.recv(1 << 16):
+            received += data
+    return received
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    """Waits for what another thread does; returns whether it did it."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.001)
+    return holds()
+
+
+def test_a_request_behind_another_is_answered_when_the_server_ends() -> None:
+    asked, may_end = [], threading.Event()
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        if len(asked) == 2:
+            may_end.wait(30)
+        return Answer(200, b"%d" % len(asked))
+
+    with serving(answer) as (server, client):
+        client.sendall(2 * ASK)
+        assert wait_until(lambda: len(asked) == 2)
+        stopping = threading.Thread(target=server.stop, args=(30,))
+        stopping.start()
+        assert wait_until(lambda: server._service.is_stopping)
+        time.sleep(0.2)  # Whatever does not wait has ended by now.
+        may_end.set()
+        received = everything(client)
+        stopping.join()
+    assert received.count(b"HTTP/1.1 200 OK") == 2 and received.endswith(b"2")
+
+
+def unread_answers(
+    server: http_server.Server, client: socket.socket, most: int
+) -> int:
+    """Asks, and reads nothing; returns how many answers were sent off."""
+    for number in range(most):
+        client.sendall(ASK)
+        wait_until(lambda: server._service.num_busy > 0, 0.003)
+        if not wait_until(lambda: not server._service.num_busy, 0.5):
+            return number
+    return most
+
+
+def test_an_unread_answer_is_not_lost_when_the_server_ends() -> None:
+    body = bytes(20_000)
+    with serving(lambda request: Answer(200, body)) as (server, client):
+        number = unread_answers(server, client, 10_000)
+    with serving(lambda request: Answer(200, body)) as (server, client):
+        # What the sockets hold, and no more: nothing seems to wait.
+        unread_answers(server, client, number)
+        stopping = threading.Thread(target=server.stop, args=(30,))
+        stopping.start()
+        assert wait_until(lambda: server._service.is_stopping)
+        time.sleep(0.2)
+        assert len(everything(client)) > number * len(body)
+        stopping.join()
+
+
+def test_a_large_answer_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "IDLE_SECONDS", 0.5)
+    body = bytes(16 << 20)  # More than sockets hold.
+    with serving(lambda request: Answer(200, body)) as (_, client):
+        client.sendall(ASK)
+        time.sleep(1.0)
+        assert len(everything(client)) > len(body)
