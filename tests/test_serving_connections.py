@@ -12,6 +12,7 @@ from common.serving import http_connection, http_server
 from common.serving.http_connection import Answer
 from common.serving.http_requests import Request
 
+MOST = 1000
 ASK = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -20,7 +21,7 @@ def serving(
     answer: Callable[[Request], Answer],
 ) -> Iterator[tuple[http_server.Server, socket.socket]]:
     """Serves while the block runs; gives the server and a connection."""
-    server = http_server.Server(("127.0.0.1", 0), answer, 1, 1000)
+    server = http_server.Server(("127.0.0.1", 0), answer, 1, MOST)
     server.start()
     try:
         with socket.create_connection(server.server_address, 30) as client:
@@ -69,30 +70,33 @@ def test_a_request_behind_another_is_answered_when_the_server_ends() -> None:
     assert received.count(b"HTTP/1.1 200 OK") == 2 and received.endswith(b"2")
 
 
-def unread_answers(
-    server: http_server.Server, client: socket.socket, most: int
-) -> int:
-    """Asks, and reads nothing; returns how many answers were sent off."""
-    for number in range(most):
-        client.sendall(ASK)
-        wait_until(lambda: server._service.num_busy > 0, 0.003)
-        if not wait_until(lambda: not server._service.num_busy, 0.5):
-            return number
-    return most
-
-
 def test_an_unread_answer_is_not_lost_when_the_server_ends() -> None:
-    body = bytes(20_000)
-    with serving(lambda request: Answer(200, body)) as (server, client):
-        number = unread_answers(server, client, 10_000)
-    with serving(lambda request: Answer(200, body)) as (server, client):
-        # What the sockets hold, and no more: nothing seems to wait.
-        unread_answers(server, client, number)
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        return Answer(200, bytes(20_000))
+
+    def ask(most: int) -> int:
+        """Asks, and reads nothing; returns how many answers were sent off."""
+        asked.clear()
+        for number in range(most):
+            client.sendall(ASK)
+            assert wait_until(lambda want=number + 1: len(asked) == want)
+            if not wait_until(lambda: not server._service.num_busy, 0.5):
+                return number
+        return most
+
+    with serving(answer) as (server, client):
+        most = ask(10_000)
+    with serving(answer) as (server, client):
+        # About what sockets hold: no answer seems to wait.
+        number = ask(most)
         stopping = threading.Thread(target=server.stop, args=(30,))
         stopping.start()
         assert wait_until(lambda: server._service.is_stopping)
         time.sleep(0.2)
-        assert len(everything(client)) > number * len(body)
+        assert len(everything(client)) > number * 20_000
         stopping.join()
 
 
@@ -103,3 +107,30 @@ def test_a_large_answer_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
         client.sendall(ASK)
         time.sleep(1.0)
         assert len(everything(client)) > len(body)
+
+
+def test_many_large_bodies_leave_room_for_small_ones() -> None:
+    with (
+        serving(lambda request: Answer(200, request.body)) as (server, _),
+        contextlib.ExitStack() as stack,
+    ):
+
+        def start(size: int) -> socket.socket:
+            """Sends a request but for its last byte."""
+            client = socket.create_connection(server.server_address, 30)
+            stack.enter_context(client)
+            head = ASK.replace(b"Length: 0", b"Length: %d" % size)
+            client.sendall(head + bytes(size - 1))
+            return client
+
+        large = [start(MOST) for _ in range(http_connection.MOST_BODIES)]
+        assert wait_until(lambda: server._service.num_busy == len(large))
+        refused = everything(start(MOST))
+        assert refused.startswith(b"HTTP/1.1 503 ") and b"later" in refused
+        for client in (start(MOST // 10), large[0]):
+            client.sendall(b"a")
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        again = start(MOST)  # The first body has gone.
+        again.sendall(b"a")
+        assert again.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    assert server._service.num_bytes == 0

@@ -17,6 +17,9 @@ BYTES_A_SECOND = 1 << 19
 PIECE = 1 << 16
 # The most bytes to read and drop of a body that is too large.
 MOST_DISCARDED = 1 << 28
+# The server holds so many of the largest bodies accepted; a connection always
+# has its share, so that large bodies do not keep small ones out.
+MOST_BODIES, SHARE = 32, 1 / 8
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -46,6 +49,7 @@ class Service:
         headers: Headers of every answer.
         is_stopping: Whether each connection ends with its next answer.
         num_busy: The number of requests that wait for their answers.
+        num_bytes: The bytes of bodies that connections hold.
     """
 
     answer: Callable[[Request], Awaitable[Answer]]
@@ -53,6 +57,7 @@ class Service:
     headers: tuple[tuple[str, str], ...] = ()
     is_stopping: bool = False
     num_busy: int = 0
+    num_bytes: int = 0
 
 
 def error(status: int, message: str) -> Answer:
@@ -88,7 +93,7 @@ class Connection:
     ) -> None:
         self._service, self._reader, self._writer = service, reader, writer
         self._requests = Reader(service.most_bytes)
-        self._is_busy = False
+        self._is_busy, self._num_bytes = False, 0
         # An answer counts as sent when the system has all of it: what is still
         # here is lost when the server ends.
         writer.transport.set_write_buffer_limits(0)
@@ -113,6 +118,7 @@ class Connection:
             self._write(Request(), error(HTTPStatus.REQUEST_TIMEOUT, text))
         finally:
             self._count(is_busy=False)
+            self._hold(0)
 
     async def _answer_next(self) -> bool:
         """Answers the next request; returns whether others may follow."""
@@ -126,6 +132,7 @@ class Connection:
         self._count(is_busy=True)
         self._deadline.reschedule(None)
         answer = await self._service.answer(request)
+        self._hold(self._requests.num_bytes)
         request.keep_alive &= not self._service.is_stopping
         self._allow(IDLE_SECONDS + len(answer.body) / BYTES_A_SECOND)
         self._write(request, answer)
@@ -141,6 +148,7 @@ class Connection:
         if not data:
             return False
         self._requests.feed(data)
+        self._hold(self._requests.num_bytes)
         if self._requests.wants_to_continue():
             self._writer.write(CONTINUE)
         phase = self._requests.phase
@@ -149,6 +157,18 @@ class Connection:
         if phase is not before:
             self._allow(BODY_SECONDS if phase is Phase.BODY else HEAD_SECONDS)
         return True
+
+    def _hold(self, num_bytes: int) -> None:
+        """Notes what this connection holds, and refuses what is too much."""
+        service = self._service
+        service.num_bytes += num_bytes - self._num_bytes
+        self._num_bytes = num_bytes
+        most = service.most_bytes
+        if service.num_bytes > MOST_BODIES * most and num_bytes > SHARE * most:
+            self._requests.refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The server holds too many large bodies; ask again later",
+            )
 
     async def _refuse(self, refused: RefusedError) -> None:
         """Sends an error, and drops the body that the client still sends.

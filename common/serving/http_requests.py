@@ -73,6 +73,11 @@ class Reader:
         self._waits = False
         self._start()
 
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of the bodies that are held."""
+        return len(self._body) + sum(len(each.body) for each in self.ready)
+
     def feed(self, data: bytes) -> None:
         """Takes the next bytes of the connection."""
         if self.phase is Phase.NOTHING:
@@ -86,17 +91,22 @@ class Reader:
             if not self.refused:
                 self.ready[-1].keep_alive = False
         except httptools.HttpParserError as error:
-            self._refuse(400, f"This is no request in HTTP/1.1: {error}")
+            self.refuse(400, f"This is no request in HTTP/1.1: {error}")
         if len(self.ready) > num_ready:
             return
         self._beside += len(data)
         if self._beside - self._size > (
             MOST_BESIDE + MOST_BESIDE_A_BYTE * self._size
         ):
-            self._refuse(
+            self.refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "The headers are too large",
             )
+
+    def refuse(self, code: int, message: str) -> None:
+        """Refuses the request of which a part has arrived."""
+        if not self.refused:
+            self.refused = bodies.RefusedError(code, message)
 
     def wants_to_continue(self) -> bool:
         """Tells, once, whether the client waits before it sends the body."""
@@ -113,15 +123,13 @@ class Reader:
         """Takes a piece of the path."""
         self._url += url
         if len(self._url) > LONGEST_URL:
-            self._refuse(
-                HTTPStatus.REQUEST_URI_TOO_LONG, "The path is too long"
-            )
+            self.refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "The path is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header, or what may follow the last chunk of a body."""
         self._num_headers += 1
         if self._num_headers > MOST_HEADERS:
-            self._refuse(
+            self.refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"There are more than {MOST_HEADERS} headers",
             )
@@ -140,7 +148,7 @@ class Reader:
         request.keep_alive = is_new and self._parser.should_keep_alive()
         expected = request.headers.get("expect", "").strip().lower()
         if expected not in ("", "100-continue"):
-            self._refuse(
+            self.refuse(
                 HTTPStatus.EXPECTATION_FAILED,
                 f"Expect must be 100-continue; received {expected[:40]!r}",
             )
@@ -177,7 +185,3 @@ class Reader:
     def _refuse_size(self, unread: int = 0) -> None:
         if not self.refused:
             self.refused = bodies.too_large(self._most_bytes, unread)
-
-    def _refuse(self, code: int, message: str) -> None:
-        if not self.refused:
-            self.refused = bodies.RefusedError(code, message)
