@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from common.options import InputError
 from common.serving import page_files, page_server
+from common.serving.http_requests import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "web"
@@ -160,6 +161,20 @@ def test_the_server_has_the_pages_files_and_no_others(
             assert ask("GET", path)[0] == 404, path
         status, headers, body = ask("HEAD", "/page.json")
         assert status == 200 and not body and int(headers["Content-Length"])
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert ask("PUT", "/page.json")[0] == 405
+
+
+def test_no_other_sites_name_leads_to_the_page(release, packages) -> None:
+    with asking(release) as ask:
+        for host in ("localhost:8600", "LocalHost", "127.0.0.1:1", "[::1]:8"):
+            assert ask("GET", "/page.json", Host=host)[0] == 200, host
+        for host in ("other.example:8600", "127.0.0.1.other.example", "[", ""):
+            assert ask("GET", "/page.json", Host=host)[0] in (400, 421), host
+    pages = page_files.contents(release, "", is_live=True)
+    shared = page_server.Page(pages, demo_releases.Doubler(), "0.0.0.0")
+    request = Request("GET", "/page.json", {"host": "laptop.example"})
+    assert shared.answer(request).status == 200
 
 
 def test_the_server_answers_for_the_saved_model(release, packages) -> None:
@@ -178,7 +193,8 @@ def test_the_server_answers_for_the_saved_model(release, packages) -> None:
             ("/saved_model", body(inputs={"z": [1]}), typed, 400),
             ("/saved_model", body(signature_name="no", inputs=[]), typed, 404),
             ("/elsewhere", right, typed, 404),
-            ("/saved_model", b"", typed | {"Content-Length": "99999999"}, 400),
+            ("/saved_model", b"", typed | {"Content-Length": "99999999"}, 413),
+            ("/saved_model", right, typed | {"Host": "other.example"}, 421),
             ("/saved_model", b"", typed | {"Content-Length": "-1"}, 400),
         ):
             code, _, answer = ask("POST", path, content, **headers)

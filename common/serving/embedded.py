@@ -10,9 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common.options import InputError
-
-from . import grpc_service, http_server, rest
+from . import grpc_service, http_errors, http_server, rest
 from .models import Models
 
 STOP_SECONDS = 10.0
@@ -66,7 +64,9 @@ class Embedded:
                 (host, rest_port), api.answer, workers, most_bytes, api.headers
             )
         except OSError as error:
-            raise _taken("rest", host, rest_port, error.strerror) from None
+            raise http_errors.taken(
+                "rest_port", host, rest_port, error.strerror
+            ) from None
         try:
             self._grpc, self.grpc_port = grpc_service.make(
                 f"{host}:{grpc_port}", self.models, limit,
@@ -74,7 +74,9 @@ class Embedded:
             )  # fmt: skip
         except RuntimeError:
             self._rest.stop(0)
-            raise _taken("grpc", host, grpc_port, "it is taken") from None
+            raise http_errors.taken(
+                "grpc_port", host, grpc_port, "it is taken"
+            ) from None
         self.rest_port = self._rest.server_address[1]
         # The models are loaded before the first request is answered.
         self.models.refresh()
@@ -103,10 +105,3 @@ def serving(export_dir: Path, **settings: object) -> Iterator[Embedded]:
         yield server
     finally:
         server.stop()
-
-
-def _taken(name: str, host: str, port: int, reason: str | None) -> InputError:
-    return InputError(
-        f"--{name}_port must be free on {host}; received {port}: {reason}. "
-        "Pass another, or 0 for any."
-    )

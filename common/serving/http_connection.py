@@ -30,13 +30,15 @@ class Answer:
 
     Attributes:
         status: The HTTP status.
-        body: The body, JSON.
+        body: The body.
         headers: More headers.
+        content_type: The type of the body.
     """
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
 
 
 @dataclasses.dataclass
@@ -73,7 +75,7 @@ def head(
         f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, '')}",
         "Server: keras-app-suite",
         f"Date: {formatdate(usegmt=True)}",
-        "Content-Type: application/json",
+        f"Content-Type: {answer.content_type}",
         f"Content-Length: {len(answer.body)}",
     ]
     lines += [f"{name}: {value}" for name, value in headers + answer.headers]

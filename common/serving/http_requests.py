@@ -12,7 +12,9 @@ from . import bodies
 MOST_HEADERS = 100
 LONGEST_URL = 1 << 16
 # The headers that are read; others cost nothing but their bytes.
-KEPT = (b"content-encoding", b"content-length", b"expect")
+KEPT = (
+    b"content-encoding", b"content-length", b"content-type", b"expect", b"host",
+)  # fmt: skip
 # The most bytes of a head, and of what stands between the chunks of a body,
 # where a chunk of a single byte may have as many again as below.
 MOST_BESIDE, MOST_BESIDE_A_BYTE = 1 << 17, 16

@@ -5,22 +5,19 @@ file of this machine, and answers for the SavedModel of the same release.
 """
 
 import contextlib
-import json
-import threading
+import ipaddress
 import urllib.parse
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http import HTTPStatus
 
-from absl import logging
-
-from common.options import InputError
 from common.release import json_tensors
-from common.release.json_values import JsonError
 from common.release.saved_model import Model
 from common.release.status import ServingError
 
-from . import page_files
+from . import http_errors, http_server, page_files
+from .bodies import RefusedError
+from .http_connection import Answer
+from .http_requests import Request
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -31,128 +28,63 @@ TYPES = {
 }
 OTHER = "application/octet-stream"
 INDEX, SAVED_MODEL = "index.html", "/saved_model"
+HEADERS = (("Cache-Control", "no-cache"), ("X-Content-Type-Options", "nosniff"))
 MOST_BYTES = 32 << 20  # Of a question to the SavedModel.
-IDLE_SECONDS = 30
+STOP_SECONDS = 5.0
 
 
-class Server(ThreadingHTTPServer):
-    """The HTTP server, with a thread for each connection."""
-
-    daemon_threads = True
+class Page:
+    """The answers to browsers; any thread may call it."""
 
     def __init__(
-        self,
-        address: tuple[str, int],
-        pages: page_files.Contents,
-        model: Model,
+        self, pages: page_files.Contents, model: Model, host: str
     ) -> None:
-        """Starts to listen.
+        """Makes the page of a release.
 
         Args:
-            address: Host and port; port 0 for any that is free.
             pages: From `page_files.contents`.
             model: The release's SavedModel.
-
-        Raises:
-            InputError: If the port is taken.
+            host: The address that the server listens on.
         """
-        self.pages, self.model = pages, model
-        self.computing = threading.Lock()
-        try:
-            super().__init__(address, Handler)
-        except OSError as error:
-            raise InputError(
-                f"--port must be free on {address[0]}; received {address[1]}: "
-                f"{error.strerror}. Pass another, or 0 for any."
-            ) from None
+        self._pages, self._model = pages, model
+        self._is_local = host == "localhost" or _is_loopback(host)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints nothing: the browser closed its connection too early."""
+    def answer(self, request: Request) -> Answer:
+        """Returns the answer to a request, or the error that it causes."""
+        return http_errors.answered(request, self._answer)
 
-
-class Handler(BaseHTTPRequestHandler):
-    """A browser's connection."""
-
-    server: Server
-    server_version = "keras-app-suite"
-    sys_version = ""
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
-
-    def do_GET(self) -> None:
-        """Answers with a file of the page."""
-        path = urllib.parse.unquote(self.path.split("?")[0])[1:] or INDEX
-        try:
-            content = page_files.read(self.server.pages[path])
-        except (LookupError, OSError):  # The release may be gone by now.
-            self._send(404, _error(f"There is no {path[:200]}"))
-            return
-        kind = TYPES.get(path.rpartition(".")[2], OTHER)
-        self._send(200, content, kind)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self) -> None:
-        """Answers a question to the SavedModel, as TF Serving does."""
-        try:
-            code, answer = 200, self._ask(self._body())
-        except ServingError as error:
-            code, answer = error.http, _error(error.message)
-        except JsonError as error:
-            code, answer = 400, _error(str(error))
-        except OSError:  # The browser is gone.
-            self.close_connection = True
-            return
-        except Exception as error:
-            logging.exception("%s", self.path[:200])
-            code, answer = 500, _error(f"Internal: {type(error).__name__}")
-        self._send(code, answer)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Prints nothing: a laptop's console is for its user."""
-
-    def _body(self) -> bytes:
-        """Returns the request's body.
-
-        Raises:
-            ServingError: If it is not for the SavedModel, or too large.
-        """
-        # Whatever is not read here must not pass for the next request.
-        self.close_connection = True
-        if self.path != SAVED_MODEL:
-            raise ServingError("NOT_FOUND", f"There is no {self.path[:200]}")
-        # Pages of other origins may not send this type unasked.
-        if self.headers.get_content_type() != TYPES["json"]:
-            raise ServingError("INVALID_ARGUMENT", "The body must be JSON")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MOST_BYTES:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"The body may have {MOST_BYTES} bytes"
+    def _answer(self, request: Request) -> Answer:
+        """Returns the answer to a request, or raises the error."""
+        if self._is_local:
+            _check_host(request.headers.get("host", ""))
+        if request.method == "POST":
+            return self._ask(request)
+        if request.method not in ("GET", "HEAD"):
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"The page has no {request.method}",
             )
-        body = self.rfile.read(int(length))
-        self.close_connection = len(body) < int(length)
-        return body
+        path = urllib.parse.unquote(request.path.split("?")[0])[1:] or INDEX
+        try:
+            content = page_files.read(self._pages[path])
+        except (LookupError, OSError):  # The release may be gone by now.
+            raise _missing(path) from None
+        kind = TYPES.get(path.rpartition(".")[2], OTHER)
+        return Answer(200, content, content_type=kind)
 
-    def _ask(self, body: bytes) -> bytes:
-        """Returns the answer of the SavedModel to the body of a question."""
-        model = self.server.model
-        signature, rows, inputs = json_tensors.parse(body, model.dtypes)
-        with self.server.computing:
-            outputs = model.predict(signature, inputs)
-        return json_tensors.answer(outputs, rows)
-
-    def _send(self, code: int, body: bytes, kind: str = TYPES["json"]) -> None:
-        with contextlib.suppress(OSError):
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-cache")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def _ask(self, request: Request) -> Answer:
+        """Returns the SavedModel's answer, as TF Serving gives it."""
+        if request.path != SAVED_MODEL:
+            raise _missing(request.path)
+        # Pages of other origins may not send this type unasked.
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind.strip().lower() != TYPES["json"]:
+            raise ServingError("INVALID_ARGUMENT", "The body must be JSON")
+        signature, rows, inputs = json_tensors.parse(
+            request.body, self._model.dtypes
+        )
+        outputs = self._model.predict(signature, inputs)
+        return Answer(200, json_tensors.answer(outputs, rows))
 
 
 @contextlib.contextmanager
@@ -170,18 +102,42 @@ def serving(
     Raises:
         InputError: If the port is taken.
     """
-    server = Server((host, port), pages, model)
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.1}
-    )
-    thread.start()
+    page = Page(pages, model, host)
+    try:
+        # With one worker the SavedModel computes one answer at a time.
+        server = http_server.Server(
+            (host, port), page.answer, 1, MOST_BYTES, HEADERS
+        )
+    except OSError as error:
+        raise http_errors.taken("port", host, port, error.strerror) from None
+    server.start()
     try:
         yield server.server_address[1]
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.stop(STOP_SECONDS)
 
 
-def _error(message: str) -> bytes:
-    return json.dumps({"error": message}).encode()
+def _missing(path: str) -> ServingError:
+    return ServingError("NOT_FOUND", f"There is no {path[:200]}")
+
+
+def _check_host(host: str) -> None:
+    """Raises if a browser came by a name that may belong to another site.
+
+    The owner of a name can have it lead to this machine: the browser would
+    then let that site's scripts read the release and ask the model.
+    """
+    with contextlib.suppress(ValueError):
+        name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+        if name == "localhost" or ipaddress.ip_address(name):
+            return
+    raise RefusedError(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        f"This is the page of localhost, not of {host[:200]!r}",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False

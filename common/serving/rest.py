@@ -6,15 +6,13 @@ import threading
 import urllib.parse
 from typing import Any
 
-from absl import logging
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from common.release import json_tensors
-from common.release.json_values import JsonError
 from common.release.status import ServingError
 
-from . import answers, bodies, http_connection
+from . import answers, bodies, http_errors
 from .http_connection import Answer
 from .http_requests import Request
 from .models import Models
@@ -55,29 +53,19 @@ class Api:
 
     def answer(self, request: Request) -> Answer:
         """Returns the answer to a request, or the error that it causes."""
-        try:
-            if request.method == "OPTIONS" and self._cors:
-                _check_path(request)
-                return Answer(200, b"", PREFLIGHT)
-            if request.method == "POST":
-                return Answer(200, self._ask(request))
-            if request.method == "GET":
-                return Answer(200, self._look(request))
+        return http_errors.answered(request, self._answer)
+
+    def _answer(self, request: Request) -> Answer:
+        """Returns the answer to a request, or raises the error."""
+        if request.method == "OPTIONS" and self._cors:
             _check_path(request)
-            raise _malformed(request)
-        except ServingError as error:
-            return http_connection.error(error.http, error.message)
-        except JsonError as error:
-            return http_connection.error(400, str(error))
-        except bodies.RefusedError as error:
-            return http_connection.error(error.code, str(error))
-        except Exception as error:
-            # A fault of the server: the operator gets the traceback, the
-            # client does not.
-            logging.exception("%s %s", request.method, request.path[:200])
-            return http_connection.error(
-                500, f"Internal: {type(error).__name__}"
-            )
+            return Answer(200, b"", PREFLIGHT)
+        if request.method == "POST":
+            return Answer(200, self._ask(request))
+        if request.method == "GET":
+            return Answer(200, self._look(request))
+        _check_path(request)
+        raise _malformed(request)
 
     def _look(self, request: Request) -> bytes:
         """Returns the answer to a GET."""
