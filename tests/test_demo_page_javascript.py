@@ -97,3 +97,18 @@ def test_csv_is_read_as_it_was_written() -> None:
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     text = json.dumps(buffer.getvalue())
     assert javascript("csv.js", "parse", f"parse({text})") == rows
+
+
+def test_outputs_of_other_names_are_not_called_equal() -> None:
+    ours = {"a": [1, 2, 3], "b": [5]}
+    assert [
+        javascript(
+            "difference.js", "difference",
+            f"difference({ours}, {theirs}, {names})",
+        )
+        for theirs, names in (
+            ({"a": [1, 2.5]}, ["a", "b"]),
+            ({"c": [1, 2, 3]}, ["a", "b"]),
+            ({"a": [9], "b": [5]}, ["b"]),
+        )
+    ] == [0.5, None, 0]  # fmt: skip

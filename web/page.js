@@ -1,5 +1,6 @@
 // The page: loads the file, asks it, and shows its answer beside the SavedModel's.
 
+import { difference } from "./difference.js";
 import { element, number } from "./elements.js";
 import * as image from "./image_input.js";
 import * as items from "./item_input.js";
@@ -21,18 +22,6 @@ function refusal(page, error) {
       + "the fused LSTM does, and LiteRT.js does not support that yet. The "
       + "interpreters for Android, iOS and Python run it."
     : `This file does not run in this browser. LiteRT.js says: ${error.message}`;
-}
-
-/** Returns the greatest difference between outputs that both sides have. */
-function difference(ours, theirs, names) {
-  let greatest = 0;
-  for (const name of names) {
-    ours[name].forEach((value, place) => {
-      const other = Number(theirs[name]?.[place] ?? value);
-      greatest = Math.max(greatest, Math.abs(value - other));
-    });
-  }
-  return greatest;
 }
 
 function same(first, second) {
@@ -65,11 +54,14 @@ async function serverAnswer(page, kind, values, outputs, isLatest) {
   if (!question) return;
   try {
     const theirs = kind.named(await savedModel.ask(page, question), outputs);
+    const greatest = difference(outputs, theirs, kind.compared ?? Object.keys(outputs));
+    const compared = greatest === null
+      ? ["The two have no output of the same name to compare."]
+      : ["The numbers of the two differ by at most ", number(greatest), "."];
     if (isLatest()) part("answers").append(
       section("saved-model", "The SavedModel", ["Computed by this page’s server."],
         kind.show(theirs)),
-      element("p", { id: "difference" }, "The numbers of the two differ by at most ",
-        number(difference(outputs, theirs, kind.compared ?? Object.keys(outputs))), "."));
+      element("p", { id: "difference" }, ...compared));
   } catch (error) {
     if (isLatest()) part("answers").append(section("saved-model", "The SavedModel", [],
       element("p", {}, `It did not answer: ${error.message}`)));
@@ -87,6 +79,7 @@ async function ask(page, model, kind) {
     const outputs = await phoneAnswer(page, model, kind, values, isLatest);
     if (page.saved_model && isLatest()) await serverAnswer(page, kind, values, outputs, isLatest);
   } catch (error) {
+    if (!isLatest()) return;
     part("answers").replaceChildren();
     part("state").textContent = error.message;
   } finally {
