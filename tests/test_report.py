@@ -7,7 +7,7 @@ import pytest
 from reports import SUBJECT, report_of_toys, variant
 
 from common.data.splits import MemorySplit, Splits
-from common.report import page, plots, report
+from common.report import page, plots, portable, report
 from common.shared_options import Options
 from common.training import fitting
 
@@ -244,6 +244,24 @@ def test_a_release_below_a_baseline_says_so() -> None:
     assert sentences == [
         "Worse than a simple baseline on test: ap 0.5000, random 0.0100."
     ]
+
+
+def test_a_part_that_is_better_alone_is_no_baseline() -> None:
+    rows = [
+        {"name": "its words alone", "part": True, "metrics": {"ap": 0.8}},
+        {"name": "random", "metrics": {"ap": 0.6}},
+    ]
+    assert report.shortfalls("ap", {"ap": 0.7}, rows, [], 0.005) == [
+        "Worse than a part of it on test: ap 0.7000, its words alone 0.8000."
+    ]
+
+
+def test_a_class_keeps_its_slash_where_the_root_is_the_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HOME", "/")
+    assert portable.texts("/m/01g317", {"dataset": "/a.csv"}) == "/m/01g317"
 
 
 def test_a_chosen_file_that_drops_more_on_test_says_so() -> None:

@@ -46,7 +46,7 @@ def texts(value: Any, given: Mapping[str, Any]) -> Any:
     folders = {str(path.parent) for path in _absolute(given)}
     folders |= {str(Path.cwd()), str(Path.home())}
     prefixes = sorted(folders - {"/"}, key=len, reverse=True)
-    any_of = "|".join(map(re.escape, prefixes))
+    any_of = "|".join(map(re.escape, prefixes)) or "(?!)"  # It never matches.
     pattern = re.compile(rf"(?<![\w.~/-])(?:{any_of})(?:/|(?![\w.-]))")
 
     def clean(item: Any) -> Any:

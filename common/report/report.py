@@ -160,12 +160,14 @@ def shortfalls(
         higher_is_better: Whether more of the metric is better.
     """
     sign, sentences = 1 if higher_is_better else -1, []
-    best = summary.best_baseline(metric, baselines, higher_is_better)
-    if best and sign * test[metric] < sign * best[1]:
-        sentences.append(
-            f"Worse than a simple baseline on test: {metric} "
-            f"{test[metric]:.4f}, {best[0]} {best[1]:.4f}."
-        )
+    for what, is_part in (("a simple baseline", False), ("a part of it", True)):
+        rows = [row for row in baselines if bool(row.get("part")) == is_part]
+        best = summary.best_baseline(metric, rows, higher_is_better)
+        if best and sign * test[metric] < sign * best[1]:
+            sentences.append(
+                f"Worse than {what} on test: {metric} "
+                f"{test[metric]:.4f}, {best[0]} {best[1]:.4f}."
+            )
     for row in variants:
         # Metrics of the same outputs may differ in the last bit.
         if row["chosen"] and row["drop"] > max_drop + 1e-9:
