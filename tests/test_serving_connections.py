@@ -109,24 +109,39 @@ def test_a_large_answer_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(everything(client)) > len(body)
 
 
+@pytest.mark.parametrize("size", [b"Content-Length: 8000000", b"Expect: no"])
+@pytest.mark.parametrize("head", [b"", b"Transfer-Encoding: chunked\r\n"])
+def test_who_reads_after_sending_sees_why_it_was_refused(size, head) -> None:
+    with serving(lambda request: Answer(200, b"")) as (_, client):
+        client.sendall(ASK.replace(b"Content-Length: 0", head + size))
+        client.sendall(b"7a1200\r\n" + bytes(8_000_000))
+        assert everything(client).startswith(b"HTTP/1.1 4")
+
+
 def test_many_large_bodies_leave_room_for_small_ones() -> None:
     with (
         serving(lambda request: Answer(200, request.body)) as (server, _),
         contextlib.ExitStack() as stack,
     ):
 
-        def start(size: int) -> socket.socket:
-            """Sends a request but for its last byte."""
+        def start(size: int, missing: int = 1) -> socket.socket:
+            """Sends a request but for its last bytes."""
             client = socket.create_connection(server.server_address, 30)
             stack.enter_context(client)
             head = ASK.replace(b"Length: 0", b"Length: %d" % size)
-            client.sendall(head + bytes(size - 1))
+            client.sendall(head + bytes(size - missing))
             return client
 
         large = [start(MOST) for _ in range(http_connection.MOST_BODIES)]
         assert wait_until(lambda: server._service.num_busy == len(large))
         refused = everything(start(MOST))
         assert refused.startswith(b"HTTP/1.1 503 ") and b"later" in refused
+        held = len(large) * (MOST - 1)
+        assert wait_until(lambda: server._service.num_bytes == held, 5)
+        whole = start(MOST, missing=0)
+        assert whole.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        whole.sendall(ASK)
+        assert whole.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
         for client in (start(MOST // 10), large[0]):
             client.sendall(b"a")
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")

@@ -116,7 +116,6 @@ def test_nothing_behind_a_refused_request_is_read() -> None:
     head = f"{HEAD}Content-Length: {len(body)}\r\n\r\n"
     reader = read(head + body[:400] + "", 100)
     assert reader.refused.code == 413
-    assert reader.refused.unread <= len(body)
     reader.feed(body[400:].encode() + b"GET / HTTP/1.1\r\n\r\n")
     assert not reader.ready
 
@@ -129,10 +128,7 @@ def test_a_client_may_wait_before_it_sends_a_body() -> None:
     assert not read(head.format(2).replace("1.1", "1.0")).wants_to_continue()
     reader = read(head.format(MOST + 1))
     assert not reader.wants_to_continue()
-    # Some clients do not wait, though they say so.
-    assert reader.refused.code == 413 and reader.refused.unread == MOST + 1
-    reader = read(HEAD + f"Content-Length: {MOST + 1}\r\n\r\nabc")
-    assert reader.refused.unread == MOST + 1 - 3
+    assert reader.refused.code == 413
 
 
 def test_another_protocol_behind_a_refused_request_is_refused_too() -> None:

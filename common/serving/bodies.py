@@ -11,21 +11,19 @@ class RefusedError(Exception):
 
     Attributes:
         code: The HTTP status.
-        unread: The bytes of the body that the client still sends.
     """
 
-    def __init__(self, code: int, message: str, unread: int = 0) -> None:
+    def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
-        self.code, self.unread = code, unread
+        self.code = code
 
 
-def too_large(most_bytes: int, unread: int = 0) -> RefusedError:
+def too_large(most_bytes: int) -> RefusedError:
     """Returns the refusal of a body of more than `most_bytes`."""
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is too large; at most {most_bytes} bytes are accepted, "
         "unpacked too",
-        unread,
     )
 
 

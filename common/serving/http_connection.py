@@ -15,7 +15,7 @@ IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS = 30, 10, 60
 # An answer has a second more for so many bytes, which slow networks carry.
 BYTES_A_SECOND = 1 << 19
 PIECE = 1 << 16
-# The most bytes to read and drop of a body that is too large.
+# The most bytes to read and drop behind a request that was refused.
 MOST_DISCARDED = 1 << 28
 # The server holds so many of the largest bodies accepted; a connection always
 # has its share, so that large bodies do not keep small ones out.
@@ -165,21 +165,26 @@ class Connection:
         service = self._service
         service.num_bytes += num_bytes - self._num_bytes
         self._num_bytes = num_bytes
-        most = service.most_bytes
-        if service.num_bytes > MOST_BODIES * most and num_bytes > SHARE * most:
+        is_full = service.num_bytes > MOST_BODIES * service.most_bytes
+        is_large = num_bytes > SHARE * service.most_bytes
+        # A request that has arrived as a whole is answered.
+        if is_full and is_large and not self._requests.ready:
             self._requests.refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "The server holds too many large bodies; ask again later",
             )
 
     async def _refuse(self, refused: RefusedError) -> None:
-        """Sends an error, and drops the body that the client still sends.
+        """Sends an error, and drops what the client still sends.
 
-        Some clients read an answer only when they have sent their body.
+        Some clients read an answer only when they have sent their body; to end
+        the connection before would take the answer away.
         """
         self._write(Request(), error(refused.code, str(refused)))
+        self._writer.write_eof()
         self._count(is_busy=False)
-        left = min(refused.unread, MOST_DISCARDED)
+        self._hold(0)
+        left = MOST_DISCARDED
         while left > 0 and (data := await self._reader.read(PIECE)):
             left -= len(data)
 

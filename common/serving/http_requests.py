@@ -109,6 +109,7 @@ class Reader:
         """Refuses the request of which a part has arrived."""
         if not self.refused:
             self.refused = bodies.RefusedError(code, message)
+            self._body = bytearray()
 
     def wants_to_continue(self) -> bool:
         """Tells, once, whether the client waits before it sends the body."""
@@ -157,16 +158,14 @@ class Reader:
         self._waits = bool(expected) and is_new
         size = int(request.headers.get("content-length", "0").strip() or 0)
         if size > self._most_bytes:
-            self._refuse_size(size)
+            self._refuse_size()
 
     def on_body(self, body: bytes) -> None:
         """Takes a piece of the body."""
         self._size += len(body)
         if self._size > self._most_bytes:
             self._refuse_size()
-        if self.refused:
-            self.refused.unread -= len(body)
-        else:
+        if not self.refused:
             self._body += body
 
     def on_message_complete(self) -> None:
@@ -184,6 +183,6 @@ class Reader:
         self._size = self._beside = self._num_headers = 0
         self._waits = False
 
-    def _refuse_size(self, unread: int = 0) -> None:
-        if not self.refused:
-            self.refused = bodies.too_large(self._most_bytes, unread)
+    def _refuse_size(self) -> None:
+        refused = bodies.too_large(self._most_bytes)
+        self.refuse(refused.code, str(refused))
