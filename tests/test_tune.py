@@ -136,6 +136,21 @@ def test_no_two_processes_run_one_trial() -> None:
         assert again.number == 0
 
 
+def test_a_trial_that_ends_while_another_process_looks_is_not_run(
+    monkeypatch,
+) -> None:
+    config = options(trials=1)
+    app = application.load(config)
+    first, second = study.Study(config, app), study.Study(config, app)
+    with first.claimed(ask=True) as claimed:
+        pass
+    looked = second.trials()  # The trial still runs.
+    monkeypatch.setattr(second, "trials", lambda: looked)
+    first.base.tell(claimed, 0.5)
+    with second.claimed(ask=False) as left:
+        assert left is None
+
+
 def test_a_trial_of_another_machine_is_left_to_it(monkeypatch) -> None:
     config = options(trials=2)
     app = application.load(config)
@@ -208,6 +223,22 @@ def test_a_trial_that_the_user_stops_is_never_given_up(train) -> None:
             tune(options(trials=2))
     train.stop = None
     assert states(tune(options(trials=2))) == [TrialState.COMPLETE] * 2
+
+
+def test_a_finished_epoch_ends_the_count_of_kills(train) -> None:
+    kills = study.MOST_STARTS - 1
+    stops = [(0, Killed)] * kills + [(1, SystemExit)] + [(0, Killed)] * kills
+    for last, error in stops:
+
+        def stop(run: int, epoch: int, last: int = last, error=error) -> None:
+            if epoch == last:
+                raise error
+
+        train.stop = stop
+        with pytest.raises(error):
+            tune(options(trials=1))
+    train.stop = None
+    assert states(tune(options(trials=1))) == [TrialState.COMPLETE]
 
 
 @pytest.mark.parametrize("kind", ["median", "hyperband"])
@@ -347,6 +378,16 @@ def test_a_trial_never_sees_test_and_releases_nothing(tmp_path) -> None:
     ]
     assert publish(trials.Trial())["variants"] == []
     assert not list(tmp_path.glob("**/saved_model*"))
+
+
+def test_a_copy_of_a_trial_that_was_stopped_early_says_so(train) -> None:
+    config = options(search="units=8|64, kind=a|b")
+    app = application.load(config)
+    copy = optuna.trial.create_trial(
+        state=TrialState.PRUNED, user_attrs={"same_as": 1, "seconds": 0.0}
+    )
+    printed = search.line(copy, config, app)
+    assert "stopped early (as trial 2)" in printed
 
 
 def test_silence_ends_with_its_block(capsys) -> None:

@@ -58,7 +58,9 @@ def line(done: FrozenTrial, config: Config, application: Application) -> str:
         if config.with_size:
             end += f"  {done.values[1] / 1000:.1f} kB"
     elif done.state == TrialState.PRUNED:
-        end = f"stopped after epoch {len(done.intermediate_values)}"
+        end = "stopped early"
+        if done.intermediate_values:  # A copy of another trial has none.
+            end = f"stopped after epoch {len(done.intermediate_values)}"
     else:
         end = f"failed: {attributes.get('error', '')}"
     if "same_as" in attributes:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import re
+import shutil
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
@@ -134,6 +135,9 @@ class Study:
                 continue
             with contextlib.suppress(InputError):  # Another process runs it.
                 self._enter(frozen.number, stack)
+                if self._has_ended(frozen.number):
+                    shutil.rmtree(self.folder(frozen.number))
+                    continue
                 # Optuna has no other way to continue a trial.
                 trial = optuna.Trial(self.base, frozen._trial_id)
                 trial.set_user_attr("host", self.host)
@@ -147,6 +151,11 @@ class Study:
         start = trial.datetime_start or datetime.datetime.min
         age = (datetime.datetime.now() - start).total_seconds()
         return not self._shared or age > UNSIGNED_SECONDS
+
+    def _has_ended(self, number: int) -> bool:
+        """Returns whether another process has just ended a trial."""
+        trials = self.base.get_trials(deepcopy=False)
+        return trials[number].state.is_finished()
 
     def _enter(self, number: int, stack: contextlib.ExitStack) -> None:
         """Makes a trial's directory and locks it.

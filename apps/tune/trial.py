@@ -71,8 +71,10 @@ def run(
         try:
             outcome = _outcome(trial, study, config)
         except (SystemExit, KeyboardInterrupt):
-            # Who stops a search does not speak against the trial.
-            trial.set_user_attr("starts", starts - 1)
+            # Who stops a search does not speak against the trial. A finished
+            # epoch has set the number to 0.
+            starts = trial.user_attrs["starts"]
+            trial.set_user_attr("starts", max(0, starts - 1))
             raise
     for name, value in outcome.notes.items():
         trial.set_user_attr(name, value)
