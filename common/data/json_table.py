@@ -39,8 +39,8 @@ def read(path: Path, encoding: str) -> pa.Table:
         )
     except pa.ArrowInvalid as error:
         # Arrow counts from 0, and anew in each block.
-        is_one_block = path.stat().st_size <= BLOCK_BYTES
-        is_one_block &= path.suffix.lower() != ".gz"
+        with _lines(path, encoding) as lines:
+            is_one_block = len(lines.read(BLOCK_BYTES + 1)) <= BLOCK_BYTES
         message = PLACE.sub(
             lambda place: f" in row {int(place[1]) + 1}" * is_one_block,
             str(error),
