@@ -11,6 +11,7 @@ from common.compression import chain, patterns
 from common.keras2 import bridge
 from common.options import InputError
 from common.shared_options import Options
+from common.training import trials
 
 
 def test_names_stand_for_steps_and_a_format() -> None:
@@ -59,6 +60,17 @@ def test_quantization_of_an_lstm_is_refused_with_a_reason() -> None:
     assert refusal["name"] == "prune+qat"
     assert "lstm" in refusal["reason"].lower()
     assert refusal["reason"].endswith("Nearest: prune+int8.")
+
+
+def test_a_trial_of_a_file_that_cannot_be_made_ends_before_training() -> None:
+    model = keras.Sequential(
+        [keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)]
+    )
+    with (
+        trials.judged(trials.Trial(with_files=True)),
+        pytest.raises(InputError, match=r"--variant must be .* qat: .*LSTM"),
+    ):
+        chain.plan(model, variants.parse(["qat"]))
 
 
 def test_clustering_nothing_is_refused_and_the_rest_is_made() -> None:

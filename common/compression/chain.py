@@ -18,6 +18,7 @@ from common.keras2.registry import UnsupportedLayerError
 from common.keras2.weights import copy_weights, mend
 from common.options import InputError
 from common.shared_options import Options
+from common.training import trials
 from common.variants import (
     FIRST_HALF,
     Plan,
@@ -59,7 +60,8 @@ def plan(
 
     Raises:
         InputError: If an option does not fit the model, such as
-            `--prune_layers`.
+            `--prune_layers`, or if a trial of a search wants a file that cannot
+            be made.
     """
     variants, options = list(variants), options or Options()
     reasons = _refusals(
@@ -80,6 +82,11 @@ def plan(
             refused.append({"name": variant.name, "reason": reason})
         else:
             possible.append(variant)
+    if refused and trials.current():  # Its file is what the trial is for.
+        raise InputError(
+            "--variant must be a file that the application can make; received "
+            f"{refused[0]['name']}: {refused[0]['reason']}"
+        )
     return Plan(possible, refused)
 
 
@@ -96,15 +103,15 @@ def _refusals(
     Raises:
         InputError: If an option does not fit the model.
     """
-    trials = _Trials(model, options)
-    reasons = {techniques: trials.refusal(techniques) for techniques in steps}
+    attempts = _Attempts(model, options)
+    reasons = {techniques: attempts.refusal(techniques) for techniques in steps}
     return {
         techniques: reason for techniques, reason in reasons.items() if reason
     }
 
 
-class _Trials:
-    """Trials of techniques on the twin of a model, without training.
+class _Attempts:
+    """Attempts at techniques on the twin of a model, without training.
 
     Each technique is tried once for all variants, since what came before
     hardly matters, and on a small part of the twin; see `patterns`.
