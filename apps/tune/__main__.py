@@ -5,9 +5,9 @@
     -- apps.text_sentiment --dataset=reviews.csv
 
 Each trial trains the application with other values and is judged by the task
-metric on validation; test is never looked at. The same command continues a
-search that was stopped; several processes search together. Result: best.flags,
-study.json and a page, and with --release_best a release.
+metric on validation; no figure of test reaches the search. The same command
+continues a search that was stopped; several processes search together. Result:
+best.flags, study.json and a page, and with --release_best a release.
 """
 
 from common import flags, runtime
