@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as L  # noqa: N812
 
+from apps.compress import results
 from apps.compress import train as app
 from common import variants
 from common.keras2 import bridge
@@ -250,6 +251,22 @@ def test_layers_that_cannot_be_denied(layer, words, folder: Path) -> None:
                 dataset=str(folder / "data.npz"),
                 denylist=(layer,),
             )
+        )
+
+
+@pytest.mark.parametrize("name", ["both", "last"])
+def test_an_lstm_cannot_be_denied(name) -> None:
+    inputs = keras.Input((5, 3), name="x")
+    x = L.Bidirectional(L.LSTM(4, return_sequences=True), name="both")(inputs)
+    twin = bridge.to_tf_keras(
+        keras.Model(inputs, L.Dense(2, name="out")(L.LSTM(4, name="last")(x)))
+    )
+    assert {"both", "last"} <= conversion.lstm_layers(twin)
+    assert "out" not in conversion.lstm_layers(twin)
+    x = np.zeros((2, 5, 3), np.float32)
+    with pytest.raises(InputError, match=f"{name} has an LSTM"):
+        results._check_operators(
+            twin, variants.parse(["int8"]), {"x": x}, ["y"], (name,)
         )
 
 

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 from ai_edge_litert import compiled_model
 from ai_edge_litert import interpreter as litert_interpreter
+from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
 from common import variants
 from common.keras2 import bridge
-from common.mobile import conversion, litert, lstm_graph, recurrence
+from common.mobile import (
+    conversion,
+    flatbuffer,
+    litert,
+    lstm_graph,
+    recurrence,
+)
+from common.options import InputError
 
 RNG = np.random.default_rng(0)
 FLOAT32, INT8 = variants.parse(["float32", "int8"])
@@ -133,6 +141,30 @@ def test_the_fused_form_keeps_its_state() -> None:
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     loop = litert.inspect(recurrence.in_form(fused, "loop"))
     assert loop.multiplications == contents.multiplications
+
+
+def test_weights_that_an_operator_computes_stay_where_they_are() -> None:
+    model = plain(3)
+    (float16,) = (v for v in variants.parse(["float16"]) if v != FLOAT32)
+    twin, x = bridge.to_tf_keras(model), examples(model)
+    file = flatbuffer.read(file_of(twin, float16, x, "fused"))
+    for code in file.operatorCodes:
+        if code.builtinCode == schema.BuiltinOperator.DEQUANTIZE:
+            code.builtinCode = schema.BuiltinOperator.NEG
+    content = flatbuffer.write(file)
+    assert recurrence.without_state(content) == content
+
+
+def test_an_initial_state_that_the_converter_loses_is_refused() -> None:
+    x = keras.Input((7, SIZE), name="x")
+    ones = keras.ops.repeat(keras.ops.ones_like(x[:, 0, :1]), UNITS, axis=1)
+    y = layers.LSTM(UNITS)(x, initial_state=[ones, ones])
+    model = randomized(keras.Model(x, y))
+    twin, rows = bridge.to_tf_keras(model), {"x": examples(model)}
+    with pytest.raises(InputError, match="initial state that is a constant"):
+        conversion.plan(twin, [FLOAT32], rows, ["y"])
+    twin, rows = bridge.to_tf_keras(plain(7)), {"x": examples(model)}
+    assert conversion.plan(twin, [FLOAT32], rows, ["y"]).variants == [FLOAT32]
 
 
 def test_a_cell_may_be_larger_than_ten() -> None:

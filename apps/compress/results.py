@@ -92,10 +92,16 @@ def _check_operators(
     outputs: Sequence[str],
     denylist: tuple[str, ...],
 ) -> None:
-    """Raises `InputError` if a layer has no operator to leave in float."""
+    """Raises `InputError` if a layer cannot stay in float."""
     int8 = [variant for variant in variants if variant.format == "int8"]
     if not int8:
         return
+    for name in sorted(conversion.lstm_layers(twin) & set(denylist)):
+        raise InputError(
+            f"--denylist: {name} has an LSTM. In int8 files its activations "
+            "are float and its weights int8, whatever is named. Leave it out, "
+            "or make float16."
+        )
     examples = {name: array[:2] for name, array in calibration.items()}
     nodes = conversion.calibrate(twin, int8[0], examples, outputs).nodes
     for name in denylist:

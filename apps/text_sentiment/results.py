@@ -74,7 +74,7 @@ def facts(class_names: Sequence[str], license: str) -> metadata.Facts:
     """Returns what the TFLite files tell about themselves.
 
     They hold the tokenizer's rules, but not its words, which would make a small
-    file half as large again.
+    file a quarter larger.
     """
     return metadata.Facts(
         APP,

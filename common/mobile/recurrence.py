@@ -101,7 +101,7 @@ def _is_plain(model: Any, operator: Any) -> bool:
         and not operator.builtinOptions.timeMajor
         and all(
             operator.inputs[place] >= 0
-            and _data(model, operator.inputs[place]) is not None
+            and _is_constant(model, operator.inputs[place])
             for place in (*KERNELS, *RECURRENT_KERNELS, *BIASES)
         )
     )
@@ -127,6 +127,16 @@ def _constant(main: Any, index: int) -> Any:
     """Returns a constant, that of float16 before it is made float32."""
     producer = _producer(main, index)
     return main.tensors[index if producer is None else producer.inputs[0]]
+
+
+def _is_constant(model: Any, index: int) -> bool:
+    """Tells whether the file holds a tensor's values, as float16 or others."""
+    producer = _producer(model.subgraphs[0], index)
+    if producer is not None:
+        name = operations.names(model)[producer.opcodeIndex]
+        if name != "DEQUANTIZE":
+            return False
+    return _data(model, index) is not None
 
 
 def _data(model: Any, index: int) -> Any:
