@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import keras
 import optuna
 import pytest
 import tuned_app
@@ -18,8 +17,6 @@ from apps.tune import application, plots, results, search, study, trial
 from apps.tune.config import Config
 from common import console
 from common.options import InputError
-from common.release import publishing
-from common.training import trials
 
 PLOTS, STORAGE = results._plots, study._storage
 
@@ -337,47 +334,6 @@ def test_a_bad_database_gets_one_line(monkeypatch) -> None:
         with pytest.raises(InputError, match="--storage must be the URL") as e:
             tune(options(storage=url))
         assert "\n" not in str(e.value)
-
-
-def test_training_tells_the_first_fit_that_watches_the_metric() -> None:
-    told = []
-    judged = trials.Trial("val_a", lambda *values: told.append(values))
-    assert trials.callbacks("val_a") == []
-    with trials.judged(judged):
-        assert trials.callbacks("val_loss") == []  # As an autoencoder's before.
-        (tell,) = trials.callbacks("val_a")
-        assert trials.callbacks("val_a") == []  # A later fold's.
-    assert isinstance(tell, keras.callbacks.Callback)
-    tell.on_epoch_end(2, {"val_a": 0.5, "loss": 9})
-    assert told == [(2, 0.5)] and trials.current() is None
-
-
-def publish(judged: trials.Trial) -> dict:
-    """Publishes a toy as a trial; it has no model, for none is written."""
-    with trials.judged(judged):
-        return publishing.publish(
-            "toy", None, None, None,
-            signatures={},
-            write_mobile=lambda folder: [
-                {"name": "int8", "metric": 0.1, "valid_metric": 0.2,
-                 "gzip_bytes": 9, "bytes": 12}
-            ],
-            task_metric="accuracy",
-            subject="a toy",
-            metrics={"valid": {"accuracy": 0.3}, "test": {"accuracy": 0.4}},
-            draw=lambda report: [],
-            log=None,
-        )  # fmt: skip
-
-
-def test_a_trial_never_sees_test_and_releases_nothing(tmp_path) -> None:
-    report = publish(trials.Trial(with_files=True))
-    assert report["metrics"] == {"valid": {"accuracy": 0.3}}
-    assert report["variants"] == [
-        {"name": "int8", "valid_metric": 0.2, "gzip_bytes": 9}
-    ]
-    assert publish(trials.Trial())["variants"] == []
-    assert not list(tmp_path.glob("**/saved_model*"))
 
 
 def test_a_copy_of_a_trial_that_was_stopped_early_says_so(train) -> None:
