@@ -163,7 +163,12 @@ def shortfalls(
     for what, is_part in (("a simple baseline", False), ("a part of it", True)):
         rows = [row for row in baselines if bool(row.get("part")) == is_part]
         best = summary.best_baseline(metric, rows, higher_is_better)
-        if best and sign * test[metric] < sign * best[1]:
+        # Figures that are printed alike are no difference.
+        if (
+            best
+            and sign * test[metric] < sign * best[1]
+            and summary.figure(test[metric]) != summary.figure(best[1])
+        ):
             sentences.append(
                 f"Worse than {what} on test: {metric} "
                 f"{test[metric]:.4f}, {best[0]} {best[1]:.4f}."
