@@ -78,7 +78,7 @@ def test_a_killed_search_ends_as_one_that_was_not(tmp_path) -> None:
     assert report["metrics"]["valid"]["accuracy"] == best
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_two_processes_share_a_study(tmp_path) -> None:
     both = [search(tmp_path, "shared") for _ in range(2)]
     printed = ""
