@@ -35,6 +35,7 @@ def test_a_quarter_of_the_best_setting(run) -> None:
     assert result["metrics"]["test"]["accuracy"] >= 0.991
 
 
+@pytest.mark.by_hand
 def test_the_same_command_twice_gives_the_same_metrics(run) -> None:
     first, second = (
         run(

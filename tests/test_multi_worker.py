@@ -147,6 +147,7 @@ def test_a_killed_job_ends_like_one_that_was_not(tmp_path) -> None:
         np.testing.assert_allclose(continued[1][name], value, atol=1e-6)
 
 
+@pytest.mark.by_hand
 @pytest.mark.large
 def test_a_chief_that_writes_slowly_is_not_read_too_early(
     tmp_path, monkeypatch
