@@ -17,7 +17,6 @@ from . import flatbuffer, lstm_graph, operations
 from .flatbuffer import Graph
 
 FUSED = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-FORMS = ("loop", "fused")  # The values of --mobile_lstm.
 
 # The operator's inputs, as in `lstm_shared.h` of LiteRT. Each set of four has
 # the gates in the order input, forget, output, cell: the sigmoids come first.
@@ -56,7 +55,7 @@ def with_int8_weights(content: bytes) -> bytes:
 
 
 def in_form(content: bytes, form: str) -> bytes:
-    """Returns a file with its LSTMs in a form of `FORMS`."""
+    """Returns a file with its LSTMs in a form of `--mobile_lstm`."""
     return without_state(content) if form == "loop" else content
 
 
