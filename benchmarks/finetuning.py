@@ -150,7 +150,8 @@ def main() -> None:
         setting = SETTINGS[name](options.steps)
         epoch = keras_seconds(setting, options.rounds)
         print(f"{name:<12} an epoch of Keras 3 {epoch:6.2f} s", flush=True)
-        for variant in VARIANTS:
+        plan = chain.plan(setting.model, variants.parse(VARIANTS))
+        for variant in (x.name for x in plan.variants if x.techniques):
             fixed, ratios = [], []
             for _ in range(options.rounds):
                 first = step_seconds(setting, variant, 1)

@@ -8,8 +8,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras import (
+    clustering_algorithm,
+)
 
-from common.compression import loop, wrappers
+from common.compression import clustering, loop, wrappers
 from common.data import pipelines
 from common.keras2 import bridge
 from common.shared_options import Options
@@ -57,6 +60,17 @@ def test_weights_are_those_that_fit_gives(model, batches, technique) -> None:
     if technique == "prune":
         masks = [w.numpy() for w in ours.weights if "mask" in w.name]
         assert [np.mean(mask) for mask in masks] == pytest.approx([0.5, 0.5])
+
+
+def test_the_nearest_centroids_are_those_of_tf_mot() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(3, 3, 8, 16)).astype(np.float32)
+    centroids = tf.Variable(rng.normal(size=7).astype(np.float32))
+    theirs = clustering_algorithm.ClusteringAlgorithm(centroids)
+    expected = theirs.get_pulling_indices(tf.constant(weights))
+    indices = clustering.nearest(tf.constant(weights), centroids)
+    assert indices.dtype == expected.dtype
+    np.testing.assert_array_equal(indices, expected)
 
 
 def test_the_step_is_traced_once(model, batches, monkeypatch) -> None:

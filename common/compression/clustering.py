@@ -1,5 +1,8 @@
 """Clustering: which layers TF-MOT can cluster, and its wrappers on them."""
 
+import functools
+import itertools
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
@@ -56,7 +59,30 @@ def cluster(
             f"TF-MOT can cluster none of {', '.join(kinds)}: they have no "
             "kernel, or too few weights that are not zero."
         )
+    for layer in wrapped.layers:
+        for algorithm in getattr(layer, "clustering_algorithms", {}).values():
+            # TF-MOT's own makes a tensor of weights times clusters.
+            algorithm.get_pulling_indices = functools.partial(
+                nearest, centroids=algorithm.cluster_centroids
+            )
     return wrapped
+
+
+def nearest(weights: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
+    """Returns the index of the centroid that is nearest to each weight.
+
+    Args:
+        weights: Float32 weights.
+        centroids: Float32 centroids of one axis, in any order.
+
+    Returns:
+        Int64 indices, of the shape of `weights`.
+    """
+    order = tf.argsort(centroids)
+    ascending = tf.unstack(tf.gather(centroids, order))
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(ascending)]
+    rank = tf.add_n([tf.cast(weights > x, tf.int32) for x in middles])
+    return tf.gather(tf.cast(order, tf.int64), rank)
 
 
 def clusters_of(
