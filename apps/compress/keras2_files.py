@@ -1,5 +1,6 @@
 """A user's `.h5` file or `.keras` file of Keras 2, inspected as text first."""
 
+import inspect
 import io
 import json
 import zipfile
@@ -9,6 +10,7 @@ from typing import Any
 import h5py
 import keras
 
+from common.keras2 import old_operations
 from common.options import InputError
 
 from . import archive, plain_model
@@ -26,6 +28,22 @@ PLACES = {
         "optimizers",
         "regularizers",
     )
+}
+# Arguments of layers that Keras 3 does not have, or not for all layers: Keras 2
+# wrote `groups` of depthwise convolutions. Whether the outputs of Keras 2 and
+# Keras 3 differ without them is checked after loading.
+OLD_ARGUMENTS = {
+    "groups",
+    "kernel_constraint",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "key_shape",
+    "query_shape",
+    "rng_type",
+    "softmax_robust_masking",
+    "time_major",
+    "trainable",
+    "value_shape",
 }
 MODELS = ("Functional", "Model", "Sequential")
 
@@ -124,6 +142,7 @@ def check_own(path: str, classes: list[tuple[str, str, str, bool]]) -> bool:
         (owner, name)
         for owner, name, module, _ in classes
         if not (_place(name) and module.split(".")[0] == "keras")
+        and name != old_operations.CLASS  # Its function was checked before.
     ]
     if others and not path.endswith(H5):
         owner, name = others[0]
@@ -154,17 +173,38 @@ def _with_module(node: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("its vocabulary is in another file")
     name = node.get("class_name")
     # The module of a model is private and has changed.
+    if name == old_operations.CLASS:  # Others get no module, and are refused.
+        known = old_operations.is_known(node)
+        node = {**node, "module": "keras" if known else "tensorflow"}
     if name in MODELS or "module" not in node:
         place = _place(name)
         node = {**node, "module": place} if place else node
     settings = node.get("config")
     if isinstance(settings, dict):
-        settings = {k: v for k, v in settings.items() if k != "time_major"}
+        settings = _without_old_arguments(str(name), settings)
         axis = settings.get("axis")
         if name == "BatchNormalization" and isinstance(axis, list):
             settings["axis"] = axis[0]
         node = {**node, "config": settings}
     return node
+
+
+def _without_old_arguments(
+    name: str, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments of a layer, without those that Keras 3 dropped."""
+    layer = vars(keras.layers).get(name)
+    known: set[str] = set()
+    for owner in layer.__mro__ if isinstance(layer, type) else ():
+        parameters = inspect.signature(owner.__init__).parameters
+        known |= set(parameters)
+        if "kwargs" not in parameters:  # Those of its bases are not passed on.
+            break
+    return {
+        key: value
+        for key, value in settings.items()
+        if key in known or key not in OLD_ARGUMENTS
+    }
 
 
 def _as_keras_3(node: dict[str, Any]) -> Any:

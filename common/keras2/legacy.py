@@ -9,7 +9,7 @@ import tf_keras
 from keras.src.legacy.saving import saving_options, saving_utils
 from keras.src.saving import serialization_lib
 
-from . import check
+from . import check, old_nodes, old_operations
 
 
 def declared(config: dict[str, Any]) -> keras.Model:
@@ -22,6 +22,9 @@ def declared(config: dict[str, Any]) -> keras.Model:
     with (
         saving_options.keras_option_scope(use_legacy_config=True),
         serialization_lib.SafeModeScope(True),
+        keras.saving.custom_object_scope(
+            {old_operations.CLASS: old_operations.Operation}
+        ),
     ):
         model = saving_utils.model_from_config(_legacy_layer(config))
     if isinstance(model, keras.Sequential) or len(model.inputs) > 1:
@@ -46,6 +49,7 @@ def load(path: str, config: dict[str, Any]) -> keras.Model:
         weights = str(Path(folder) / "model.h5")
         old.save_weights(weights)
         model.load_weights(weights)
+    model = old_operations.expand(model)
     check.compare(model, old)
     return model
 
@@ -60,5 +64,7 @@ def _legacy_layer(node: dict[str, Any]) -> dict[str, Any]:
     settings = layer["config"]
     if isinstance(settings, dict) and isinstance(settings.get("layers"), list):
         layers = [_legacy_layer(inner) for inner in settings["layers"]]
-        layer["config"] = {**settings, "layers": layers}
+        settings = {**settings, "layers": layers}
+        is_graph = "output_layers" in settings
+        layer["config"] = old_nodes.convert(settings) if is_graph else settings
     return layer

@@ -1,0 +1,105 @@
+"""TensorFlow's operations between the layers of a model of Keras 2.
+
+`preprocess_input(x)` and `x + y` became layers of the class `TFOpLambda` in
+Keras 2, which Keras 3 does not have. They are read as operations of Keras 3.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+CLASS = "TFOpLambda"
+# Operations by their names in TensorFlow. Others are refused: a name in a file
+# could be that of any function, such as one that reads files.
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "__operators__.add": lambda x, y: ops.add(x, y),
+    "cast": lambda x, dtype: ops.cast(x, dtype),
+    "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(
+        t, clip_value_min, clip_value_max
+    ),
+    "concat": lambda values, axis: ops.concatenate(values, axis),
+    "expand_dims": lambda input, axis: ops.expand_dims(input, axis),
+    "linalg.matmul": lambda a, b: ops.matmul(a, b),
+    "math.abs": lambda x: ops.abs(x),
+    "math.add": lambda x, y: ops.add(x, y),
+    "math.divide": lambda x, y: ops.true_divide(x, y),
+    "math.exp": lambda x: ops.exp(x),
+    "math.log": lambda x: ops.log(x),
+    "math.maximum": lambda x, y: ops.maximum(x, y),
+    "math.minimum": lambda x, y: ops.minimum(x, y),
+    "math.multiply": lambda x, y: ops.multiply(x, y),
+    "math.negative": lambda x: ops.negative(x),
+    "math.pow": lambda x, y: ops.power(x, y),
+    "math.reduce_max": lambda input_tensor, axis=None, keepdims=False: ops.max(
+        input_tensor, axis, keepdims
+    ),
+    "math.reduce_mean": lambda input_tensor, axis=None, keepdims=False: (
+        ops.mean(input_tensor, axis, keepdims)
+    ),
+    "math.reduce_sum": lambda input_tensor, axis=None, keepdims=False: ops.sum(
+        input_tensor, axis, keepdims
+    ),
+    "math.sigmoid": lambda x: ops.sigmoid(x),
+    "math.sqrt": lambda x: ops.sqrt(x),
+    "math.square": lambda x: ops.square(x),
+    "math.subtract": lambda x, y: ops.subtract(x, y),
+    "math.tanh": lambda x: ops.tanh(x),
+    "math.truediv": lambda x, y: ops.true_divide(x, y),
+    "nn.relu": lambda features: ops.relu(features),
+    "nn.sigmoid": lambda x: ops.sigmoid(x),
+    "nn.silu": lambda features: ops.silu(features),
+    "nn.softmax": lambda logits, axis=-1: ops.softmax(logits, axis),
+    "nn.tanh": lambda x: ops.tanh(x),
+    "reshape": lambda tensor, shape: ops.reshape(tensor, shape),
+    "squeeze": lambda input, axis=None: ops.squeeze(input, axis),
+    "transpose": lambda a, perm=None: ops.transpose(a, perm),
+}
+
+
+class Operation(keras.layers.Layer):
+    """Stands for a `TFOpLambda` until `expand` puts its operation there."""
+
+    def __init__(self, function: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+        # In `1 - x`, the first argument is no tensor.
+        self._allow_non_tensor_positional_args = True
+
+    def call(self, *args: Any, name: str | None = None, **kwargs: Any) -> Any:
+        """Returns the outputs of the operation; its name is not used."""
+        return OPERATIONS[self.function](*args, **kwargs)
+
+
+def is_known(node: dict[str, Any]) -> bool:
+    """Tells whether a configuration is of an operation that can be read."""
+    settings = node.get("config")
+    return (
+        node.get("class_name") == CLASS
+        and isinstance(settings, dict)
+        and settings.get("function") in OPERATIONS
+    )
+
+
+def expand(model: keras.Model) -> keras.Model:
+    """Returns a model with operations of Keras 3 in place of `Operation`.
+
+    Args:
+        model: A model, whose other layers the returned model shares.
+    """
+    if isinstance(model, keras.Sequential) or not _has_operations(model):
+        return model
+
+    def replaced(layer: Any) -> Any:
+        if isinstance(layer, Operation):
+            return layer.call
+        return expand(layer) if isinstance(layer, keras.Model) else layer
+
+    outputs = model._run_through_graph(model.inputs, replaced)
+    return keras.Model(model._inputs_struct, outputs, name=model.name)
+
+
+def _has_operations(model: keras.Model) -> bool:
+    """Tells whether a model or one nested in it has an `Operation`."""
+    return any(isinstance(x, Operation) for x in model._flatten_layers())
