@@ -209,7 +209,8 @@ def transfer() -> tf_keras.Model:
     )
     features = tf_keras.Model(backbone.inputs, backbone.outputs)
     image = tf_keras.Input((6, 6, 2), name="image")
-    x = features(image / 127.5 - 1.0, training=False)
+    caffe = tf.nn.bias_add(image[..., ::-1], [-103.9, -116.8])
+    x = features(caffe / [127.5, 3.0] - 1.0, training=False)
     x = features(1.0 - image) + x  # Called twice, and a constant comes first.
     head = tf_keras.Sequential([layers.Flatten(), layers.Dense(2)])
     return tf_keras.Model(image, head(tf.nn.relu(x)))
@@ -226,8 +227,26 @@ def attention() -> tf_keras.Model:
     return tf_keras.Model(image, layers.Dense(2)(x * tf.sigmoid(x)))
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("make", [transfer, attention])
+def states() -> tf_keras.Model:
+    """Returns an LSTM that begins with the states of another."""
+    layers = tf_keras.layers
+    image = tf_keras.Input((6, 6, 2), name="image")
+    x = layers.Dense(3, name="a/b")(image[:, 1, :, :])
+    x, *state = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    return tf_keras.Model(image, layers.LSTM(4)(x, initial_state=state))
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix"),
+    [
+        # Keras 2 cannot write an ellipsis in a .keras file.
+        (transfer, ".h5"),
+        (attention, ".keras"),
+        (attention, ".h5"),
+        (states, ".keras"),
+        (states, ".h5"),
+    ],
+)
 def test_operations_between_layers_are_read(make, suffix, tmp_path) -> None:
     old = make()
     old.save(tmp_path / f"old{suffix}")

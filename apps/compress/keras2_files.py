@@ -138,11 +138,12 @@ def check_own(path: str, classes: list[tuple[str, str, str, bool]]) -> bool:
         InputError: If they are not, and only Keras 2 can read the file: it
             would import the modules that the file names.
     """
+    # The functions of operations were checked when they got a module.
     others = [
         (owner, name)
         for owner, name, module, _ in classes
         if not (_place(name) and module.split(".")[0] == "keras")
-        and name != old_operations.CLASS  # Its function was checked before.
+        and name not in old_operations.CLASSES
     ]
     if others and not path.endswith(H5):
         owner, name = others[0]
@@ -173,7 +174,7 @@ def _with_module(node: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("its vocabulary is in another file")
     name = node.get("class_name")
     # The module of a model is private and has changed.
-    if name == old_operations.CLASS:  # Others get no module, and are refused.
+    if name in old_operations.CLASSES:  # Others get no module, and are refused.
         known = old_operations.is_known(node)
         node = {**node, "module": "keras" if known else "tensorflow"}
     if name in MODELS or "module" not in node:
@@ -196,7 +197,9 @@ def _without_old_arguments(
     layer = vars(keras.layers).get(name)
     known: set[str] = set()
     for owner in layer.__mro__ if isinstance(layer, type) else ():
-        parameters = inspect.signature(owner.__init__).parameters
+        if "__init__" not in vars(owner):
+            continue
+        parameters = inspect.signature(vars(owner)["__init__"]).parameters
         known |= set(parameters)
         if "kwargs" not in parameters:  # Those of its bases are not passed on.
             break

@@ -23,7 +23,7 @@ def declared(config: dict[str, Any]) -> keras.Model:
         saving_options.keras_option_scope(use_legacy_config=True),
         serialization_lib.SafeModeScope(True),
         keras.saving.custom_object_scope(
-            {old_operations.CLASS: old_operations.Operation}
+            dict.fromkeys(old_operations.CLASSES, old_operations.Operation)
         ),
     ):
         model = saving_utils.model_from_config(_legacy_layer(config))
@@ -62,6 +62,9 @@ def _legacy_layer(node: dict[str, Any]) -> dict[str, Any]:
     kept = ("class_name", "config", "inbound_nodes", "name")
     layer = {key: node[key] for key in kept if key in node}
     settings = layer["config"]
+    if isinstance(settings, dict) and isinstance(settings.get("name"), str):
+        name = old_nodes.plain_name(settings["name"])
+        settings = layer["config"] = {**settings, "name": name}
     if isinstance(settings, dict) and isinstance(settings.get("layers"), list):
         layers = [_legacy_layer(inner) for inner in settings["layers"]]
         settings = {**settings, "layers": layers}

@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 _CONSTANT = "_CONSTANT_VALUE"  # In the place of a layer's name.
+# Layers that take their first states behind their inputs.
+_RECURRENT = ("Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN")
+
+
+def plain_name(name: str) -> str:
+    """Returns the name of a layer as Keras 3 takes it, without slashes."""
+    return name.replace("/", "_")
 
 
 def convert(settings: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +27,7 @@ def convert(settings: dict[str, Any]) -> dict[str, Any]:
             name. A single tensor may be in no list.
     """
     layers = settings["layers"]
-    calls = [call for x in layers for call in x.get("inbound_nodes", ())]
+    calls = [call for layer in layers for call in layer["inbound_nodes"]]
     outputs = settings.get("output_layers", [])
     tensors = [*_tensors(calls), *_tensors(outputs)]
     nested = [layer for layer in layers if "layers" in layer["config"]]
@@ -33,13 +40,18 @@ def convert(settings: dict[str, Any]) -> dict[str, Any]:
     }
     changed = [
         layer
-        | {"inbound_nodes": [_node(x, first) for x in layer["inbound_nodes"]]}
-        if "inbound_nodes" in layer
-        else layer
+        | {
+            "name": plain_name(layer["name"]),
+            "inbound_nodes": [
+                _node(call, first, layer["class_name"] in _RECURRENT)
+                for call in layer["inbound_nodes"]
+            ],
+        }
         for layer in layers
     ]
     return settings | {
         "layers": changed,
+        "input_layers": _shifted(settings["input_layers"], {}),
         "output_layers": _shifted(outputs, shift),
     }
 
@@ -53,7 +65,7 @@ def _shifted(outputs: Any, shift: dict[str, int]) -> Any:
     """
     if _is_tensor(outputs):
         layer, node, output = outputs[:3]
-        return [layer, node - shift.get(layer, 0), output]
+        return [plain_name(layer), node - shift.get(layer, 0), output]
     if isinstance(outputs, dict):
         return {key: _shifted(x, shift) for key, x in outputs.items()}
     return [_shifted(x, shift) for x in outputs]
@@ -88,19 +100,26 @@ def _is_tensor(argument: Any) -> bool:
     )
 
 
-def _node(call: Any, first: dict[str, int]) -> dict[str, Any]:
+def _node(
+    call: Any, first: dict[str, int], is_recurrent: bool
+) -> dict[str, Any]:
     """Returns the call of a layer.
 
     Args:
         call: The call as Keras 2 writes it.
         first: The numbers of the first calls of nested models, by name.
+        is_recurrent: Whether tensors behind the first are states.
     """
     tensors = [call] if _is_tensor(call) else call
     arguments = tensors[-1][3] if len(tensors[-1]) > 3 else {}
+    named = {key: _value(x, first) for key, x in arguments.items()}
     values = [_value(tensor[:3], first) for tensor in tensors]
+    if is_recurrent and len(values) > 1:
+        named["initial_state"] = values[1:]
+        values = values[:1]
     return {
         "args": [values[0] if len(values) == 1 else values],
-        "kwargs": {key: _value(x, first) for key, x in arguments.items()},
+        "kwargs": named,
     }
 
 
@@ -110,11 +129,8 @@ def _value(argument: Any, first: dict[str, int]) -> Any:
         layer, node, output = argument[:3]
         if layer == _CONSTANT:
             return output
-        config = {
-            "shape": [],
-            "dtype": "float32",
-            "keras_history": [layer, node - first.get(layer, 0), output],
-        }
+        history = [plain_name(layer), node - first.get(layer, 0), output]
+        config = {"shape": [], "dtype": "float32", "keras_history": history}
         return {"class_name": "__keras_tensor__", "config": config}
     if isinstance(argument, list):
         return [_value(item, first) for item in argument]

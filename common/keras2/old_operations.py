@@ -1,20 +1,22 @@
 """TensorFlow's operations between the layers of a model of Keras 2.
 
-`preprocess_input(x)` and `x + y` became layers of the class `TFOpLambda` in
-Keras 2, which Keras 3 does not have. They are read as operations of Keras 3.
+`preprocess_input(x)`, `x + y` and `x[:, 0]` became layers of their own classes
+in Keras 2, which Keras 3 does not have. They are read as operations of Keras 3.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-CLASS = "TFOpLambda"
+CLASSES = ("TFOpLambda", "SlicingOpLambda")
 # Operations by their names in TensorFlow. Others are refused: a name in a file
 # could be that of any function, such as one that reads files.
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "__operators__.add": lambda x, y: ops.add(x, y),
+    "__operators__.getitem": lambda x, slice_spec: x[_index(slice_spec)],
     "cast": lambda x, dtype: ops.cast(x, dtype),
     "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(
         t, clip_value_min, clip_value_max
@@ -47,6 +49,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "math.subtract": lambda x, y: ops.subtract(x, y),
     "math.tanh": lambda x: ops.tanh(x),
     "math.truediv": lambda x, y: ops.true_divide(x, y),
+    "nn.bias_add": lambda value, bias, data_format=None: _bias_add(
+        value, bias, data_format
+    ),
     "nn.relu": lambda features: ops.relu(features),
     "nn.sigmoid": lambda x: ops.sigmoid(x),
     "nn.silu": lambda features: ops.silu(features),
@@ -59,7 +64,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 class Operation(keras.layers.Layer):
-    """Stands for a `TFOpLambda` until `expand` puts its operation there."""
+    """Stands for such a layer until `expand` puts its operation there."""
 
     def __init__(self, function: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,14 +74,46 @@ class Operation(keras.layers.Layer):
 
     def call(self, *args: Any, name: str | None = None, **kwargs: Any) -> Any:
         """Returns the outputs of the operation; its name is not used."""
-        return OPERATIONS[self.function](*args, **kwargs)
+        numbers = {key: _as_array(value) for key, value in kwargs.items()}
+        return OPERATIONS[self.function](*map(_as_array, args), **numbers)
+
+    def operate(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the outputs of an operation with the name of this layer."""
+        output = self.call(*args, **kwargs)
+        output._keras_history.operation.name = self.name
+        return output
+
+
+def _as_array(value: Any) -> Any:
+    """Returns a list of fractions as an array; others tell axes and shapes."""
+    if isinstance(value, list) and all(isinstance(x, float) for x in value):
+        return np.asarray(value, np.float32)
+    return value
+
+
+def _index(parts: Any) -> Any:
+    """Returns the index that Keras 2 wrote as dictionaries."""
+    if isinstance(parts, list):
+        return tuple(_index(part) for part in parts)
+    if isinstance(parts, dict) and parts.get("class_name") == "__ellipsis__":
+        return ...
+    if isinstance(parts, dict):
+        return slice(*(parts[key] for key in ("start", "stop", "step")))
+    return parts
+
+
+def _bias_add(value: Any, bias: Any, data_format: str | None) -> Any:
+    """Returns the sum with a number for each channel."""
+    if data_format not in (None, "NHWC"):
+        raise ValueError(f"channels must come last, not as {data_format}")
+    return ops.add(value, bias)
 
 
 def is_known(node: dict[str, Any]) -> bool:
     """Tells whether a configuration is of an operation that can be read."""
     settings = node.get("config")
     return (
-        node.get("class_name") == CLASS
+        node.get("class_name") in CLASSES
         and isinstance(settings, dict)
         and settings.get("function") in OPERATIONS
     )
@@ -93,7 +130,7 @@ def expand(model: keras.Model) -> keras.Model:
 
     def replaced(layer: Any) -> Any:
         if isinstance(layer, Operation):
-            return layer.call
+            return layer.operate
         return expand(layer) if isinstance(layer, keras.Model) else layer
 
     outputs = model._run_through_graph(model.inputs, replaced)
