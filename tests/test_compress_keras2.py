@@ -1,5 +1,6 @@
 """apps.compress of models that Keras 2 saved, and of .h5 files."""
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -255,3 +256,40 @@ def test_operations_between_layers_are_read(make, suffix, tmp_path) -> None:
     assert not user.notes
     twin = bridge.to_tf_keras(user.model)
     np.testing.assert_allclose(twin(X[:9]), old(X[:9]), atol=1e-6)
+
+
+def with_old_groups(group: h5py.Group, step: int) -> None:
+    """Groups weights as Keras 2.13 (a step of 2) or 2.14 (1) did."""
+    for item in list(group.values()):
+        if isinstance(item, h5py.Group):
+            with_old_groups(item, step)
+    if "layers" not in group:
+        return
+    group.move("layers", "_layer_checkpoint_dependencies")
+    layers = group["_layer_checkpoint_dependencies"]
+    for name in sorted(layers, reverse=True):
+        kind, _, number = name.rpartition("_")
+        if number.isdigit():
+            layers.move(name, f"{kind}_{step * int(number)}")
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_weights_of_the_first_keras_files_are_read(step, tmp_path) -> None:
+    layers = tf_keras.layers
+    image = tf_keras.Input((6, 6, 2), name="image")
+    inner = tf_keras.Sequential([layers.Dense(2), layers.Dense(2)])
+    x = inner(layers.Dense(2)(layers.Dense(2)(image)))
+    old = tf_keras.Model(image, layers.Dense(2)(x))
+    path = tmp_path / "old.keras"
+    old.save(path)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(content["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        with_old_groups(file, step)
+    content["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, value in content.items():
+            file.writestr(name, value)
+    user = user_model.load(str(path))
+    np.testing.assert_allclose(user.model(X[:9]), old(X[:9]), atol=1e-6)

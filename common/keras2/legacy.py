@@ -9,7 +9,7 @@ import tf_keras
 from keras.src.legacy.saving import saving_options, saving_utils
 from keras.src.saving import serialization_lib
 
-from . import check, old_nodes, old_operations
+from . import check, old_archive, old_nodes, old_operations
 
 
 def declared(config: dict[str, Any]) -> keras.Model:
@@ -43,9 +43,12 @@ def load(path: str, config: dict[str, Any]) -> keras.Model:
     Raises:
         ValueError: If the outputs of Keras 2 and Keras 3 differ.
     """
-    old = tf_keras.saving.load_model(path, compile=False, safe_mode=True)
     model = declared(config)
     with tempfile.TemporaryDirectory() as folder:
+        if old_archive.is_old(path):
+            old_archive.renew(path, Path(folder) / "model.keras")
+            path = str(Path(folder) / "model.keras")
+        old = tf_keras.saving.load_model(path, compile=False, safe_mode=True)
         weights = str(Path(folder) / "model.h5")
         old.save_weights(weights)
         model.load_weights(weights)
