@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from common.options import InputError
+from common.report import metrics
 
 PATH = Path(__file__).with_name("published.json")
 END = "<!-- end -->"
@@ -83,7 +84,9 @@ def _figure(metric: str, report: Mapping[str, Any]) -> Figure:
     if f"{metric}_low" in test:
         interval = (test[f"{metric}_low"], test[f"{metric}_high"])
     elif metric == "accuracy":
-        interval = proportion_interval(test[metric], report["dataset"]["test"])
+        interval = metrics.proportion_interval(
+            test[metric], report["dataset"]["test"]
+        )
     if interval:
         figure["interval"] = [round(float(end), 4) for end in interval]
     return figure
@@ -96,12 +99,6 @@ def _lowest(figure: Figure, values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
     return round(figure["value"] - prediction_spread(values), 4)
-
-
-def proportion_interval(share: float, num: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of `num` examples (Wilson, 1927)."""
-    test = stats.binomtest(round(share * num), num)
-    return tuple(test.proportion_ci(0.95, method="wilson"))
 
 
 def prediction_spread(values: Sequence[float]) -> float:

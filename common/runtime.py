@@ -133,6 +133,18 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
+def machine() -> str:
+    """Returns the system, the processors and the GPUs of this machine."""
+    import tensorflow as tf
+
+    parts = [f"{sys.platform} {platform.machine()}"]
+    parts.append(f"{os.cpu_count()} processors")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        parts.append(details.get("device_name", "GPU"))
+    return ", ".join(parts)
+
+
 def peak_memory_mb() -> float:
     """Returns the process's peak memory so far, in MB (2**20 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -96,6 +96,7 @@ def test_a_run_with_two_inputs(folder: Path) -> None:
         content = (path / "mobile" / f"{name}.tflite").read_bytes()
         outputs = litert.Runner(content)(**feed)["output"]
         np.testing.assert_allclose(outputs, expected, atol=limit)
+    assert (path / "report" / "model_card.md").is_file()
     on_disk = json.loads((path / "report" / "report.json").read_text("utf-8"))
     assert on_disk["variants"] == result["variants"]
     assert (path / "mobile" / "model.tflite").is_file()

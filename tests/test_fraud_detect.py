@@ -118,7 +118,8 @@ def test_the_release_is_whole(released) -> None:
     assert {
         "saved_model.pb", "model.keras", "mobile/model.tflite",
         "mobile/qat.tflite", "mobile/features.txt", "report/report.json",
-        "report/precision_recall.png", "report/cost.png",
+        "report/model_card.md", "report/precision_recall.png",
+        "report/cost.png",
         "assets.extra/history.npz",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))

@@ -63,7 +63,8 @@ def test_the_release_is_whole(released) -> None:
         "saved_model.pb", "fingerprint.pb", "variables/variables.index",
         "model.keras", "mobile/model.tflite", "mobile/float32.tflite",
         "mobile/prune+int8.tflite", "mobile/labels.txt", "report/report.json",
-        "report/report.html", "report/worst_mistakes.png",
+        "report/report.html", "report/model_card.md",
+        "report/worst_mistakes.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
     assert unexplained(result) == set()

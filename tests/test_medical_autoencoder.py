@@ -81,7 +81,7 @@ def test_the_release_is_whole(released) -> None:
         "saved_model.pb", "model.keras", "mobile/model.tflite",
         "mobile/float32.tflite", "mobile/int8.tflite",
         "mobile/qat.tflite", "mobile/detector.json",
-        "report/report.json", "report/report.html",
+        "report/report.json", "report/report.html", "report/model_card.md",
         "report/score_histogram.png", "report/typical_normal.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))

@@ -74,7 +74,8 @@ def test_the_release_is_whole(released, protocol) -> None:
     assert {
         "saved_model.pb", "fingerprint.pb", "model.keras",
         "mobile/model.tflite", "mobile/prune+int8.tflite", "mobile/items.csv",
-        "report/report.json", "report/report.html", "report/baselines.png",
+        "report/report.json", "report/report.html", "report/model_card.md",
+        "report/baselines.png",
         "report/learning_curves.png",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))

@@ -78,7 +78,7 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     result = report.read(tmp_path)
     assert result == json.loads(json.dumps(made))
     assert list(result) == [
-        "app", "date", "title", "model", "dataset", "notes",
+        "app", "date", "title", "model", "use", "limits", "dataset", "notes",
         "refused_variants", "classes", "config", "paths", "parts", "versions",
         "seed", "task_metric", "higher_is_better", "metrics", "terms",
         "baselines", "variants", "serving", "training", "history", "summary",
@@ -92,6 +92,7 @@ def test_the_json_has_the_documented_keys(made, tmp_path: Path) -> None:
     assert result["training"]["epochs"] == 2
     assert result["training"]["seconds"] == 12.5
     assert result["training"]["peak_memory_mb"] > 50
+    assert result["training"]["machine"].endswith("processors")
     assert result["versions"]["tensorflow"]
 
 

@@ -79,7 +79,7 @@ def test_the_release_is_whole(released) -> None:
     assert {
         "saved_model.pb", "model.keras", "mobile/model.tflite",
         "mobile/labels.txt", "mobile/vocab.txt", "mobile/tokenizer.json",
-        "report/report.json", "report/report.html",
+        "report/report.json", "report/report.html", "report/model_card.md",
     } <= names  # fmt: skip
     assert report.read(release) == json.loads(json.dumps(result))
     assert unexplained(result) == set()

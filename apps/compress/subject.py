@@ -15,4 +15,9 @@ def of(config: Config) -> Subject:
         verb="was compressed with" if config.dataset else "was quantized with",
         examples="examples",
         task="after it had been trained elsewhere",
+        use="It is for what the model that it was made of is for.",
+        limits=(
+            "That model was trained elsewhere: whether it has seen the test "
+            "examples is not known here.",
+        ),
     )

@@ -27,6 +27,17 @@ def of(config: Config) -> Subject:
         model=config.model,
         examples="transactions",
         task="how suspicious a transaction is",
+        use="It ranks card transactions by how suspicious they are, so that "
+        "people look at the first; its threshold was set on validation for "
+        f"{config.alerts:g} alerts a day.",
+        limits=(
+            "The score ranks transactions: it was not checked to be the "
+            "probability of a fraud.",
+            "The reasons that it names are quantities that raised the score, "
+            "not causes.",
+            "Frauds of a kind that the training period did not have were not "
+            "measured apart.",
+        ),
         terms={
             f"card_precision@{top}": "the share of compromised cards among the "
             f"{top} most suspicious of a day",

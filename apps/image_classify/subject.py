@@ -13,4 +13,10 @@ def of(config: Config, splits: Splits) -> Subject:
         model=config.model,
         examples="images",
         task=f"which of {len(splits.class_names)} classes an image shows",
+        use=f"It tells which of {len(splits.class_names)} classes an image "
+        "shows, on a server or on a phone.",
+        limits=(
+            "Every image gets one of these classes, and only one: also an "
+            "image that shows none of them, or several.",
+        ),
     )

@@ -31,4 +31,14 @@ def of(config: Config) -> Subject:
         else "what normal images look like, to flag those that do not",
         judged="images",
         terms=TERMS,
+        use="It removes noise from images like those of training."
+        if denoises
+        else "It flags images that differ from the normal ones of training, "
+        "and shows where, for a person to look at.",
+        limits=(
+            "This is no medical device: it was not validated for any use, and "
+            "is not meant for decisions about patients.",
+            "Images of other devices, or framed or exposed otherwise, may get "
+            "other results.",
+        ),
     )

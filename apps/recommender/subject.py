@@ -28,6 +28,16 @@ def of(config: Config, protocol: Protocol) -> Subject:
         task="which item a user takes next",
         data=protocol.data.name,
         judged="users",
+        use="It lists items that a user may take next, by the user's id or by "
+        "the items that were taken before.",
+        limits=(
+            "Only items that are in the training data are recommended.",
+            "A user who is not known, and a list without a known item, get "
+            "the most popular items.",
+            "The figures are of interactions of the past, which depend on "
+            "what people were shown then: what users take from these lists "
+            "was not measured.",
+        ),
         terms={
             name.format(k=k): text.format(k=k)
             for k in quality.CUTOFFS

@@ -199,3 +199,10 @@ def bootstrap_interval(
         resampled.bootstrap_distribution, (tail, 1 - tail)
     )
     return float(low), float(high)
+
+
+def proportion_interval(share: float, num: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a share of `num` examples (Wilson, 1927)."""
+    test = stats.binomtest(round(share * num), num)
+    low, high = test.proportion_ci(0.95, method="wilson")
+    return float(low), float(high)

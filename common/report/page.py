@@ -71,9 +71,9 @@ def rows(report: Report) -> list[list[str]]:
         table.append(
             [
                 variant["name"],
-                _format(variant["metric"]),
-                _format(variant["valid_metric"]),
-                _format(drop and round(drop, 4) + 0.0),  # No -0.0000.
+                shown(variant["metric"]),
+                shown(variant["valid_metric"]),
+                shown(drop and round(drop, 4) + 0.0),  # No -0.0000.
                 f"{variant['bytes'] / 1000:.1f}",
                 f"{variant['gzip_bytes'] / 1000:.1f}",
                 f"{float32_bytes / variant['gzip_bytes']:.1f}",
@@ -136,7 +136,7 @@ def decisions(report: Report) -> list[list[str]]:
     return [
         ["variant", *names],
         *(
-            [variant, *(_format(values.get(name)) for name in names)]
+            [variant, *(shown(values.get(name)) for name in names)]
             for variant, values in figures.items()
         ),
     ]
@@ -156,18 +156,18 @@ def render(
         report: What `report.build` returns.
         sections: Tables, and plots with their PNG files, in the order shown.
     """
-    variants, baselines = _without_empty(rows(report)), _baselines(report)
+    variants, methods = without_empty(rows(report)), baselines(report)
     return template(Path(__file__).with_name("page.html")).render(
         report=report,
-        facts=_facts(report),
+        facts=facts(report),
         cards=_cards(report),
-        metrics=_metrics(report),
+        metrics=metrics(report),
         marked=lambda lines: [
             line[0] == report["task_metric"] for line in lines[1:]
         ],
-        baselines=baselines,
+        baselines=methods,
         more_terms=terms.of(
-            [x for x, *_ in baselines[1:] if x not in report["terms"]], {}
+            [x for x, *_ in methods[1:] if x not in report["terms"]], {}
         ),
         variants=variants,
         columns={
@@ -183,8 +183,8 @@ def render(
             else (section[0], embedded(section[1]))
             for section in sections
         ],
-        classes=_classes(report),
-        class_terms=terms.of(_classes(report), {}),
+        classes=classes(report),
+        class_terms=terms.of(classes(report), {}),
         tensors=_tensors(report),
         settings=report["training"] | report["versions"] | report["config"],
     )
@@ -207,7 +207,7 @@ def template(path: Path) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = _format
+    environment.filters["figure"] = shown
     environment.filters["difference"] = _error
     environment.filters["breakable"] = _breakable
     environment.globals |= {
@@ -220,10 +220,10 @@ def template(path: Path) -> jinja2.Template:
     return environment.get_template(path.name)
 
 
-def _without_empty(lines: list[list[str]]) -> list[list[str]]:
+def without_empty(lines: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Returns a table, header first, without the columns that are empty."""
     columns = zip(*lines, strict=True)
-    filled = [column for column in columns if any(column[1:])]
+    filled = [column for column in columns if any(map(shown, column[1:]))]
     return [list(line) for line in zip(*filled, strict=True)]
 
 
@@ -251,7 +251,7 @@ def _longest(cell: Any) -> int:
 
     Long texts are broken anywhere; see the class `long` of the page.
     """
-    text = _format(cell)
+    text = shown(cell)
     if len(text) > LONG:
         return LONG_WIDTH
     return max(len(part) for part in re.split(r"(?<=[_@+])|\s", text))
@@ -262,8 +262,7 @@ def _numeric(
 ) -> list[bool]:
     """Tells of each column whether all of its cells are numbers or empty."""
     columns = [
-        [_format(cell) for cell in column]
-        for column in zip(*lines, strict=True)
+        [shown(cell) for cell in column] for column in zip(*lines, strict=True)
     ]
     return [
         all(NUMBER.fullmatch(cell) for cell in filter(None, column))
@@ -271,7 +270,7 @@ def _numeric(
     ]
 
 
-def _facts(report: Report) -> list[tuple[str, str]]:
+def facts(report: Report) -> list[tuple[str, str]]:
     """Returns the names and values of what the reader should know first."""
     data, model = report["dataset"], report["model"]
     facts = [
@@ -298,11 +297,11 @@ def _cards(report: Report) -> list[tuple[str, str]]:
     return [
         (
             f"{metric} of the model on test",
-            _format(report["metrics"]["test"][metric]),
+            shown(report["metrics"]["test"][metric]),
         ),
         (
             f"{metric} of the file for phones on test",
-            _format(chosen["metric"]),
+            shown(chosen["metric"]),
         ),
         ("that file, zipped", f"{chosen['gzip_bytes'] / 1000:.1f} kB"),
         (
@@ -317,7 +316,7 @@ def _cards(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _metrics(report: Report) -> list[list[Any]]:
+def metrics(report: Report) -> list[list[Any]]:
     """Returns a row for each metric, by split, with its meaning.
 
     The first row is the header.
@@ -341,7 +340,7 @@ def _metrics(report: Report) -> list[list[Any]]:
     ]
 
 
-def _baselines(report: Report) -> list[list[Any]]:
+def baselines(report: Report) -> list[list[Any]]:
     """Returns a row for each metric on test, by method, the model first.
 
     The first row is the header. All is empty if there are no baselines.
@@ -358,7 +357,7 @@ def _baselines(report: Report) -> list[list[Any]]:
     return [header, *lines] if names else []
 
 
-def _classes(report: Report) -> dict[str, list[Any]]:
+def classes(report: Report) -> dict[str, list[Any]]:
     """Returns the columns of the table of classes, with shares of test."""
     columns = dict(report["metrics"]["test"].get("per_class") or {})
     if "support" in columns:
@@ -379,7 +378,7 @@ def _tensors(report: Report) -> list[list[str]]:
     return lines
 
 
-def _format(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a figure with four digits, anything else as it is."""
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""The report of a run: a table on the console, `report.json`, `report.html`.
+"""The report of a run: on the console, in JSON, as a page and as a card.
 
 Every figure of a file was measured in the run, on the file that ships.
 """
@@ -23,7 +23,7 @@ from common.options import InputError
 from common.shared_options import Options
 from common.training import fitting
 
-from . import page, portable, strict_json, summary, terms
+from . import card, page, portable, strict_json, summary, terms
 from .page import Table
 from .plots import Plot
 from .summary import Subject
@@ -112,6 +112,8 @@ def build(
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "title": subject.title,
             "model": {"name": subject.model, "weights": num_weights},
+            "use": subject.use,
+            "limits": list(subject.limits),
             **told,
             "classes": splits.class_counts(),
             "config": portable.options(given),
@@ -129,6 +131,7 @@ def build(
             "training": {
                 **log.describe(),
                 "peak_memory_mb": runtime.peak_memory_mb(),
+                "machine": runtime.machine(),
             },
             "history": log.history,
             **({"teacher": portable.options(dict(teacher))} if teacher else {}),
@@ -251,7 +254,7 @@ def path_digest(path: str | Path) -> str:
 def write(
     directory: Path, report: Report, shown: Iterable[Plot | Table]
 ) -> None:
-    """Writes `report.json`, the plots and a self-contained `report.html`.
+    """Writes `report.json`, the plots, a self-contained page, and a card.
 
     Args:
         directory: The folder to make.
@@ -272,6 +275,8 @@ def write(
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     html = page.render(report, sections)
     (directory / "report.html").write_text(html, encoding="utf-8")
+    text = card.render(report)
+    (directory / card.NAME).write_text(text, encoding="utf-8")
 
 
 def read(release: Path) -> Report:

@@ -23,6 +23,8 @@ class Subject:
             `examples`.
         verb: What was done with the examples.
         terms: A phrase of explanation for figures of the app's own, by name.
+        use: What the model is for, in full sentences.
+        limits: What it cannot do, or must not be used for, a sentence each.
     """
 
     title: str
@@ -33,6 +35,8 @@ class Subject:
     judged: str = ""
     verb: str = "learnt from"
     terms: Mapping[str, str] = field(default_factory=dict)
+    use: str = ""
+    limits: Sequence[str] = ()
 
 
 def best_baseline(
