@@ -121,7 +121,7 @@ def test_transactions_are_the_same_however_written(
         "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD",
         "TRANSACTION_ID",
     )  # fmt: skip
-    read, _, notes, _ = transactions.read(
+    read, _, notes, *_ = transactions.read(
         tmp_path / "a.parquet", columns, False
     )
     assert read.time.tolist() == [SECONDS, SECONDS + 1]

@@ -58,7 +58,7 @@ def test_bad_rows_are_named_or_left_out_and_counted(
     with pytest.raises(InputError, match=words) as caught:
         read(path, COLUMNS, skip_bad=False)
     assert "\n" not in str(caught.value)
-    table, _, notes, _ = read(path, COLUMNS, skip_bad=True)
+    table, _, notes, *_ = read(path, COLUMNS, skip_bad=True)
     assert len(table) == 1 and table.amount[0] == 5.5
     assert len(notes) == 1 and notes[0].startswith("1 rows left out")
 
@@ -101,7 +101,7 @@ def test_amounts_above_two_to_the_53_are_the_nearest_float(table_of) -> None:
 
 def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
     path = table_of(GOOD, "2,2018-03-01 10:00:00,b,y,7,1")
-    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, *_ = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [2, 1] and table.fraud.tolist() == [1, 0]
     assert table.customers[table.customer].tolist() == ["b", "a"]
     assert notes == [
@@ -111,7 +111,7 @@ def test_rows_out_of_order_are_sorted_and_reported(table_of) -> None:
 
 def test_rows_of_one_time_are_in_the_order_of_their_ids(table_of) -> None:
     path = table_of("3" + GOOD[1:], "2" + GOOD[1:], GOOD)
-    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, *_ = read(path, COLUMNS, skip_bad=False)
     assert table.ids.tolist() == [1, 2, 3] and not notes
 
 
@@ -320,7 +320,7 @@ def test_sequences_need_customers(tmp_path) -> None:
 
 def test_rows_without_a_label_are_left_out_and_counted(table_of) -> None:
     path = table_of(GOOD, "2,2018-04-01 11:00:00,a,x,5,", "3" + GOOD[1:])
-    table, _, notes, _ = read(path, COLUMNS, skip_bad=False)
+    table, _, notes, *_ = read(path, COLUMNS, skip_bad=False)
     assert len(table) == 2
     assert notes == ["1 rows left out: they have no TX_FRAUD."]
 

@@ -25,6 +25,7 @@ FLOORS = (
         "options",
         "variants",
         "shared_options",
+        "slice_options",
         "table_options",
         "teacher_options",
     ),

@@ -50,8 +50,9 @@ def test_three_classes_of_a_csv_end_to_end(
     (tmp_path / "train.csv").write_text(rows(150), encoding="utf-8")
     (tmp_path / "test.csv").write_text(rows(30, 1), encoding="utf-8")
     config = options(
-        tmp_path / "train.csv", test_file=str(tmp_path / "test.csv")
-    )
+        tmp_path / "train.csv", test_file=str(tmp_path / "test.csv"),
+        slice_by=("stars",),
+    )  # fmt: skip
     runtime.start(0)
     result = app.run(config)
     assert result["dataset"] == {
@@ -59,6 +60,10 @@ def test_three_classes_of_a_csv_end_to_end(
     }  # fmt: skip
     assert result["metrics"]["test"]["accuracy"] > 0.9
     assert result["metrics"]["test"]["per_class"]["class"] == list(CLASSES)
+    groups = result["slices"]["by"]["stars"]
+    assert [row["group"] for row in groups] == list(CLASSES)
+    assert [row["test"]["examples"] for row in groups] == [10, 10, 10]
+    assert "The worst of 3 slices is stars: " in result["worst_slice"]
     assert any("1 without a word" in note for note in result["notes"])
     assert len(result["baselines"]) == 2  # No linear path to tell of.
     for row in result["variants"]:
@@ -73,7 +78,13 @@ def test_three_classes_of_a_csv_end_to_end(
     program.run(
         config.replace(mode="evaluate", dataset="", release=str(release))
     )
-    assert '"examples": 30' in capsys.readouterr().out
+    again = json.loads(capsys.readouterr().out)
+    assert again["examples"] == 30
+    accuracies = [
+        [row["test"]["accuracy"] for row in of["by"]["stars"]]
+        for of in (again["slices"], result["slices"])
+    ]
+    assert accuracies[0] == accuracies[1]
     # A file that is named is judged whole; it may be of one class only.
     fresh = tmp_path / "fresh.csv"
     fresh.write_text("review,stars\nLovely,très bien\nPoor,très bien\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import table_files, tables, tfds_sets
+from common.data import slice_columns, table_files, tables, tfds_sets
 from common.data.splits import MemorySplit
 from common.options import InputError
 
@@ -35,6 +35,7 @@ def load(dataset: str, plan: FoldPlan) -> Data:
                 f"{', '.join(tables.SUFFIXES)}, or {SIMULATED}; "
                 f"received {dataset!r}."
             )
+        slice_columns.check_table(plan.columns.slices, dataset)
         return of_transactions(
             simulated(dataset), (), dataset, plan, plan.columns
         )
@@ -43,6 +44,9 @@ def load(dataset: str, plan: FoldPlan) -> Data:
     if not (columns.customer or columns.terminal):
         columns = plan.columns.present(known)
         return of_features(Path(dataset), columns, plan)
+    slice_columns.check(
+        columns.slices, dataset, table_format=columns.table_format
+    )
     reading = read(
         dataset, columns, plan.skip_bad, own=own_columns.wanted(columns, known)
     )
@@ -50,7 +54,7 @@ def load(dataset: str, plan: FoldPlan) -> Data:
     name = table_files.title(dataset)
     return of_transactions(
         reading.transactions, tuple(notes), name, plan, reading.columns,
-        reading.own,
+        reading.own, reading.groups,
     )  # fmt: skip
 
 
@@ -107,7 +111,8 @@ def _read_later(
     """Reads transactions, which continue the history if they are later."""
     known = tables.names(path, table_format=plan.columns.table_format)
     columns = of_release(plan.columns, history, known)
-    table, notes = read_coded(path, columns, plan.skip_bad, own)
+    slice_columns.check(columns.slices, path, table_format=columns.table_format)
+    table, notes, groups = read_coded(path, columns, plan.skip_bad, own)
     num = len(table)
     if table.time[0] >= history.last:
         table = history.followed_by(table)
@@ -118,7 +123,7 @@ def _read_later(
         )
     start = len(table) - num
     raw = features_from(table, start, plan.delay, history.names, plan.steps)
-    judged = _judged(table, np.arange(start, len(table)))
+    judged = _judged(table, np.arange(start, len(table)), groups)
     rows = MemorySplit(raw, judged.fraud.astype(np.int64))
     return rows, judged, tuple(notes)
 
@@ -151,7 +156,7 @@ def read_coded(
     skip_bad: bool,
     own: Sequence[Column],
     option: str = "--dataset",
-) -> tuple[Transactions, list[str]]:
+) -> tuple[Transactions, list[str], np.ndarray]:
     """Reads transactions whose own columns have a release's codes.
 
     Args:
@@ -160,18 +165,31 @@ def read_coded(
         skip_bad: See `transactions.read`.
         own: The release's own columns.
         option: The option that named the file, for error messages.
+
+    Returns:
+        The transactions, notes, and the cells of the columns of `--slice_by`;
+        see `transactions.Reading`.
     """
     reading = read(path, columns, skip_bad, option, own)
     table = reading.transactions
     coded = own_columns.code(reading.own, table.own, own)
-    return dataclasses.replace(table, own=coded), reading.notes
+    table = dataclasses.replace(table, own=coded)
+    return table, reading.notes, reading.groups
 
 
-def _judged(table: Transactions, rows: np.ndarray) -> Judged:
-    """Returns labels, customers, days and ids of the transactions at `rows`."""
+def _judged(
+    table: Transactions, rows: np.ndarray, groups: np.ndarray
+) -> Judged:
+    """Returns labels, customers, days and ids of the transactions at `rows`.
+
+    Args:
+        table: Transactions.
+        rows: Indices into it, `(num,)`.
+        groups: The groups of the transactions at `rows`.
+    """
     return Judged(
         table.fraud[rows], table.customer[rows], table.day[rows],
-        table.ids[rows],
+        table.ids[rows], groups,
     )  # fmt: skip
 
 
@@ -241,6 +259,7 @@ def of_transactions(
     plan: FoldPlan,
     columns: Columns,
     own: Sequence[Column] = (),
+    groups: np.ndarray | None = None,
 ) -> Data:
     """Computes the features of transactions and splits them into folds.
 
@@ -251,7 +270,11 @@ def of_transactions(
         plan: How the data become folds.
         columns: The columns that the table has.
         own: The table's own columns.
+        groups: The cells of the columns of `--slice_by`, `(num, columns)`
+            objects; None if there are none.
     """
+    if groups is None:
+        groups = np.empty((len(table), 0), object)
     if plan.steps and not columns.customer:
         raise InputError(
             "--model=sequence needs a column of customers, whose transactions "
@@ -261,7 +284,8 @@ def of_transactions(
     # Of the last fold, whose model is released.
     last = rows[-1].train
     fitted, more = own_columns.fit(own, table.own[last], table.fraud[last])
-    notes += (*own_columns.described(fitted), *more)
+    noted = own_columns.noted_slices(columns, fitted)
+    notes += (*own_columns.described(fitted), *noted, *more)
     coded = own_columns.code(own, table.own, fitted)
     table = dataclasses.replace(table, own=coded)
     windows = features.names_of(
@@ -278,7 +302,9 @@ def of_transactions(
             "of the last.",
         )
     steps = previous(table, plan.steps) if plan.steps else None
-    folds = [_to_fold(fold, table, raw, steps, name, notes) for fold in rows]
+    folds = [
+        _to_fold(fold, table, raw, steps, name, notes, groups) for fold in rows
+    ]
     more_days = STEPS_WITHIN if plan.steps else 0
     history = History(table, plan.delay, windows, more_days)
     names = (*windows, *(column.feature for column in fitted))
@@ -292,6 +318,7 @@ def _to_fold(
     steps: np.ndarray | None,
     name: str,
     notes: tuple[str, ...],
+    groups: np.ndarray,
 ) -> Fold:
     """Returns a fold with the features of its transactions.
 
@@ -303,6 +330,7 @@ def _to_fold(
             for a model that takes single transactions.
         name: See `of_transactions`.
         notes: See `of_transactions`.
+        groups: See `of_transactions`.
     """
 
     def split(part: np.ndarray) -> MemorySplit:
@@ -320,8 +348,8 @@ def _to_fold(
             split(rows.test),
             notes,
         ),
-        _judged(table, rows.valid),
-        _judged(table, rows.test),
+        _judged(table, rows.valid, groups[rows.valid]),
+        _judged(table, rows.test, groups[rows.test]),
     )
 
 

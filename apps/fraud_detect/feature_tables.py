@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import table_files, tables
+from common.data import slice_columns, table_files, tables
 from common.data.splits import MemorySplit
 from common.options import InputError, quote
 
@@ -49,7 +49,10 @@ def of_features(path: Path, columns: Columns, plan: FoldPlan) -> Data:
         )
     splits = rows.coded(fitted)
     train, valid, test = (splits.pick(part) for part in parts)
-    notes = (*rows.notes, *own_columns.described(fitted), *more, note)
+    noted = own_columns.noted_slices(rows.names, fitted)
+    notes = (
+        *rows.notes, *own_columns.described(fitted), *noted, *more, note
+    )  # fmt: skip
     names = tuple(column.feature for column in fitted)
     fold = Fold(
         FraudSplits(
@@ -141,10 +144,12 @@ def _read(
     known = tables.names(path, table_format=columns.table_format)
     columns = _with_label(columns, known, path)
     own = own_columns.wanted(columns, known) if own is None else own
+    slice_columns.check(columns.slices, path, table_format=columns.table_format)
+    more = own_columns.only_slices(columns, own)
     table = tables.read(
         path,
-        [*columns.names(), *(column.name for column in own)],
-        [*columns.texts(), *own_columns.texts(own)],
+        [*columns.names(), *(column.name for column in own), *more],
+        [*columns.texts(), *own_columns.texts(own), *more],
         table_format=columns.table_format,
         as_written=[*columns.as_written(), *own_columns.as_written(own)],
     )
@@ -160,7 +165,10 @@ def _read(
     read_columns, values, notes = own_cells.read(
         table, own, columns.table_format
     )
-    judged = Judged(fraud[kept], kept, when[kept] // DAY, ids[kept])
+    groups = slice_columns.values(table, columns.slices)
+    judged = Judged(
+        fraud[kept], kept, when[kept] // DAY, ids[kept], groups[kept]
+    )
     return _Rows(
         read_columns,
         values[kept],

@@ -31,12 +31,15 @@ class Judged:
         customer: The customers' indices, `(num,)` integers.
         day: Whole days since 1970-01-01, `(num,)` integers.
         ids: The user's ids of the transactions, `(num,)`.
+        groups: The cells of the columns of `--slice_by`, `(num, columns)`
+            objects.
     """
 
     fraud: np.ndarray
     customer: np.ndarray
     day: np.ndarray
     ids: np.ndarray
+    groups: np.ndarray
 
     def pick(self, rows: np.ndarray) -> "Judged":
         """Returns the same arrays for the transactions at `rows` only."""

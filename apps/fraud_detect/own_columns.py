@@ -122,6 +122,28 @@ def wanted(columns: Columns, known: Sequence[str]) -> tuple[Column, ...]:
     )
 
 
+def only_slices(columns: Columns, own: Sequence[Column]) -> list[str]:
+    """Returns the columns of `--slice_by` that are read for nothing else."""
+    others = {*columns.names(), *(column.name for column in own)}
+    return [x for x in dict.fromkeys(columns.slices) if x not in others]
+
+
+def noted_slices(columns: Columns, own: Sequence[Column]) -> list[str]:
+    """Returns a note on the columns of `--slice_by` that are features too.
+
+    Args:
+        columns: The names in the table.
+        own: The columns that are features.
+    """
+    both = [x.name for x in own if x.name in columns.slices]
+    if not both:
+        return []
+    return [
+        f"Of --slice_by these are features too: {', '.join(both)}. Columns in "
+        "--ignore_columns are none."
+    ]
+
+
 def texts(own: Sequence[Column]) -> list[str]:
     """Returns the names of the columns whose cells must be read as text."""
     return [column.name for column in own if column.kind == "category"]

@@ -14,7 +14,7 @@ from common.mobile import files
 from common.options import InputError, is_given
 from common.release import evaluation, predictions, served
 
-from . import own_cells, own_columns, ranking, results, train
+from . import own_cells, own_columns, ranking, results, slicing, train
 from .checks import Checks
 from .config import APP, Config
 from .data import features_from, of_release, read_coded
@@ -52,7 +52,9 @@ def run(config: Config) -> None:
         if use.whole
         else train.load_data(options)
     )
-    evaluation.show(evaluate(scorer, data, options.costs(), alerts))
+    evaluation.show(
+        evaluate(scorer, data, options.costs(), alerts, options.slice_by)
+    )
 
 
 def _as_given(own: Sequence[Column], config: Config) -> tuple[Column, ...]:
@@ -161,6 +163,7 @@ def evaluate(
     data: Data,
     costs: Costs,
     alerts: float | None = None,
+    slice_by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the metrics of the last fold's test split.
 
@@ -170,6 +173,7 @@ def evaluate(
         costs: The costs, and the cards looked at a day.
         alerts: If given, the threshold is chosen for so many alerts a day, and
             the release's own threshold is not used.
+        slice_by: The columns of the groups that are measured apart.
     """
     fold = data.folds[-1]
     evaluation.check_names(
@@ -195,11 +199,15 @@ def evaluate(
     threshold = score[flagged].min() if flagged.any() else np.inf
     if alerts is not None:
         threshold = ranking.threshold(score, fold.test.day, alerts)
+    by_slice = slicing.build(
+        {"test": score}, {"test": fold.test}, threshold, costs, slice_by
+    )
     return evaluation.describe(
         fold.splits.name,
         len(score),
         fold.splits.judged,
-        results.measure(score, fold.test, threshold, costs),
+        results.measure(score, fold.test, threshold, costs)
+        | ({"slices": by_slice} if by_slice else {}),
         unknown(fold.test.fraud, bool((score >= threshold).any()), costs),
         fold.splits.notes,
     )
@@ -313,8 +321,8 @@ def _new(
     known = tables.names(path, INPUTS, columns.table_format)
     columns = of_release(columns, history, known)
     # The labels are not known yet.
-    columns = dataclasses.replace(columns, label="")
-    new, notes = read_coded(path, columns, skip_bad, scorer.own, INPUTS)
+    columns = dataclasses.replace(columns, label="", slices=())
+    new, notes, _ = read_coded(path, columns, skip_bad, scorer.own, INPUTS)
     table = history.followed_by(new)
     start = len(table) - len(new)
     raw = features_from(

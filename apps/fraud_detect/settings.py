@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.options import InputError, is_given, option, quote
+from common.slice_options import SliceOptions
 from common.table_options import ANY_FORMAT, CellOptions, TableFormat
 
 
@@ -26,6 +27,8 @@ class Columns:
         ignored: The columns that are no features.
         categories: The columns that are categories, though they look like
             numbers.
+        slices: The columns by which figures are shown; they are features too,
+            unless they are ignored.
         given: The fields whose columns the user named.
         table_format: What is known of the form of the table and its cells.
     """
@@ -39,6 +42,7 @@ class Columns:
     time_unit: str = "auto"
     ignored: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
     table_format: TableFormat = ANY_FORMAT
 
@@ -169,7 +173,7 @@ class Sizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions(CellOptions):
+class DataOptions(CellOptions, SliceOptions):
     """Options about the data, the folds and the costs of alerts."""
 
     protocol: str = option(
@@ -271,6 +275,7 @@ class DataOptions(CellOptions):
             self.time_unit,
             self.ignore_columns,
             self.category_columns,
+            self.slice_by,
             frozenset(
                 role
                 for role in Columns.ROLES

@@ -16,7 +16,7 @@ from common.release import export, publishing
 from common.training import distillation, fitting, inference
 from common.workers import cluster
 
-from . import baselines, explain, ranking, results, subject, teaching
+from . import baselines, explain, ranking, results, slicing, subject, teaching
 from . import data as tables
 from . import model as detectors
 from .config import APP, Config
@@ -235,6 +235,11 @@ def run(config: Config) -> dict[str, Any]:
         draw=lambda report: results.draw(report, outcomes, costs, explainer),
         log=last.log, refused=plan.refused, teacher=teacher,
         ranks=chain.ranks(twins),
+        sliced=slicing.build(
+            {"valid": last.valid, "test": last.test},
+            {"valid": last.fold.valid, "test": last.fold.test},
+            last.threshold, costs, config.slice_by,
+        ),
         baselines=baselines.measure(data, config.seed, config.top_cards)
         if config.baselines else (),
         work_dirs=[path for outcome in outcomes for path in outcome.work_dirs],

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from common.data import cells, dates, tables
+from common.data import cells, dates, slice_columns, tables
 
 from . import own_cells, own_columns
 from .checks import Checks, one_reading
@@ -73,12 +73,15 @@ class Reading(NamedTuple):
         own: Their own columns.
         notes: What was repaired, one line each.
         columns: The names in the table, with the form of their cells.
+        groups: The cells of the columns of `--slice_by`, in the order of the
+            transactions, `(num, columns)` objects.
     """
 
     transactions: Transactions
     own: tuple[own_columns.Column, ...]
     notes: list[str]
     columns: Columns
+    groups: np.ndarray
 
 
 def read(
@@ -101,8 +104,10 @@ def read(
         InputError: If a column is missing or a row is bad.
     """
     names = [*columns.names(), *(column.name for column in own)]
+    more = own_columns.only_slices(columns, own)
     table = tables.read(
-        path, names, [*columns.texts(), *own_columns.texts(own)], option,
+        path, [*names, *more],
+        [*columns.texts(), *own_columns.texts(own), *more], option,
         columns.table_format,
         [*columns.as_written(), *own_columns.as_written(own)],
     )  # fmt: skip
@@ -133,7 +138,13 @@ def read(
         terminals,
         values[order],
     )
-    return Reading(transactions, read_columns, [*checks.notes, *notes], columns)
+    return Reading(
+        transactions,
+        read_columns,
+        [*checks.notes, *notes],
+        columns,
+        slice_columns.values(table, columns.slices)[order],
+    )
 
 
 def _order(time: np.ndarray, ids: np.ndarray, checks: Checks) -> np.ndarray:

@@ -4,6 +4,7 @@ import dataclasses
 
 from common.options import option, with_default
 from common.shared_options import LSTMOptions, Options, TFLiteOptions
+from common.slice_options import SliceOptions
 from common.table_options import TableOptions
 from common.teacher_options import TeacherOptions
 
@@ -11,7 +12,9 @@ APP = "text_sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TableOptions, TFLiteOptions, LSTMOptions, TeacherOptions):
+class Config(
+    TableOptions, SliceOptions, TFLiteOptions, LSTMOptions, TeacherOptions
+):
     """Options of this app."""
 
     default_dataset = "generated_reviews"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from common.data import table_files, tables, tfds_sets
+from common.data import slice_columns, table_files, tables, tfds_sets
 from common.data.splits import ALL, TEST
 from common.options import InputError, quote
 from common.table_options import ANY_FORMAT, TableFormat
@@ -21,14 +21,24 @@ READ = 1000  # Rows that are read at a time.
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """Texts of one split and the indices of their classes `(num,) int64`."""
+    """Texts of one split and the indices of their classes `(num,) int64`.
+
+    Attributes:
+        texts: The texts.
+        labels: `(num,) int64`.
+        groups: The cells of the columns of `--slice_by`, `(num, columns)`
+            objects; None if there are none.
+    """
 
     texts: list[str]
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def pick(self, indices: np.ndarray) -> "Texts":
         """Returns the texts at `indices`."""
-        return Texts([self.texts[i] for i in indices], self.labels[indices])
+        texts = [self.texts[i] for i in indices]
+        groups = None if self.groups is None else self.groups[indices]
+        return Texts(texts, self.labels[indices], groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Source:
     on_bad_input: str
     seed: int
     table_format: TableFormat = ANY_FORMAT
+    slice_by: tuple[str, ...] = ()
 
 
 def load(source: Source) -> Corpus:
@@ -82,6 +93,7 @@ def load(source: Source) -> Corpus:
             f"--dataset must be a TFDS name or a file that ends in "
             f"{', '.join(tables.SUFFIXES)}; received {path!r}."
         )
+    slice_columns.check_table(source.slice_by, path)
     return _load_tfds(source)
 
 
@@ -218,7 +230,9 @@ def _read(source: Source, path: str, option: str) -> rows.Rows:
     """Reads the rows of a user's file that have a label."""
     columns = (source.text_column, source.label_column)
     form = source.table_format
-    return rows.read(path, *columns, option, _skips(source), form)
+    return rows.read(
+        path, *columns, option, _skips(source), form, source.slice_by
+    )
 
 
 def _skips(source: Source) -> bool:
@@ -230,7 +244,7 @@ def _texts(table: rows.Rows, class_names: Sequence[str]) -> Texts:
     """Returns the texts of rows and the indices of their classes."""
     index = {name: i for i, name in enumerate(class_names)}
     labels = [index[name] for name in table.labels]
-    return Texts(table.texts, np.array(labels, np.int64))
+    return Texts(table.texts, np.array(labels, np.int64), table.groups)
 
 
 def _read_unlabelled(source: Source, known: Sequence[str]) -> list[str]:

@@ -40,7 +40,7 @@ def run(config: Config) -> None:
         # The release's test file goes with its own data.
         options = options.replace(test_file=config.test_file)
     texts = train.load_texts(options, use.whole, classifier.class_names)
-    evaluation.show(evaluate(classifier, texts))
+    evaluation.show(evaluate(classifier, texts, config.slice_by))
 
 
 class Classifier:
@@ -107,13 +107,24 @@ class Classifier:
         return answer["probabilities"], np.array(labels)
 
 
-def evaluate(classifier: Classifier, corpus: Corpus) -> dict[str, Any]:
-    """Returns the metrics on the test split of `corpus`, which may be all."""
+def evaluate(
+    classifier: Classifier, corpus: Corpus, slice_by: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns the metrics on the test split of `corpus`, which may be all.
+
+    Args:
+        classifier: The release.
+        corpus: The texts.
+        slice_by: The columns of the texts' groups, which are measured apart.
+    """
     evaluation.check_names(
         "classes", corpus.name, corpus.class_names, classifier.class_names
     )
     test = corpus.splits["test"]
-    values = results.measure(classifier(test.texts)[0], test.labels)
+    probabilities = classifier(test.texts)[0]
+    values: dict[str, Any] = dict(results.measure(probabilities, test.labels))
+    by_slice = results.by_slice({"test": probabilities}, corpus, slice_by)
+    values |= {"slices": by_slice} if by_slice else {}
     unknown = {"roc_auc": "all texts are of one class"}
     return evaluation.describe(
         corpus.name,

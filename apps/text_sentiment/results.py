@@ -9,7 +9,7 @@ import numpy as np
 from sklearn import metrics as sklearn_metrics
 
 from common.mobile import conversion, files, measurement, metadata
-from common.report import metrics, plots
+from common.report import metrics, plots, slices
 from common.report.page import Table
 from common.shared_options import LSTMOptions
 from common.variants import Plan, Techniques
@@ -21,6 +21,7 @@ from . import (
     vocabulary,
 )
 from .config import APP
+from .corpus import Corpus
 from .data import TextSplits
 
 CALIBRATION_TEXTS = 200
@@ -159,6 +160,38 @@ def summarize(
     }
     figures["test"]["confusion"] = metrics.confusion_matrix(*test).tolist()
     return figures
+
+
+def by_slice(
+    measured: Mapping[str, np.ndarray],
+    corpus: Corpus,
+    columns: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the figures of groups of texts; see `slices.build`.
+
+    Args:
+        measured: The probabilities `(num, classes)` of each split.
+        corpus: The texts of these splits, in the same order.
+        columns: The value of `--slice_by`.
+    """
+
+    def of(split: str, mask: np.ndarray) -> dict[str, Any]:
+        labels = corpus.splits[split].labels[mask]
+        figures = measure(measured[split][mask], labels)
+        interval = metrics.proportion_interval(
+            figures["accuracy"], int(mask.sum())
+        )
+        return {
+            **{name: figures[name] for name in ("accuracy", "macro_f1")},
+            "intervals": {"accuracy": list(interval)},
+        }
+
+    groups = {
+        name: cells
+        for name in measured
+        if (cells := corpus.splits[name].groups) is not None
+    }
+    return slices.build(columns, groups, of) if columns else {}
 
 
 def compare(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data import table_files, tables
+from common.data import slice_columns, table_files, tables
 from common.options import InputError, quote
 from common.table_options import ANY_FORMAT, TableFormat
 
@@ -25,6 +25,8 @@ class Rows:
         texts: The texts; they may be empty.
         labels: The label of each text, as it is written, or its class.
         numbers: The row of the file that each text is in, from 1.
+        groups: The cells of the columns of `--slice_by`, `(num, columns)`
+            objects.
         notes: What was read and what was left out.
     """
 
@@ -32,6 +34,7 @@ class Rows:
     texts: list[str]
     labels: list[str]
     numbers: list[int]
+    groups: np.ndarray
     notes: tuple[str, ...] = ()
 
     def where(self, keep: Callable[[str], bool]) -> "Rows":
@@ -46,6 +49,7 @@ class Rows:
             texts=[self.texts[i] for i in places],
             labels=[self.labels[i] for i in places],
             numbers=[self.numbers[i] for i in places],
+            groups=self.groups[places],
         )
 
     def noted(self, *notes: str) -> "Rows":
@@ -60,6 +64,7 @@ def read(
     option: str,
     skip_bad: bool,
     table_format: TableFormat = ANY_FORMAT,
+    slice_by: Sequence[str] = (),
 ) -> Rows:
     """Reads the rows of a table that have a label.
 
@@ -71,14 +76,19 @@ def read(
         skip_bad: Whether to leave out labels that cannot be printed, instead of
             refusing them.
         table_format: What is known of the file's form.
+        slice_by: The columns by which figures are shown.
 
     Raises:
-        InputError: If the file cannot be read, or no row has a label.
+        InputError: If the file cannot be read or lacks a column, or if no row
+            has a label.
     """
     columns = [text_column, label_column]
-    table = tables.read(path, columns, columns, option, table_format)
+    slice_columns.check(slice_by, path, option, table_format)
+    names = list(dict.fromkeys([*columns, *slice_by]))
+    table = tables.read(path, names, names, option, table_format)
     texts, labels = (strings(table[name]) for name in columns)
-    rows = Rows(path, texts, labels, list(range(1, len(texts) + 1)))
+    groups = slice_columns.values(table, slice_by)
+    rows = Rows(path, texts, labels, list(range(1, len(texts) + 1)), groups)
     rows = rows.noted(
         f"read {len(texts):,} rows of {table_files.title(path)}: the texts are "
         f"in column {text_column}; the target is column {label_column}"

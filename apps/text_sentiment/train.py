@@ -233,4 +233,5 @@ def run(config: Config) -> dict[str, Any]:
         baselines=results.compare(splits, joined),
         log=log, refused=plan.refused, work_dirs=[work_dir], teacher=teacher,
         ranks=chain.ranks(twins),
+        sliced=results.by_slice(measured, splits.corpus, config.slice_by),
     )  # fmt: skip

@@ -38,6 +38,7 @@ def publish(
     work_dirs: Sequence[Path] = (),
     teacher: distillation.Teacher | None = None,
     ranks: Mapping[str, int] | None = None,
+    sliced: Mapping[str, Any] | None = None,
 ) -> report.Report:
     """Writes a complete release, or none, and prints its report.
 
@@ -67,6 +68,7 @@ def publish(
         work_dirs: The folders of checkpoints that are not needed any more.
         teacher: The network that the model has learnt from, if any.
         ranks: The ranks of the layers that `lowrank` replaced, by their names.
+        sliced: What `slices.build` returns, if groups are measured apart.
 
     Returns:
         The report, as in `report.json`; for a trial, what `_judge` returns.
@@ -96,6 +98,7 @@ def publish(
             higher_is_better=higher_is_better,
             teacher=teacher.describe(model) if teacher else None,
             ranks=ranks,
+            sliced=sliced,
         )
         result["notes"] += teacher.notes if teacher else ()  # fmt: skip
         sections = draw(result)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from . import metrics, page
+from . import metrics, page, slices
 
 NAME = "model_card.md"
 MOST_CLASSES = 50  # Of more classes, those are shown that are weakest.
@@ -52,6 +52,7 @@ def render(report: page.Report) -> str:
         baselines=_baselines(report),
         per_class=_per_class(report),
         num_classes=len(next(iter(page.classes(report).values()), ())),
+        slices=slices.tables(report),
         files=variants,
         chosen=next(r["name"] for r in report["variants"] if r["chosen"]),
         decisions=page.decisions(report),
@@ -127,6 +128,8 @@ def _limits(report: page.Report) -> list[str]:
             f"recall {columns['recall'][place]:.4f}, of "
             f"{columns['support'][place]:,} examples."
         )
+    if report.get("worst_slice"):
+        limits.append(report["worst_slice"])
     return limits
 
 

@@ -23,7 +23,7 @@ from common.options import InputError
 from common.shared_options import Options
 from common.training import fitting
 
-from . import card, page, portable, strict_json, summary, terms
+from . import card, page, portable, slices, strict_json, summary, terms
 from .page import Table
 from .plots import Plot
 from .summary import Subject
@@ -62,6 +62,7 @@ def build(
     higher_is_better: bool = True,
     teacher: Mapping[str, Any] | None = None,
     ranks: Mapping[str, int] | None = None,
+    sliced: Mapping[str, Any] | None = None,
 ) -> Report:
     """Returns the content of `report.json`.
 
@@ -85,6 +86,7 @@ def build(
         teacher: What `distillation.Teacher.describe` returns, if the model
             had a teacher.
         ranks: The ranks of the layers that `lowrank` replaced, by their names.
+        sliced: What `slices.build` returns, if groups are measured apart.
     """
     warnings = shortfalls(
         task_metric, metrics["test"], baselines, variants, options.max_drop,
@@ -103,6 +105,7 @@ def build(
                 *_of_low_rank(ranks or {}),
             ],
             "refused_variants": list(refused),
+            **({"slices": dict(sliced)} if sliced else {}),
         },
         given,
     )
@@ -140,6 +143,8 @@ def build(
     )
     report["summary"] = summary.sentence(report, subject)
     report["notes"] += nulls
+    if sliced:
+        report["worst_slice"] = slices.worst(report)
     return report
 
 
@@ -263,7 +268,7 @@ def write(
     """
     directory.mkdir()
     sections: list[Table | tuple[Plot, bytes]] = []
-    for section in shown:
+    for section in (*slices.tables(report), *shown):
         if isinstance(section, Table):
             sections.append(section)
             continue
@@ -315,7 +320,7 @@ def print_table(report: Report, release: Path | None) -> None:
             f"{k} {v:.4f}" for k, v in page.scalars(baseline["metrics"])
         )
         terminal.print(f"  {baseline['name']}: {text}")
-    for note in report["notes"]:
+    for note in [*report["notes"], *filter(None, [report.get("worst_slice")])]:
         terminal.print(f"note: {note}")
     _print_variants(terminal, report)
     _print_decisions(terminal, report)
