@@ -30,7 +30,7 @@ class Options(Checked):
     mode: str = option(
         "train",
         "train a model and write a release, or use a release.",
-        choices=("train", "evaluate", "predict"),
+        choices=("train", "evaluate", "predict", "explain"),
         training=False,
     )
     dataset: str = option(
@@ -171,21 +171,25 @@ class Options(Checked):
     )
     release: str = option(
         "",
-        "evaluate, predict: the release directory; by default the newest.",
+        "evaluate, predict, explain: the release directory; by default the "
+        "newest.",
         training=False,
     )
     inputs: str = option(
-        "", "predict: the examples to predict.", training=False
+        "",
+        "predict, explain: the examples to predict, or to explain the "
+        "predictions of.",
+        training=False,
     )
     output: str = option(
         "",
-        "predict: the .csv or .json file to write all predictions to.",
+        "predict, explain: the .csv or .json file to write all predictions to.",
         training=False,
     )
     raw_output: bool = option(
         False,
-        "predict: leave text in the .csv as it is, without an apostrophe where "
-        "a spreadsheet would take it for a formula.",
+        "predict, explain: leave text in the .csv as it is, without an "
+        "apostrophe where a spreadsheet would take it for a formula.",
         training=False,
     )
 
@@ -252,6 +256,17 @@ class ImageOptions(Options):
         "one is refused before it is decoded, by a server too.",
         minimum=0.001,
         maximum=2**16,
+        training=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplanationOptions(Options):
+    """Options of the apps that explain their predictions."""
+
+    page: str = option(
+        "",
+        "explain: the .html file to write that shows the explanations.",
         training=False,
     )
 

@@ -151,6 +151,37 @@ def test_predict_writes_a_table(released, home, capsys) -> None:
     assert not list(home.glob(".partial*"))
 
 
+def test_explain_writes_a_page_a_table_and_pictures(released, home) -> None:
+    _, release = released
+    options = {"mode": "explain", "release": str(release)}
+    program.run(
+        app.Config(
+            **options, inputs=str(home / "images"), page=str(home / "why.html"),
+            output=str(home / "why.json"), overlays=str(home / "why"),
+        )
+    )  # fmt: skip
+    rows = json.loads((home / "why.json").read_text())
+    page = (home / "why.html").read_text("utf-8")
+    classifier = predict.Classifier(served.Local(release))
+    assert len(rows) == 5
+    for row in rows:
+        assert row["completeness_error"] < 1.1e-3
+        assert abs(row["score"] - row["baseline_score"]) > 0.01
+        assert row["file"] in page
+        (answer,) = classifier.encoded([Path(row["file"]).read_bytes()])
+        assert row["label"] == classifier.class_names[answer.argmax()]
+        assert row["probability"] == pytest.approx(answer.max(), abs=1e-5)
+        for name in ("integrated_gradients", "grad_cam"):
+            png = tf.io.decode_png(Path(row[name]).read_bytes())
+            assert png.shape == (224, 224, 3)
+    assert page.count("data:image/png") == 15 and "not the int8" in page
+    assert len(list((home / "why").iterdir())) == 10
+    (home / "bad.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"bad\.png: it"):
+        program.run(app.Config(**options, inputs=str(home / "bad.png")))
+    (home / "bad.png").unlink()
+
+
 def test_predict_refuses_what_it_cannot_read(released, tmp_path) -> None:
     _, release = released
     classifier = predict.Classifier(served.Local(release))

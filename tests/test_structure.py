@@ -36,6 +36,7 @@ FLOORS = (
     ("training", "compression"),
     ("mobile", "report"),
     ("release",),
+    ("explanation",),
     ("serving",),
 )
 MODULES = {

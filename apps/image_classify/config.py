@@ -3,7 +3,11 @@
 import dataclasses
 
 from common.options import InputError, option
-from common.shared_options import ImageOptions, TFLiteOptions
+from common.shared_options import (
+    ExplanationOptions,
+    ImageOptions,
+    TFLiteOptions,
+)
 from common.teacher_options import TeacherOptions
 
 APP = "image_classify"
@@ -12,7 +16,7 @@ COLUMNS = ("file_column", "label_column", "split_column", "group_column")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions, TFLiteOptions, TeacherOptions):
+class Config(ImageOptions, TFLiteOptions, TeacherOptions, ExplanationOptions):
     """The options of this app."""
 
     default_dataset = "digits"
@@ -161,6 +165,18 @@ class Config(ImageOptions, TFLiteOptions, TeacherOptions):
         "those of the model.",
         minimum=0,
         maximum=3,
+        training=False,
+    )
+
+    overlays: str = option(
+        "",
+        "explain: the folder to write pictures of the explanations to.",
+        training=False,
+    )
+    baseline: str = option(
+        "black",
+        "explain: the image that integrated gradients compare with.",
+        choices=("black", "grey", "white"),
         training=False,
     )
 

@@ -222,7 +222,7 @@ def _rows(
     num = 0
     size = within(4 * math.prod(classifier.shape), BATCH)
     files = track(paths, "predicting", len(paths))
-    examples = _decodable(classifier, files, config)
+    examples = decodable(classifier, files, config)
     while batch := list(itertools.islice(examples, size)):
         num += len(batch)
         decided = classifier.decide(batch)
@@ -238,7 +238,7 @@ def _rows(
         )
 
 
-def _decodable(
+def decodable(
     classifier: Classifier, paths: Iterable[str], config: Config
 ) -> Iterator[Example]:
     """Yields the files that can be decoded; each is read and decoded once."""

@@ -143,7 +143,7 @@ def predict_files(released: Released, config: Config) -> None:
         config: Gives `inputs`, `output`, `overlays` and how to read files.
     """
     predictions.check_output(config.output)
-    rows = _rows(released, config, _folder(config.overlays))
+    rows = _rows(released, config, folders.make(config.overlays, "overlays"))
     predictions.show(rows, config.output, config.raw_output)
     console.get().print(
         "Research software, no medical device: not for decisions about "
@@ -169,20 +169,6 @@ def _rows(
             path.write_bytes(pictures.encode(picture))
             row["overlay"] = str(path)
         yield row
-
-
-def _folder(overlays: str) -> Path | None:
-    """Makes and returns the folder that `--overlays` names, if any."""
-    if not overlays:
-        return None
-    try:
-        Path(overlays).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--overlays must be a folder that can be written; received "
-            f"{overlays!r}: {error.strerror}."
-        ) from None
-    return Path(overlays)
 
 
 def _frames(

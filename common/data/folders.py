@@ -149,3 +149,25 @@ def inputs(pattern: str, is_wanted: IsWanted, kinds: str) -> list[str]:
             f"--inputs must name {kinds}; {quote(pattern)} matches none."
         )
     return paths
+
+
+def make(path: str, option: str) -> Path | None:
+    """Makes and returns the folder that an option names for output, if any.
+
+    Args:
+        path: The option's value; "" for no folder.
+        option: The option's name.
+
+    Raises:
+        InputError: If the folder cannot be made.
+    """
+    if not path:
+        return None
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--{option} must be a folder that can be written; received "
+            f"{path!r}: {error.strerror}."
+        ) from None
+    return Path(path)

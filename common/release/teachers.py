@@ -11,9 +11,8 @@ from common.mobile import files
 from common.options import InputError, quote
 from common.report import report
 from common.teacher_options import TeacherOptions
-from common.training import inference
 
-from . import export
+from . import export, networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +106,5 @@ def load(options: TeacherOptions, app: str) -> TeacherRelease:
             f"--teacher must be a release of {app}; {path} is of "
             f"{content.get('app')}."
         )
-    try:
-        network = keras.saving.load_model(
-            path / "model.keras", compile=False, safe_mode=True
-        )
-    # A damaged file can raise any error in any part of Keras.
-    except Exception as error:
-        line = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"--teacher must be a release whose model.keras Keras can load; "
-            f"that of {path} cannot be: {line}"
-        ) from None
-    inference.check_finite(network, f"--teacher={path}")
+    network = networks.load(path, "teacher")
     return TeacherRelease(path, content, network)
