@@ -168,6 +168,38 @@ def test_prediction_takes_a_text_a_file_a_table_and_standard_input(
     assert list(predict.read("x" * 5000, "text")) == ["x" * 5000]
 
 
+def test_explain_colours_the_words_and_writes_a_column(
+    released, home, tmp_path
+) -> None:
+    _, release = released
+    lines, page = tmp_path / "lines.txt", tmp_path / "why.html"
+    lines.write_text("The acting was <b>not</b> superb!\nzzz <script>x\n")
+    output = tmp_path / "why.json"
+    program.run(
+        app.Config(
+            mode="explain", release=str(release), inputs=str(lines),
+            page=str(page), output=str(output),
+        )
+    )  # fmt: skip
+    first, second = json.loads(output.read_text())
+    assert first["text"] == "The acting was <b>not</b> superb!"
+    parts = dict(x.rsplit(":", 1) for x in first["contributions"].split())
+    assert list(parts) == ["the", "acting", "was", "not", "superb", "!"]
+    change = first["score"] - first["baseline_score"]
+    assert sum(map(float, parts.values())) == pytest.approx(change, abs=2e-3)
+    assert first["completeness_error"] < 1.1e-3
+    classifier = predict.Classifier(served.Local(release))
+    probabilities, labels = classifier([first["text"]])
+    assert first["label"] == labels[0]
+    # Of two classes the score is the logarithm of the odds.
+    high, low = probabilities.max(), probabilities.min()
+    assert first["score"] == pytest.approx(np.log(high / low), abs=1e-3)
+    assert float(second["contributions"].split()[0].split(":")[1]) == 0
+    text = page.read_text("utf-8")
+    assert "&lt;b&gt;" in text and "<script>" not in text
+    assert f'title="{parts["superb"]}"' in text and "not the int8" in text
+
+
 @pytest.mark.parametrize(
     ("inputs", "content", "words"),
     [

@@ -3,7 +3,12 @@
 import dataclasses
 
 from common.options import option, with_default
-from common.shared_options import LSTMOptions, Options, TFLiteOptions
+from common.shared_options import (
+    ExplanationOptions,
+    LSTMOptions,
+    Options,
+    TFLiteOptions,
+)
 from common.slice_options import SliceOptions
 from common.table_options import TableOptions
 from common.teacher_options import TeacherOptions
@@ -13,7 +18,12 @@ APP = "text_sentiment"
 
 @dataclasses.dataclass(frozen=True)
 class Config(
-    TableOptions, SliceOptions, TFLiteOptions, LSTMOptions, TeacherOptions
+    TableOptions,
+    SliceOptions,
+    TFLiteOptions,
+    LSTMOptions,
+    TeacherOptions,
+    ExplanationOptions,
 ):
     """Options of this app."""
 

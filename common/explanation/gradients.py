@@ -16,10 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 TOLERANCE = 1e-3  # The greatest error of the sum that no finer path mends.
-# Points of the path: the first ones, for a sum may be right by chance, and the
-# most, beyond which a network with many kinks costs minutes.
-FEWEST, MOST = 65, 4096
-AT_A_TIME = 64  # Points of the path in a batch.
+# Points of the path in a batch, the first batch being spread evenly; and the
+# most of all, beyond which a network with many kinks costs minutes.
+AT_A_TIME, MOST = 64, 4096
 
 # Maps points `(batch, ...)`, and a context that is the same for all of them, to
 # scores `(batch,)`.
@@ -52,8 +51,7 @@ class IntegratedGradients:
 
     def __init__(self, score: Score) -> None:
         self._score = score
-        self._slopes = tf.function(self._slopes_at, reduce_retracing=True)
-        self._sum = tf.function(self._weighted_sum, reduce_retracing=True)
+        self._run = tf.function(self._gradients, reduce_retracing=True)
 
     def __call__(
         self, value: np.ndarray, baseline: np.ndarray, context: Any
@@ -71,11 +69,11 @@ class IntegratedGradients:
             context: What the score needs beside it, such as the class.
         """
         ends = tf.constant(np.stack([baseline, value]), tf.float32)
-        new = np.linspace(0, 1, FEWEST)
+        new = np.linspace(0, 1, AT_A_TIME)
         path = np.zeros((3, 0))  # Places, and the scores and slopes there.
         while True:
-            known = np.stack([new, *self._measure(ends, new, context)])
-            path = np.concatenate([path, known], axis=1)
+            score, slope, _ = self._measure(ends, new, context)
+            path = np.concatenate([path, [new, score, slope]], axis=1)
             path = path[:, path[0].argsort()]
             place, score, slope = path
             width = np.diff(place)
@@ -85,60 +83,61 @@ class IntegratedGradients:
             worst = np.argsort(-np.abs(errors))[:AT_A_TIME]
             new = place[worst] + width[worst] / 2
         weights = (np.append(width, 0) + np.insert(width, 0, 0)) / 2
-        parts = [
-            self._sum(ends, *_cut(start, place, weights), context).numpy()
+        means = [
+            self._measure(
+                ends,
+                place[start : start + AT_A_TIME],
+                context,
+                weights[start : start + AT_A_TIME],
+            )[2]
             for start in range(0, len(place), AT_A_TIME)
         ]
         way = value.astype(np.float64) - baseline
         return Attribution(
-            np.sum(parts, axis=0, dtype=np.float64) * way,
-            float(score[-1]),
-            float(score[0]),
+            np.sum(means, axis=0) * way, float(score[-1]), float(score[0])
         )
 
     def _measure(
-        self, ends: tf.Tensor, places: np.ndarray, context: Any
-    ) -> np.ndarray:
-        """Returns the scores and their slopes along the path, `(2, num)`."""
-        parts = [
-            self._slopes(ends, *_cut(start, places), context)
-            for start in range(0, len(places), AT_A_TIME)
-        ]
-        return np.concatenate(parts, axis=1).astype(np.float64)
-
-    def _slopes_at(
-        self, ends: tf.Tensor, places: tf.Tensor, context: Any
-    ) -> tf.Tensor:
-        """Returns the scores and their slopes along the path, `(2, num)`."""
-        score, gradients = self._gradients(ends, places, context)
-        products = gradients * (ends[1] - ends[0])
-        axes = tf.range(1, tf.rank(products))
-        return tf.stack([score, tf.reduce_sum(products, axes)])
-
-    def _weighted_sum(
-        self, ends: tf.Tensor, places: tf.Tensor, weights: tf.Tensor,
+        self,
+        ends: tf.Tensor,
+        places: np.ndarray,
         context: Any,
-    ) -> tf.Tensor:  # fmt: skip
-        """Returns the weighted sum of the gradients of a batch of points."""
-        _, gradients = self._gradients(ends, places, context)
-        return tf.tensordot(weights, gradients, axes=1)
+        weights: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns scores, slopes and the weighted sum of gradients, float64.
+
+        A batch that is not full is filled up, so that there is one graph.
+
+        Args:
+            ends: The baseline and the input.
+            places: At most `AT_A_TIME` points of the path, from 0 to 1.
+            context: See `Score`.
+            weights: The weights of the gradients; by default zeros.
+        """
+        num = len(places)
+        filled = np.zeros((2, AT_A_TIME), np.float32)
+        filled[0, :num] = places
+        if weights is not None:
+            filled[1, :num] = weights
+        score, slope, total = (
+            tensor.numpy().astype(np.float64)
+            for tensor in self._run(ends, tf.constant(filled), context)
+        )
+        return score[:num], slope[:num], total
 
     def _gradients(
-        self, ends: tf.Tensor, places: tf.Tensor, context: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the scores and the gradients of a batch of points."""
-        shape = tf.concat([[-1], tf.ones_like(tf.shape(ends))[1:]], axis=0)
-        points = ends[0] + tf.reshape(places, shape) * (ends[1] - ends[0])
+        self, ends: tf.Tensor, path: tf.Tensor, context: Any
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns scores, slopes along the path, and weighted gradients."""
+        way = ends[1] - ends[0]
+        points = ends[0] + tf.tensordot(path[0], way, axes=0)
         with tf.GradientTape() as tape:
             tape.watch(points)
             score = self._score(points, context)
-        return score, tape.gradient(score, points)
-
-
-def _cut(start: int, *arrays: np.ndarray) -> list[tf.Tensor]:
-    """Returns the parts of arrays that one batch takes, as float32."""
-    stop = start + AT_A_TIME
-    return [tf.constant(array[start:stop], tf.float32) for array in arrays]
+        gradients = tape.gradient(score, points)
+        axes = tf.range(1, tf.rank(points))
+        slope = tf.reduce_sum(gradients * way, axes)
+        return score, slope, tf.tensordot(path[1], gradients, axes=1)
 
 
 def logits(model: keras.Model) -> keras.KerasTensor:
