@@ -237,6 +237,45 @@ def test_predict_for_users_files_and_histories(
     assert len(items) == 20 and not {"film-3", "film-4"} & items
 
 
+def test_explain_says_which_items_moved_a_list(
+    released, protocol, tmp_path
+) -> None:
+    _, release = released
+    output, page = tmp_path / "why.json", tmp_path / "why.html"
+    options = app.Config(
+        mode="explain", release=str(release), output=str(output),
+        page=str(page),
+    )  # fmt: skip
+    recommender = predict.Recommender(served.Local(release))
+    user = protocol.data.user_ids[3]
+    taken = {
+        protocol.data.catalogue.ids[item] for item in protocol.data.items[3]
+    }
+    lists = recommender.users([user])["item_ids"][0].tolist()
+    program.run(options.replace(inputs=f"{user},nobody"))
+    rows = json.loads(output.read_text())
+    mine = [row for row in rows if row["for"] == user]
+    assert list(dict.fromkeys(row["item_id"] for row in mine)) == [
+        id.decode() for id in lists
+    ]
+    assert {row["because"] for row in mine} <= taken
+    assert all(row["effect"] and row["because_title"] for row in mine)
+    assert {row["because"] for row in rows if row["for"] == "nobody"} == {""}
+    program.run(options.replace(inputs="history:film-3,film-4,none"))
+    rows = json.loads(output.read_text())
+    assert {row["because"] for row in rows} == {"film-3", "film-4"}
+    # The effect is that of asking for the list without the item.
+    (best, *_) = (row for row in rows if row["because"] == "film-3")
+    answer = recommender.histories([["film-4"]])
+    scores = dict(zip(answer["item_ids"][0], answer["scores"][0], strict=True))
+    without = scores.get(best["item_id"].encode())
+    if without is not None:
+        assert best["score"] - without == pytest.approx(
+            best["effect"], abs=1e-4
+        )
+    assert best["title"] in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("encoding", "given"),
     [("utf-8-sig", ""), ("utf-16", ""), ("cp1252", "windows-1252"),

@@ -3,6 +3,7 @@
 import dataclasses
 
 from common.options import option
+from common.shared_options import ExplanationOptions
 from common.table_options import CellOptions
 
 APP = "recommender"
@@ -10,7 +11,7 @@ PROTOCOLS = ("leave_last_out", "random_75_25")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(CellOptions):
+class Config(CellOptions, ExplanationOptions):
     """Options of this app."""
 
     default_dataset = "tastes"

@@ -129,26 +129,40 @@ def predict_users(recommender: Recommender, config: Config) -> None:
     line; or `history:` and item ids, joined by commas.
     """
     predictions.check_output(config.output)
-    text = config.inputs
+    is_history, names = read_inputs(config.inputs, config.encoding)
+    unknown: list[str] = []
+    if is_history:
+        rows = _rows_of_history(recommender, config.inputs, names, unknown)
+    else:
+        rows = _rows_of_users(recommender, names, unknown)
+    predictions.show(rows, config.output, config.raw_output)
+    for line in unknown:
+        console.get().print(line)
+
+
+def read_inputs(text: str, encoding: str) -> tuple[bool, list[str]]:
+    """Returns whether `--inputs` is a history, and its items or the users.
+
+    Args:
+        text: The option's value.
+        encoding: See `read_users`.
+
+    Raises:
+        InputError: If it is empty, or names a file that cannot be read.
+    """
     if not text:
         raise InputError(
             "--inputs must name users, such as alice,bob, a file with one in "
             "a line, or a history, such as history:item,item; received "
             "nothing."
         )
-    unknown: list[str] = []
-    if text.startswith(HISTORY):
-        items = _as_in_tables(_parted(text.removeprefix(HISTORY)))
-        rows = _rows_of_history(recommender, text, items, unknown)
-    else:
-        rows = _rows_of_users(
-            recommender,
-            _as_in_tables(read_users(text, config.encoding)),
-            unknown,
-        )
-    predictions.show(rows, config.output, config.raw_output)
-    for line in unknown:
-        console.get().print(line)
+    is_history = text.startswith(HISTORY)
+    names = (
+        _parted(text.removeprefix(HISTORY))
+        if is_history
+        else read_users(text, encoding)
+    )
+    return is_history, _as_in_tables(names)
 
 
 def _rows_of_history(

@@ -72,6 +72,27 @@ class Ranker:
         scores, order = tf.math.top_k(scores, min(k, self.num_items))
         return tf.gather(items, order, batch_dims=1), scores
 
+    def scores(
+        self, history: tf.Tensor, items: tf.Tensor, user: int = 0
+    ) -> tf.Tensor:
+        """Returns the scores of given items, `(batch, items) float32`.
+
+        Args:
+            history: `(batch, any) int32`, padding first.
+            items: `(items,) int32`, any items of the catalogue.
+            user: The user of all histories; 0 for an unknown one.
+        """
+        inputs = {"history": fit(history, self.length)}
+        if self.has_user:
+            inputs["user"] = tf.fill(tf.shape(history)[:1], user)
+        outputs = self._model(inputs, training=False)
+        if self._products is None:
+            return tf.gather(outputs, items, axis=1)
+        kernel = tf.gather(self._products.kernel, items, axis=1)
+        return tf.matmul(outputs, kernel) + tf.gather(
+            self._products.bias, items
+        )
+
     def _part(self, outputs: tf.Tensor, start: int, stop: int) -> tf.Tensor:
         """Returns the scores of the items from `start` to before `stop`."""
         if self._products is None:

@@ -19,6 +19,7 @@ from . import (
     data,
     examples,
     folding,
+    histories,
     interactions,
     linear,
     mobile,
@@ -195,6 +196,7 @@ def run(config: Config) -> dict[str, Any]:
         subject=subject.of(config, protocol),
         signatures=inputs,
         tracked=[server],
+        write_more=lambda directory: histories.write(directory, protocol.data),
         write_mobile=lambda directory: mobile.write(
             directory, twins, plan, protocol, config.history, config
         ),
