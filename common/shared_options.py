@@ -195,9 +195,9 @@ class Options(Checked):
 
     server: str = option(
         "",
-        "predict: the server that predicts instead of a local release, "
-        "http://host:8501 or grpc://host:8500; /labels/NAME or /versions/N may "
-        "follow.",
+        "predict, explain: the server that predicts instead of a local "
+        "release, http://host:8501 or grpc://host:8500; /labels/NAME or "
+        "/versions/N may follow.",
         training=False,
     )
 
@@ -207,9 +207,10 @@ class Options(Checked):
         variants.parse(self.variants)
         if not self.dataset and self.mode == "train":
             object.__setattr__(self, "dataset", self.default_dataset)
-        if self.server and self.mode != "predict":
+        if self.server and self.mode not in ("predict", "explain"):
             raise InputError(
-                f"--server needs --mode=predict; received --mode={self.mode}."
+                "--server needs --mode=predict or explain; received "
+                f"--mode={self.mode}."
             )
 
     def run_dir(self, app: str, *digests: str | None) -> Path:

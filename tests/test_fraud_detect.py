@@ -286,8 +286,9 @@ def new_payments(table, num: int = 5):
     return dataclasses.replace(rows, time=rows.time + DAY, ids=rows.ids + 10**6)
 
 
+@pytest.mark.parametrize("mode", ["predict", "explain"])
 def test_predict_continues_the_history(
-    released, config, table, home, capsys
+    released, config, table, home, capsys, mode
 ) -> None:
     _, release = released
     new = new_payments(table)
@@ -295,7 +296,7 @@ def test_predict_continues_the_history(
     output = home / "found.json"
     program.run(
         app.Config(
-            mode="predict",
+            mode=mode,
             release=str(release),
             inputs=str(home / "new.csv"),
             output=str(output),

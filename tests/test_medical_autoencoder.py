@@ -288,6 +288,25 @@ def test_predict_writes_overlays_and_a_table(
     assert "no medical device" in printed and "c.dcm#2" in printed
 
 
+def test_explain_shows_heat_maps_beside_the_pictures(
+    released, scans, tmp_path, capsys, monkeypatch
+) -> None:
+    output, page = tmp_path / "where.json", tmp_path / "where.html"
+    monkeypatch.chdir(scans.parent)
+    program.run(
+        app.Config(
+            mode="explain", release=str(released[1]), inputs=scans.name,
+            output=str(output), page=str(page), overlays=str(tmp_path / "heat"),
+        )
+    )  # fmt: skip
+    rows = json.loads(output.read_text())
+    assert len(rows) == len(list((tmp_path / "heat").iterdir())) == 4
+    text = page.read_text("utf-8")
+    assert text.count("data:image/png") == 8 and "c.dcm#2" in text
+    assert "no medical device" in text and "not the int8 file" in text
+    assert "no medical device" in capsys.readouterr().out
+
+
 def test_predict_equals_the_model(released, saved_model, scans) -> None:
     frame = pictures.read(scans / "a.png", "").frames
     phone = predict.Released(served.Local(released[1]), "float32")

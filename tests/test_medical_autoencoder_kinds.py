@@ -12,7 +12,7 @@ from test_medical_autoencoder_dicom import IDENTITY, SECRETS, write
 
 from apps.medical_autoencoder import predict
 from apps.medical_autoencoder import train as app
-from common import runtime
+from common import program, runtime
 from common.release import served
 from common.training import fitting
 
@@ -47,6 +47,9 @@ def unlabelled(tmp_path_factory) -> tuple[dict, Path, str]:
             app.Config(mode="predict", inputs="data", overlays="heat",
                        output="scores.csv"),
         )  # fmt: skip
+        program.run(
+            app.Config(mode="explain", inputs="data", page="where.html")
+        )
     return result, home, console.getvalue()
 
 

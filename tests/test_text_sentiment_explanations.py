@@ -8,7 +8,6 @@ from apps.text_sentiment import explanations, places, vocabulary
 from apps.text_sentiment import model as networks
 from common.explanation import gradients
 
-RNG = np.random.default_rng(0)
 WORDS = ("good", "bad", "film", "it's", "\u4e2d", "!", "1")
 TOKENIZER = vocabulary.make((*vocabulary.SPECIAL, *WORDS), 8)
 IDS = [2, 3, 1, 4, 7, 2]
@@ -79,7 +78,7 @@ def test_the_linear_path_is_exact_and_shared_by_the_words_of_a_pair() -> None:
 
 def test_other_weights_give_other_parts() -> None:
     """Sanity checks for saliency maps (Adebayo et al., 2018)."""
-    ids = RNG.integers(2, 20, 40).tolist()
+    ids = np.random.default_rng(0).integers(2, 20, 40).tolist()
     first, second = (
         explanations.Explainer(network(seed))(ids, 0).values for seed in (0, 1)
     )
@@ -91,8 +90,9 @@ def test_each_word_stands_where_its_span_says() -> None:
         "", "Good<br />BAD", "It\u2019s 'good' &amp; \u4e2d\u4e2d!!", "  a  ",
         "<b> b </b> b", "\U0001f600good\U0001f600", "&quot;''x''&quot;",
     ]  # fmt: skip
+    rng = np.random.default_rng(0)
     alphabet = [*"ab'!<>/&;q \u2019\u4e2d\xbf", "<b>", "&amp;", "It's"]
-    texts += ["".join(RNG.choice(alphabet, 12)) for _ in range(300)]
+    texts += ["".join(rng.choice(alphabet, 12)) for _ in range(300)]
     for text in texts:
         words = TOKENIZER.words(text)
         spans = places.spans(TOKENIZER, text)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from common.options import InputError, option, with_default
-from common.shared_options import LSTMOptions, Options
+from common.shared_options import ExplanationOptions, LSTMOptions, Options
 from common.teacher_options import TeacherOptions
 
 from . import settings
@@ -12,7 +12,9 @@ APP = "fraud_detect"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(settings.NetworkOptions, LSTMOptions, TeacherOptions):
+class Config(
+    settings.NetworkOptions, LSTMOptions, TeacherOptions, ExplanationOptions
+):
     """Options of this app."""
 
     default_dataset = "simulated_transactions"

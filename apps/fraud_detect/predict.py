@@ -36,7 +36,7 @@ def run(config: Config) -> None:
     use = evaluation.use(config, APP)
     scorer = Scorer(use.served)
     if use.whole or config.mode == "predict":
-        scorer.own = _as_given(scorer.own, config)
+        scorer = scorer_as_given(use.served, config)
     # The release's own options: the same columns, the same weeks.
     options = use.config
     if config.mode == "predict":
@@ -130,6 +130,13 @@ class Scorer:
             return None
         path = self._served.release / HISTORY
         return History.load(path) if path.is_file() else None
+
+
+def scorer_as_given(model: served.Served, config: Config) -> Scorer:
+    """Returns a release's scorer for new data, read as the options say."""
+    scorer = Scorer(model)
+    scorer.own = _as_given(scorer.own, config)
+    return scorer
 
 
 def _names(model: served.Served) -> tuple[str, ...]:
@@ -258,25 +265,50 @@ def predict_file(
         InputError: If the table cannot be used, or the file not be written.
     """
     predictions.check_output(output)
+    ids, raw, notes = read(scorer, path, columns, skip_bad)
+    scored: Iterator[predictions.Row] = rows(scorer, ids, raw)
+    if output:
+        scored = predictions.write(Path(output), scored, raw_output)
+    print_worst(*worst(scored, SHOWN), len(raw), notes)
+
+
+def print_worst(
+    shown: Sequence[predictions.Row],
+    flagged: int,
+    num: int,
+    notes: Sequence[str],
+) -> None:
+    """Prints the most suspicious rows, and how many of all were flagged."""
+    predictions.print_table(shown)
+    terminal = console.get()
+    for note in notes:
+        terminal.print(f"note: {note}")
+    terminal.print(f"{flagged} of {num} flagged; shown: {len(shown)}")
+
+
+def read(
+    scorer: Scorer, path: str, columns: Columns, skip_bad: bool
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Returns ids and features of a table's rows, and notes.
+
+    Args:
+        scorer: The release.
+        path: The table.
+        columns: The names in the table.
+        skip_bad: Whether bad rows are left out and counted, or an error.
+
+    Raises:
+        InputError: If the table cannot be used.
+    """
     if not path:
         raise InputError("--inputs must name a table; received nothing.")
     history = scorer.history()
     if history is None:
-        ids, raw, notes = _ready_made(scorer, path, columns, skip_bad)
-    else:
-        ids, raw, notes = _new(scorer, history, path, columns, skip_bad)
-    rows: Iterator[predictions.Row] = _rows(scorer, ids, raw)
-    if output:
-        rows = predictions.write(Path(output), rows, raw_output)
-    worst, flagged = _worst(rows)
-    predictions.print_table(worst)
-    terminal = console.get()
-    for note in notes:
-        terminal.print(f"note: {note}")
-    terminal.print(f"{flagged} of {len(raw)} flagged; shown: {len(worst)}")
+        return _ready_made(scorer, path, columns, skip_bad)
+    return _new(scorer, history, path, columns, skip_bad)
 
 
-def _rows(
+def rows(
     scorer: Scorer, ids: np.ndarray, raw: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Yields the output row of each transaction, scored `BATCH` at a time."""
@@ -294,8 +326,8 @@ def _rows(
             }
 
 
-def _worst(
-    rows: Iterable[predictions.Row],
+def worst(
+    rows: Iterable[predictions.Row], most: int
 ) -> tuple[list[predictions.Row], int]:
     """Returns the most suspicious rows, and the number of all flagged rows."""
     flagged = 0
@@ -306,8 +338,8 @@ def _worst(
             flagged += row["is_fraud"]
             yield row
 
-    worst = heapq.nlargest(SHOWN, counted(), key=lambda row: row["score"])
-    return worst, flagged
+    shown = heapq.nlargest(most, counted(), key=lambda row: row["score"])
+    return shown, flagged
 
 
 def _new(

@@ -27,6 +27,7 @@ from .config import APP, Config
 GREYS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 NOTES = (
     page.OF_THE_FLOAT_MODEL,
+    page.COLOURS,
     "The score is the logit of the class that was predicted, less the mean "
     "logit of the other classes. Integrated gradients: the parts of all pixels "
     "add up to the change of the score from a plain image (--baseline) to the "

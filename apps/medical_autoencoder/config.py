@@ -3,13 +3,17 @@
 import dataclasses
 
 from common.options import InputError, option
-from common.shared_options import ImageOptions, TFLiteOptions
+from common.shared_options import (
+    ExplanationOptions,
+    ImageOptions,
+    TFLiteOptions,
+)
 
 APP = "medical_autoencoder"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ImageOptions, TFLiteOptions):
+class Config(ImageOptions, TFLiteOptions, ExplanationOptions):
     """The options of this app."""
 
     default_dataset = "phantoms"
@@ -105,7 +109,9 @@ class Config(ImageOptions, TFLiteOptions):
         minimum=0.0, maximum=1.0, training=False,
     )  # fmt: skip
     overlays: str = option(
-        "", "predict: the folder to write heat-map pictures to.", training=False
+        "",
+        "predict, explain: the folder to write heat-map pictures to.",
+        training=False,
     )
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Use of a release: heat maps of files, evaluation on a data set."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,8 @@ def predict_files(released: Released, config: Config) -> None:
         config: Gives `inputs`, `output`, `overlays` and how to read files.
     """
     predictions.check_output(config.output)
-    rows = _rows(released, config, folders.make(config.overlays, "overlays"))
+    folder = folders.make(config.overlays, "overlays")
+    rows = (case.row for case in cases(released, config, folder))
     predictions.show(rows, config.output, config.raw_output)
     console.get().print(
         "Research software, no medical device: not for decisions about "
@@ -151,10 +153,31 @@ def predict_files(released: Released, config: Config) -> None:
     )
 
 
-def _rows(
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A picture and what the model says of it.
+
+    Attributes:
+        row: The row of the table.
+        fitted: The picture as the model takes it, `(*shape) float32`.
+        outputs: The model's outputs by name, without the batch axis.
+    """
+
+    row: dict[str, Any]
+    fitted: np.ndarray
+    outputs: dict[str, np.ndarray]
+
+
+def cases(
     released: Released, config: Config, overlays: Path | None
-) -> Iterator[dict[str, Any]]:
-    """Yields the table's row of each picture, and writes its overlay."""
+) -> Iterator[Case]:
+    """Yields each picture's case, and writes its overlay.
+
+    Args:
+        released: The model.
+        config: Gives `inputs` and how to read files.
+        overlays: The folder of the overlays, if any.
+    """
     for num, (name, image) in enumerate(_frames(released, config)):
         fitted = np.asarray(pictures.fit(image, released.shape))
         outputs = {k: v[0] for k, v in released(fitted[None]).items()}
@@ -168,7 +191,7 @@ def _rows(
             picture = _picture(released, image, outputs)
             path.write_bytes(pictures.encode(picture))
             row["overlay"] = str(path)
-        yield row
+        yield Case(row, fitted, outputs)
 
 
 def _frames(

@@ -25,6 +25,7 @@ from .vocabulary import PADDING, UNKNOWN
 
 NOTES = (
     page.OF_THE_FLOAT_MODEL,
+    page.COLOURS,
     "The score is the logit of the class that was predicted, less the mean "
     "logit of the other classes; of two classes it is the logarithm of the "
     "odds. The parts of all words add up to the change of the score from a "

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import markupsafe
-
 from common import whole_file
 from common.options import InputError
 from common.release import predictions
@@ -19,6 +17,7 @@ OF_THE_FLOAT_MODEL = (
     "Explained is the float model of the release (model.keras), not the int8 "
     "file or another of its files for phones."
 )
+COLOURS = "Orange parts raise the score, blue parts lower it."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,20 +59,26 @@ class Example:
         return max((abs(word.part or 0.0) for word in self.words), default=0.0)
 
 
-def check(options: ExplanationOptions) -> None:
+def check(options: ExplanationOptions, of_network: bool = True) -> None:
     """Refuses options that explanations cannot use, before any work is done.
 
+    Args:
+        options: The options of the command line.
+        of_network: Whether `model.keras` is explained. Otherwise a server, or
+            a TFLite file, gives the explanations with its answers.
+
     Raises:
-        InputError: If `--output` or `--page` cannot be written, or a TFLite
-            file, which has no gradients, is named.
+        InputError: If `--output` or `--page` cannot be written, or if a server
+            or a TFLite file is named, which have no gradients.
     """
     predictions.check_output(options.output)
-    variant = getattr(options, "variant", "")
-    if variant:
-        raise InputError(
-            f"--mode=explain explains the float model; received "
-            f"--variant={variant}. Leave --variant out."
-        )
+    for name in ("server", "variant"):
+        value = getattr(options, name, "")
+        if value and of_network:
+            raise InputError(
+                "--mode=explain explains the float model of a release; "
+                f"received --{name}={value}. Leave --{name} out."
+            )
     path = Path(options.page)
     if options.page and path.suffix != ".html":
         raise InputError(
@@ -130,7 +135,7 @@ def write(
 
     parts = template.generate(
         title=title, notes=notes, examples=shown(), most=MOST, tint=tint,
-        legend=legend, embedded=page.embedded,
+        embedded=page.embedded,
     )  # fmt: skip
     with whole_file.writing(path) as file:
         for part in parts:
@@ -157,10 +162,3 @@ def rgb(colour: str) -> tuple[int, int, int]:
     """Returns the red, green and blue, 0 to 255, of a colour `#rrggbb`."""
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     return red, green, blue
-
-
-def legend(text: str, part: float) -> markupsafe.Markup:
-    """Returns a word in the colour of a part between -1 and 1."""
-    return markupsafe.Markup('<span style="{}">{}</span>').format(
-        tint(part, 1.0), text
-    )
