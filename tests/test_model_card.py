@@ -50,7 +50,7 @@ def test_the_card_has_what_was_measured(made) -> None:
     assert "| network | small_net, 1,234 weights |" in text
     assert "| licence | Apache-2.0 |" in text
     limits = section(text, "Intended use and limits")
-    assert "\nIt sorts toys.\n\n- It knows no games.\n- Nothing" in limits
+    assert "\nIt sorts toys.\n\n- It knows no games.\n- All figures" in limits
     assert "| &lt;b&gt; | 0 | 0 | 0 |" in section(text, "Data")
     interval = f"{low:.4f} to {high:.4f}"
     row = f"| accuracy | 0.9000 | {interval} | 0.9100 | the share of"

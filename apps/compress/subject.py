@@ -15,7 +15,7 @@ def of(config: Config) -> Subject:
         verb="was compressed with" if config.dataset else "was quantized with",
         examples="examples",
         task="after it had been trained elsewhere",
-        use="It is for what the model that it was made of is for.",
+        use="It has the purpose of the model that it was made from.",
         limits=(
             "That model was trained elsewhere: whether it has seen the test "
             "examples is not known here.",

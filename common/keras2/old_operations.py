@@ -24,39 +24,39 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "concat": lambda values, axis: ops.concatenate(values, axis),
     "expand_dims": lambda input, axis: ops.expand_dims(input, axis),
     "linalg.matmul": lambda a, b: ops.matmul(a, b),
-    "math.abs": lambda x: ops.abs(x),
+    "math.abs": ops.abs,
     "math.add": lambda x, y: ops.add(x, y),
     "math.divide": lambda x, y: ops.true_divide(x, y),
-    "math.exp": lambda x: ops.exp(x),
-    "math.log": lambda x: ops.log(x),
+    "math.exp": ops.exp,
+    "math.log": ops.log,
     "math.maximum": lambda x, y: ops.maximum(x, y),
     "math.minimum": lambda x, y: ops.minimum(x, y),
     "math.multiply": lambda x, y: ops.multiply(x, y),
-    "math.negative": lambda x: ops.negative(x),
+    "math.negative": ops.negative,
     "math.pow": lambda x, y: ops.power(x, y),
-    "math.reduce_max": lambda input_tensor, axis=None, keepdims=False: ops.max(
-        input_tensor, axis, keepdims
+    "math.reduce_max": lambda input_tensor, **kept: ops.max(
+        input_tensor, **kept
     ),
-    "math.reduce_mean": lambda input_tensor, axis=None, keepdims=False: (
-        ops.mean(input_tensor, axis, keepdims)
+    "math.reduce_mean": lambda input_tensor, **kept: ops.mean(
+        input_tensor, **kept
     ),
-    "math.reduce_sum": lambda input_tensor, axis=None, keepdims=False: ops.sum(
-        input_tensor, axis, keepdims
+    "math.reduce_sum": lambda input_tensor, **kept: ops.sum(
+        input_tensor, **kept
     ),
-    "math.sigmoid": lambda x: ops.sigmoid(x),
-    "math.sqrt": lambda x: ops.sqrt(x),
-    "math.square": lambda x: ops.square(x),
+    "math.sigmoid": ops.sigmoid,
+    "math.sqrt": ops.sqrt,
+    "math.square": ops.square,
     "math.subtract": lambda x, y: ops.subtract(x, y),
-    "math.tanh": lambda x: ops.tanh(x),
+    "math.tanh": ops.tanh,
     "math.truediv": lambda x, y: ops.true_divide(x, y),
     "nn.bias_add": lambda value, bias, data_format=None: _bias_add(
         value, bias, data_format
     ),
     "nn.relu": lambda features: ops.relu(features),
-    "nn.sigmoid": lambda x: ops.sigmoid(x),
+    "nn.sigmoid": ops.sigmoid,
     "nn.silu": lambda features: ops.silu(features),
     "nn.softmax": lambda logits, axis=-1: ops.softmax(logits, axis),
-    "nn.tanh": lambda x: ops.tanh(x),
+    "nn.tanh": ops.tanh,
     "reshape": lambda tensor, shape: ops.reshape(tensor, shape),
     "squeeze": lambda input, axis=None: ops.squeeze(input, axis),
     "transpose": lambda a, perm=None: ops.transpose(a, perm),

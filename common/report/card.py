@@ -118,7 +118,7 @@ def _limits(report: page.Report) -> list[str]:
     They are the application's, and those that follow from the figures.
     """
     name = report["dataset"]["name"]
-    limits = [*report["limits"], f"Nothing was measured on data but {name}."]
+    limits = [*report["limits"], f"All figures are of {name} alone."]
     columns = page.classes(report)
     if "f1" in columns and len(columns["class"]) > 1:
         place = min(range(len(columns["f1"])), key=columns["f1"].__getitem__)
