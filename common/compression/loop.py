@@ -83,7 +83,8 @@ class _Masks:
 
     TF-MOT renews them inside the step, in a branch for each kernel, and sorts
     all weights for one threshold. Between two runs the same masks are made by
-    selecting the threshold, for a large kernel 60 times as fast.
+    selecting the threshold, for a large kernel 60 times as fast. In some, one
+    weight more or less is kept: the sparsity is rounded otherwise in a graph.
 
     Attributes:
         due: The steps before which masks change, counted from 0.
